@@ -1,0 +1,1 @@
+"""The ``vitas-hw`` command: parse, call a workflow, print."""

@@ -1,0 +1,56 @@
+"""``vitas-hw quickstart``"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vitas_hw.cli.options import DEFAULT_RUN, JsonOption, RunOption, SeedOption
+
+_NEXT = """To do the same on your own device and budget:
+  vitas-hw profile --device cpu
+  vitas-hw train --latency 5ms
+  vitas-hw search --latency 5ms"""
+
+
+def quickstart(
+    run: RunOption = DEFAULT_RUN,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="Of the super-transformer.")] = None,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """The whole road on handwritten digits and this CPU: profile, train, search, export. Minutes.
+
+    Example: vitas-hw quickstart
+    """
+    from vitas_hw.cli import console
+    from vitas_hw.cli.search import finalists_table, summary
+    from vitas_hw.core.budget import show_cost
+    from vitas_hw.workflows.quickstart import quickstart as whole_road
+    from vitas_hw.workflows.run import Run
+
+    here = Run(run)
+    done = whole_road(here, seed=seed, epochs=epochs, progress=console.Reporter())
+    parity, result = done.exported.parity, done.searched.result
+    if as_json:
+        console.print_json(summary(here, done.searched) | {"top1": parity.top1_onnx, "top1_split": "test"})
+        return
+    finalists_table(done.searched)
+    subnet = result.choice.subnet
+    console.table(
+        "Quickstart",
+        ["", "value"],
+        [
+            ["choice", f"patch {subnet.patch_size}, width {subnet.embed_dim}, {subnet.depth} blocks ({subnet.digest})"],
+            ["top-1 on test, of the ONNX file", f"{parity.top1_onnx:.2%}"],
+            ["budget", str(result.budget)],
+            ["predicted p50", console.milliseconds(result.choice.predicted_ms)],
+            ["measured p50", console.milliseconds(result.measured_ms.get(subnet.digest))],
+            ["target", done.profiled.profile.target.slug],
+            ["MACs", show_cost(subnet.macs, "macs")],
+            ["parameters", f"{subnet.params / 1e6:.2f} M"],
+            ["ONNX file", str(done.exported.path)],
+        ],
+    )
+    console.OUT.print(_NEXT, markup=False)

@@ -1,0 +1,1 @@
+"""What every room stands on: subnets, operators, spaces, budgets, targets. Standard library and numpy only."""

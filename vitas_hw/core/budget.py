@@ -1,0 +1,123 @@
+"""Budgets as people write them: ``5ms``, ``1.3G`` MACs, ``6M`` parameters, each also as a range ``4ms-5ms``."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vitas_hw.core.errors import InputError
+
+COSTS = ("latency_ms", "macs", "params")
+_TIMES = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+_COUNTS = {"K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+_UNITS = {"latency_ms": _TIMES, "macs": _COUNTS, "params": _COUNTS}
+_EXAMPLES = {"latency_ms": "5ms", "macs": "1.3G", "params": "6M"}
+_OPTIONS = {"latency_ms": "--latency", "macs": "--flops", "params": "--params"}
+_NUMBER = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(e[+-]?\d+)?\s*([A-Za-z]*)", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Range:
+    """``low <= value <= high``; None is no bound. At least one bound, both positive and finite, low below high."""
+
+    low: float | None
+    high: float | None
+
+    def __post_init__(self) -> None:
+        bounds = [bound for bound in (self.low, self.high) if bound is not None]
+        if not bounds or any(not (math.isfinite(bound) and bound > 0) for bound in bounds):
+            raise InputError(f"A budget needs positive, finite bounds, not {self.low} to {self.high}.")
+        if bounds != sorted(bounds):
+            raise InputError(f"A budget's lower bound {self.low:g} lies above its upper bound {self.high:g}.")
+
+    def excess(self, value: Any) -> Any:
+        """How far ``value`` (a number or an array) lies outside, relative to the bound crossed; 0 or less is inside."""
+        import numpy as np
+
+        above = -np.inf if self.high is None else value / self.high - 1.0
+        below = -np.inf if self.low is None else 1.0 - value / self.low
+        return np.maximum(above, below)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a subnet may cost. Latency in milliseconds, MACs and parameters as counts; None is not asked for."""
+
+    latency_ms: Range | None = None
+    macs: Range | None = None
+    params: Range | None = None
+
+    @classmethod
+    def parse(cls, latency: str | None = None, flops: str | None = None, params: str | None = None) -> Budget:
+        """From the command line's words. Raises InputError that names the option and an example."""
+        texts = {"latency_ms": latency, "macs": flops, "params": params}
+        return cls(**{cost: parse_range(text, cost) for cost, text in texts.items() if text is not None})
+
+    @property
+    def asked(self) -> dict[str, Range]:
+        """The ranges that are set, by the name of the cost."""
+        return {cost: getattr(self, cost) for cost in COSTS if getattr(self, cost) is not None}
+
+    def to_dict(self) -> dict[str, list[float | None]]:
+        """``{"latency_ms": [null, 5.0]}``: low and high of each cost that is asked for."""
+        return {cost: [bounds.low, bounds.high] for cost, bounds in self.asked.items()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Budget:
+        """Inverse of ``to_dict``."""
+        return cls(**{cost: Range(*bounds) for cost, bounds in data.items()})
+
+    def __str__(self) -> str:
+        return " and ".join(f"{cost_name(cost)} {_show(bounds, cost)}" for cost, bounds in self.asked.items()) or "none"
+
+
+def cost_name(cost: str) -> str:
+    """A cost as it stands in a sentence."""
+    return {"latency_ms": "latency", "macs": "MACs", "params": "parameters"}[cost]
+
+
+def show_cost(value: float, cost: str) -> str:
+    """A cost with its unit, short: ``5 ms``, ``1.3 GMACs``, ``6 M parameters``."""
+    if cost == "latency_ms":
+        return f"{value:.3g} ms"
+    unit = next((unit for unit in "TGMK" if value >= _COUNTS[unit]), "")
+    number = f"{value / _COUNTS[unit]:.3g} {unit}" if unit else f"{value:.0f} "
+    return number + ("MACs" if cost == "macs" else " parameters" if unit else "parameters")
+
+
+def _show(bounds: Range, cost: str) -> str:
+    if bounds.low is None:
+        return f"at most {show_cost(bounds.high or 0, cost)}"
+    if bounds.high is None:
+        return f"at least {show_cost(bounds.low, cost)}"
+    return f"from {show_cost(bounds.low, cost)} to {show_cost(bounds.high, cost)}"
+
+
+def parse_range(text: str, cost: str) -> Range:
+    """``5ms`` is a ceiling, ``4ms-5ms`` (or ``4-5ms``) a range.
+
+    Args:
+        text: number and unit: us, ms, s for ``latency_ms``; K, M, G, T for ``macs`` and ``params``.
+        cost: one of ``COSTS``.
+
+    Raises:
+        InputError: no number, no unit, another unit, or a lower bound above the upper one.
+    """
+    parts = [part for part in re.split(r"(?<![eE])-", text.strip(), maxsplit=1)]
+    matches = [_NUMBER.fullmatch(part.strip()) for part in parts]
+    option, example = _OPTIONS[cost], _EXAMPLES[cost]
+    if not all(matches):
+        raise InputError(f"{option} {text!r} is not a budget.", f"Write for example {option} {example}, or a range.")
+    pieces = [match.groups() for match in matches if match]
+    last_unit = pieces[-1][2]
+    values = []
+    for number, exponent, unit in pieces:
+        factor = _UNITS[cost].get(unit or last_unit)
+        if factor is None:
+            said = f"has the unit {unit or last_unit!r}" if unit or last_unit else "has no unit"
+            raise InputError(f"{option} {text!r} {said}; known: {', '.join(_UNITS[cost])}.", f"Example: {option} {example}")
+        values.append(float(number + (exponent or "")) * factor)
+    return Range(None, values[0]) if len(values) == 1 else Range(values[0], values[1])

@@ -1,0 +1,42 @@
+"""Errors that people read: one sentence on what is wrong, one on what to do next."""
+
+from __future__ import annotations
+
+
+class VitasError(Exception):
+    """Something a user can understand and act on.
+
+    Args:
+        problem: one sentence: what was given and what is allowed.
+        next_step: what to do or type now; empty if the problem says it.
+    """
+
+    exit_status = 1
+
+    def __init__(self, problem: str, next_step: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        return f"{self.problem} {self.next_step}".rstrip()
+
+
+class InputError(VitasError):
+    """The input is wrong (an option, a file, a name): the command ends with status 2."""
+
+    exit_status = 2
+
+
+class FileError(InputError):
+    """A file is missing, broken, foreign or of another schema."""
+
+
+class InfeasibleBudget(InputError):
+    """No subnet of the space fits the budget."""
+
+
+def one_of(given: object, allowed: object, what: str) -> InputError:
+    """The error for a name that is not among the known ones; lists them all."""
+    names = ", ".join(str(name) for name in allowed)  # type: ignore[attr-defined]
+    return InputError(f"Unknown {what} {str(given)!r}.", f"Known: {names}.")

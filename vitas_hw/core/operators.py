@@ -1,0 +1,177 @@
+"""What will run, with shapes, as columns over a batch of subnets.
+
+The one source of MACs, parameters, elements moved and predictor features. Everything is numpy over all subnets at
+once, because a search asks for millions of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from vitas_hw.core.subnet import Subnet
+
+Ints = npt.NDArray[np.int64]
+Convention = Literal["true", "authors"]
+KINDS = ("convolution", "embedding", "norm", "linear", "attention", "softmax", "activation", "residual")
+
+
+@dataclass(frozen=True)
+class SubnetColumns:
+    """N subnets as arrays. Block arrays are (N, L), zero where a subnet has fewer than L blocks; the rest is (N,)."""
+
+    height: Ints
+    width: Ints
+    in_chans: Ints
+    patch_size: Ints
+    embed_dim: Ints
+    num_classes: Ints
+    num_heads: Ints
+    head_dim: Ints
+    mlp_dim: Ints
+
+    def __len__(self) -> int:
+        return len(self.embed_dim)
+
+    @classmethod
+    def of(cls, subnets: Sequence[Subnet]) -> SubnetColumns:
+        depth = max((s.depth for s in subnets), default=1)
+        blocks = np.zeros((3, len(subnets), depth), np.int64)
+        for row, subnet in enumerate(subnets):
+            blocks[:, row, : subnet.depth] = [
+                [b.num_heads for b in subnet.blocks],
+                [b.head_dim for b in subnet.blocks],
+                [b.mlp_dim for b in subnet.blocks],
+            ]
+        rest = np.array(
+            [(*s.image_size, s.in_chans, s.patch_size, s.embed_dim, s.num_classes) for s in subnets], np.int64
+        ).reshape(len(subnets), 6)
+        return cls(*rest.T, *blocks)
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One operator of the graph over N subnets and L blocks (L = 1 outside the blocks); absent blocks hold zeros.
+
+    As a matrix product it is ``batch`` times (m x k) @ (k x n). ``weights`` counts its parameters; ``inputs`` and
+    ``outputs`` count the activation elements it reads and writes. All arrays are (N, L).
+    """
+
+    name: str
+    kind: str
+    present: npt.NDArray[np.bool_]
+    macs: Ints
+    weights: Ints
+    inputs: Ints
+    outputs: Ints
+    batch: Ints
+    m: Ints
+    k: Ints
+    n: Ints
+
+
+@dataclass(frozen=True)
+class Operators:
+    """All operators of N subnets, in the order in which they run."""
+
+    columns: SubnetColumns
+    rows: tuple[Operator, ...]
+
+    def of_kind(self, *kinds: str) -> tuple[Operator, ...]:
+        return tuple(row for row in self.rows if row.kind in kinds)
+
+    @cached_property
+    def macs(self) -> Ints:
+        """(N,) multiply-accumulates of one image."""
+        return _total(row.macs for row in self.rows)
+
+    @cached_property
+    def params(self) -> Ints:
+        """(N,) parameters."""
+        return _total(row.weights for row in self.rows)
+
+    @cached_property
+    def elements_moved(self) -> Ints:
+        """(N,) elements read and written for one image, weights included; times the bytes of the precision = traffic."""
+        return _total(part for row in self.rows for part in (row.weights, row.inputs, row.outputs))
+
+
+def operators(subnets: Sequence[Subnet] | SubnetColumns, convention: Convention = "true") -> Operators:
+    """The operators of a batch of subnets.
+
+    Args:
+        subnets: N subnets, or their columns.
+        convention: ``true`` is what runs. ``authors`` reproduces the figures printed in the ViTAS paper, whose
+            counter leaves out the class token and counts the classifier once per patch; never a default.
+    """
+    c = subnets if isinstance(subnets, SubnetColumns) else SubnetColumns.of(subnets)
+    patches = (c.height // c.patch_size) * (c.width // c.patch_size)
+    tokens = patches if convention == "authors" else patches + 1
+    head_rows = patches if convention == "authors" else np.ones_like(patches)
+    once = np.ones((len(c), 1), bool)
+    there = c.num_heads > 0
+    p, t, e = patches[:, None], tokens[:, None], c.embed_dim[:, None]
+    h, d, f = c.num_heads, c.head_dim, c.mlp_dim
+    a = h * d
+    patch_inputs = (c.in_chans * c.patch_size**2)[:, None]
+    classes = c.num_classes[:, None]
+    rows = (
+        _linear("patch_embed", once, p, patch_inputs, e, kind="convolution"),
+        _moving("pos_embed", "embedding", once, inputs=p * e, outputs=t * e, weights=(p + 2) * e),
+        _moving("norm1", "norm", there, inputs=t * e, outputs=t * e, weights=2 * e),
+        _linear("qkv", there, t, e, 3 * a),
+        _product("scores", there, h, t, d, t, inputs=2 * t * a),
+        _moving("softmax", "softmax", there, inputs=h * t * t, outputs=h * t * t),
+        _product("values", there, h, t, t, d, inputs=h * t * t + t * a),
+        _linear("proj", there, t, a, e),
+        _moving("residual1", "residual", there, inputs=2 * t * e, outputs=t * e),
+        _moving("norm2", "norm", there, inputs=t * e, outputs=t * e, weights=2 * e),
+        _linear("fc1", there, t, e, f),
+        _moving("gelu", "activation", there, inputs=t * f, outputs=t * f),
+        _linear("fc2", there, t, f, e),
+        _moving("residual2", "residual", there, inputs=2 * t * e, outputs=t * e),
+        _moving("norm", "norm", once, inputs=t * e, outputs=t * e, weights=2 * e),
+        _linear("head", once, head_rows[:, None], e, classes),
+    )
+    return Operators(c, rows)
+
+
+def _operator(name: str, kind: str, present: npt.NDArray[np.bool_], **sizes: Ints) -> Operator:
+    def masked(values: Ints) -> Ints:
+        return np.where(present, values, 0)
+
+    return Operator(name, kind, present, **{key: masked(values) for key, values in sizes.items()})
+
+
+def _linear(name: str, present: npt.NDArray[np.bool_], m: Ints, k: Ints, n: Ints, kind: str = "linear") -> Operator:
+    sizes = {"macs": m * k * n, "weights": k * n + n, "inputs": m * k, "outputs": m * n}
+    return _operator(name, kind, present, **sizes, batch=np.ones_like(m), m=m, k=k, n=n)
+
+
+def _product(
+    name: str, present: npt.NDArray[np.bool_], batch: Ints, m: Ints, k: Ints, n: Ints, inputs: Ints
+) -> Operator:
+    sizes = {"macs": batch * m * k * n, "weights": np.zeros_like(m), "inputs": inputs, "outputs": batch * m * n}
+    return _operator(name, "attention", present, **sizes, batch=batch, m=m, k=k, n=n)
+
+
+def _moving(
+    name: str,
+    kind: str,
+    present: npt.NDArray[np.bool_],
+    inputs: Ints,
+    outputs: Ints,
+    weights: Ints | None = None,
+) -> Operator:
+    zero = np.zeros_like(inputs)
+    sizes = {"macs": zero, "weights": zero if weights is None else weights, "inputs": inputs, "outputs": outputs}
+    return _operator(name, kind, present, **sizes, batch=zero, m=zero, k=zero, n=zero)
+
+
+def _total(parts: object) -> Ints:
+    return np.add.reduce([part.sum(axis=1) for part in parts])  # type: ignore[attr-defined,no-any-return]

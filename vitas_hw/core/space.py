@@ -1,0 +1,225 @@
+"""The search space: named choices per dimension, and the integer codes of its subnets.
+
+A code is ``[patch, embed, (op, attn, mlp) x max_depth]``. ``op`` 0 is the identity, ``op`` i > 0 the i-th head count.
+The canonical code has its identities at the end, all zeros (identity shifting, ViTAS v2 section 3): one subnet has
+one code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from vitas_hw.core.errors import InputError
+from vitas_hw.core.operators import Ints, SubnetColumns
+from vitas_hw.core.subnet import Block, Subnet, positive_int
+
+HEADER = 2  # genes before the blocks: patch size, token embedding
+PER_BLOCK = 3  # op, attention width, MLP width
+_CHOICES = ("patch_sizes", "embed_dims", "num_heads", "attn_dims", "mlp_dims")
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """Every subnet that can be built from these choices.
+
+    Args:
+        name: how files and people call it.
+        image_size: (height, width); every patch size divides both.
+        in_chans: channels of the image.
+        num_classes: outputs of the classifier.
+        patch_sizes, embed_dims: one choice for the whole subnet.
+        depth: (fewest, most) blocks; each block beyond the fewest may be the identity.
+        num_heads, attn_dims, mlp_dims: one choice per block; ``attn_dims`` are the widths of each of q, k and v, and
+            every head count divides every one of them.
+
+    Choices are given in increasing order. Raises InputError on a space that holds an impossible subnet.
+    """
+
+    name: str
+    image_size: tuple[int, int]
+    in_chans: int
+    num_classes: int
+    patch_sizes: tuple[int, ...]
+    embed_dims: tuple[int, ...]
+    depth: tuple[int, int]
+    num_heads: tuple[int, ...]
+    attn_dims: tuple[int, ...]
+    mlp_dims: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.name, str) and self.name and set(self.name) <= _NAME_CHARACTERS):
+            raise InputError(f"A space's name has only a-z, 0-9, '-', '_' and '.', not {self.name!r}.")
+        for field in _CHOICES:
+            values = getattr(self, field)
+            for value in values:
+                positive_int(value, field)
+            if not values or list(values) != sorted(set(values)):
+                raise InputError(f"{field} of space {self.name!r} must be increasing without repeats, not {values!r}.")
+        fewest, most = self.depth
+        if not 1 <= positive_int(fewest, "depth") <= positive_int(most, "depth") <= 256:
+            raise InputError(f"depth of space {self.name!r} must be 1 <= fewest <= most <= 256, not {self.depth!r}.")
+        for heads in self.num_heads:
+            for width in self.attn_dims:
+                if width % heads:
+                    raise InputError(f"Space {self.name!r}: attention width {width} is not divisible by {heads} heads.")
+        for patch_size in self.patch_sizes:  # the Subnet checks the rest
+            Subnet(self.image_size, self.in_chans, patch_size, self.embed_dims[0], (Block(1, 1, 1),), self.num_classes)
+
+    @property
+    def code_length(self) -> int:
+        return HEADER + PER_BLOCK * self.depth[1]
+
+    @cached_property
+    def cardinalities(self) -> Ints:
+        """(code_length,) number of values of each gene; the identity counts as one value of ``op``."""
+        block = [len(self.num_heads) + 1, len(self.attn_dims), len(self.mlp_dims)]
+        return np.array([len(self.patch_sizes), len(self.embed_dims), *block * self.depth[1]], np.int64)
+
+    @property
+    def size(self) -> int:
+        """Number of different subnets."""
+        per_block = len(self.num_heads) * len(self.attn_dims) * len(self.mlp_dims)
+        per_depth = sum(per_block**depth for depth in range(self.depth[0], self.depth[1] + 1))
+        return len(self.patch_sizes) * len(self.embed_dims) * per_depth
+
+    @cached_property
+    def smallest(self) -> Subnet:
+        """Coarsest patches, every width and head count at its minimum, fewest blocks: least MACs."""
+        block = self._block(self.num_heads[0], self.attn_dims[0], self.mlp_dims[0])
+        return self._subnet(self.patch_sizes[-1], self.embed_dims[0], (block,) * self.depth[0])
+
+    @cached_property
+    def largest(self) -> Subnet:
+        """Finest patches, every width and head count at its maximum, most blocks: most MACs."""
+        block = self._block(self.num_heads[-1], self.attn_dims[-1], self.mlp_dims[-1])
+        return self._subnet(self.patch_sizes[0], self.embed_dims[-1], (block,) * self.depth[1])
+
+    def contains(self, subnet: Subnet) -> bool:
+        """Whether the subnet is one of this space."""
+        return (
+            (subnet.image_size, subnet.in_chans, subnet.num_classes)
+            == (self.image_size, self.in_chans, self.num_classes)
+            and subnet.patch_size in self.patch_sizes
+            and subnet.embed_dim in self.embed_dims
+            and self.depth[0] <= subnet.depth <= self.depth[1]
+            and all(
+                block.num_heads in self.num_heads
+                and block.attn_dim in self.attn_dims
+                and block.mlp_dim in self.mlp_dims
+                for block in subnet.blocks
+            )
+        )
+
+    def encode(self, subnet: Subnet) -> Ints:
+        """(code_length,) canonical code. Raises InputError if the subnet is not of this space."""
+        if not self.contains(subnet):
+            raise InputError(f"Subnet {subnet.digest} is not in the space {self.name!r}.")
+        code = np.zeros(self.code_length, np.int64)
+        code[:HEADER] = self.patch_sizes.index(subnet.patch_size), self.embed_dims.index(subnet.embed_dim)
+        for start, block in zip(range(HEADER, self.code_length, PER_BLOCK), subnet.blocks, strict=False):
+            code[start : start + PER_BLOCK] = (
+                self.num_heads.index(block.num_heads) + 1,
+                self.attn_dims.index(block.attn_dim),
+                self.mlp_dims.index(block.mlp_dim),
+            )
+        return code
+
+    def decode(self, code: Sequence[int] | Ints) -> Subnet:
+        """The subnet that a code, canonical or not, means. Raises InputError on a code of another space."""
+        genes = self.checked(np.asarray(code, np.int64)[None])[0]
+        blocks = tuple(
+            self._block(self.num_heads[op - 1], self.attn_dims[attn], self.mlp_dims[mlp])
+            for op, attn, mlp in genes[HEADER:].reshape(-1, PER_BLOCK).tolist()
+            if op
+        )
+        return self._subnet(self.patch_sizes[genes[0]], self.embed_dims[genes[1]], blocks)
+
+    def checked(self, codes: Ints) -> Ints:
+        """``codes`` (N, code_length) if each is of this space; raises InputError otherwise."""
+        if codes.ndim != 2 or codes.shape[1] != self.code_length:
+            raise InputError(f"A code of space {self.name!r} has {self.code_length} integers.")
+        if ((codes < 0) | (codes >= self.cardinalities)).any():
+            raise InputError(f"A gene lies outside the choices of space {self.name!r}.")
+        if (self.depths(codes) < self.depth[0]).any():
+            raise InputError(f"Space {self.name!r} has at least {self.depth[0]} blocks; the code has fewer.")
+        return codes
+
+    def depths(self, codes: Ints) -> Ints:
+        """(N,) blocks that are not the identity."""
+        return (codes[:, HEADER::PER_BLOCK] > 0).sum(axis=1)
+
+    def canonical(self, codes: Ints) -> Ints:
+        """(N, code_length) the canonical form of each code: identities zeroed and shifted to the end, order kept."""
+        blocks = codes[:, HEADER:].reshape(len(codes), -1, PER_BLOCK)
+        identity = blocks[:, :, 0] == 0
+        order = np.argsort(identity, axis=1, kind="stable")
+        blocks = np.where(identity[:, :, None], 0, blocks)
+        blocks = np.take_along_axis(blocks, order[:, :, None], axis=1)
+        return np.concatenate([codes[:, :HEADER], blocks.reshape(len(codes), -1)], axis=1)
+
+    def columns(self, codes: Ints) -> SubnetColumns:
+        """The subnets of N canonical codes as columns, without building a Subnet object: for millions of them."""
+        op, attn, mlp = np.moveaxis(codes[:, HEADER:].reshape(len(codes), -1, PER_BLOCK), 2, 0)
+        there = op > 0
+        heads = np.array((0, *self.num_heads), np.int64)[op]
+        widths = np.where(there, np.array(self.attn_dims, np.int64)[attn], 0)
+
+        def same(value: int) -> Ints:
+            return np.full(len(codes), value, np.int64)
+
+        return SubnetColumns(
+            height=same(self.image_size[0]),
+            width=same(self.image_size[1]),
+            in_chans=same(self.in_chans),
+            patch_size=np.array(self.patch_sizes, np.int64)[codes[:, 0]],
+            embed_dim=np.array(self.embed_dims, np.int64)[codes[:, 1]],
+            num_classes=same(self.num_classes),
+            num_heads=heads,
+            head_dim=widths // np.maximum(heads, 1),
+            mlp_dim=np.where(there, np.array(self.mlp_dims, np.int64)[mlp], 0),
+        )
+
+    def sample_codes(self, count: int, rng: np.random.Generator, p_identity: float | None = None) -> Ints:
+        """(count, code_length) canonical codes: every choice uniform, each optional block the identity with
+        probability ``p_identity`` (None: 0.5, where the paper's search of it starts)."""
+        p = 0.5 if p_identity is None else p_identity
+        if not 0.0 <= p <= 1.0:
+            raise InputError(f"p_identity is a probability, not {p}.")
+        codes = rng.integers(0, self.cardinalities, size=(count, self.code_length))
+        ops = rng.integers(1, len(self.num_heads) + 1, size=(count, self.depth[1]))
+        ops[:, self.depth[0] :][rng.random((count, self.depth[1] - self.depth[0])) < p] = 0
+        codes[:, HEADER::PER_BLOCK] = ops
+        return self.canonical(codes)
+
+    def sample(self, seed: int | np.random.Generator, *, p_identity: float | None = None) -> Subnet:
+        """One random subnet, see ``sample_codes``. The same seed gives the same subnet; a Generator is advanced."""
+        return self.decode(self.sample_codes(1, np.random.default_rng(seed), p_identity)[0])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON types; ``from_dict`` is the inverse."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, data: Any) -> SearchSpace:
+        """Inverse of ``to_dict``. Raises InputError on a missing or unknown field or an impossible value."""
+        fields = cls.__dataclass_fields__
+        if not isinstance(data, dict) or set(data) != set(fields):
+            raise InputError(f"A space has exactly the fields {', '.join(fields)}.")
+        try:
+            return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+        except (TypeError, ValueError) as error:
+            raise InputError(f"A space's field has the wrong form: {error}.") from error
+
+    def _block(self, num_heads: int, attn_dim: int, mlp_dim: int) -> Block:
+        return Block(num_heads=num_heads, head_dim=attn_dim // num_heads, mlp_dim=mlp_dim)
+
+    def _subnet(self, patch_size: int, embed_dim: int, blocks: tuple[Block, ...]) -> Subnet:
+        return Subnet(self.image_size, self.in_chans, patch_size, embed_dim, blocks, self.num_classes)
+
+
+_NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")

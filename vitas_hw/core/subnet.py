@@ -1,0 +1,147 @@
+"""A subnet: one concrete vision transformer as immutable data. Knows nothing of torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from vitas_hw.core.errors import InputError
+
+_FIELDS = ("image_size", "in_chans", "patch_size", "embed_dim", "blocks", "num_classes")
+_BLOCK_FIELDS = ("num_heads", "head_dim", "mlp_dim")
+_LARGEST = 2**20  # no width, image or class count comes near; keeps every product inside int64
+
+
+def positive_int(value: Any, name: str) -> int:
+    """``value`` if it is an int in [1, 2**20]; raises InputError naming it otherwise (bool is no int here)."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _LARGEST:
+        raise InputError(f"{name} must be a whole number from 1 to {_LARGEST}, not {value!r}.")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One transformer block: ``num_heads`` heads of ``head_dim`` channels each, an MLP ``mlp_dim`` wide."""
+
+    num_heads: int
+    head_dim: int
+    mlp_dim: int
+
+    def __post_init__(self) -> None:
+        for name in _BLOCK_FIELDS:
+            positive_int(getattr(self, name), name)
+
+    @property
+    def attn_dim(self) -> int:
+        """Width of each of q, k and v."""
+        return self.num_heads * self.head_dim
+
+
+@dataclass(frozen=True)
+class Subnet:
+    """A plain vision transformer: class token, learned positions, pre-norm blocks, linear classifier.
+
+    Args:
+        image_size: (height, width) in pixels; both divisible by ``patch_size``.
+        in_chans: channels of the image.
+        patch_size: side of the square patches in pixels.
+        embed_dim: width of the token embedding.
+        blocks: the transformer blocks, first to last; identities of a search space do not appear.
+        num_classes: outputs of the classifier.
+
+    Raises:
+        InputError: a value that no model can be built from.
+    """
+
+    image_size: tuple[int, int]
+    in_chans: int
+    patch_size: int
+    embed_dim: int
+    blocks: tuple[Block, ...]
+    num_classes: int
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.image_size, tuple) and len(self.image_size) == 2):
+            raise InputError(f"image_size must be (height, width), not {self.image_size!r}.")
+        for side in self.image_size:
+            positive_int(side, "image_size")
+        for name in ("in_chans", "patch_size", "embed_dim", "num_classes"):
+            positive_int(getattr(self, name), name)
+        if any(side % self.patch_size for side in self.image_size):
+            raise InputError(
+                f"image_size {self.image_size[0]}x{self.image_size[1]} is not divisible by patch_size {self.patch_size}."
+            )
+        if not (isinstance(self.blocks, tuple) and self.blocks and all(isinstance(b, Block) for b in self.blocks)):
+            raise InputError("blocks must be a tuple of at least one Block.")
+
+    @property
+    def depth(self) -> int:
+        return len(self.blocks)
+
+    @property
+    def num_patches(self) -> int:
+        return (self.image_size[0] // self.patch_size) * (self.image_size[1] // self.patch_size)
+
+    @cached_property
+    def macs(self) -> int:
+        """Multiply-accumulates of one image (the field's FLOPs): convolution, linears, the two attention products."""
+        return int(self._operators().macs[0])
+
+    @cached_property
+    def params(self) -> int:
+        """Parameters of the plain model, ``sum(p.numel())``."""
+        return int(self._operators().params[0])
+
+    def _operators(self) -> Any:
+        from vitas_hw.core.operators import operators
+
+        return operators([self])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Exactly the fields, in order, as JSON types."""
+        return {
+            "image_size": list(self.image_size),
+            "in_chans": self.in_chans,
+            "patch_size": self.patch_size,
+            "embed_dim": self.embed_dim,
+            "blocks": [{name: getattr(block, name) for name in _BLOCK_FIELDS} for block in self.blocks],
+            "num_classes": self.num_classes,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Subnet:
+        """Inverse of ``to_dict``. Raises InputError on a missing, unknown or impossible value."""
+        _exactly(data, _FIELDS, "a subnet")
+        size, blocks = data["image_size"], data["blocks"]
+        if not (isinstance(size, list | tuple) and isinstance(blocks, list | tuple)):
+            raise InputError("A subnet's image_size and blocks must be lists.")
+        for block in blocks:
+            _exactly(block, _BLOCK_FIELDS, "a block")
+        values = {name: data[name] for name in ("in_chans", "patch_size", "embed_dim", "num_classes")}
+        return cls(image_size=tuple(size), blocks=tuple(Block(**block) for block in blocks), **values)
+
+    def to_json(self) -> str:
+        """One line of JSON, fields in order, no spaces: equal subnets give equal text."""
+        return json.dumps(self.to_dict(), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Subnet:
+        """Inverse of ``to_json``. Raises InputError on anything else."""
+        try:
+            return cls.from_dict(json.loads(text))
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise InputError(f"This is not the JSON of a subnet: {error}.") from error
+
+    @cached_property
+    def digest(self) -> str:
+        """16 hexadecimal digits of the SHA-256 of ``to_json()``: the subnet's name in files."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+
+
+def _exactly(data: Any, fields: tuple[str, ...], what: str) -> None:
+    if not isinstance(data, dict) or set(data) != set(fields):
+        given = ", ".join(map(str, data)) if isinstance(data, dict) else type(data).__name__
+        raise InputError(f"The JSON of {what} has exactly the fields {', '.join(fields)}; given: {given}.")

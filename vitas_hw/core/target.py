@@ -1,0 +1,84 @@
+"""What a latency belongs to: device, backend, effective precision, batch size, threads, image size."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from vitas_hw.core.errors import InputError, one_of
+from vitas_hw.core.subnet import positive_int
+
+BACKENDS = ("torch", "onnxruntime", "openvino", "tensorrt")
+PRECISIONS = ("fp32", "fp16", "bf16", "int8")
+_SLUG = re.compile(
+    rf"(?P<device>.+)-(?P<backend>{'|'.join(BACKENDS)})-(?P<precision>{'|'.join(PRECISIONS)})"
+    r"-b(?P<batch>\d+)(?:-t(?P<threads>\d+))?-i(?P<height>\d+)(?:x(?P<width>\d+))?"
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """Everything a latency depends on besides the subnet.
+
+    Args:
+        device_name: the hardware's name in files: lower case letters, digits, dots and hyphens.
+        backend: one of ``BACKENDS``.
+        precision: what really ran, not what was asked for.
+        batch_size: images per inference.
+        threads: CPU threads; None where the backend has no such thing.
+        image_size: (height, width) in pixels.
+    """
+
+    device_name: str
+    backend: str
+    precision: str
+    batch_size: int
+    threads: int | None
+    image_size: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.device_name, str) or self.device_name != device_slug(self.device_name):
+            raise InputError(f"A device name has only a-z, 0-9, '.' and '-', not {self.device_name!r}.")
+        if self.backend not in BACKENDS:
+            raise one_of(self.backend, BACKENDS, "backend")
+        if self.precision not in PRECISIONS:
+            raise one_of(self.precision, PRECISIONS, "precision")
+        for value in (self.batch_size, *self.image_size, *([] if self.threads is None else [self.threads])):
+            positive_int(value, "a target's batch size, threads and image size")
+
+    @property
+    def slug(self) -> str:
+        """``<device>-<backend>-<precision>-b<batch>[-t<threads>]-i<size>``, for file names."""
+        height, width = self.image_size
+        threads = "" if self.threads is None else f"-t{self.threads}"
+        size = f"{height}" if height == width else f"{height}x{width}"
+        return f"{self.device_name}-{self.backend}-{self.precision}-b{self.batch_size}{threads}-i{size}"
+
+    @classmethod
+    def from_slug(cls, slug: str) -> Target:
+        """Inverse of ``slug``. Raises InputError on anything else."""
+        found = _SLUG.fullmatch(slug)
+        if found is None:
+            raise InputError(f"{slug!r} is not a target.", "Form: <device>-<backend>-<precision>-b1[-t1]-i224")
+        height = int(found["height"])
+        threads = None if found["threads"] is None else int(found["threads"])
+        size = (height, int(found["width"] or height))
+        return cls(found["device"], found["backend"], found["precision"], int(found["batch"]), threads, size)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON types; ``from_dict`` is the inverse."""
+        return {**asdict(self), "image_size": list(self.image_size)}
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Target:
+        """Inverse of ``to_dict``. Raises InputError on a missing or unknown field."""
+        if not isinstance(data, dict) or set(data) != set(cls.__dataclass_fields__):
+            raise InputError(f"A target has exactly the fields {', '.join(cls.__dataclass_fields__)}.")
+        return cls(**{**data, "image_size": tuple(data["image_size"])})
+
+
+def device_slug(name: str) -> str:
+    """A hardware's own name made fit for files: ``AMD EPYC 9B14 96-Core Processor`` gives ``amd-epyc-9b14``."""
+    plain = re.sub(r"\((?:r|tm|c)\)|@.*|\d+-core|\b(?:cpu|processor|graphics|with)\b", " ", name.lower())
+    return re.sub(r"[^a-z0-9.]+", "-", plain).strip("-.") or "device"

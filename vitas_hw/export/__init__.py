@@ -1,0 +1,1 @@
+"""Plain models as files for other runtimes."""

@@ -1,0 +1,1 @@
+"""Measuring subnets on real devices."""

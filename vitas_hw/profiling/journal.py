@@ -1,0 +1,84 @@
+"""The journal of a profiling: every timing as it happens, so that a kill costs at most the one in flight."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vitas_hw.core.errors import FileError, InputError
+
+SCHEMA = 1
+
+
+@dataclass
+class Journal:
+    """An append-only JSON Lines file; one write a line.
+
+    ``visits`` maps (measurement, round, digest) to the samples in milliseconds, ``failures`` a digest to its reason.
+    """
+
+    path: Path
+    visits: dict[tuple[str, int, str], tuple[float, ...]] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, path: Path, header: dict[str, Any]) -> Journal:
+        """The journal of ``path``, continued if it is there, begun otherwise.
+
+        Args:
+            path: the file.
+            header: what must be the same for timings to belong together.
+
+        Raises:
+            InputError: the journal there has another header (another machine, other libraries, other settings).
+            FileError: a line other than a torn last one is broken.
+        """
+        journal = cls(path)
+        wanted = {"schema": SCHEMA, "kind": "journal", **json.loads(json.dumps(header))}
+        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        whole, _, torn = text.rpartition("\n")
+        if torn:  # a line that was cut off by a kill: forget it, in the file too
+            with path.open("r+b") as file:
+                file.truncate(len((whole + "\n").encode()) if whole else 0)
+        lines = whole.split("\n") if whole else []
+        if not lines:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            journal._append(wanted)
+            return journal
+        for number, line in enumerate(lines, 1):
+            try:
+                journal._read(json.loads(line), wanted if number == 1 else None)
+            except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+                raise FileError(f"{path}, line {number}, is broken: {error}.", "Move the file away to begin anew.") from error
+        return journal
+
+    def add_visit(self, measurement: str, round_: int, digest: str, samples_ms: list[float]) -> None:
+        """Keep one visit's samples."""
+        self.visits[measurement, round_, digest] = tuple(samples_ms)
+        samples = [round(sample, 6) for sample in samples_ms]
+        self._append({"measurement": measurement, "round": round_, "subnet": digest, "samples_ms": samples})
+
+    def add_failure(self, digest: str, reason: str) -> None:
+        """Keep that a subnet cannot run."""
+        self.failures[digest] = reason
+        self._append({"subnet": digest, "failed": reason})
+
+    def _append(self, line: dict[str, Any]) -> None:
+        with self.path.open("ab", buffering=0) as file:
+            file.write((json.dumps(line, separators=(",", ":")) + "\n").encode())
+
+    def _read(self, line: dict[str, Any], wanted: dict[str, Any] | None) -> None:
+        if wanted is not None:
+            different = sorted(key for key in {*line, *wanted} if line.get(key) != wanted.get(key))
+            if different:
+                raise InputError(
+                    f"The journal {self.path} was begun with another {', '.join(different)}.",
+                    "Repeat the command with the old settings, or with --fresh to begin anew.",
+                )
+        elif "failed" in line:
+            self.failures[str(line["subnet"])] = str(line["failed"])
+        else:
+            key = (str(line["measurement"]), int(line["round"]), str(line["subnet"]))
+            self.visits[key] = tuple(float(sample) for sample in line["samples_ms"])

@@ -1,0 +1,176 @@
+"""A profile: the measurements of many subnets on one target, and its file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from vitas_hw.core.errors import FileError, InputError
+from vitas_hw.core.files import write_atomic
+from vitas_hw.core.space import SearchSpace
+from vitas_hw.core.subnet import Subnet
+from vitas_hw.core.target import Target
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One subnet's latency in milliseconds.
+
+    ``rounds_ms`` holds the raw samples of each visit, in order; p50, p90 and p99 are percentiles of all of them. A
+    subnet that could not run has ``failed`` set to the reason and no samples.
+    """
+
+    subnet: Subnet
+    rounds_ms: tuple[tuple[float, ...], ...] = ()
+    failed: str = ""
+
+    def __post_init__(self) -> None:
+        samples = [sample for visit in self.rounds_ms for sample in visit]
+        if bool(samples) == bool(self.failed):
+            raise InputError("A measurement has either samples or the reason why there are none.")
+        if any(not 0 < sample < float("inf") for sample in samples):
+            raise InputError("A latency sample must be positive and finite.")
+
+    @property
+    def latency_ms(self) -> float:
+        return self.percentile(50)
+
+    def percentile(self, percent: float) -> float:
+        return float(np.percentile([sample for visit in self.rounds_ms for sample in visit], percent))
+
+
+@dataclass(frozen=True)
+class NoiseFloor:
+    """Relative difference between two measurements of the same subnet, far apart in time, sessions built anew."""
+
+    mean: float
+    p90: float
+    pairs: int
+
+    @classmethod
+    def of(cls, first: Sequence[float], second: Sequence[float]) -> NoiseFloor | None:
+        """From paired latencies; None without a pair."""
+        if not first:
+            return None
+        a, b = np.asarray(first), np.asarray(second)
+        difference = np.abs(a - b) / np.minimum(a, b)
+        return cls(float(difference.mean()), float(np.percentile(difference, 90)), len(first))
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Measurements of subnets of one space on one target, under one environment."""
+
+    target: Target
+    space: SearchSpace
+    environment: dict[str, Any]
+    noise_floor: NoiseFloor | None
+    measurements: tuple[Measurement, ...] = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """``<target>--<space>``: the stem of its file and of its predictor's."""
+        return f"{self.target.slug}--{self.space.name}"
+
+    @property
+    def ok(self) -> list[Measurement]:
+        """The measurements that have samples."""
+        return [measurement for measurement in self.measurements if not measurement.failed]
+
+
+def save_profile(profile: Profile, path: Path) -> None:
+    """Write the JSON Lines file in one step: a header, then one line per subnet."""
+    floor = profile.noise_floor
+    header = {
+        "schema": SCHEMA,
+        "kind": "profile",
+        "target": profile.target.to_dict(),
+        "space": profile.space.to_dict(),
+        "environment": profile.environment,
+        "noise_floor": None if floor is None else {"mean": floor.mean, "p90": floor.p90, "pairs": floor.pairs},
+    }
+    lines = [header, *(_row(measurement) for measurement in profile.measurements)]
+    write_atomic(path, "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
+
+
+def load_profile(path: str | Path) -> Profile:
+    """Read a profile. Raises FileError that names file and line if it is missing, broken or of another schema."""
+    from pydantic import ValidationError
+
+    path = Path(path)
+    line_number = 1
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        header_type, row_type = _schemas()
+        header = header_type.model_validate_json(lines[0] if lines else "")
+        measurements = []
+        for line_number, line in enumerate(lines[1:], 2):
+            row = row_type.model_validate_json(line)
+            measurements.append(
+                Measurement(Subnet.from_dict(row.subnet), tuple(map(tuple, row.samples_ms)), row.reason)
+            )
+        floor = None if header.noise_floor is None else NoiseFloor(**header.noise_floor.model_dump())
+        space, target = SearchSpace.from_dict(header.space), Target.from_dict(header.target)
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileError(f"Cannot read the profile {path}: {error}.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise FileError(f"{path}, line {line_number}, is not a profile's: {where} {first['msg']}.") from error
+    except InputError as error:
+        raise FileError(f"{path}, line {line_number}, is not a profile's: {error}") from error
+    return Profile(target, space, header.environment, floor, tuple(measurements))
+
+
+def _row(measurement: Measurement) -> dict[str, Any]:
+    row: dict[str, Any] = {"subnet": measurement.subnet.to_dict(), "status": "failed" if measurement.failed else "ok"}
+    if measurement.failed:
+        return row | {"reason": measurement.failed}
+    percentiles = {name: round(measurement.percentile(p), 6) for name, p in _PERCENTILES.items()}
+    samples = [[round(sample, 6) for sample in visit] for visit in measurement.rounds_ms]
+    return row | percentiles | {"samples_ms": samples}
+
+
+_PERCENTILES = {"latency_ms": 50, "p90_ms": 90, "p99_ms": 99}
+
+
+def _schemas() -> tuple[Any, Any]:
+    # defined on first use: pydantic and two models take longer to load than everything `import vitas_hw` may take
+    from pydantic import BaseModel, ConfigDict
+
+    class Strict(BaseModel):
+        model_config = ConfigDict(extra="forbid", strict=True)
+
+    class Floor(Strict):
+        mean: float
+        p90: float
+        pairs: int
+
+    class Header(Strict):
+        schema_: Literal[1]
+        kind: Literal["profile"]
+        target: dict[str, Any]
+        space: dict[str, Any]
+        environment: dict[str, Any]
+        noise_floor: Floor | None
+        model_config = ConfigDict(extra="forbid", strict=True, alias_generator=lambda name: name.rstrip("_"))
+
+    class Row(Strict):
+        subnet: dict[str, Any]
+        status: Literal["ok", "failed"]
+        reason: str = ""
+        latency_ms: float | None = None
+        p90_ms: float | None = None
+        p99_ms: float | None = None
+        samples_ms: list[list[float]] = []
+
+    for model in (Header, Row):
+        model.model_rebuild(_types_namespace={"Any": Any, "Literal": Literal, "Floor": Floor})
+    return Header, Row

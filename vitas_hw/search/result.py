@@ -1,0 +1,128 @@
+"""What a search found: every candidate, the front, the choice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vitas_hw.core.budget import Budget
+from vitas_hw.core.errors import FileError, InputError
+from vitas_hw.core.files import write_atomic
+from vitas_hw.core.subnet import Subnet
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An evaluated subnet: top-1 on the search split with the supernet's weights, predicted latency if one was asked."""
+
+    subnet: Subnet
+    top1: float
+    predicted_ms: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        costs = {"macs": self.subnet.macs, "params": self.subnet.params}
+        return {"subnet": self.subnet.to_dict(), "top1": self.top1, "predicted_ms": self.predicted_ms, **costs}
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """A finished search.
+
+    Args:
+        budget: what was asked.
+        seed: of the evolution.
+        space: name of the space.
+        inputs: hashes of supernet and predictor.
+        candidates: all evaluated subnets, in order.
+        measured_ms: digest to measured p50 of the finalists; empty where the device was not there.
+        choice: the best candidate that measured inside the budget.
+        final_top1: of the choice on the search split after fine-tuning; None before it.
+    """
+
+    budget: Budget
+    seed: int
+    space: str
+    inputs: dict[str, str]
+    candidates: tuple[Candidate, ...]
+    measured_ms: dict[str, float]
+    choice: Candidate
+    final_top1: float | None = None
+
+    @property
+    def front(self) -> list[Candidate]:
+        """The Pareto front of top-1 over predicted latency (over MACs without a predictor), cheapest first."""
+        return pareto_front(self.candidates)
+
+
+def pareto_front(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Those that no other candidate beats in top-1 at no more cost, cheapest first; of equals the first."""
+    front: list[Candidate] = []
+    for candidate in sorted(candidates, key=lambda c: (_cost(c), -c.top1)):
+        if not front or candidate.top1 > front[-1].top1:
+            front.append(candidate)
+    return front
+
+
+def best_first(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """By top-1, then by cost, then by digest: the same order on every machine."""
+    return sorted(candidates, key=lambda c: (-c.top1, _cost(c), c.subnet.digest))
+
+
+def save_candidates(candidates: Sequence[Candidate], path: Path) -> None:
+    """Write one line a candidate; the same seed, supernet and predictor give the same bytes."""
+    write_atomic(path, "".join(json.dumps(c.to_dict(), separators=(",", ":")) + "\n" for c in candidates))
+
+
+def save_result(result: SearchResult, path: Path) -> None:
+    """Write everything but the candidates, which have a file of their own."""
+    data = {
+        "schema": SCHEMA,
+        "kind": "search",
+        "budget": result.budget.to_dict(),
+        "seed": result.seed,
+        "space": result.space,
+        "inputs": result.inputs,
+        "measured_ms": result.measured_ms,
+        "choice": result.choice.to_dict(),
+        "final_top1": result.final_top1,
+        "front": [candidate.subnet.digest for candidate in result.front],
+    }
+    write_atomic(path, json.dumps(data, indent=1) + "\n")
+
+
+def load_result(path: Path, candidates_path: Path) -> SearchResult:
+    """Read a search's two files. Raises FileError if one is missing, broken or of another schema."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        lines = candidates_path.read_text(encoding="utf-8").splitlines()
+        if (data["schema"], data["kind"]) != (SCHEMA, "search"):
+            raise FileError(f"{path} is no search result of schema {SCHEMA}.")
+        return SearchResult(
+            budget=Budget.from_dict(data["budget"]),
+            seed=data["seed"],
+            space=data["space"],
+            inputs=data["inputs"],
+            candidates=tuple(_candidate(json.loads(line)) for line in lines),
+            measured_ms=data["measured_ms"],
+            choice=_candidate(data["choice"]),
+            final_top1=data["final_top1"],
+        )
+    except OSError as error:
+        raise FileError(f"Cannot read the search result {path}: {error.strerror}.", "Run: vitas-hw search") from error
+    except FileError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, InputError) as error:
+        raise FileError(f"{path} is not a search result: {type(error).__name__}: {error}.") from error
+
+
+def _candidate(data: dict[str, Any]) -> Candidate:
+    return Candidate(Subnet.from_dict(data["subnet"]), data["top1"], data["predicted_ms"])
+
+
+def _cost(candidate: Candidate) -> float:
+    return candidate.predicted_ms if candidate.predicted_ms is not None else float(candidate.subnet.macs)

@@ -1,0 +1,67 @@
+"""Supernet and plain weights as safetensors files that say what they hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors.torch
+from safetensors import SafetensorError, safe_open
+from timm.models.vision_transformer import VisionTransformer
+
+from vitas_hw.core.errors import FileError
+from vitas_hw.core.files import atomic_path
+from vitas_hw.core.space import SearchSpace
+from vitas_hw.core.subnet import Subnet
+from vitas_hw.supernet.plain import build_model
+from vitas_hw.supernet.supernet import Supernet
+
+SCHEMA = "1"
+
+
+def save_supernet(supernet: Supernet, path: Path, extra: Mapping[str, str] | None = None) -> None:
+    """Write weights, space and sharing scheme; ``extra`` is kept as text beside them."""
+    about = {
+        **(extra or {}),
+        "kind": "supernet",
+        "schema": SCHEMA,
+        "space": json.dumps(supernet.space.to_dict()),
+        "sharing": supernet.sharing,
+    }
+    with atomic_path(path) as temporary:
+        safetensors.torch.save_file(supernet.state_dict(), temporary, about)
+
+
+def load_supernet(path: Path) -> Supernet:
+    """The supernet of a file. Raises FileError if it is missing, broken or not a supernet's."""
+    about = _about(path, "supernet")
+    supernet = Supernet(SearchSpace.from_dict(json.loads(about["space"])), about["sharing"])
+    supernet.load_state_dict(safetensors.torch.load_file(path))
+    return supernet.eval()
+
+
+def save_model(model: VisionTransformer, subnet: Subnet, path: Path) -> None:
+    """Write a plain model's weights and its subnet."""
+    about = {"kind": "subnet", "schema": SCHEMA, "subnet": subnet.to_json()}
+    with atomic_path(path) as temporary:
+        safetensors.torch.save_file({k: v.contiguous() for k, v in model.state_dict().items()}, temporary, about)
+
+
+def load_model(path: Path) -> tuple[VisionTransformer, Subnet]:
+    """The plain model of a file, and its subnet. Raises FileError if it is missing, broken or of another kind."""
+    subnet = Subnet.from_json(_about(path, "subnet")["subnet"])
+    model = build_model(subnet)
+    model.load_state_dict(safetensors.torch.load_file(path))
+    return model.eval(), subnet
+
+
+def _about(path: Path, kind: str) -> dict[str, str]:
+    try:
+        with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
+            about = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise FileError(f"{path} is not a readable safetensors file: {error}.") from error
+    if about.get("kind") != kind or about.get("schema") != SCHEMA:
+        raise FileError(f"{path} holds no {kind} of schema {SCHEMA}, but {about.get('kind', 'something else')!r}.")
+    return dict(about)

@@ -1,0 +1,1 @@
+"""Data, and the training of supernets and plain models."""

@@ -1,0 +1,1 @@
+"""What the command line and a notebook both call: profile, train, search, export as plain functions."""

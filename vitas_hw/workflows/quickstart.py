@@ -1,0 +1,39 @@
+"""The whole road on the embedded default: profile, train, search, export."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vitas_hw.workflows.export import Exported, export_run
+from vitas_hw.workflows.profile import Profiled, ProfileSettings, profile
+from vitas_hw.workflows.progress import SILENT, Progress
+from vitas_hw.workflows.run import DEFAULT_DATA, DEFAULT_SPACE, Run
+from vitas_hw.workflows.search import Searched, default_budget, search_run
+from vitas_hw.workflows.train import Trained, train
+
+
+@dataclass(frozen=True)
+class Quickstart:
+    """What each step gave."""
+
+    profiled: Profiled
+    trained: Trained
+    searched: Searched
+    exported: Exported
+
+
+def quickstart(run: Run, *, seed: int = 0, epochs: int | None = None, progress: Progress = SILENT) -> Quickstart:
+    """Profile this CPU, train the digits' super-transformer for a latency that binds here, search, measure, export.
+
+    Args:
+        run: where files go; one of another space is refused.
+        seed: of every step.
+        epochs: of the super-transformer; None takes the recipe's.
+        progress: where to report to.
+    """
+    settings = ProfileSettings(seed=seed)
+    profiled = profile(run, settings, space=DEFAULT_SPACE, fresh=True, progress=progress)
+    budget = default_budget(profiled.profile.space, profiled.predictor)
+    trained = train(run, data=DEFAULT_DATA, budget=budget, epochs=epochs, seed=seed, progress=progress)
+    searched = search_run(run, budget, seed=seed, progress=progress)
+    return Quickstart(profiled, trained, searched, export_run(run))
