@@ -46,14 +46,13 @@ _HOMES = {
     "published_subnet": "core.published",
     "search": "workflows.search",
 }
-__all__ = sorted(_HOMES)  # noqa: PLE0605  # the lazy names
+__all__ = sorted(_HOMES)  # the lazy names
 
 
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value  # a sub-package of the same name (search) must not take its place later
+    value: object = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     return value
 
 

@@ -42,7 +42,13 @@ class Reporter:
         )
         with Bars(*columns, console=ERR) as bars:
             task = bars.add_task(text, total=total, detail="")
-            yield lambda detail: bars.update(task, advance=1, **({"detail": detail} if detail else {}))
+
+            def advance(detail: str) -> None:
+                bars.advance(task)
+                if detail:
+                    bars.update(task, detail=detail)
+
+            yield advance
 
 
 def _plain(text: str, total: int) -> Iterator[Callable[[str], None]]:

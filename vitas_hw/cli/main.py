@@ -71,6 +71,9 @@ def main(arguments: list[str] | None = None) -> int:
                 print(error.next_step, file=sys.stderr)
             return error.exit_status
         print(f"Error: unexpected {type(error).__name__}: {error}", file=sys.stderr)
-        print("This is a bug in vitas-hw, or a full disk or memory. For the traceback: vitas-hw --debug ...", file=sys.stderr)
+        print(
+            "This is a bug in vitas-hw, or a full disk or memory. For the traceback: vitas-hw --debug ...",
+            file=sys.stderr,
+        )
         return 1
     return status if isinstance(status, int) else 0

@@ -25,8 +25,8 @@ def search(
     latency: LatencyOption = None,
     flops: FlopsOption = None,
     params: ParamsOption = None,
-    population: Annotated[int, typer.Option("--population", min=2, help="Subnets in a generation.")] = 24,
-    generations: Annotated[int, typer.Option("--generations", min=1, help="Generations of the evolution.")] = 8,
+    population: Annotated[int, typer.Option("--population", min=2, help="Subnets in a generation.")] = 20,
+    generations: Annotated[int, typer.Option("--generations", min=1, help="Generations of the evolution.")] = 7,
     run: RunOption = DEFAULT_RUN,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
@@ -41,7 +41,7 @@ def search(
     from vitas_hw.core.budget import Budget
 
     budget = Budget.parse(latency, flops, params)
-    from vitas_hw.search.evolution import Evolution
+    from vitas_hw.searching.evolution import Evolution
     from vitas_hw.workflows.run import Run
     from vitas_hw.workflows.search import search_run
 
@@ -77,7 +77,7 @@ def finalists_table(done: Searched) -> None:
     """Predicted beside measured, inherited beside final top-1, the choice first."""
     from vitas_hw.cli import console
     from vitas_hw.core.budget import show_cost
-    from vitas_hw.search.result import best_first
+    from vitas_hw.searching.result import best_first
 
     result = done.result
     finalists = [c for c in best_first(result.candidates) if c.subnet.digest in result.measured_ms]

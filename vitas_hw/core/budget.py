@@ -106,7 +106,7 @@ def parse_range(text: str, cost: str) -> Range:
     Raises:
         InputError: no number, no unit, another unit, or a lower bound above the upper one.
     """
-    parts = [part for part in re.split(r"(?<![eE])-", text.strip(), maxsplit=1)]
+    parts = re.split(r"(?<![eE])-", text.strip(), maxsplit=1)
     matches = [_NUMBER.fullmatch(part.strip()) for part in parts]
     option, example = _OPTIONS[cost], _EXAMPLES[cost]
     if not all(matches):
@@ -118,6 +118,8 @@ def parse_range(text: str, cost: str) -> Range:
         factor = _UNITS[cost].get(unit or last_unit)
         if factor is None:
             said = f"has the unit {unit or last_unit!r}" if unit or last_unit else "has no unit"
-            raise InputError(f"{option} {text!r} {said}; known: {', '.join(_UNITS[cost])}.", f"Example: {option} {example}")
+            raise InputError(
+                f"{option} {text!r} {said}; known: {', '.join(_UNITS[cost])}.", f"Example: {option} {example}"
+            )
         values.append(float(number + (exponent or "")) * factor)
     return Range(None, values[0]) if len(values) == 1 else Range(values[0], values[1])

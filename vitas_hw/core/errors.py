@@ -32,7 +32,7 @@ class FileError(InputError):
     """A file is missing, broken, foreign or of another schema."""
 
 
-class InfeasibleBudget(InputError):
+class InfeasibleBudgetError(InputError):
     """No subnet of the space fits the budget."""
 
 

@@ -97,7 +97,7 @@ class Operators:
 
     @cached_property
     def elements_moved(self) -> Ints:
-        """(N,) elements read and written for one image, weights included; times the bytes of the precision = traffic."""
+        """(N,) elements read and written for one image, weights included; bytes are these times the precision's."""
         return _total(part for row in self.rows for part in (row.weights, row.inputs, row.outputs))
 
 

@@ -84,7 +84,7 @@ class SearchSpace:
     def size(self) -> int:
         """Number of different subnets."""
         per_block = len(self.num_heads) * len(self.attn_dims) * len(self.mlp_dims)
-        per_depth = sum(per_block**depth for depth in range(self.depth[0], self.depth[1] + 1))
+        per_depth: int = sum(per_block**depth for depth in range(self.depth[0], self.depth[1] + 1))
         return len(self.patch_sizes) * len(self.embed_dims) * per_depth
 
     @cached_property
@@ -151,7 +151,8 @@ class SearchSpace:
 
     def depths(self, codes: Ints) -> Ints:
         """(N,) blocks that are not the identity."""
-        return (codes[:, HEADER::PER_BLOCK] > 0).sum(axis=1)
+        present: Ints = np.count_nonzero(codes[:, HEADER::PER_BLOCK], axis=1)
+        return present
 
     def canonical(self, codes: Ints) -> Ints:
         """(N, code_length) the canonical form of each code: identities zeroed and shifted to the end, order kept."""
@@ -186,7 +187,8 @@ class SearchSpace:
 
     def sample_codes(self, count: int, rng: np.random.Generator, p_identity: float | None = None) -> Ints:
         """(count, code_length) canonical codes: every choice uniform, each optional block the identity with
-        probability ``p_identity`` (None: 0.5, where the paper's search of it starts)."""
+        probability ``p_identity`` (None: 0.5, where the paper's search of it starts).
+        """
         p = 0.5 if p_identity is None else p_identity
         if not 0.0 <= p <= 1.0:
             raise InputError(f"p_identity is a probability, not {p}.")
@@ -211,7 +213,8 @@ class SearchSpace:
         if not isinstance(data, dict) or set(data) != set(fields):
             raise InputError(f"A space has exactly the fields {', '.join(fields)}.")
         try:
-            return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+            values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+            return cls(**values)
         except (TypeError, ValueError) as error:
             raise InputError(f"A space's field has the wrong form: {error}.") from error
 

@@ -71,9 +71,8 @@ class Subnet:
         for name in ("in_chans", "patch_size", "embed_dim", "num_classes"):
             positive_int(getattr(self, name), name)
         if any(side % self.patch_size for side in self.image_size):
-            raise InputError(
-                f"image_size {self.image_size[0]}x{self.image_size[1]} is not divisible by patch_size {self.patch_size}."
-            )
+            size = f"{self.image_size[0]}x{self.image_size[1]}"
+            raise InputError(f"image_size {size} is not divisible by patch_size {self.patch_size}.")
         if not (isinstance(self.blocks, tuple) and self.blocks and all(isinstance(b, Block) for b in self.blocks)):
             raise InputError("blocks must be a tuple of at least one Block.")
 

@@ -11,6 +11,7 @@ from vitas_hw.core.subnet import positive_int
 
 BACKENDS = ("torch", "onnxruntime", "openvino", "tensorrt")
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
+_DEVICE_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
 _SLUG = re.compile(
     rf"(?P<device>.+)-(?P<backend>{'|'.join(BACKENDS)})-(?P<precision>{'|'.join(PRECISIONS)})"
     r"-b(?P<batch>\d+)(?:-t(?P<threads>\d+))?-i(?P<height>\d+)(?:x(?P<width>\d+))?"
@@ -38,8 +39,11 @@ class Target:
     image_size: tuple[int, int]
 
     def __post_init__(self) -> None:
-        if not isinstance(self.device_name, str) or self.device_name != device_slug(self.device_name):
-            raise InputError(f"A device name has only a-z, 0-9, '.' and '-', not {self.device_name!r}.")
+        if not isinstance(self.device_name, str) or not _DEVICE_NAME.fullmatch(self.device_name):
+            better = device_slug(str(self.device_name))
+            raise InputError(
+                f"A device name has only a-z, 0-9, '.' and '-', not {self.device_name!r}.", f"Try {better!r}"
+            )
         if self.backend not in BACKENDS:
             raise one_of(self.backend, BACKENDS, "backend")
         if self.precision not in PRECISIONS:

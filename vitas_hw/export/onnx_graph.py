@@ -7,6 +7,7 @@ laid out as in timm's state dict (linears transposed, as MatMul wants them).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -50,7 +51,8 @@ def parameter_shapes(subnet: Subnet) -> dict[str, tuple[int, ...]]:
 
 def random_weights(subnet: Subnet, seed: int) -> dict[str, Floats]:
     """Weights for timing, uniform in +-0.035 (timm's initial standard deviation, 0.02), norms scaling by about 1. The
-    values do not matter to a dense model's latency as long as none is denormal; uniform ones are quick to draw."""
+    values do not matter to a dense model's latency as long as none is denormal; uniform ones are quick to draw.
+    """
     rng = np.random.default_rng(seed)
     shapes = parameter_shapes(subnet)
     draws = rng.random(sum(int(np.prod(shape)) for shape in shapes.values()), np.float32)
@@ -131,7 +133,8 @@ def onnx_graph(
 def _block(graph: _Graph, name: str, block: Block, x: str, tokens: int, weights: Mapping[str, Floats]) -> str:
     width, heads, dim = block.attn_dim, block.num_heads, block.head_dim
     qkv = graph.linear(f"{name}.attn.qkv", graph.norm(f"{name}.norm1", x, weights), weights)
-    thirds = graph.add("Split", [qkv, graph.ints(f"thirds_{width}", [width] * 3)], outputs=3, axis=-1)
+    names = [f"{name}.attn.{part}" for part in "qkv"]
+    thirds = graph.add_many("Split", [qkv, graph.ints(f"thirds_{width}", [width] * 3)], names, axis=-1)
     shape = graph.ints(f"heads_{heads}_{dim}", [0, tokens, heads, dim])
     # k transposed for the product; scaling q touches dim values a token where scaling the scores touches `tokens`
     q, k, v = (
@@ -159,11 +162,13 @@ class _Graph:
     def initializers(self) -> list[onnx.TensorProto]:
         return list(self._initializers.values())
 
-    def add(self, operator: str, inputs: list[str], outputs: int = 1, output: str = "", **attributes: object) -> object:
-        label = f"{operator}_{len(self.nodes)}"
-        names = [output or label] if outputs == 1 else [f"{label}_{part}" for part in range(outputs)]
-        self.nodes.append(helper.make_node(operator, inputs, names, name=label, **attributes))
-        return names[0] if outputs == 1 else names
+    def add(self, operator: str, inputs: list[str], output: str = "", **attributes: Any) -> str:
+        return self.add_many(operator, inputs, [output or f"{operator}_{len(self.nodes)}"], **attributes)[0]
+
+    def add_many(self, operator: str, inputs: list[str], outputs: list[str], **attributes: Any) -> list[str]:
+        name = f"{operator}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operator, inputs, outputs, name=name, **attributes))
+        return outputs
 
     def constant(self, name: str, values: npt.NDArray[np.generic]) -> str:
         if name not in self._initializers:
@@ -176,16 +181,16 @@ class _Graph:
     def weight(self, name: str, weights: Mapping[str, Floats]) -> str:
         return self.constant(name, weights[name])
 
-    def linear(self, name: str, x: str, weights: Mapping[str, Floats]) -> object:
+    def linear(self, name: str, x: str, weights: Mapping[str, Floats]) -> str:
         product = self.add("MatMul", [x, self.constant(f"{name}.weight", weights[f"{name}.weight"].T)])
         return self.add("Add", [product, self.weight(f"{name}.bias", weights)])
 
-    def norm(self, name: str, x: str, weights: Mapping[str, Floats]) -> object:
+    def norm(self, name: str, x: str, weights: Mapping[str, Floats]) -> str:
         scale_and_shift = [self.weight(f"{name}.{part}", weights) for part in ("weight", "bias")]
         return self.add("LayerNormalization", [x, *scale_and_shift], axis=-1, epsilon=LAYER_NORM_EPSILON)
 
-    def gelu(self, x: str) -> object:
-        """x * (1 + erf(x / sqrt(2))) / 2 in the form every runtime fuses; the Gelu operator is opset 20 only."""
+    def gelu(self, x: str) -> str:
+        """X * (1 + erf(x / sqrt(2))) / 2 in the form every runtime fuses; the Gelu operator is opset 20 only."""
         scaled = self.add("Div", [x, self.constant("sqrt_2", np.array(2**0.5, np.float32))])
         shifted = self.add("Add", [self.add("Erf", [scaled]), self.constant("one", np.array(1, np.float32))])
         return self.add("Mul", [self.add("Mul", [x, shifted]), self.constant("half", np.array(0.5, np.float32))])

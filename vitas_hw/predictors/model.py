@@ -55,7 +55,8 @@ class LatencyModel:
             return line
         trees = xgb.Booster(params={"nthread": 1})
         trees.load_model(bytearray(self.booster, "utf-8"))
-        return line * np.exp(trees.predict(xgb.DMatrix(table.values, nthread=1)).astype(np.float64))
+        residual: Floats = trees.predict(xgb.DMatrix(table.values, nthread=1)).astype(np.float64)
+        return line * np.exp(residual)
 
     def to_dict(self) -> dict[str, Any]:
         return {

@@ -199,8 +199,6 @@ def read_predictor(path: Path) -> Predictor:
         raise FileError(f"{path} is not a predictor: {type(error).__name__}: {error}.") from error
 
 
-
-
 def _half_width(held_out: Floats, measured: Floats) -> float:
     """Conformal: the smallest width that would have covered the share wanted of the held-out measurements."""
     errors = np.sort(np.abs(np.log(held_out / measured)))

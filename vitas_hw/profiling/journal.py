@@ -51,13 +51,15 @@ class Journal:
             try:
                 journal._read(json.loads(line), wanted if number == 1 else None)
             except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-                raise FileError(f"{path}, line {number}, is broken: {error}.", "Move the file away to begin anew.") from error
+                raise FileError(
+                    f"{path}, line {number}, is broken: {error}.", "Move the file away to begin anew."
+                ) from error
         return journal
 
     def add_visit(self, measurement: str, round_: int, digest: str, samples_ms: list[float]) -> None:
         """Keep one visit's samples."""
-        self.visits[measurement, round_, digest] = tuple(samples_ms)
-        samples = [round(sample, 6) for sample in samples_ms]
+        samples = [round(sample, 6) for sample in samples_ms]  # nanoseconds; the same here and after a resume
+        self.visits[measurement, round_, digest] = tuple(samples)
         self._append({"measurement": measurement, "round": round_, "subnet": digest, "samples_ms": samples})
 
     def add_failure(self, digest: str, reason: str) -> None:

@@ -110,14 +110,16 @@ def load_profile(path: str | Path) -> Profile:
         lines = path.read_text(encoding="utf-8").splitlines()
         header_type, row_type = _schemas()
         header = header_type.model_validate_json(lines[0] if lines else "")
-        measurements = []
-        for line_number, line in enumerate(lines[1:], 2):
-            row = row_type.model_validate_json(line)
-            measurements.append(
-                Measurement(Subnet.from_dict(row.subnet), tuple(map(tuple, row.samples_ms)), row.reason)
-            )
         floor = None if header.noise_floor is None else NoiseFloor(**header.noise_floor.model_dump())
         space, target = SearchSpace.from_dict(header.space), Target.from_dict(header.target)
+        measurements: dict[Subnet, Measurement] = {}
+        for line in lines[1:]:
+            line_number += 1
+            row = row_type.model_validate_json(line)
+            subnet = Subnet.from_dict(row.subnet)
+            if subnet in measurements:
+                raise InputError(f"Subnet {subnet.digest} stands there a second time.")
+            measurements[subnet] = Measurement(subnet, tuple(map(tuple, row.samples_ms)), row.reason)
     except (OSError, UnicodeDecodeError) as error:
         raise FileError(f"Cannot read the profile {path}: {error}.") from error
     except ValidationError as error:
@@ -126,7 +128,7 @@ def load_profile(path: str | Path) -> Profile:
         raise FileError(f"{path}, line {line_number}, is not a profile's: {where} {first['msg']}.") from error
     except InputError as error:
         raise FileError(f"{path}, line {line_number}, is not a profile's: {error}") from error
-    return Profile(target, space, header.environment, floor, tuple(measurements))
+    return Profile(target, space, header.environment, floor, tuple(measurements.values()))
 
 
 def _row(measurement: Measurement) -> dict[str, Any]:
@@ -169,7 +171,7 @@ def _schemas() -> tuple[Any, Any]:
         latency_ms: float | None = None
         p90_ms: float | None = None
         p99_ms: float | None = None
-        samples_ms: list[list[float]] = []
+        samples_ms: list[list[float]] = []  # noqa: RUF012  # pydantic copies it
 
     for model in (Header, Row):
         model.model_rebuild(_types_namespace={"Any": Any, "Literal": Literal, "Floor": Floor})

@@ -58,7 +58,7 @@ def load_model(path: Path) -> tuple[VisionTransformer, Subnet]:
 
 def _about(path: Path, kind: str) -> dict[str, str]:
     try:
-        with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
+        with safe_open(path, framework="pt") as file:
             about = file.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise FileError(f"{path} is not a readable safetensors file: {error}.") from error

@@ -157,4 +157,5 @@ class ElasticBlock(nn.Module):
     def forward(self, x: Tensor, block: Block) -> Tensor:
         """(B, T, E) -> (B, T, E)"""
         x = x + self.attn(self.norm1(x), block)
-        return x + self.mlp(self.norm2(x), block)
+        output: Tensor = x + self.mlp(self.norm2(x), block)
+        return output

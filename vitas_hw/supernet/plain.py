@@ -42,5 +42,5 @@ def build_model(subnet: Subnet, *, seed: int | None = None, drop_path_rate: floa
         embed_dim=subnet.embed_dim,
         depth=subnet.depth,
         drop_path_rate=drop_path_rate,
-        block_fn=block_of_subnet,  # type: ignore[arg-type]  # timm asks for a class and only calls it
+        block_fn=block_of_subnet,  # timm asks for a class and only calls it
     )

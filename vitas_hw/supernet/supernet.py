@@ -34,7 +34,7 @@ class Supernet(nn.Module):
         self.head = nn.Linear(embed, space.num_classes)
         nn.init.trunc_normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
-        self._embed_channels = lambda width: scheme.channels(width, embed)
+        self._scheme = scheme
 
     def forward(self, images: Tensor, subnet: Subnet) -> Tensor:
         """Logits (B, num_classes) of the subnet for images (B, in_chans, height, width).
@@ -69,7 +69,7 @@ class Supernet(nn.Module):
         return {name for name, _ in self.named_parameters() if name.endswith(("pos_embed", "cls_token"))}
 
     def _head_weight(self, embed_dim: int) -> Tensor:
-        return self.head.weight[:, self._embed_channels(embed_dim)]
+        return self.head.weight[:, self._scheme.channels(embed_dim, self.head.in_features)]
 
 
 def build_supernet(space: SearchSpace, sharing: str = "ordinal", *, seed: int | None = None) -> Supernet:

@@ -1,4 +1,4 @@
-"""Images with labels in three parts: train, search (held out of the training images) and test (read once, at the end)."""
+"""Images with labels in three parts: train, search (held out of the training images), test (read once, at the end)."""
 
 from __future__ import annotations
 

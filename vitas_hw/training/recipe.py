@@ -56,8 +56,8 @@ def digits_finetune(epochs: int = 20) -> Recipe:
     """A subnet of the digits' supernet, from the supernet's weights."""
     return Recipe(
         epochs=epochs,
-        batch_size=64,
-        lr=5e-4,
+        batch_size=128,
+        lr=2e-3,
         warmup_epochs=min(2, epochs - 1),
         max_shift=0.08,
         max_rotation=8.0,

@@ -79,7 +79,7 @@ class Profiled:
 
 def profile(
     run: Run,
-    settings: ProfileSettings = ProfileSettings(),  # noqa: B008  # frozen
+    settings: ProfileSettings = ProfileSettings(),  # frozen
     *,
     space: str | None = None,
     fresh: bool = False,
@@ -180,7 +180,10 @@ def finalist_meter(target: Target, seed: int, progress: Progress) -> Callable[[S
     backend = OnnxRuntimeCpu(target)
 
     def p50(subnets: Sequence[Subnet]) -> list[float]:
-        with TemporaryDirectory() as folder, progress.step("measuring finalists", _FINALIST_ROUNDS * len(subnets)) as go:
+        with (
+            TemporaryDirectory() as folder,
+            progress.step("measuring finalists", _FINALIST_ROUNDS * len(subnets)) as go,
+        ):
             found = measure(
                 backend,
                 subnets,

@@ -13,10 +13,10 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.predictors.predictor import Predictor
 from vitas_hw.profiling.environment import fingerprint
-from vitas_hw.search.costs import Costs
-from vitas_hw.search.evolution import Evolution, evolve
-from vitas_hw.search.finalists import Verdict, choose_measured
-from vitas_hw.search.result import Candidate, SearchResult, best_first, save_candidates, save_result
+from vitas_hw.searching.costs import Costs
+from vitas_hw.searching.evolution import Evolution, evolve
+from vitas_hw.searching.finalists import Verdict, choose_measured
+from vitas_hw.searching.result import Candidate, SearchResult, best_first, save_candidates, save_result
 from vitas_hw.workflows.progress import SILENT, Progress
 from vitas_hw.workflows.run import Run, file_sha256
 
@@ -62,7 +62,7 @@ def search(
         progress: where to report to.
 
     Raises:
-        InfeasibleBudget: no subnet fits; says what the space reaches.
+        InfeasibleBudgetError: no subnet fits; says what the space reaches.
         InputError: a budget that cannot be read, a latency without a predictor, a predictor of another space.
     """
     budget = Budget.parse(latency, flops, params)
@@ -139,9 +139,7 @@ def search_run(
     model = extract(supernet, result.choice.subnet)
     recipe = digits_finetune()
     with progress.step("fine-tuning the choice", recipe.epochs) as advance:
-        train_model(
-            model, data.train, recipe, seed=seed, on_epoch=lambda epoch: advance(f"loss {epoch.loss:.3f}")
-        )
+        train_model(model, data.train, recipe, seed=seed, on_epoch=lambda epoch: advance(f"loss {epoch.loss:.3f}"))
     result = replace(result, final_top1=top1(model, data.search))
     save_model(model, result.choice.subnet, run.choice)
     save_candidates(result.candidates, run.candidates)

@@ -11,8 +11,8 @@ import numpy as np
 from vitas_hw.core.budget import Budget, show_cost
 from vitas_hw.core.errors import InputError
 from vitas_hw.core.files import write_atomic
-from vitas_hw.search.costs import Costs
-from vitas_hw.search.identity import IdentityProbability, identity_probability
+from vitas_hw.searching.costs import Costs
+from vitas_hw.searching.identity import IdentityProbability, identity_probability
 from vitas_hw.supernet.checkpoint import load_supernet, save_supernet
 from vitas_hw.supernet.supernet import Supernet, build_supernet
 from vitas_hw.training.data import load_data

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,13 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from vitas_hw.core.budget import Budget, cost_name, show_cost
-from vitas_hw.core.errors import InfeasibleBudget, InputError
+from vitas_hw.core.errors import InfeasibleBudgetError, InputError
 from vitas_hw.core.operators import Ints, SubnetColumns, operators
 from vitas_hw.core.space import HEADER, PER_BLOCK, SearchSpace
+from vitas_hw.core.variation import mutation
 
 Floats = npt.NDArray[np.float64]
 _DESCENTS = 6
 _MOST_STEPS = 400
+_MUTANTS = 60  # generations
+Score = Callable[[Ints], Floats]  # codes (N, code_length) -> (N,)
 
 
 class Predicts(Protocol):
@@ -44,7 +47,7 @@ class Costs:
         return costs
 
     def excess(self, codes: Ints, budget: Budget) -> Floats:
-        """(N,) how far each code lies outside the budget, relative to the bound it crosses most; 0 or less is inside."""
+        """(N,) how far each code lies outside, relative to the bound that it crosses most; 0 or less is inside."""
         costs = self._asked(codes, budget)
         return np.max([bounds.excess(costs[cost]) for cost, bounds in budget.asked.items()], axis=0)  # type: ignore[no-any-return]
 
@@ -58,7 +61,7 @@ class Costs:
         """(code_length,) a code inside the budget.
 
         Raises:
-            InfeasibleBudget: there is none; says the range that each cost asked for can reach.
+            InfeasibleBudgetError: there is none; says the range that each cost asked for can reach.
         """
         code, excess = _descend(self.space, lambda codes: self.excess(codes, budget), enough=0.0)
         if excess > 0:
@@ -70,17 +73,20 @@ class Costs:
             raise InputError("A latency budget needs a predictor.", "Run: vitas-hw profile")
         return self.of(codes)
 
-    def _infeasible(self, budget: Budget) -> InfeasibleBudget:
+    def _infeasible(self, budget: Budget) -> InfeasibleBudgetError:
         ranges = {cost: self.reachable(cost) for cost in budget.asked}
         reach = "; ".join(
             f"{'predicted ' if cost == 'latency_ms' else ''}{cost_name(cost)} from {show_cost(least, cost)} to"
             f" {show_cost(most, cost)}"
             for cost, (least, most) in ranges.items()
         )
-        return InfeasibleBudget(
-            f"No subnet of {self.space.name!r} fits the budget of {budget}: its subnets reach {reach}.",
-            f"Try {_suggestion(budget, ranges)}",
-        )
+        advice = _suggestion(budget, ranges)
+        if advice:
+            problem = f"No subnet of {self.space.name!r} fits the budget of {budget}"
+        else:  # each bound can be met, but no subnet was found that meets all
+            problem = f"Found no subnet of {self.space.name!r} that fits the budget of {budget}"
+            advice = "a wider range, or fewer budgets at once."
+        return InfeasibleBudgetError(f"{problem}: its subnets reach {reach}.", f"Try {advice}")
 
 
 _OPTIONS = {"latency_ms": ("--latency", 1.0, "ms"), "macs": ("--flops", 1e9, "G"), "params": ("--params", 1e6, "M")}
@@ -96,7 +102,7 @@ def _suggestion(budget: Budget, ranges: Mapping[str, tuple[float, float]]) -> st
             words.append(f"{option} {_round_up(least * 1.2 / unit)}{suffix} or more")
         elif bounds.low is not None and bounds.low > most:
             words.append(f"{option} with a lower bound of at most {most * 0.8 / unit:.2g}{suffix}")
-    return " and ".join(words) if words else "a wider range, or fewer budgets at once."
+    return " and ".join(words)
 
 
 def _round_up(value: float) -> str:
@@ -104,30 +110,39 @@ def _round_up(value: float) -> str:
     return f"{np.ceil(value / step) * step:.2g}"
 
 
-def _descend(space: SearchSpace, score: object, enough: float = -np.inf) -> tuple[Ints, float]:
-    """The code of least ``score`` (codes (N, G) -> (N,)) that changing one gene at a time leads to.
+def _descend(space: SearchSpace, score: Score, enough: float = -np.inf) -> tuple[Ints, float]:
+    """A code of least ``score``, and its score; stops early at ``enough``.
 
-    Starts from the best of the corners and a thousand fixed random codes; every descent is bounded.
+    From the best of the corners and a thousand random codes, changing one gene at a time; then by mutants of the best
+    hundred codes met, which changes several at once. Bounded, and always the same.
     """
-    rate = score
-    starts = np.concatenate([_corners(space), space.sample_codes(1000, np.random.default_rng(0))])
-    values = rate(starts)  # type: ignore[operator]
-    best_code, best = starts[np.argmin(values)], float(values.min())
+    rng = np.random.default_rng(0)
+    codes = np.concatenate([_corners(space), space.sample_codes(1000, rng)])
+    values = score(codes)
+    met = [(codes, values)]
     for start in np.argsort(values, kind="stable")[:_DESCENTS]:
-        code, value = starts[start], float(values[start])
+        code, value = codes[start], values[start]
         for _ in range(_MOST_STEPS):
-            if value <= enough:
-                return code, value
-            around = _neighbours(space, code)
-            if not len(around):
+            around = _neighbours(space, code) if value > enough else codes[:0]
+            found = score(around) if len(around) else values[:0]
+            if not len(found) or found.min() >= value:
                 break
-            found = rate(around)  # type: ignore[operator]
-            if found.min() >= value:
-                break
-            code, value = around[np.argmin(found)], float(found.min())
-        if value < best:
-            best_code, best = code, value
-    return best_code, best
+            code, value = around[np.argmin(found)], found.min()
+            met.append((around, found))
+        if value <= enough:
+            return code, float(value)
+    codes, values = (np.concatenate(parts) for parts in zip(*met, strict=True))
+    for _ in range(_MUTANTS):
+        best = np.argsort(values, kind="stable")[:100]
+        codes, values = codes[best], values[best]
+        if values[0] <= enough:
+            break
+        mutants = mutation(space, np.repeat(codes, 5, axis=0), rng, genes=3.0)
+        codes, values = np.concatenate([codes, mutants]), np.concatenate([values, score(mutants)])
+        codes, first = np.unique(codes, axis=0, return_index=True)
+        values = values[first]
+    best_row = np.argmin(values)
+    return codes[best_row], float(values[best_row])
 
 
 def _corners(space: SearchSpace) -> Ints:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from vitas_hw.core.budget import Range, show_cost
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.subnet import Subnet
-from vitas_hw.search.result import Candidate, best_first
+from vitas_hw.searching.result import Candidate, best_first
 
 FINALISTS = 5
 _MOST_ROUNDS = 3

@@ -18,7 +18,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Candidate:
-    """An evaluated subnet: top-1 on the search split with the supernet's weights, predicted latency if one was asked."""
+    """An evaluated subnet: top-1 on the search split with the supernet's weights; predicted latency if known."""
 
     subnet: Subnet
     top1: float

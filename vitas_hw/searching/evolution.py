@@ -21,8 +21,8 @@ from vitas_hw.core.operators import Ints
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.variation import crossover, mutation
-from vitas_hw.search.costs import Costs
-from vitas_hw.search.result import Candidate
+from vitas_hw.searching.costs import Costs
+from vitas_hw.searching.result import Candidate
 
 _IDENTITY_PROBABILITIES = (0.5, 0.7, 0.3, 0.9, 0.1)  # tried in turn until the first population is full
 _MOST_DRAWS = 40
@@ -32,8 +32,8 @@ _MOST_DRAWS = 40
 class Evolution:
     """Size of the evolution; every generation evaluates at most ``population`` new subnets."""
 
-    population: int = 24
-    generations: int = 8
+    population: int = 20
+    generations: int = 7
 
     def __post_init__(self) -> None:
         if self.population < 2 or self.generations < 1:
@@ -62,7 +62,7 @@ def evolve(
         on_candidate: called after each evaluation.
 
     Raises:
-        InfeasibleBudget: no subnet fits.
+        InfeasibleBudgetError: no subnet fits.
     """
     rng = np.random.default_rng(seed)
     inside = _Inside(space, costs, budget)

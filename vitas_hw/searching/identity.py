@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from vitas_hw.core.budget import Budget, show_cost
-from vitas_hw.core.errors import InfeasibleBudget
-from vitas_hw.search.costs import Costs
+from vitas_hw.core.errors import InfeasibleBudgetError
+from vitas_hw.searching.costs import Costs
 
 _SAMPLES = 1000
 _STEPS = 30
@@ -29,7 +29,7 @@ def identity_probability(costs: Costs, budget: Budget, *, seed: int) -> Identity
     With several costs, the one nearest to its ceiling counts. The samples are drawn with the same seed at each p.
 
     Raises:
-        InfeasibleBudget: no probability gets there; says which means can be reached.
+        InfeasibleBudgetError: no probability gets there; says which means can be reached.
     """
     lower, upper = 0.0, 1.0
     p = 0.5
@@ -42,7 +42,7 @@ def identity_probability(costs: Costs, budget: Budget, *, seed: int) -> Identity
         p = (lower + upper) / 2
     ends = [_means(costs, budget, end, seed) for end in (1.0, 0.0)]
     reach = "; ".join(f"{show_cost(ends[0][cost], cost)} to {show_cost(ends[1][cost], cost)}" for cost in budget.asked)
-    raise InfeasibleBudget(
+    raise InfeasibleBudgetError(
         f"No identity probability gives subnets of {costs.space.name!r} a mean of {budget}: means reach {reach}.",
         "Train with a budget in that range, or with none (identity probability 0.5).",
     )

@@ -1,0 +1,230 @@
+"""The commands as people type them, in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import vitas_hw as vh
+from vitas_hw.cli.main import main
+from vitas_hw.core.space import SearchSpace
+
+SCORER = Path(__file__).parent / "score_without_us.py"
+
+
+def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "import sys; from vitas_hw.cli.main import main; sys.exit(main())", *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def run_json(folder: Path, *words: str) -> dict[str, Any]:
+    done = run(folder, *words, "--json")
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, small: SearchSpace) -> Path:
+    """A folder in which train and profile have run with a small space."""
+    folder = tmp_path_factory.mktemp("run")
+    lines = [f"{key}: {list(value) if isinstance(value, tuple) else value}" for key, value in vars(small).items()]
+    (folder / "small.yaml").write_text("\n".join(line for line in lines if line.split(":")[0] in small.to_dict()))
+    checkpoint = run_json(folder, "train", "--space", "small.yaml", "--epochs", "4")
+    assert set(checkpoint) == {"checkpoint", "epochs", "top1"}
+    assert (folder / checkpoint["checkpoint"]).is_file()
+    profiled = run_json(folder, "profile", "--num-subnets", "24")
+    assert (profiled["ok"], profiled["failed"]) == (24, 0)
+    assert 0 <= profiled["noise_floor"] < 10
+    assert vh.load_profile(folder / profiled["profile"]).space == small
+    assert vh.load_predictor(folder / profiled["predictor"]).space == small
+    return folder
+
+
+def test_search_and_export_follow_with_no_other_option(trained: Path) -> None:
+    found = run_json(trained, "search", "--latency", "5ms")
+    assert found["top1_split"] == "search"
+    assert found["budget"] == {"latency_ms": [None, 5.0]}
+    assert found["measured_ms"] <= 5.0
+    assert found["predicted_ms"] <= 5.0
+    assert (found["onnx"], found["run"]) == (None, "runs/default")
+    subnet = vh.Subnet.from_dict(found["subnet"])
+    assert (subnet.macs, subnet.params) == (found["macs"], found["params"])
+
+    exported = run_json(trained, "export", "--onnx")
+    assert exported["agreement"] == 1.0
+    assert exported["largest_difference"] <= 1e-4
+    scored = subprocess.run(
+        [sys.executable, SCORER, exported["onnx"], "runs/default/data.json"],
+        cwd=trained,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert float(scored.stdout) == pytest.approx(exported["top1"], abs=1e-9)
+    assert exported["top1"] > 0.3  # four epochs of a tiny super-transformer; chance is 0.1
+
+
+def test_the_manifest_tells_every_step(trained: Path) -> None:
+    manifest = json.loads((trained / "runs/default/run.json").read_text())
+    assert [step["step"] for step in manifest["steps"]][:2] == ["train", "profile"]
+    for step in manifest["steps"]:
+        assert step["outputs"]
+        assert "vitas-hw" in step["versions"]
+    assert str(trained) not in json.dumps(manifest)
+
+
+def test_the_same_search_again_is_the_same_byte_for_byte(trained: Path) -> None:
+    files = []
+    for _ in range(2):
+        run_json(trained, "search", "--latency", "5ms", "--population", "6", "--generations", "3", "--seed", "4")
+        files.append((trained / "runs/default/candidates.jsonl").read_bytes())
+    assert files[0] == files[1]
+    assert files[0].count(b"\n") == 18
+
+
+def test_a_search_without_a_budget_takes_one_that_binds(trained: Path, small: SearchSpace) -> None:
+    import numpy as np
+
+    found = run_json(trained, "search", "--population", "6", "--generations", "2")
+    (low, high) = found["budget"]["latency_ms"]
+    assert low is None
+    (path,) = (trained / "runs/default/predictors").glob("*.json")
+    codes = small.sample_codes(3000, np.random.default_rng(5))
+    latencies = vh.load_predictor(path).predict_columns(small.columns(codes)).latency_ms
+    assert (latencies <= high).mean() <= 1 / 6
+
+
+def test_tables_are_for_people(trained: Path) -> None:
+    done = run(trained, "search", "--flops", "2M", "--population", "4", "--generations", "2")
+    assert done.returncode == 0, done.stderr
+    for word in ("inherited", "final", "predicted", "measured", "Next: vitas-hw export --onnx"):
+        assert word in done.stdout
+    assert all(len(line) <= 80 for line in done.stdout.splitlines())
+
+
+def test_training_for_a_latency_uses_the_runs_predictor(trained: Path) -> None:
+    done = run(trained, "train", "--latency", "0.001ms")
+    assert done.returncode == 2
+    assert "means reach" in done.stderr
+
+
+# what is typed: (words, what stderr says)
+MISTAKES = [
+    (["search", "--latency", "0.001ms"], ["at most 0.001 ms", "predicted latency from", "Try --latency"]),
+    (["search", "--latency", "5"], ["--latency '5' has no unit; known: us, ms, s.", "Example: --latency 5ms"]),
+    (["search", "--latency", "5min"], ["has the unit 'min'; known: us, ms, s.", "Example: --latency 5ms"]),
+    (["search", "--run", "runs/nothing"], ["has no super-transformer", "Run: vitas-hw train"]),
+    (["search", "--population", "1"], ["Invalid value for '--population'", "See: vitas-hw search --help"]),
+    (["profile", "--device", "cuda:7"], ["There is no device 'cuda:7'", "Try --device cpu"]),
+    (["profile", "--num-subnets", "3"], ["--num-subnets 3 is too few", "at least 20"]),
+    (["profile", "--device-name", "My PC", "--num-subnets", "20"], ["not 'My PC'", "Try 'my-pc'"]),
+    (["profile", "--space", "nope"], ["Unknown space 'nope'", "Known: vitas-deit-tiny"]),
+    (["train", "--space", "nope", "--run", "runs/new"], ["Unknown space 'nope'", "Known: vitas-deit-tiny"]),
+    (["train", "--space", "missing.yaml", "--run", "runs/new"], ["Cannot read the space missing.yaml"]),
+    (["train", "--space", "vitas-digits"], ["is one of the space 'small'", "--run runs/vitas-digits"]),
+    (["train", "--data", "imagenet"], ["Unknown data set 'imagenet'", "Known: digits"]),
+    (
+        ["train", "--space", "vitas-deit-tiny", "--run", "runs/new"],
+        ["1 channel and 10 classes", "--space vitas-digits"],
+    ),
+    (["train", "--sharing", "random"], ["Unknown weight-sharing scheme 'random'", "Known: ordinal"]),
+    (["train", "--epochs", "0"], ["--epochs must be at least 1"]),
+    (["export"], ["Say which format", "vitas-hw export --onnx"]),
+    (["export", "--onnx", "--run", "runs/nothing"], ["has no choice to export", "Run: vitas-hw search"]),
+    (["spaces", "missing.yml"], ["Cannot read the space missing.yml"]),
+    (["nonsense"], ["No such command 'nonsense'", "See: vitas-hw --help"]),
+    (["search", "--nonsense"], ["No such option", "See: vitas-hw search --help"]),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), MISTAKES, ids=[" ".join(words) for words, _ in MISTAKES])
+def test_a_mistake_is_a_sentence_and_the_next_step(
+    trained: Path,
+    words: list[str],
+    said: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(trained)
+    assert main(words) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    for part in said:
+        assert part in printed.err
+    assert len(printed.err.splitlines()) <= 3
+
+
+def test_an_export_into_no_folder_is_refused(trained: Path) -> None:
+    run_json(trained, "search", "--flops", "2M", "--population", "4", "--generations", "1")
+    done = run(trained, "export", "--onnx", "--output", "no/where/model.onnx")
+    assert done.returncode == 2
+    assert "folder no/where does not exist" in done.stderr
+
+
+def test_debug_shows_the_traceback(trained: Path) -> None:
+    done = run(trained, "--debug", "spaces", "nope")
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+    assert "Unknown space 'nope'" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["quickstart", "profile", "train", "search", "export", "spaces"])
+def test_each_commands_help_fits_one_screen_with_an_example(tmp_path: Path, command: str) -> None:
+    done = run(tmp_path, command, "--help")
+    assert done.returncode == 0
+    assert f"Example: vitas-hw {command}" in done.stdout
+    assert len(done.stdout.splitlines()) <= 50
+
+
+def test_version_and_bare_command(tmp_path: Path) -> None:
+    assert run(tmp_path, "--version").stdout.startswith("vitas-hw 0.")
+    bare = run(tmp_path)
+    assert bare.returncode == 0
+    assert "quickstart" in bare.stdout
+
+
+def test_spaces_lists_the_presets(tmp_path: Path) -> None:
+    rows = run_json(tmp_path, "spaces")["rows"]
+    assert [row["space"]["name"] for row in rows] == ["vitas-deit-tiny", "vitas-deit-small", "vitas-digits"]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[1, 2]", "it has no fields"),
+        ("a: [", "is not YAML"),
+        ("patch_sizes: 5", "describes no space"),
+        ("colour: red", "unknown field 'colour'"),
+        ("!!python/object/apply:os.system ['true']", "is not YAML"),
+    ],
+)
+def test_a_broken_space_file_is_one_sentence(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    done = run(tmp_path, "spaces", "mine.yaml")
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.full
+def test_quickstart_gives_an_accurate_model_inside_its_budget(tmp_path: Path) -> None:
+    found = run_json(tmp_path, "quickstart")
+    assert found["top1_split"] == "test"
+    assert found["top1"] >= 0.95
+    assert found["measured_ms"] <= found["budget"]["latency_ms"][1]
+    scored = subprocess.run(
+        [sys.executable, SCORER, found["onnx"], "runs/default/data.json"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert float(scored.stdout) == pytest.approx(found["top1"], abs=1e-9)
+    assert run_json(tmp_path, "search", "--latency", "5ms")["measured_ms"] <= 5.0

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from vitas_hw.core.presets import preset
+from vitas_hw.core.space import SearchSpace
+
+
+@pytest.fixture
+def digits() -> SearchSpace:
+    return preset("vitas-digits")
+
+
+@pytest.fixture(scope="session")
+def small() -> SearchSpace:
+    """A space of the digits' shape whose subnets train and run in no time."""
+    return SearchSpace(
+        name="small",
+        image_size=(32, 32),
+        in_chans=1,
+        num_classes=10,
+        patch_sizes=(8, 16),
+        embed_dims=(24, 37, 48),
+        depth=(1, 4),
+        num_heads=(2, 3),
+        attn_dims=(12, 24, 48),
+        mlp_dims=(32, 49, 64),
+    )
+
+
+@pytest.fixture
+def randomise() -> Callable[[object, int], None]:
+    """Draws *every* parameter at random: fresh class tokens and biases are zero and hide faults."""
+    import torch
+
+    def draw(module: torch.nn.Module, seed: int) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for name, parameter in module.named_parameters():
+                centre = 1.0 if "norm" in name and name.endswith("weight") else 0.0
+                parameter.copy_(centre + 0.05 * torch.randn(parameter.shape, generator=generator))
+
+    return draw  # type: ignore[return-value]
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)

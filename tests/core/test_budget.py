@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vitas_hw.core.budget import Budget, Range, parse_range
+from vitas_hw.core.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("text", "low", "high"),
+    [
+        ("5ms", None, 5.0),
+        ("0.5 ms", None, 0.5),
+        (".5ms", None, 0.5),
+        ("250us", None, 0.25),
+        ("1s", None, 1000.0),
+        ("4ms-5ms", 4.0, 5.0),
+        ("4-5ms", 4.0, 5.0),
+        ("500us-2ms", 0.5, 2.0),
+        ("1e-3ms", None, 0.001),
+        ("1e-3ms-1e1ms", 0.001, 10.0),
+    ],
+)
+def test_latencies(text: str, low: float | None, high: float) -> None:
+    found = parse_range(text, "latency_ms")
+    assert (found.low, found.high) == (pytest.approx(low) if low else low, pytest.approx(high))
+
+
+def test_flops_and_params_are_counts() -> None:
+    budget = Budget.parse(flops="1.3G", params="4M-6M")
+    assert budget.to_dict() == {"macs": [None, 1.3e9], "params": [4e6, 6e6]}
+    assert Budget.from_dict(budget.to_dict()) == budget
+
+
+def test_the_json_form_of_the_design() -> None:
+    assert Budget.parse(latency="5ms").to_dict() == {"latency_ms": [None, 5.0]}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("5", "has no unit; known: us, ms, s. Example: --latency 5ms"),
+        ("5min", "has the unit 'min'; known: us, ms, s"),
+        ("5m", "has the unit 'm'"),
+        ("5MS", "has the unit 'MS'"),
+        ("fast", "is not a budget"),
+        ("", "is not a budget"),
+        ("-5ms", "is not a budget"),
+        ("nanms", "is not a budget"),
+        ("0ms", "positive"),
+        ("1e999ms", "positive, finite"),
+        ("5ms-4ms", "lies above"),
+        ("1ms-2ms-3ms", "is not a budget"),
+        ("٥ms", "is not a budget"),
+    ],
+)
+def test_a_wrong_latency_is_one_sentence(text: str, words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Budget.parse(latency=text)
+    assert words in str(caught.value)
+
+
+def test_a_latency_unit_is_none_for_flops() -> None:
+    with pytest.raises(InputError, match="known: K, M, G, T"):
+        Budget.parse(flops="5ms")
+
+
+@given(st.text())
+def test_any_text_is_a_range_or_an_input_error(text: str) -> None:
+    try:
+        found = parse_range(text, "latency_ms")
+    except InputError:
+        return
+    assert found.high is not None
+    assert found.high > 0
+
+
+def test_excess_is_relative_to_the_bound_that_is_crossed() -> None:
+    excess = Range(4.0, 5.0).excess(np.array([2.0, 4.5, 10.0]))
+    assert excess[0] == pytest.approx(0.5)
+    assert excess[1] <= 0
+    assert excess[2] == pytest.approx(1.0)
+    assert Range(None, 5.0).excess(5.0) == 0
+
+
+def test_how_a_budget_reads() -> None:
+    assert str(Budget.parse(latency="5ms")) == "latency at most 5 ms"
+    assert str(Budget.parse(latency="4-5ms", flops="1.3G")) == "latency from 4 ms to 5 ms and MACs at most 1.3 GMACs"
+    assert str(Budget.parse(params="6M")) == "parameters at most 6 M parameters"
+
+
+def test_an_empty_budget_asks_for_nothing() -> None:
+    assert Budget().asked == {}
+    assert str(Budget()) == "none"

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vitas_hw.core.errors import InputError
+from vitas_hw.core.presets import PRESETS, preset
+from vitas_hw.core.published import published_subnet
+from vitas_hw.core.space import HEADER, PER_BLOCK, SearchSpace
+from vitas_hw.core.subnet import Block
+from vitas_hw.core.variation import crossover, mutation
+
+TINY = preset("vitas-deit-tiny")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_decode_of_encode_is_the_subnet(name: str) -> None:
+    space = preset(name)
+    for subnet in [space.smallest, space.largest, *(space.sample(seed) for seed in range(50))]:
+        assert space.contains(subnet)
+        assert space.decode(space.encode(subnet)) == subnet
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_codes_that_mean_the_same_subnet_have_one_canonical_form(data: st.DataObject) -> None:
+    genes = [data.draw(st.integers(0, int(most) - 1)) for most in TINY.cardinalities]
+    genes[HEADER] = max(genes[HEADER], 1)
+    code = np.array(genes)
+    canonical = TINY.canonical(code[None])[0]
+    assert TINY.decode(code) == TINY.decode(canonical)
+    assert np.array_equal(TINY.encode(TINY.decode(code)), canonical)
+    ops = canonical[HEADER::PER_BLOCK]
+    assert (np.diff((ops == 0).astype(int)) >= 0).all()  # identities stand at the end
+
+
+def test_shifted_identities_and_dead_genes_are_the_same_subnet() -> None:
+    block, other = [2, 3, 4], [1, 0, 9]
+    spread = [0, 5, *block, *[0, 7, 7], *other, *[0, 0, 0] * 13]
+    packed = [0, 5, *block, *other, *[0, 0, 0] * 14]
+    assert TINY.decode(spread) == TINY.decode(packed)
+    assert np.array_equal(TINY.canonical(np.array([spread]))[0], packed)
+
+
+def test_size_counts_different_subnets(small: SearchSpace) -> None:
+    tiny = SearchSpace.from_dict(small.to_dict() | {"depth": [1, 2], "attn_dims": [12, 24], "embed_dims": [24]})
+    codes = np.array(list(itertools.product(*(range(most) for most in tiny.cardinalities))))
+    valid = codes[tiny.depths(codes) >= 1]
+    assert len(np.unique(tiny.canonical(valid), axis=0)) == tiny.size
+    assert len({tiny.decode(code) for code in valid}) == tiny.size
+
+
+def test_the_papers_space() -> None:
+    assert TINY.embed_dims == (38, 77, 115, 154, 192, 230, 269, 307, 346, 384)
+    assert TINY.attn_dims == tuple(range(48, 481, 48))
+    assert TINY.mlp_dims == tuple(range(144, 1441, 144))
+    assert (TINY.patch_sizes, TINY.num_heads, TINY.depth) == ((14, 16, 32), (3, 6, 12, 16), (1, 16))
+
+
+@pytest.mark.parametrize("name", ["vitas-a", "vitas-b", "vitas-c", "vitas-e"])
+def test_the_published_subnets_lie_in_the_papers_tiny_space(name: str) -> None:
+    assert TINY.contains(published_subnet(name))
+
+
+def test_the_published_large_subnet_lies_in_the_papers_small_space() -> None:
+    assert preset("vitas-deit-small").contains(published_subnet("vitas-f"))
+    with pytest.raises(InputError, match="not in the space"):
+        TINY.encode(published_subnet("vitas-f"))
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_smallest_and_largest_bound_the_macs(name: str, rng: np.random.Generator) -> None:
+    space = preset(name)
+    macs = [subnet.macs for subnet in (space.decode(code) for code in space.sample_codes(100, rng))]
+    assert space.smallest.macs <= min(macs) <= max(macs) <= space.largest.macs
+
+
+def test_sampling_repeats_with_a_seed_and_advances_a_generator(digits: SearchSpace) -> None:
+    assert digits.sample(3) == digits.sample(3)
+    generator = np.random.default_rng(3)
+    assert digits.sample(generator) == digits.sample(3)
+    assert digits.sample(generator) != digits.sample(3)
+
+
+def test_the_identity_probability_sets_the_depth(digits: SearchSpace, rng: np.random.Generator) -> None:
+    fewest, most = digits.depth
+    depths = {p: digits.depths(digits.sample_codes(2000, rng, p)) for p in (0.0, 0.25, 1.0)}
+    assert set(depths[0.0]) == {most}
+    assert set(depths[1.0]) == {fewest}
+    assert abs(depths[0.25].mean() - (fewest + 0.75 * (most - fewest))) < 0.15
+    with pytest.raises(InputError, match="probability"):
+        digits.sample(0, p_identity=1.5)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_crossover_and_mutation_stay_in_the_space_and_canonical(name: str, rng: np.random.Generator) -> None:
+    space = preset(name)
+    first, second = space.sample_codes(500, rng, 0.9), space.sample_codes(500, rng, 0.2)
+    for children in (
+        *crossover(space, first, second, rng),
+        mutation(space, first, rng),
+        mutation(space, first, rng, 20),
+    ):
+        assert np.array_equal(space.canonical(space.checked(children)), children)
+
+
+def test_crossover_takes_genes_from_both_parents_only(digits: SearchSpace, rng: np.random.Generator) -> None:
+    first, second = digits.sample_codes(200, rng, 0.0), digits.sample_codes(200, rng, 0.0)
+    for child in crossover(digits, first, second, rng):
+        assert ((child == first) | (child == second)).all()
+    one, other = crossover(digits, first, second, rng)
+    assert np.array_equal(np.sort([one, other], axis=0), np.sort([first, second], axis=0))
+    assert ((one != first).any(axis=1) & (one != second).any(axis=1)).mean() > 0.5
+
+
+def test_mutation_changes_about_as_many_genes_as_asked(digits: SearchSpace, rng: np.random.Generator) -> None:
+    codes = digits.sample_codes(2000, rng, 0.0)
+    changed = (mutation(digits, codes, rng, genes=2.0)[:, :HEADER] != codes[:, :HEADER]).mean()
+    assert 0.3 * 2 / digits.code_length < changed < 2 / digits.code_length
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"patch_sizes": [5]}, "not divisible"),
+        ({"num_heads": [5]}, "not divisible by 5 heads"),
+        ({"mlp_dims": [64, 32]}, "increasing"),
+        ({"mlp_dims": []}, "increasing"),
+        ({"mlp_dims": 64}, "wrong form"),
+        ({"depth": [3, 2]}, "depth"),
+        ({"depth": [0, 2]}, "depth"),
+        ({"depth": [1]}, "wrong form"),
+        ({"name": "../x"}, "name"),
+        ({"extra": 1}, "exactly the fields"),
+    ],
+)
+def test_an_impossible_space_is_refused(changes: dict[str, object], words: str, small: SearchSpace) -> None:
+    with pytest.raises(InputError, match=words):
+        SearchSpace.from_dict(small.to_dict() | changes)
+
+
+def test_a_space_comes_back_from_its_dict(small: SearchSpace) -> None:
+    assert SearchSpace.from_dict(small.to_dict()) == small
+
+
+@pytest.mark.parametrize("code", [[0] * 3, [0] * 50, [99] + [0] * 49, [-1] + [1] * 49])
+def test_a_code_of_another_space_is_refused(code: list[int]) -> None:
+    with pytest.raises(InputError):
+        TINY.decode(code)
+
+
+def test_a_subnet_of_another_shape_is_not_contained(digits: SearchSpace) -> None:
+    from dataclasses import replace
+
+    subnet = digits.sample(0)
+    for change in ({"num_classes": 11}, {"in_chans": 3}, {"embed_dim": 191}, {"blocks": (Block(2, 64, 384),)}):
+        assert not digits.contains(replace(subnet, **change))

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import vitas_hw as vh
+from vitas_hw.core.errors import FileError, InputError, VitasError
+from vitas_hw.core.operators import operators
+from vitas_hw.core.space import SearchSpace
+from vitas_hw.core.subnet import Subnet
+from vitas_hw.core.target import Target
+from vitas_hw.predictors.features import features
+from vitas_hw.predictors.predictor import Predictor, fit, read_predictor, save_predictor, scores
+from vitas_hw.profiling.profile import Measurement, Profile
+
+TARGET = Target("test-cpu", "onnxruntime", "fp32", 1, 1, (32, 32))
+
+
+def latency(subnets: list[Subnet], noise: float = 0.0) -> np.ndarray:
+    """A made-up machine: a price for each operator, each MAC and each weight, and a step it takes for narrow heads."""
+    table = operators(subnets)
+    blocks = np.array([subnet.depth for subnet in subnets])
+    narrow = np.array([any(block.head_dim < 40 for block in subnet.blocks) for subnet in subnets])
+    clean = 0.02 * blocks + table.macs * 2e-8 + table.params * 5e-8 + 0.05 * blocks * narrow
+    return clean * np.random.default_rng(1).normal(1.0, noise, len(subnets)) if noise else clean
+
+
+def sample(space: SearchSpace, count: int, seed: int = 0) -> list[Subnet]:
+    rng = np.random.default_rng(seed)
+    return list(dict.fromkeys(space.sample(rng, p_identity=rng.random()) for _ in range(count)))
+
+
+def fitted(space: SearchSpace, count: int = 150, noise: float = 0.0) -> Predictor:
+    subnets = sample(space, count)
+    return fit(
+        subnets,
+        latency(subnets, noise),
+        target=TARGET,
+        space=space,
+        noise_floor=noise,
+        profile_sha256="p",
+        fingerprint="f",
+    )
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    return fitted(vh.load_space("vitas-digits"), noise=0.03)
+
+
+def test_it_predicts_subnets_it_has_not_seen(predictor: Predictor, digits: SearchSpace) -> None:
+    fresh = sample(digits, 200, seed=9)
+    found = scores(predictor.predict(fresh).latency_ms, latency(fresh))
+    assert found["mape"] < 0.05
+    assert found["spearman"] > 0.99
+
+
+def test_trees_learn_what_the_line_misses(digits: SearchSpace) -> None:
+    model = fitted(digits).model
+    fresh = sample(digits, 200, seed=9)
+    table = features(operators(fresh))
+    assert model.rounds > 0
+    with_trees = scores(model.predict(table), latency(fresh))["mape"]
+    line_only = type(model)(model.intercept, model.coefficients, 0, "")
+    assert with_trees < scores(line_only.predict(table), latency(fresh))["mape"]
+
+
+def test_the_interval_covers_what_it_says(predictor: Predictor, digits: SearchSpace) -> None:
+    fresh = sample(digits, 400, seed=11)
+    found, measured = predictor.predict(fresh), latency(fresh, noise=0.03)
+    inside = (found.lower_ms <= measured) & (measured <= found.upper_ms)
+    assert 0.83 <= inside.mean() <= 0.99
+    assert (found.lower_ms < found.latency_ms).all()
+
+
+def test_metrics_are_those_of_held_out_subnets_beside_the_noise_floor(predictor: Predictor) -> None:
+    metrics = predictor.metrics
+    assert metrics["noise_floor"] == 0.03
+    assert metrics["mape"] is not None
+    assert 0.015 < metrics["mape"] < 0.08  # cannot be below the noise put in, as it would be on seen subnets
+
+
+def test_columns_and_subnets_give_the_same(predictor: Predictor, digits: SearchSpace, rng: np.random.Generator) -> None:
+    codes = digits.sample_codes(50, rng)
+    from_codes = predictor.predict_columns(digits.columns(codes)).latency_ms
+    from_subnets = predictor.predict([digits.decode(code) for code in codes]).latency_ms
+    assert np.array_equal(from_codes, from_subnets)
+
+
+def test_it_says_when_a_subnet_lies_outside_what_it_has_seen(predictor: Predictor, digits: SearchSpace) -> None:
+    from dataclasses import replace
+
+    assert predictor.predict(sample(digits, 150)).inside.all()
+    wide = replace(digits.largest, embed_dim=4096)
+    assert not predictor.predict([wide]).inside[0]
+
+
+def test_it_refuses_another_image_size(predictor: Predictor) -> None:
+    with pytest.raises(InputError, match="is for images 32x32"):
+        predictor.predict([vh.published_subnet("deit-ti")])
+
+
+def test_the_file_comes_back_and_repeats_byte_for_byte(digits: SearchSpace, tmp_path: Path) -> None:
+    first, second = tmp_path / "a.json", tmp_path / "b.json"
+    save_predictor(fitted(digits), first)
+    save_predictor(fitted(digits), second)
+    assert first.read_bytes() == second.read_bytes()
+    again = vh.load_predictor(first)
+    assert (again.target, again.space, again.fingerprint) == (TARGET, digits, "f")
+    fresh = sample(digits, 20, seed=5)
+    assert np.array_equal(again.predict(fresh).latency_ms, fitted(digits).predict(fresh).latency_ms)
+
+
+def test_too_few_subnets_are_one_sentence(digits: SearchSpace) -> None:
+    with pytest.raises(VitasError, match="at least 20"):
+        fitted(digits, count=10)
+
+
+def test_fit_predictor_takes_the_rows_that_ran(digits: SearchSpace) -> None:
+    subnets = sample(digits, 30)
+    rows = [Measurement(subnet, ((float(ms),),)) for subnet, ms in zip(subnets, latency(subnets), strict=True)]
+    rows[4] = Measurement(subnets[4], failed="no")
+    profile = Profile(TARGET, digits, {"fingerprint": "f"}, None, tuple(rows))
+    found = vh.fit_predictor(profile)
+    assert found.metrics["noise_floor"] is None
+    with pytest.raises(InputError, match="Known: xgboost"):
+        vh.fit_predictor(profile, kind="magic")
+
+
+def test_an_unknown_name_lists_the_shipped_ones() -> None:
+    with pytest.raises(InputError, match="Unknown predictor"):
+        vh.load_predictor("nonsense")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"schema": 2},
+        {"features": 99},
+        {"target": {}},
+        {"space": 3},
+        {"seen": 1},
+        {"half_width": "wide"},
+        {"model": {"intercept": 0, "coefficients": {}, "rounds": 0, "booster": None}},
+    ],
+)
+def test_a_changed_file_is_refused(predictor: Predictor, tmp_path: Path, change: dict[str, object]) -> None:
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps(predictor.to_dict() | change))
+    with pytest.raises(FileError, match=r"p\.json"):
+        read_predictor(path)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text())
+def test_any_text_is_refused(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    path = tmp_path_factory.mktemp("p") / "p.json"
+    path.write_text(text, encoding="utf-8", errors="replace")
+    with pytest.raises(FileError):
+        read_predictor(path)
+
+
+def test_features_have_names_and_are_finite(digits: SearchSpace) -> None:
+    table = features(operators(sample(digits, 30)))
+    assert len(set(table.names)) == len(table.names) == table.values.shape[1]
+    assert np.isfinite(table.values).all()
+    one = features(operators([digits.largest]))
+    assert one.columns(("linear.macs",))[0, 0] == sum(
+        int(row.macs.sum()) for row in operators([digits.largest]).rows if row.kind == "linear"
+    )

@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vitas_hw.core.budget import Budget, Range
+from vitas_hw.core.errors import FileError, InfeasibleBudgetError, InputError, VitasError
+from vitas_hw.core.operators import SubnetColumns, operators
+from vitas_hw.core.presets import PRESETS, preset
+from vitas_hw.core.space import SearchSpace
+from vitas_hw.core.subnet import Subnet
+from vitas_hw.searching.costs import Costs
+from vitas_hw.searching.evolution import Evolution, evolve
+from vitas_hw.searching.finalists import choose_measured
+from vitas_hw.searching.identity import identity_probability
+from vitas_hw.searching.result import (
+    Candidate,
+    SearchResult,
+    best_first,
+    load_result,
+    pareto_front,
+    save_candidates,
+    save_result,
+)
+
+
+class Prediction:
+    def __init__(self, latency_ms: np.ndarray) -> None:
+        self.latency_ms = latency_ms
+
+
+class PerMac:
+    """Predicts a millisecond per ten million MACs."""
+
+    def predict_columns(self, columns: SubnetColumns) -> Prediction:
+        return Prediction(operators(columns).macs / 1e7)
+
+
+def params_score(subnets: Sequence[Subnet]) -> list[float]:
+    """A made-up top-1 that grows with the parameters."""
+    return [subnet.params / 1e8 for subnet in subnets]
+
+
+def search(space: SearchSpace, budget: Budget, seed: int = 0, **size: int) -> list[Candidate]:
+    costs = Costs(space, PerMac())
+    return evolve(space, costs, budget, params_score, Evolution(**size), seed=seed)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_reachable_costs_are_those_of_the_extreme_subnets(name: str) -> None:
+    space = preset(name)
+    costs = Costs(space, PerMac())
+    for cost in ("macs", "params"):
+        least, most = costs.reachable(cost)
+        rng = np.random.default_rng(1)
+        found = costs.of(space.sample_codes(2000, rng, 1.0))[cost]
+        assert least <= found.min()
+        assert most >= costs.of(space.sample_codes(2000, rng, 0.0))[cost].max()
+    assert costs.reachable("macs") == (space.smallest.macs, space.largest.macs)
+
+
+def test_an_impossible_latency_says_what_can_be_reached(digits: SearchSpace) -> None:
+    with pytest.raises(InfeasibleBudgetError) as caught:
+        search(digits, Budget.parse(latency="0.001ms"))
+    least = digits.smallest.macs / 1e7
+    assert "at most 0.001 ms" in str(caught.value)
+    assert f"{least:.3g} ms" in str(caught.value)
+    assert "Try --latency" in str(caught.value)
+    suggested = caught.value.next_step.split()[2]
+    Costs(digits, PerMac()).feasible_code(Budget.parse(latency=suggested))
+
+
+@pytest.mark.parametrize(
+    "budget",
+    [
+        Budget.parse(flops="1K"),
+        Budget.parse(flops="9T-10T"),
+        Budget.parse(params="1K"),
+        Budget.parse(flops="2M", params="30M-40M"),
+    ],
+    ids=str,
+)
+def test_infeasible_budgets_and_mixes_are_refused(budget: Budget, digits: SearchSpace) -> None:
+    with pytest.raises(InfeasibleBudgetError, match="Try "):
+        Costs(digits).feasible_code(budget)
+
+
+@pytest.mark.parametrize(
+    "budget",
+    [
+        Budget.parse(flops="1.46M"),  # replaced by the smallest subnet's own
+        Budget.parse(flops="600M-700M"),  # replaced by the top 2%
+        Budget.parse(params="5M-5.1M", flops="24M-25M"),
+        Budget.parse(latency="0.5-0.6ms"),
+    ],
+    ids=str,
+)
+def test_a_narrow_budget_that_some_subnet_fits_is_found(budget: Budget, digits: SearchSpace) -> None:
+    least, most = digits.smallest.macs, digits.largest.macs
+    if budget.macs and budget.macs.low is None:
+        budget = Budget(macs=Range(None, float(least)))
+    elif budget.macs and not budget.params:
+        budget = Budget(macs=Range(0.98 * most, float(most)))
+    costs = Costs(digits, PerMac())
+    code = costs.feasible_code(budget)
+    assert costs.excess(code[None], budget)[0] <= 0
+    assert search(digits, budget, population=6, generations=2)
+
+
+def test_all_candidates_are_different_and_inside_the_budget(digits: SearchSpace) -> None:
+    budget = Budget.parse(latency="4ms", params="8M")
+    found = search(digits, budget, population=16, generations=5)
+    assert len(found) == 80
+    assert len({candidate.subnet for candidate in found}) == 80
+    for candidate in found:
+        assert candidate.subnet.params <= 8e6
+        assert candidate.predicted_ms == candidate.subnet.macs / 1e7
+        assert candidate.predicted_ms <= 4
+
+
+def test_evolution_beats_as_many_random_subnets(digits: SearchSpace) -> None:
+    budget = Budget.parse(latency="6ms")
+    evolved = max(c.top1 for c in search(digits, budget, population=20, generations=12))
+    costs = Costs(digits, PerMac())
+    rng = np.random.default_rng(0)
+    codes = np.concatenate([digits.sample_codes(4000, rng, p) for p in (0.3, 0.5, 0.7)])
+    inside = codes[costs.excess(codes, budget) <= 0][:240]
+    assert len(inside) == 240
+    assert evolved > max(params_score([digits.decode(code)])[0] for code in inside)
+
+
+def test_the_same_seed_gives_the_same_candidates_byte_for_byte(digits: SearchSpace, tmp_path: Path) -> None:
+    budget = Budget.parse(latency="3ms")
+    files = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        np.random.seed(ord(name))  # noqa: NPY002  # the global generator must not matter
+        save_candidates(search(digits, budget, seed=seed, population=8, generations=4), tmp_path / name)
+        files.append((tmp_path / name).read_bytes())
+    assert files[0] == files[1] != files[2]
+
+
+def test_a_space_smaller_than_the_evolution_ends(small: SearchSpace) -> None:
+    tiny = SearchSpace.from_dict(
+        small.to_dict() | {"depth": [1, 1], "embed_dims": [24], "attn_dims": [12], "mlp_dims": [32, 64]}
+    )
+    found = search(tiny, Budget(), population=20, generations=5)
+    assert {candidate.subnet for candidate in found} <= {tiny.decode(c) for c in _all_codes(tiny)}
+    assert len(found) == tiny.size == 8
+
+
+def _all_codes(space: SearchSpace) -> np.ndarray:
+    grid = np.stack(np.meshgrid(*(np.arange(most) for most in space.cardinalities)), -1)
+    codes = grid.reshape(-1, space.code_length)
+    return codes[space.depths(codes) >= space.depth[0]]
+
+
+def test_a_latency_budget_needs_a_predictor(digits: SearchSpace) -> None:
+    with pytest.raises(InputError, match="Run: vitas-hw profile"):
+        Costs(digits).feasible_code(Budget.parse(latency="3ms"))
+
+
+@pytest.mark.parametrize(
+    "budget",
+    [Budget.parse(flops="40M"), Budget.parse(flops="60M-62M"), Budget.parse(params="6M"), Budget.parse(latency="5ms")],
+    ids=str,
+)
+def test_the_identity_probability_brings_the_mean_into_the_budget(budget: Budget, digits: SearchSpace) -> None:
+    costs = Costs(digits, PerMac())
+    found = identity_probability(costs, budget, seed=0)
+    ((cost, bounds),) = budget.asked.items()
+    assert bounds.high is not None
+    floor = 0.9 * bounds.high if bounds.low is None else bounds.low
+    assert floor <= found.means[cost] <= bounds.high
+    fresh = costs.of(digits.sample_codes(5000, np.random.default_rng(77), found.p))[cost].mean()
+    assert floor * 0.93 <= fresh <= bounds.high * 1.07
+
+
+def test_a_mean_out_of_reach_says_which_means_are_not(digits: SearchSpace) -> None:
+    with pytest.raises(InfeasibleBudgetError, match=r"means reach .* MMACs to .* MMACs"):
+        identity_probability(Costs(digits), Budget.parse(flops="1M"), seed=0)
+
+
+def candidate(space: SearchSpace, seed: int, top1: float, predicted: float) -> Candidate:
+    return Candidate(space.sample(seed), top1, predicted)
+
+
+def test_the_front_holds_what_nothing_beats(small: SearchSpace) -> None:
+    rows = [(0.5, 1.0), (0.6, 2.0), (0.55, 3.0), (0.9, 4.0), (0.9, 5.0), (0.4, 1.0)]
+    found = pareto_front([candidate(small, seed, *row) for seed, row in enumerate(rows)])
+    assert [(c.top1, c.predicted_ms) for c in found] == [(0.5, 1.0), (0.6, 2.0), (0.9, 4.0)]
+
+
+def test_of_equal_top1_the_cheaper_is_better(small: SearchSpace) -> None:
+    first, second, third = (candidate(small, s, t, p) for s, t, p in ((0, 0.9, 3.0), (1, 0.9, 2.0), (2, 0.95, 9.0)))
+    assert best_first([first, second, third]) == [third, second, first]
+
+
+def test_the_best_that_measures_inside_wins(small: SearchSpace) -> None:
+    found = [candidate(small, seed, 0.9 - seed / 100, 4.0) for seed in range(8)]
+    slow = {found[0].subnet, found[1].subnet}
+    measured: list[Subnet] = []
+
+    def meter(subnets: Sequence[Subnet]) -> list[float]:
+        measured.extend(subnets)
+        return [6.0 if subnet in slow else 4.5 for subnet in subnets]
+
+    verdict = choose_measured(found, Range(None, 5.0), meter)
+    assert verdict.choice == found[2]
+    assert [verdict.measured_ms[c.subnet.digest] for c in found[:3]] == [6.0, 6.0, 4.5]
+    assert measured == [c.subnet for c in found[:5]]
+
+
+def test_after_a_miss_the_prediction_is_corrected(small: SearchSpace) -> None:
+    found = [candidate(small, seed, 0.9 - seed / 100, 4.9 - 0.3 * seed) for seed in range(12)]
+    rounds: list[list[float]] = []
+    by_subnet = {c.subnet: c.predicted_ms for c in found}
+
+    def meter(subnets: Sequence[Subnet]) -> list[float]:
+        rounds.append([by_subnet[subnet] * 1.5 for subnet in subnets])
+        return rounds[-1]
+
+    verdict = choose_measured(found, Range(None, 5.0), meter)
+    assert verdict.measured_ms[verdict.choice.subnet.digest] <= 5.0
+    assert len(rounds) == 2
+    assert max(rounds[1]) <= 5.0
+
+
+def test_if_none_measures_inside_it_ends_and_says_so(small: SearchSpace) -> None:
+    found = [candidate(small, seed, 0.9, 4.0) for seed in range(50)]
+    with pytest.raises(VitasError, match="measured inside the budget; the nearest took 9 ms"):
+        choose_measured(found, Range(None, 5.0), lambda subnets: [9.0] * len(subnets))
+
+
+def test_a_result_comes_back(small: SearchSpace, tmp_path: Path) -> None:
+    found = tuple(candidate(small, seed, 0.5 + seed / 10, 1.0 + seed) for seed in range(4))
+    budget = Budget.parse(latency="5ms")
+    result = SearchResult(budget, 7, "small", {"a": "b"}, found, {found[3].subnet.digest: 4.0}, found[3], 0.97)
+    save_candidates(found, tmp_path / "candidates.jsonl")
+    save_result(result, tmp_path / "search.json")
+    assert load_result(tmp_path / "search.json", tmp_path / "candidates.jsonl") == result
+    (tmp_path / "search.json").write_text("{}")
+    with pytest.raises(FileError, match="not a search result"):
+        load_result(tmp_path / "search.json", tmp_path / "candidates.jsonl")
+
+
+@pytest.mark.parametrize("size", [{"population": 1}, {"generations": 0}])
+def test_an_impossible_evolution_is_refused(size: dict[str, int]) -> None:
+    with pytest.raises(InputError):
+        Evolution(**size)

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from timm.layers import Attention, Mlp
+from timm.models.vision_transformer import Block, VisionTransformer
+
+from vitas_hw.core.errors import FileError, InputError
+from vitas_hw.core.presets import preset
+from vitas_hw.core.published import PUBLISHED, published_subnet
+from vitas_hw.core.space import SearchSpace
+from vitas_hw.supernet.checkpoint import load_model, load_supernet, save_model, save_supernet
+from vitas_hw.supernet.plain import build_model
+from vitas_hw.supernet.supernet import Supernet, build_supernet, extract
+
+
+@pytest.fixture
+def supernet(small: SearchSpace, randomise: Callable[[object, int], None]) -> Supernet:
+    net = build_supernet(small, seed=0).eval()
+    randomise(net, 1)
+    return net
+
+
+def logits(module: torch.nn.Module, *inputs: object) -> torch.Tensor:
+    with torch.no_grad():
+        result: torch.Tensor = module(*inputs)
+    return result
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_plain_model_is_timms_own_with_exactly_the_subnets_shape(name: str) -> None:
+    subnet = published_subnet(name)
+    with torch.device("meta"):
+        model = build_model(subnet)
+    assert type(model) is VisionTransformer
+    assert len(model.blocks) == subnet.depth
+    for built, block in zip(model.blocks, subnet.blocks, strict=True):
+        assert (type(built), type(built.attn), type(built.mlp)) == (Block, Attention, Mlp)
+        assert (built.attn.num_heads, built.attn.head_dim) == (block.num_heads, block.head_dim)
+        assert built.attn.scale == block.head_dim**-0.5
+        assert built.mlp.fc1.out_features == block.mlp_dim
+
+
+def test_deit_tiny_is_timms_deit_tiny() -> None:
+    import timm
+
+    ours = build_model(published_subnet("deit-ti"), seed=0).eval()
+    theirs = timm.create_model("deit_tiny_patch16_224").eval()
+    theirs.load_state_dict(ours.state_dict())
+    images = torch.randn(1, 3, 224, 224)
+    assert torch.equal(logits(ours, images), logits(theirs, images))
+
+
+def test_a_seed_repeats_weights_and_leaves_the_global_generator_alone(small: SearchSpace) -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    for build in (lambda: build_model(small.largest, seed=1), lambda: build_supernet(small, seed=1)):
+        first, second = build().state_dict(), build().state_dict()
+        assert all(torch.equal(first[name], second[name]) for name in first)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_extracted_logits_are_the_supernets(supernet: Supernet, small: SearchSpace) -> None:
+    images = torch.randn(2, 1, 32, 32)
+    for seed in range(50):
+        subnet = small.sample(seed)
+        model = extract(supernet, subnet)
+        assert type(model) is VisionTransformer
+        assert sum(parameter.numel() for parameter in model.parameters()) == subnet.params
+        expected = logits(supernet, images, subnet)
+        assert (logits(model, images) - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+def test_an_extracted_model_owns_its_weights(supernet: Supernet, small: SearchSpace) -> None:
+    model = extract(supernet, small.largest)
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    with torch.no_grad():
+        for parameter in supernet.parameters():
+            parameter.zero_()
+    assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+
+
+def test_every_parameter_of_the_supernet_matters_to_some_subnet(supernet: Supernet, small: SearchSpace) -> None:
+    images = torch.randn(2, 1, 32, 32)
+    touched: set[str] = set()
+    for seed in range(60):
+        supernet.zero_grad(set_to_none=True)
+        supernet(images, small.sample(seed)).square().sum().backward()
+        touched |= {name for name, p in supernet.named_parameters() if p.grad is not None and p.grad.any()}
+    assert touched == {name for name, _ in supernet.named_parameters()}
+
+
+def test_class_token_position_and_projection_are_private_to_a_patch_size(
+    supernet: Supernet, small: SearchSpace
+) -> None:
+    images, fine = torch.randn(2, 1, 32, 32), small.largest
+    assert fine.patch_size == 8
+    before = logits(supernet, images, fine)
+    with torch.no_grad():
+        for parameter in supernet.patch_embed["16"].parameters():
+            parameter.add_(1.0)
+    assert torch.equal(logits(supernet, images, fine), before)
+
+
+def test_q_and_k_are_private_to_a_head_count_and_v_is_shared(supernet: Supernet, small: SearchSpace) -> None:
+    subnet = small.largest
+    (heads,) = {block.num_heads for block in subnet.blocks}
+    images = torch.randn(2, 1, 32, 32)
+    supernet.zero_grad(set_to_none=True)
+    supernet(images, subnet).square().sum().backward()
+    for block in supernet.blocks:
+        gradients = {name: parameter.grad is not None for name, parameter in block.attn.named_parameters()}
+        assert gradients[f"qk_weight.{heads}"]
+        assert gradients["v_weight"]
+        assert not any(used for name, used in gradients.items() if "qk" in name and not name.endswith(str(heads)))
+
+
+def test_each_token_gets_its_own_position(supernet: Supernet, small: SearchSpace) -> None:
+    images, subnet = torch.randn(2, 1, 32, 32), small.largest
+    positions = supernet.patch_embed[str(subnet.patch_size)].pos_embed
+    for token in range(positions.shape[1]):
+        before = logits(supernet, images, subnet)
+        with torch.no_grad():
+            positions[0, token] += 1.0 + torch.arange(positions.shape[2])
+        assert not torch.allclose(logits(supernet, images, subnet), before)
+
+
+def test_ordinal_sharing_uses_the_first_channels(supernet: Supernet, small: SearchSpace) -> None:
+    weights = supernet.weights(small.smallest)
+    block = small.smallest.blocks[0]
+    fc1 = supernet.blocks[0].mlp.fc1_weight
+    assert torch.equal(weights["blocks.0.mlp.fc1.weight"], fc1[: block.mlp_dim, : small.smallest.embed_dim])
+    assert weights["blocks.0.mlp.fc1.weight"].data_ptr() == fc1.data_ptr()  # a view, not a copy
+
+
+def test_a_foreign_subnet_and_an_unknown_scheme_are_refused(supernet: Supernet, small: SearchSpace) -> None:
+    with pytest.raises(InputError, match="not in the supernet's space"):
+        extract(supernet, preset("vitas-digits").smallest)
+    with pytest.raises(InputError, match="Known: ordinal"):
+        build_supernet(small, sharing="nonsense")
+
+
+def test_checkpoints_come_back(supernet: Supernet, small: SearchSpace, tmp_path: Path) -> None:
+    save_supernet(supernet, tmp_path / "net.safetensors")
+    again = load_supernet(tmp_path / "net.safetensors")
+    assert again.space == small
+    images, subnet = torch.randn(1, 1, 32, 32), small.sample(4)
+    assert torch.equal(logits(again, images, subnet), logits(supernet, images, subnet))
+    model = extract(supernet, subnet)
+    save_model(model, subnet, tmp_path / "model.safetensors")
+    plain, found = load_model(tmp_path / "model.safetensors")
+    assert found == subnet
+    assert torch.equal(logits(plain, images), logits(model, images))
+
+
+def test_a_broken_or_foreign_checkpoint_is_one_sentence(supernet: Supernet, tmp_path: Path) -> None:
+    missing, broken = tmp_path / "missing.safetensors", tmp_path / "broken.safetensors"
+    broken.write_bytes(b"not a checkpoint")
+    for path in (missing, broken):
+        with pytest.raises(FileError, match="not a readable safetensors"):
+            load_supernet(path)
+    save_supernet(supernet, tmp_path / "net.safetensors")
+    with pytest.raises(FileError, match="holds no subnet"):
+        load_model(tmp_path / "net.safetensors")
