@@ -103,6 +103,7 @@ def test_a_search_without_a_budget_takes_one_that_binds(trained: Path, small: Se
 def test_tables_are_for_people(trained: Path) -> None:
     done = run(trained, "search", "--flops", "2M", "--population", "4", "--generations", "2")
     assert done.returncode == 0, done.stderr
+    assert (trained / "runs/default/search.png").read_bytes().startswith(b"\x89PNG")
     for word in ("inherited", "final", "predicted", "measured", "Next: vitas-hw export --onnx"):
         assert word in done.stdout
     assert all(len(line) <= 80 for line in done.stdout.splitlines())

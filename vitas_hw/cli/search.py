@@ -26,7 +26,7 @@ def search(
     flops: FlopsOption = None,
     params: ParamsOption = None,
     population: Annotated[int, typer.Option("--population", min=2, help="Subnets in a generation.")] = 20,
-    generations: Annotated[int, typer.Option("--generations", min=1, help="Generations of the evolution.")] = 7,
+    generations: Annotated[int, typer.Option("--generations", min=1, help="Generations of the evolution.")] = 6,
     run: RunOption = DEFAULT_RUN,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
@@ -52,7 +52,7 @@ def search(
         console.print_json(summary(here, done) | {"top1": done.result.final_top1, "top1_split": "search"})
         return
     finalists_table(done)
-    console.OUT.print(f"Result: {here.result}\nWeights: {here.choice}", markup=False)
+    console.OUT.print(f"Result: {here.result}\nPlot: {here.plot}\nWeights: {here.choice}", markup=False)
     console.OUT.print("Next: vitas-hw export --onnx", markup=False)
 
 

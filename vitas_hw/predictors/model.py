@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -53,10 +54,14 @@ class LatencyModel:
         line: Floats = self.intercept + table.columns(PHYSICAL) @ np.asarray(self.coefficients)
         if not self.rounds:
             return line
+        residual: Floats = self._trees.predict(xgb.DMatrix(table.values, nthread=1)).astype(np.float64)
+        return line * np.exp(residual)
+
+    @cached_property
+    def _trees(self) -> xgb.Booster:
         trees = xgb.Booster(params={"nthread": 1})
         trees.load_model(bytearray(self.booster, "utf-8"))
-        residual: Floats = trees.predict(xgb.DMatrix(table.values, nthread=1)).astype(np.float64)
-        return line * np.exp(residual)
+        return trees
 
     def to_dict(self) -> dict[str, Any]:
         return {

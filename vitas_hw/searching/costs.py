@@ -18,7 +18,7 @@ from vitas_hw.core.variation import mutation
 Floats = npt.NDArray[np.float64]
 _DESCENTS = 6
 _MOST_STEPS = 400
-_MUTANTS = 60  # generations
+_GENERATIONS = 60
 Score = Callable[[Ints], Floats]  # codes (N, code_length) -> (N,)
 
 
@@ -63,9 +63,16 @@ class Costs:
         Raises:
             InfeasibleBudgetError: there is none; says the range that each cost asked for can reach.
         """
-        code, excess = _descend(self.space, lambda codes: self.excess(codes, budget), enough=0.0)
-        if excess > 0:
-            raise self._infeasible(budget)
+
+        def excess(codes: Ints) -> Floats:
+            return self.excess(codes, budget)
+
+        code, outside = _descend(self.space, excess, enough=0.0)
+        if outside > 0:
+            self._check_reach(budget)  # most impossible budgets end here, at once
+            code, outside = _descend(self.space, excess, enough=0.0, generations=_GENERATIONS)
+        if outside > 0:
+            raise self._infeasible(budget, "a wider range, or fewer budgets at once.")
         return code
 
     def _asked(self, codes: Ints, budget: Budget) -> Mapping[str, Floats]:
@@ -73,20 +80,22 @@ class Costs:
             raise InputError("A latency budget needs a predictor.", "Run: vitas-hw profile")
         return self.of(codes)
 
-    def _infeasible(self, budget: Budget) -> InfeasibleBudgetError:
+    def _check_reach(self, budget: Budget) -> None:
+        advice = _suggestion(budget, {cost: self.reachable(cost) for cost in budget.asked})
+        if advice:
+            raise self._infeasible(budget, advice)
+
+    def _infeasible(self, budget: Budget, advice: str) -> InfeasibleBudgetError:
         ranges = {cost: self.reachable(cost) for cost in budget.asked}
         reach = "; ".join(
             f"{'predicted ' if cost == 'latency_ms' else ''}{cost_name(cost)} from {show_cost(least, cost)} to"
             f" {show_cost(most, cost)}"
             for cost, (least, most) in ranges.items()
         )
-        advice = _suggestion(budget, ranges)
-        if advice:
-            problem = f"No subnet of {self.space.name!r} fits the budget of {budget}"
-        else:  # each bound can be met, but no subnet was found that meets all
-            problem = f"Found no subnet of {self.space.name!r} that fits the budget of {budget}"
-            advice = "a wider range, or fewer budgets at once."
-        return InfeasibleBudgetError(f"{problem}: its subnets reach {reach}.", f"Try {advice}")
+        return InfeasibleBudgetError(
+            f"No subnet of {self.space.name!r} was found that fits the budget of {budget}: its subnets reach {reach}.",
+            f"Try {advice}",
+        )
 
 
 _OPTIONS = {"latency_ms": ("--latency", 1.0, "ms"), "macs": ("--flops", 1e9, "G"), "params": ("--params", 1e6, "M")}
@@ -110,11 +119,11 @@ def _round_up(value: float) -> str:
     return f"{np.ceil(value / step) * step:.2g}"
 
 
-def _descend(space: SearchSpace, score: Score, enough: float = -np.inf) -> tuple[Ints, float]:
+def _descend(space: SearchSpace, score: Score, enough: float = -np.inf, generations: int = 0) -> tuple[Ints, float]:
     """A code of least ``score``, and its score; stops early at ``enough``.
 
-    From the best of the corners and a thousand random codes, changing one gene at a time; then by mutants of the best
-    hundred codes met, which changes several at once. Bounded, and always the same.
+    From the best of the corners and a thousand random codes, changing one gene at a time; then ``generations`` of
+    mutants of the best hundred codes met, which change several at once. Bounded, and always the same.
     """
     rng = np.random.default_rng(0)
     codes = np.concatenate([_corners(space), space.sample_codes(1000, rng)])
@@ -131,8 +140,9 @@ def _descend(space: SearchSpace, score: Score, enough: float = -np.inf) -> tuple
             met.append((around, found))
         if value <= enough:
             return code, float(value)
-    codes, values = (np.concatenate(parts) for parts in zip(*met, strict=True))
-    for _ in range(_MUTANTS):
+    codes = np.concatenate([some for some, _ in met])
+    values = np.concatenate([some for _, some in met])
+    for _ in range(generations):
         best = np.argsort(values, kind="stable")[:100]
         codes, values = codes[best], values[best]
         if values[0] <= enough:

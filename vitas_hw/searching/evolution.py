@@ -33,7 +33,7 @@ class Evolution:
     """Size of the evolution; every generation evaluates at most ``population`` new subnets."""
 
     population: int = 20
-    generations: int = 7
+    generations: int = 6
 
     def __post_init__(self) -> None:
         if self.population < 2 or self.generations < 1:

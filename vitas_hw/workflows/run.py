@@ -63,6 +63,10 @@ class Run:
         return self.path / "search.json"
 
     @property
+    def plot(self) -> Path:
+        return self.path / "search.png"
+
+    @property
     def choice(self) -> Path:
         """Fine-tuned weights of the last search's choice."""
         return self.path / "choice.safetensors"

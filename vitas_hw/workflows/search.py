@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -144,10 +145,33 @@ def search_run(
     save_model(model, result.choice.subnet, run.choice)
     save_candidates(result.candidates, run.candidates)
     save_result(result, run.result)
+    _plot(result, run.plot)
     run.onnx.unlink(missing_ok=True)  # of an earlier choice
     settings = {"budget": budget.to_dict(), "evolution": asdict(evolution), "seed": seed, "finetune": asdict(recipe)}
-    run.record("search", space, settings, inputs, [run.candidates, run.result, run.choice])
+    run.record("search", space, settings, inputs, [run.candidates, run.result, run.plot, run.choice])
     return Searched(result, here, predictor)
+
+
+def _plot(result: SearchResult, path: Path) -> None:
+    from vitas_hw.report.plots import Point, plot_search
+
+    timed = result.choice.predicted_ms is not None
+
+    def point(candidate: Candidate) -> Point:
+        measured = result.measured_ms.get(candidate.subnet.digest) if timed else None
+        cost = candidate.predicted_ms if candidate.predicted_ms is not None else candidate.subnet.macs / 1e6
+        return Point(cost, candidate.top1, measured)
+
+    bounds = result.budget.latency_ms if timed else result.budget.macs
+    scale = 1.0 if timed else 1e6
+    plot_search(
+        [point(candidate) for candidate in result.candidates],
+        [point(candidate) for candidate in result.front],
+        point(result.choice),
+        cost_label="predicted p50, ms (red: measured)" if timed else "MMACs",
+        ceiling=bounds.high / scale if bounds and bounds.high else None,
+        path=path,
+    )
 
 
 def _search(

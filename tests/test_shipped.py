@@ -1,0 +1,69 @@
+"""The data that comes along: found by name, whole, and made from each other."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import vitas_hw as vh
+from vitas_hw.predictors.predictor import save_predictor
+from vitas_hw.workflows.predict import shipped
+from vitas_hw.workflows.run import file_sha256
+
+ROOT = Path(__file__).parent.parent
+PREDICTORS = sorted(path.stem for path in shipped("predictors").glob("*.json"))
+
+
+def test_there_are_some() -> None:
+    assert PREDICTORS
+
+
+@pytest.mark.parametrize("name", PREDICTORS)
+def test_a_shipped_predictor_is_fitted_to_its_profile(name: str, tmp_path: Path) -> None:
+    predictor = vh.load_predictor(name)
+    assert predictor.name == name
+    path = shipped("profiles") / f"{name}.jsonl"
+    assert predictor.profile_sha256 == file_sha256(path)
+    profile = vh.load_profile(path)
+    assert (profile.name, profile.target, profile.space) == (name, predictor.target, predictor.space)
+    again = tmp_path / "again.json"
+    save_predictor(vh.fit_predictor(profile, path=path), again)
+    fitted, known = vh.load_predictor(again), predictor
+    subnets = [measurement.subnet for measurement in profile.ok]
+    # the bytes are those of one XGBoost version; what they predict must be the same with any
+    assert fitted.predict(subnets).latency_ms == pytest.approx(known.predict(subnets).latency_ms, rel=0.02)
+
+
+@pytest.mark.parametrize("name", PREDICTORS)
+def test_a_shipped_predictor_reproduces_its_measurements(name: str) -> None:
+    profile = vh.load_profile(shipped("profiles") / f"{name}.jsonl")
+    found = vh.load_predictor(name).predict([measurement.subnet for measurement in profile.ok])
+    measured = [measurement.latency_ms for measurement in profile.ok]
+    inside = [low <= ms <= high for low, ms, high in zip(found.lower_ms, measured, found.upper_ms, strict=True)]
+    assert sum(inside) / len(inside) > 0.85
+
+
+@pytest.mark.full
+def test_the_wheel_carries_them_and_finds_them(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path, ROOT], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    site = tmp_path / "site"
+    zipfile.ZipFile(wheel).extractall(site)
+    code = (
+        "import sys, pathlib; import vitas_hw as vh;"
+        "assert pathlib.Path(vh.__file__).is_relative_to(sys.argv[1]), vh.__file__;"
+        "print(*(vh.load_predictor(name).name for name in sys.argv[2:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, site, *PREDICTORS],
+        env={"PYTHONPATH": str(site), "PATH": ""},
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split() == PREDICTORS
