@@ -77,6 +77,6 @@ def plot_search(
     axes.set_xlabel(cost_label)
     axes.set_ylabel("inherited top-1 on the search split, %")
     axes.grid(alpha=0.25)
-    axes.legend(loc="lower right", frameon=False, fontsize=8)
+    axes.legend(loc="lower right", framealpha=0.9, fontsize=8)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png")

@@ -52,7 +52,7 @@ def digits_supernet(epochs: int = 70) -> Recipe:
     return Recipe(epochs=epochs, batch_size=64, lr=1e-3, warmup_epochs=min(5, epochs - 1))
 
 
-def digits_finetune(epochs: int = 18) -> Recipe:
+def digits_finetune(epochs: int = 15) -> Recipe:
     """A subnet of the digits' supernet, from the supernet's weights."""
     return Recipe(
         epochs=epochs,
