@@ -73,6 +73,7 @@ def test_search_and_export_follow_with_no_other_option(trained: Path) -> None:
 def test_the_manifest_tells_every_step(trained: Path) -> None:
     manifest = json.loads((trained / "runs/default/run.json").read_text())
     assert [step["step"] for step in manifest["steps"]][:2] == ["train", "profile"]
+    assert manifest["steps"][0]["command"][0] == "train"
     for step in manifest["steps"]:
         assert step["outputs"]
         assert "vitas-hw" in step["versions"]
@@ -136,6 +137,10 @@ MISTAKES = [
     ),
     (["train", "--sharing", "random"], ["Unknown weight-sharing scheme 'random'", "Known: ordinal"]),
     (["train", "--epochs", "0"], ["--epochs must be at least 1"]),
+    (["train", "--run", "small.yaml"], ["Cannot write to the run directory small.yaml", "--run"]),
+    (["profile", "--run", "small.yaml"], ["Cannot write to the run directory small.yaml", "--run"]),
+    (["profile", "--seed", "5000000000"], ["Invalid value for '--seed'"]),
+    (["quickstart", "--epochs", "0", "--run", "runs/new"], ["--epochs must be at least 1"]),
     (["export"], ["Say which format", "vitas-hw export --onnx"]),
     (["export", "--onnx", "--run", "runs/nothing"], ["has no choice to export", "Run: vitas-hw search"]),
     (["spaces", "missing.yml"], ["Cannot read the space missing.yml"]),
@@ -166,6 +171,26 @@ def test_an_export_into_no_folder_is_refused(trained: Path) -> None:
     done = run(trained, "export", "--onnx", "--output", "no/where/model.onnx")
     assert done.returncode == 2
     assert "folder no/where does not exist" in done.stderr
+    done = run(trained, "export", "--onnx", "--output", ".")
+    assert done.returncode == 2
+    assert ". is a directory" in done.stderr
+
+
+def test_a_new_super_transformer_forgets_the_choice_of_the_old_one(trained: Path, small: SearchSpace) -> None:
+    words = ("--run", "runs/again")
+    run_json(trained, "train", "--space", "small.yaml", "--epochs", "1", *words)
+    run_json(trained, "search", "--flops", "2M", "--population", "4", "--generations", "1", *words)
+    run_json(trained, "export", "--onnx", *words)
+    (trained / "runs/again/data.json").rename(trained / "kept.json")
+    done = run(trained, "export", "--onnx", *words)
+    assert done.returncode == 2
+    assert "data.json is missing or broken" in done.stderr
+    (trained / "kept.json").rename(trained / "runs/again/data.json")
+    assert run_json(trained, "train", "--epochs", "1", "--seed", "1", "--flops", "250K-320K", *words)["epochs"] == 1
+    done = run(trained, "export", "--onnx", *words)
+    assert done.returncode == 2
+    assert "has no choice to export" in done.stderr
+    assert not (trained / "runs/again/choice.onnx").exists()
 
 
 def test_debug_shows_the_traceback(trained: Path) -> None:
@@ -203,6 +228,8 @@ def test_spaces_lists_the_presets(tmp_path: Path) -> None:
         ("a: [", "is not YAML"),
         ("patch_sizes: 5", "describes no space"),
         ("colour: red", "unknown field 'colour'"),
+        ("mlp_dims: 2020-13-45", "describes no space"),
+        ("[" * 5000, "is not YAML"),
         ("!!python/object/apply:os.system ['true']", "is not YAML"),
     ],
 )

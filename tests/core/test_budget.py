@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vitas_hw.core.budget import Budget, Range, parse_range
+from vitas_hw.core.budget import Budget, Range, parse_range, show_cost
 from vitas_hw.core.errors import InputError
 
 
@@ -90,6 +90,20 @@ def test_how_a_budget_reads() -> None:
     assert str(Budget.parse(latency="5ms")) == "latency at most 5 ms"
     assert str(Budget.parse(latency="4-5ms", flops="1.3G")) == "latency from 4 ms to 5 ms and MACs at most 1.3 GMACs"
     assert str(Budget.parse(params="6M")) == "parameters at most 6 M parameters"
+
+
+@pytest.mark.parametrize(
+    ("value", "cost", "text"),
+    [
+        (0.00123, "latency_ms", "0.00123 ms"),
+        (2000.0, "latency_ms", "2000 ms"),
+        (999.9e6, "macs", "1000 MMACs"),
+        (1.2654e9, "macs", "1.27 GMACs"),
+        (12, "params", "12 parameters"),
+    ],
+)
+def test_costs_read_without_exponents(value: float, cost: str, text: str) -> None:
+    assert show_cost(value, cost) == text
 
 
 def test_an_empty_budget_asks_for_nothing() -> None:

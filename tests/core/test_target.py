@@ -31,7 +31,15 @@ def test_a_wrong_slug_is_refused(slug: str) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("device_name", "My PC"), ("device_name", "../x"), ("backend", "onnx"), ("precision", "fp8"), ("threads", 0)],
+    [
+        ("device_name", "My PC"),
+        ("device_name", "../x"),
+        ("backend", "onnx"),
+        ("precision", "fp8"),
+        ("threads", 0),
+        ("image_size", 32),
+        ("image_size", [32]),
+    ],
 )
 def test_an_impossible_target_is_refused(field: str, value: object) -> None:
     data = Target("cpu", "onnxruntime", "fp32", 1, 1, (32, 32)).to_dict() | {field: value}

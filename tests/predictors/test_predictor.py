@@ -100,6 +100,10 @@ def test_it_says_when_a_subnet_lies_outside_what_it_has_seen(predictor: Predicto
     assert not predictor.predict([wide]).inside[0]
 
 
+def test_no_subnets_give_no_latencies(predictor: Predictor) -> None:
+    assert predictor.predict([]).latency_ms.shape == (0,)
+
+
 def test_it_refuses_another_image_size(predictor: Predictor) -> None:
     with pytest.raises(InputError, match="is for images 32x32"):
         predictor.predict([vh.published_subnet("deit-ti")])

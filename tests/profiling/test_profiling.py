@@ -229,6 +229,18 @@ def test_the_fingerprint_stays_and_names_the_hardware() -> None:
     json.dumps(about)
 
 
+def test_two_arm_processors_are_two_machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "cpuinfo"
+    monkeypatch.setattr(machine, "_CPUINFO", path)
+    text = "processor : 0\nBogoMIPS : {}\nFeatures : fp asimd\nCPU implementer : 0x41\nCPU part : {}\n\nprocessor : 1\n"
+    found = []
+    for speed, part in (("48.00", "0xd0c"), ("50.00", "0xd0c"), ("48.00", "0xd40")):
+        path.write_text(text.format(speed, part))
+        found.append(machine.fingerprint())
+    assert machine.check_device("cpu") == "arm-0x41-0xd40"
+    assert found[0] == found[1] != found[2]
+
+
 @pytest.mark.parametrize("device", ["cuda:7", "cuda:x", "tpu", "", "CPU"])
 def test_a_device_that_is_not_there_is_refused(device: str) -> None:
     with pytest.raises(InputError, match="Try --device cpu"):

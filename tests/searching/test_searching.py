@@ -228,6 +228,14 @@ def test_after_a_miss_the_prediction_is_corrected(small: SearchSpace) -> None:
     assert max(rounds[1]) <= 5.0
 
 
+def test_a_range_is_met_on_a_machine_that_is_faster_than_predicted(small: SearchSpace) -> None:
+    subnets = list(dict.fromkeys(small.sample(seed) for seed in range(60)))[:33]
+    found = [Candidate(subnet, 0.9 - row / 1000, 4.0 + 0.03 * row) for row, subnet in enumerate(subnets)]
+    real = {c.subnet: 0.85 * (c.predicted_ms or 0) for c in found}
+    verdict = choose_measured(found, Range(4.0, 5.0), lambda chosen: [real[subnet] for subnet in chosen])
+    assert 4.0 <= real[verdict.choice.subnet] <= 5.0
+
+
 def test_if_none_measures_inside_it_ends_and_says_so(small: SearchSpace) -> None:
     found = [candidate(small, seed, 0.9, 4.0) for seed in range(50)]
     with pytest.raises(VitasError, match="measured inside the budget; the nearest took 9 ms"):
@@ -237,7 +245,9 @@ def test_if_none_measures_inside_it_ends_and_says_so(small: SearchSpace) -> None
 def test_a_result_comes_back(small: SearchSpace, tmp_path: Path) -> None:
     found = tuple(candidate(small, seed, 0.5 + seed / 10, 1.0 + seed) for seed in range(4))
     budget = Budget.parse(latency="5ms")
-    result = SearchResult(budget, 7, "small", {"a": "b"}, found, {found[3].subnet.digest: 4.0}, found[3], 0.97)
+    result = SearchResult(
+        budget, 7, {"population": 4}, "small", {"a": "b"}, found, {found[3].subnet.digest: 4.0}, found[3], 0.97
+    )
     save_candidates(found, tmp_path / "candidates.jsonl")
     save_result(result, tmp_path / "search.json")
     assert load_result(tmp_path / "search.json", tmp_path / "candidates.jsonl") == result

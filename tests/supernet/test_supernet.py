@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,22 @@ def test_a_foreign_subnet_and_an_unknown_scheme_are_refused(supernet: Supernet, 
         extract(supernet, preset("vitas-digits").smallest)
     with pytest.raises(InputError, match="Known: ordinal"):
         build_supernet(small, sharing="nonsense")
+
+
+def test_a_subnet_deeper_than_the_space_gives_no_logits(supernet: Supernet, small: SearchSpace) -> None:
+    deeper = replace(small.largest, blocks=(*small.largest.blocks, small.largest.blocks[0]))
+    with pytest.raises(InputError, match="not in the supernet's space"):
+        supernet(torch.randn(1, 1, 32, 32), deeper)
+
+
+def test_only_matrices_are_decayed(small: SearchSpace) -> None:
+    from timm.optim import param_groups_weight_decay
+
+    supernet = build_supernet(small, seed=0)
+    groups = param_groups_weight_decay(supernet, 0.05, no_weight_decay_list=supernet.no_weight_decay())
+    names = {parameter: name for name, parameter in supernet.named_parameters()}
+    decayed = {names[p] for group in groups if group["weight_decay"] for p in group["params"]}
+    assert decayed == {n for n in names.values() if "weight" in n and "norm" not in n}
 
 
 def test_checkpoints_come_back(supernet: Supernet, small: SearchSpace, tmp_path: Path) -> None:

@@ -104,7 +104,8 @@ def test_augmentation_is_bounded_repeats_and_can_be_off(data: ImageData) -> None
     second = augment(images, recipe, torch.Generator().manual_seed(0))
     assert torch.equal(first, second)
     assert not torch.equal(first[0] - first[1], images[0] - images[1])
-    assert (first.amin(), first.amax()) >= (images.amin() - 1e-5, images.amin())
+    assert first.amin() >= images.amin() - 1e-5
+    assert first.amax() <= images.amax() + 1e-5
     # at most three pixels, eight degrees and 8% away: a blurred copy stays close
     blur = torch.nn.functional.avg_pool2d
     similarity = np.corrcoef(blur(first, 8).flatten(), blur(images, 8).flatten())[0, 1]

@@ -13,7 +13,7 @@ RunOption = Annotated[Path, typer.Option("--run", help="Directory where each ste
 SpaceOption = Annotated[
     str | None, typer.Option("--space", help="A preset (see vitas-hw spaces) or a YAML file. Default: the run's.")
 ]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Makes the step repeatable.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Makes the step repeatable.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 LatencyOption = Annotated[str | None, typer.Option("--latency", help="For example 5ms, or a range: 4ms-5ms.")]
 FlopsOption = Annotated[str | None, typer.Option("--flops", help="MACs, for example 1.3G.")]

@@ -8,15 +8,16 @@ import typer
 
 from vitas_hw.cli.options import DEFAULT_RUN, JsonOption, RunOption, SeedOption
 
-_NEXT = """To do the same on your own device and budget:
-  vitas-hw profile --device cpu
-  vitas-hw train --latency 5ms
-  vitas-hw search --latency 5ms"""
+_NEXT = """To do the same on your own device, with your own budget and space:
+  vitas-hw profile --run runs/mine --space vitas-digits --device cpu
+  vitas-hw train --run runs/mine --data digits --latency {ms:g}ms
+  vitas-hw search --run runs/mine --latency {ms:g}ms"""
 
 
 def quickstart(
     run: RunOption = DEFAULT_RUN,
     epochs: Annotated[int | None, typer.Option("--epochs", help="Of the super-transformer.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget earlier timings of this device.")] = False,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -31,7 +32,7 @@ def quickstart(
     from vitas_hw.workflows.run import Run
 
     here = Run(run)
-    done = whole_road(here, seed=seed, epochs=epochs, progress=console.Reporter())
+    done = whole_road(here, seed=seed, epochs=epochs, fresh=fresh, progress=console.Reporter())
     parity, result = done.exported.parity, done.searched.result
     if as_json:
         console.print_json(summary(here, done.searched) | {"top1": parity.top1_onnx, "top1_split": "test"})
@@ -53,4 +54,6 @@ def quickstart(
             ["ONNX file", str(done.exported.path)],
         ],
     )
-    console.OUT.print(_NEXT, markup=False)
+    bounds = result.budget.latency_ms
+    assert bounds is not None
+    console.OUT.print(_NEXT.format(ms=bounds.high), markup=False)

@@ -20,9 +20,11 @@ def spaces(
     from vitas_hw.cli import console
     from vitas_hw.core.budget import show_cost
     from vitas_hw.core.presets import PRESETS
+    from vitas_hw.searching.costs import Costs
     from vitas_hw.workflows.run import load_space
 
     found = [load_space(name)] if name else [load_space(known) for known in PRESETS]
+    params = {space.name: Costs(space).reachable("params") for space in found}
     if as_json:
         console.print_json(
             {
@@ -31,7 +33,7 @@ def spaces(
                         "space": space.to_dict(),
                         "size": space.size,
                         "macs": [space.smallest.macs, space.largest.macs],
-                        "params": [space.smallest.params, space.largest.params],
+                        "params": [int(bound) for bound in params[space.name]],
                     }
                     for space in found
                 ]
@@ -44,7 +46,7 @@ def spaces(
             f"{space.image_size[0]}x{space.image_size[1]}",
             f"{space.size:.2g}",
             f"{show_cost(space.smallest.macs, 'macs')} - {show_cost(space.largest.macs, 'macs')}",
-            f"{space.smallest.params / 1e6:.2f} M - {space.largest.params / 1e6:.2f} M",
+            " - ".join(f"{bound / 1e6:.2f} M" for bound in params[space.name]),
         ]
         for space in found
     ]

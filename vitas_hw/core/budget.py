@@ -82,10 +82,15 @@ def cost_name(cost: str) -> str:
 def show_cost(value: float, cost: str) -> str:
     """A cost with its unit, short: ``5 ms``, ``1.3 GMACs``, ``6 M parameters``."""
     if cost == "latency_ms":
-        return f"{value:.3g} ms"
+        return f"{three_digits(value)} ms"
     unit = next((unit for unit in "TGMK" if value >= _COUNTS[unit]), "")
-    number = f"{value / _COUNTS[unit]:.3g} {unit}" if unit else f"{value:.0f} "
+    number = f"{three_digits(value / _COUNTS[unit])} {unit}" if unit else f"{value:.0f} "
     return number + ("MACs" if cost == "macs" else " parameters" if unit else "parameters")
+
+
+def three_digits(value: float) -> str:
+    """Three significant digits, never with an exponent from 1 on."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _show(bounds: Range, cost: str) -> str:

@@ -19,6 +19,8 @@ from vitas_hw.core.subnet import Subnet
 Ints = npt.NDArray[np.int64]
 Convention = Literal["true", "authors"]
 KINDS = ("convolution", "embedding", "norm", "linear", "attention", "softmax", "activation", "residual")
+PRODUCTS = ("convolution", "linear", "attention")  # kinds that have MACs
+WEIGHTED = ("convolution", "embedding", "norm", "linear")  # kinds that have parameters
 
 
 @dataclass(frozen=True)

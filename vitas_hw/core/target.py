@@ -48,6 +48,8 @@ class Target:
             raise one_of(self.backend, BACKENDS, "backend")
         if self.precision not in PRECISIONS:
             raise one_of(self.precision, PRECISIONS, "precision")
+        if not (isinstance(self.image_size, tuple) and len(self.image_size) == 2):
+            raise InputError(f"A target's image size is (height, width), not {self.image_size!r}.")
         for value in (self.batch_size, *self.image_size, *([] if self.threads is None else [self.threads])):
             positive_int(value, "a target's batch size, threads and image size")
 
@@ -79,7 +81,8 @@ class Target:
         """Inverse of ``to_dict``. Raises InputError on a missing or unknown field."""
         if not isinstance(data, dict) or set(data) != set(cls.__dataclass_fields__):
             raise InputError(f"A target has exactly the fields {', '.join(cls.__dataclass_fields__)}.")
-        return cls(**{**data, "image_size": tuple(data["image_size"])})
+        size = data["image_size"]
+        return cls(**{**data, "image_size": tuple(size) if isinstance(size, list) else size})
 
 
 def device_slug(name: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from vitas_hw.core.operators import KINDS, Operators
+from vitas_hw.core.operators import KINDS, PRODUCTS, WEIGHTED, Operators
 
 FEATURES_VERSION = 1
 Floats = npt.NDArray[np.float64]
@@ -36,11 +36,11 @@ def features(operators: Operators) -> FeatureTable:
         rows = operators.of_kind(kind)
         table[f"{kind}.count"] = _sum(row.present for row in rows)
         table[f"{kind}.moved"] = _sum(part for row in rows for part in (row.inputs, row.outputs))
-        if any(row.macs.any() for row in rows):
+        if kind in PRODUCTS:
             table[f"{kind}.macs"] = _sum(row.macs for row in rows)
-        if any(row.weights.any() for row in rows):
+        if kind in WEIGHTED:
             table[f"{kind}.weights"] = _sum(row.weights for row in rows)
-    products = operators.of_kind("convolution", "linear", "attention")
+    products = operators.of_kind(*PRODUCTS)
     table["padded_macs"] = _sum(row.batch * row.m * _padded(row.k) * _padded(row.n) for row in products)
     table["thin_macs"] = _sum(np.where(row.m < _TILE, row.macs, 0) for row in products)
     table["largest_weight"] = np.max([row.weights.max(axis=1) for row in operators.rows], axis=0).astype(np.float64)

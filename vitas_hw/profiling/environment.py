@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,36 +14,45 @@ from typing import Any
 from vitas_hw.core.errors import InputError
 from vitas_hw.core.target import device_slug
 
+_CPUINFO = Path("/proc/cpuinfo")
+# of the first processor, as x86 and Arm name them; those that change with the clock are left out
+_CPU_FACTS = ("cpu family", "model", "stepping", "cache size", "flags")
+_ARM_FACTS = ("CPU implementer", "CPU architecture", "CPU variant", "CPU part", "CPU revision", "Features")
+
 
 def cpu_model() -> str:
-    """The processor's own name."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
+    """The processor's own name, or what comes nearest to it."""
+    facts = _cpuinfo()
+    if "model name" in facts:
+        return facts["model name"]
+    if platform.system() == "Darwin":
+        found = subprocess.run(
+            ["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=False
+        )
+        if found.stdout.strip():
+            return found.stdout.strip()
+    if "CPU part" in facts:  # Arm gives numbers only
+        return f"arm {facts.get('CPU implementer', '')} {facts['CPU part']}"
     return platform.processor() or platform.machine()
-
-
-def cpu_count() -> int:
-    """Processors this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def hardware() -> dict[str, Any]:
     """What makes two machines the same for a profile."""
-    facts: dict[str, Any] = {"cpu": cpu_model(), "machine": platform.machine(), "cpus": cpu_count()}
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return facts
-    for key in ("cpu family", "model", "stepping", "cache size", "flags"):
-        found = next((line for line in text.splitlines() if line.split(":")[0].strip() == key), None)
-        if found is not None:
-            value = found.split(":", 1)[1].strip()
-            facts[key.replace(" ", "_")] = _short_hash(value) if key == "flags" else value
+    facts: dict[str, Any] = {"cpu": cpu_model(), "machine": platform.machine(), "cpus": os.cpu_count()}
+    for key, value in _cpuinfo().items():
+        if key in _CPU_FACTS or key in _ARM_FACTS:
+            facts[key.replace(" ", "_").lower()] = _short_hash(value) if key in ("flags", "Features") else value
     return facts
+
+
+def _cpuinfo() -> dict[str, str]:
+    """Linux's facts about the first processor; nothing elsewhere."""
+    try:
+        first = _CPUINFO.read_text().split("\n\n")[0]
+    except OSError:
+        return {}
+    pairs = (line.split(":", 1) for line in first.splitlines() if ":" in line)
+    return {key.strip(): value.strip() for key, value in pairs}
 
 
 def fingerprint() -> str:

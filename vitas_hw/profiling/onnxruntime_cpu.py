@@ -38,7 +38,10 @@ class OnnxRuntimeSession:
 
     def run(self) -> None:
         self._turn = (self._turn + 1) % _INPUTS
-        self._session.run(None, {INPUT: self._images[self._turn]})
+        try:
+            self._session.run(None, {INPUT: self._images[self._turn]})
+        except Exception as error:  # the runtime's exceptions share no base class
+            raise VitasError(f"ONNX Runtime failed while running: {error}") from error
 
 
 class OnnxRuntimeCpu:

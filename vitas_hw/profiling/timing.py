@@ -6,8 +6,6 @@ import gc
 import time
 from dataclasses import dataclass
 
-import numpy as np
-
 from vitas_hw.profiling.backend import Session
 
 
@@ -49,8 +47,3 @@ def time_session(session: Session, timing: Timing) -> list[float]:
     finally:
         if collecting:
             gc.enable()
-
-
-def visit_latency(samples_ms: list[float]) -> float:
-    """One visit's latency: the median, which neither an interrupt nor a lucky run moves."""
-    return float(np.median(samples_ms))

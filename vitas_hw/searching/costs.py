@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from vitas_hw.core.budget import Budget, cost_name, show_cost
+from vitas_hw.core.budget import Budget, cost_name, show_cost, three_digits
 from vitas_hw.core.errors import InfeasibleBudgetError, InputError
 from vitas_hw.core.operators import Ints, SubnetColumns, operators
 from vitas_hw.core.space import HEADER, PER_BLOCK, SearchSpace
@@ -116,7 +116,7 @@ def _suggestion(budget: Budget, ranges: Mapping[str, tuple[float, float]]) -> st
 
 def _round_up(value: float) -> str:
     step = 10.0 ** (np.floor(np.log10(value)) - 1)
-    return f"{np.ceil(value / step) * step:.2g}"
+    return three_digits(float(f"{np.ceil(value / step) * step:.2g}"))
 
 
 def _descend(space: SearchSpace, score: Score, enough: float = -np.inf, generations: int = 0) -> tuple[Ints, float]:

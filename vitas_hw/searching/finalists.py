@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from vitas_hw.core.budget import Range, show_cost
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.subnet import Subnet
@@ -29,7 +31,7 @@ def choose_measured(
 ) -> Verdict:
     """Measure five finalists at a time, best top-1 first, until one lies inside the latency budget.
 
-    After a round without one, the next finalists are those whose prediction, scaled by how wrong the last ones were,
+    After a round without one, the next finalists are those whose prediction, scaled by the last ones' median error,
     lies inside.
 
     Args:
@@ -54,7 +56,7 @@ def choose_measured(
             if latency is None or _inside(latency, measured[candidate.subnet.digest]):
                 return Verdict(candidate, measured)
         ratios = [measured[c.subnet.digest] / c.predicted_ms for c in finalists if c.predicted_ms]
-        correction = max([correction, *ratios])
+        correction = float(np.median(ratios)) if ratios else 1.0
         waiting = [candidate for candidate in waiting if candidate.subnet.digest not in measured]
     assert latency is not None
     nearest = min(measured.values(), key=latency.excess)

@@ -36,6 +36,7 @@ class SearchResult:
     Args:
         budget: what was asked.
         seed: of the evolution.
+        evolution: its settings.
         space: name of the space.
         inputs: hashes of supernet and predictor.
         candidates: all evaluated subnets, in order.
@@ -46,6 +47,7 @@ class SearchResult:
 
     budget: Budget
     seed: int
+    evolution: dict[str, int]
     space: str
     inputs: dict[str, str]
     candidates: tuple[Candidate, ...]
@@ -85,6 +87,7 @@ def save_result(result: SearchResult, path: Path) -> None:
         "kind": "search",
         "budget": result.budget.to_dict(),
         "seed": result.seed,
+        "evolution": result.evolution,
         "space": result.space,
         "inputs": result.inputs,
         "measured_ms": result.measured_ms,
@@ -105,6 +108,7 @@ def load_result(path: Path, candidates_path: Path) -> SearchResult:
         return SearchResult(
             budget=Budget.from_dict(data["budget"]),
             seed=data["seed"],
+            evolution=data["evolution"],
             space=data["space"],
             inputs=data["inputs"],
             candidates=tuple(_candidate(json.loads(line)) for line in lines),

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 import safetensors.torch
 from safetensors import SafetensorError, safe_open
 from timm.models.vision_transformer import VisionTransformer
 
-from vitas_hw.core.errors import FileError
+from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.files import atomic_path
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
@@ -20,10 +19,9 @@ from vitas_hw.supernet.supernet import Supernet
 SCHEMA = "1"
 
 
-def save_supernet(supernet: Supernet, path: Path, extra: Mapping[str, str] | None = None) -> None:
-    """Write weights, space and sharing scheme; ``extra`` is kept as text beside them."""
+def save_supernet(supernet: Supernet, path: Path) -> None:
+    """Write weights, space and sharing scheme."""
     about = {
-        **(extra or {}),
         "kind": "supernet",
         "schema": SCHEMA,
         "space": json.dumps(supernet.space.to_dict()),
@@ -36,8 +34,11 @@ def save_supernet(supernet: Supernet, path: Path, extra: Mapping[str, str] | Non
 def load_supernet(path: Path) -> Supernet:
     """The supernet of a file. Raises FileError if it is missing, broken or not a supernet's."""
     about = _about(path, "supernet")
-    supernet = Supernet(SearchSpace.from_dict(json.loads(about["space"])), about["sharing"])
-    supernet.load_state_dict(safetensors.torch.load_file(path))
+    try:
+        supernet = Supernet(SearchSpace.from_dict(json.loads(about["space"])), about["sharing"])
+        supernet.load_state_dict(safetensors.torch.load_file(path))
+    except (KeyError, ValueError, RuntimeError, InputError) as error:
+        raise FileError(f"{path} is a broken supernet: {_line(error)}.") from error
     return supernet.eval()
 
 
@@ -50,10 +51,18 @@ def save_model(model: VisionTransformer, subnet: Subnet, path: Path) -> None:
 
 def load_model(path: Path) -> tuple[VisionTransformer, Subnet]:
     """The plain model of a file, and its subnet. Raises FileError if it is missing, broken or of another kind."""
-    subnet = Subnet.from_json(_about(path, "subnet")["subnet"])
-    model = build_model(subnet)
-    model.load_state_dict(safetensors.torch.load_file(path))
+    about = _about(path, "subnet")
+    try:
+        subnet = Subnet.from_json(about["subnet"])
+        model = build_model(subnet)
+        model.load_state_dict(safetensors.torch.load_file(path))
+    except (KeyError, RuntimeError, InputError) as error:
+        raise FileError(f"{path} is a broken subnet: {_line(error)}.") from error
     return model.eval(), subnet
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _about(path: Path, kind: str) -> dict[str, str]:

@@ -40,7 +40,11 @@ class Supernet(nn.Module):
         """Logits (B, num_classes) of the subnet for images (B, in_chans, height, width).
 
         The subnet's n-th block runs with the weights of the n-th block: identities stand at the end.
+
+        Raises:
+            InputError: the subnet is not of the space.
         """
+        self._check(subnet)
         x = self.patch_embed[str(subnet.patch_size)](images, subnet.embed_dim)
         for block, shape in zip(self.blocks, subnet.blocks, strict=False):
             x = block(x, shape)
@@ -52,8 +56,7 @@ class Supernet(nn.Module):
         Raises:
             InputError: the subnet is not of the space.
         """
-        if not self.space.contains(subnet):
-            raise InputError(f"Subnet {subnet.digest} is not in the supernet's space {self.space.name!r}.")
+        self._check(subnet)
         e = subnet.embed_dim
         patch_embed = self.patch_embed[str(subnet.patch_size)]
         assert isinstance(patch_embed, ElasticPatchEmbed)
@@ -65,8 +68,16 @@ class Supernet(nn.Module):
         return weights | {"head.weight": self._head_weight(e), "head.bias": self.head.bias}
 
     def no_weight_decay(self) -> set[str]:
-        """Parameters that timm's optimisers leave undecayed besides vectors: positions and class tokens."""
-        return {name for name, _ in self.named_parameters() if name.endswith(("pos_embed", "cls_token"))}
+        """What timm's optimisers leave undecayed besides vectors: positions, class tokens, biases of q and k."""
+        return {
+            name
+            for name, _ in self.named_parameters()
+            if name.endswith(("pos_embed", "cls_token")) or "qk_bias" in name
+        }
+
+    def _check(self, subnet: Subnet) -> None:
+        if not self.space.contains(subnet):
+            raise InputError(f"Subnet {subnet.digest} is not in the supernet's space {self.space.name!r}.")
 
     def _head_weight(self, embed_dim: int) -> Tensor:
         return self.head.weight[:, self._scheme.channels(embed_dim, self.head.in_features)]

@@ -106,7 +106,7 @@ def _train(
                 raise VitasError(
                     f"The training loss became {loss.item()} in epoch {epoch + 1}.", "Try a lower learning rate."
                 )
-            optimizer.zero_grad(set_to_none=True)  # weights the subnet does not use keep no gradient, and no decay
+            optimizer.zero_grad(set_to_none=True)  # whole layers that the subnet does not use are left alone
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(module.parameters(), recipe.clip_grad)
             optimizer.step()

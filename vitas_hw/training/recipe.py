@@ -35,10 +35,10 @@ class Recipe:
     clip_grad: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_size < 1 or not 0 <= self.warmup_epochs < self.epochs:
-            raise InputError(
-                f"A recipe needs epochs >= 1, a batch size >= 1 and fewer warm-up epochs than epochs; given: {self}."
-            )
+        if self.epochs < 1:
+            raise InputError(f"--epochs must be at least 1, not {self.epochs}.")
+        if self.batch_size < 1 or not 0 <= self.warmup_epochs < self.epochs:
+            raise InputError(f"A recipe needs a batch size >= 1 and fewer warm-up epochs than epochs; given: {self}.")
         if not (self.lr > 0 and self.weight_decay >= 0 and 0 <= self.label_smoothing < 1 and self.clip_grad > 0):
             raise InputError(f"A recipe's learning rate, weight decay, smoothing or clipping is impossible: {self}.")
 

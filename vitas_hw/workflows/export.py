@@ -35,6 +35,8 @@ def export_run(run: Run, output: Path | None = None) -> Exported:
     if not run.choice.exists():
         raise InputError(f"The run {run.path} has no choice to export.", "Run: vitas-hw search")
     path = output or run.onnx
+    if path.is_dir():
+        raise InputError(f"{path} is a directory.", "Give a file, for example --output model.onnx")
     if not path.parent.is_dir():
         raise InputError(f"The folder {path.parent} does not exist.", f"Run: mkdir -p {path.parent}")
     model, subnet = load_model(run.choice)

@@ -105,12 +105,20 @@ def profile(
     journal_path = run.profiles / f"{stem}.journal.jsonl"
     if fresh:
         journal_path.unlink(missing_ok=True)
+    run.begin(found)
+    backend = OnnxRuntimeCpu(target)
     about = environment({**asdict(_TIMING), "rounds": settings.rounds, "repeat_every": _REPEAT_EVERY})
-    header = {"target": target.to_dict(), "space": found.to_dict(), "environment": about, "seed": settings.seed}
+    header = {
+        "target": target.to_dict(),
+        "space": found.to_dict(),
+        "fingerprint": about["fingerprint"],
+        "backend_version": backend.version,
+        "settings": about["settings"],
+        "seed": settings.seed,
+    }
     journal = Journal.open(journal_path, header)
     subnets = subnets_to_profile(found, settings.num_subnets, settings.seed)
     repeats = subnets[::_REPEAT_EVERY]
-    backend = OnnxRuntimeCpu(target)
     progress.note(f"profiling {len(subnets)} subnets of {found.name} on {target.slug}")
     with progress.step("measuring", settings.rounds * (len(subnets) + len(repeats))) as advance:
         both = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vitas_hw.training.recipe import digits_supernet
 from vitas_hw.workflows.export import Exported, export_run
 from vitas_hw.workflows.profile import Profiled, ProfileSettings, profile
 from vitas_hw.workflows.progress import SILENT, Progress
@@ -22,17 +23,27 @@ class Quickstart:
     exported: Exported
 
 
-def quickstart(run: Run, *, seed: int = 0, epochs: int | None = None, progress: Progress = SILENT) -> Quickstart:
+def quickstart(
+    run: Run,
+    *,
+    seed: int = 0,
+    epochs: int | None = None,
+    fresh: bool = False,
+    progress: Progress = SILENT,
+) -> Quickstart:
     """Profile this CPU, train the digits' super-transformer for a latency that binds here, search, measure, export.
 
     Args:
         run: where files go; one of another space is refused.
         seed: of every step.
         epochs: of the super-transformer; None takes the recipe's.
+        fresh: forget earlier timings; without it they are used, and a profiling that was killed goes on.
         progress: where to report to.
     """
+    if epochs is not None:
+        digits_supernet(epochs)  # an impossible number ends here, not after the profiling
     settings = ProfileSettings(seed=seed)
-    profiled = profile(run, settings, space=DEFAULT_SPACE, fresh=True, progress=progress)
+    profiled = profile(run, settings, space=DEFAULT_SPACE, fresh=fresh, progress=progress)
     budget = default_budget(profiled.profile.space, profiled.predictor)
     trained = train(run, data=DEFAULT_DATA, budget=budget, epochs=epochs, seed=seed, progress=progress)
     searched = search_run(run, budget, seed=seed, progress=progress)

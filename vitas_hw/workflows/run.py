@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from vitas_hw.core.presets import preset
 from vitas_hw.core.space import SearchSpace
 
 SCHEMA = 1
+_LIBRARIES = ("vitas-hw", "numpy", "onnxruntime", "pymoo", "scikit-learn", "timm", "torch", "xgboost")
 DEFAULT_RUN = Path("runs/default")
 DEFAULT_SPACE = "vitas-digits"
 DEFAULT_DATA = "digits"
@@ -111,6 +113,29 @@ class Run:
             )
         return space
 
+    def begin(self, space: SearchSpace) -> None:
+        """Make the directory and note the space, before any work is done that could not be kept.
+
+        Raises:
+            InputError: nothing can be written there.
+        """
+        manifest = self.read()
+        manifest["space"] = space.to_dict()
+        self._write(manifest)
+
+    def forget_search(self) -> None:
+        """Remove what an earlier search left, so that no later step takes it for this one's."""
+        for path in (self.onnx, self.choice, self.result, self.candidates, self.plot):
+            path.unlink(missing_ok=True)
+
+    def _write(self, manifest: dict[str, Any]) -> None:
+        try:
+            write_atomic(self.manifest, json.dumps(manifest, indent=1) + "\n")
+        except OSError as error:
+            raise InputError(
+                f"Cannot write to the run directory {self.path}: {error.strerror}.", "Give another with --run."
+            ) from error
+
     def record(
         self,
         step: str,
@@ -126,13 +151,14 @@ class Run:
             {
                 "step": step,
                 "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                "command": sys.argv[1:],
                 "settings": settings,
-                "versions": {"vitas-hw": version("vitas-hw"), "python": platform.python_version()},
+                "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
                 "inputs": self._hashes(inputs),
                 "outputs": self._hashes(outputs),
             }
         )
-        write_atomic(self.manifest, json.dumps(manifest, indent=1) + "\n")
+        self._write(manifest)
 
     def _hashes(self, paths: Sequence[Path]) -> dict[str, str]:
         root = self.path.resolve()
@@ -171,7 +197,7 @@ def load_space(name_or_path: str | Path) -> SearchSpace:
         return TypeAdapter(SearchSpace).validate_python({"name": path.stem.lower(), **data}, strict=False)
     except OSError as error:
         raise FileError(f"Cannot read the space {path}: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise FileError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
     except ValidationError as error:
         first = error.errors()[0]
@@ -179,5 +205,5 @@ def load_space(name_or_path: str | Path) -> SearchSpace:
         raise FileError(f"{path} describes no space: {where}: {first['msg']}.") from error
     except FileError:
         raise
-    except InputError as error:
+    except (InputError, ValueError) as error:
         raise FileError(f"{path} describes no space: {error}") from error

@@ -128,6 +128,7 @@ def search_run(
     from vitas_hw.training.recipe import digits_finetune
     from vitas_hw.workflows.train import load_run_supernet, run_data_name
 
+    run.forget_search()
     supernet = load_run_supernet(run)
     data = load_data(run_data_name(run), space)
     here = predictor is not None and predictor.fingerprint == fingerprint()
@@ -142,11 +143,10 @@ def search_run(
     with progress.step("fine-tuning the choice", recipe.epochs) as advance:
         train_model(model, data.train, recipe, seed=seed, on_epoch=lambda epoch: advance(f"loss {epoch.loss:.3f}"))
     result = replace(result, final_top1=top1(model, data.search))
-    save_model(model, result.choice.subnet, run.choice)
     save_candidates(result.candidates, run.candidates)
     save_result(result, run.result)
     _plot(result, run.plot)
-    run.onnx.unlink(missing_ok=True)  # of an earlier choice
+    save_model(model, result.choice.subnet, run.choice)  # last: where it is, the rest is too
     settings = {"budget": budget.to_dict(), "evolution": asdict(evolution), "seed": seed, "finetune": asdict(recipe)}
     run.record("search", space, settings, inputs, [run.candidates, run.result, run.plot, run.choice])
     return Searched(result, here, predictor)
@@ -216,4 +216,13 @@ def _search(
         verdict = Verdict(best_first(candidates)[0], {})
     else:
         verdict = choose_measured(candidates, budget.latency_ms, measure)
-    return SearchResult(budget, seed, space.name, inputs, tuple(candidates), verdict.measured_ms, verdict.choice)
+    return SearchResult(
+        budget=budget,
+        seed=seed,
+        evolution=asdict(evolution),
+        space=space.name,
+        inputs=inputs,
+        candidates=tuple(candidates),
+        measured_ms=verdict.measured_ms,
+        choice=verdict.choice,
+    )

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vitas_hw.core.budget import Budget, show_cost
-from vitas_hw.core.errors import InputError
+from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.files import write_atomic
 from vitas_hw.searching.costs import Costs
 from vitas_hw.searching.identity import IdentityProbability, identity_probability
@@ -66,18 +66,21 @@ def train(
     """
     found = run.space(space)
     images = load_data(data, found)
-    if epochs is not None and epochs < 1:
-        raise InputError(f"--epochs must be at least 1, not {epochs}.")
     recipe = digits_supernet() if epochs is None else digits_supernet(epochs)
+    supernet = build_supernet(found, sharing, seed=seed)
+    run.begin(found)
+    inputs: list[Path] = []
     if budget.asked:
-        predictor = load_run_predictor(run)[0] if budget.latency_ms else None
+        predictor = None
+        if budget.latency_ms:
+            predictor, predictor_path = load_run_predictor(run)
+            inputs.append(predictor_path)
         identity = identity_probability(Costs(found, predictor), budget, seed=seed)
         means = ", ".join(show_cost(mean, cost) for cost, mean in identity.means.items())
         progress.note(f"identity probability {identity.p:.3f} for a budget of {budget}: mean {means}")
     else:
         identity = IdentityProbability(0.5, {})
         progress.note("identity probability 0.5 (no budget given)")
-    supernet = build_supernet(found, sharing, seed=seed)
     with progress.step(f"training the super-transformer on {data}", recipe.epochs) as advance:
         history = train_supernet(
             supernet,
@@ -87,7 +90,6 @@ def train(
             seed=seed,
             on_epoch=lambda epoch: advance(f"loss {epoch.loss:.3f}"),
         )
-    save_supernet(supernet, run.supernet)
     rng = np.random.default_rng([seed, 2])
     sampled = [found.sample(rng, p_identity=identity.p) for _ in range(_SAMPLED)]
     top1 = float(np.mean([subnet_top1(supernet, subnet, images.search) for subnet in sampled]))
@@ -102,10 +104,12 @@ def train(
         "top1": top1,
         "history": [asdict(epoch) for epoch in history],
     }
+    run.forget_search()
     write_atomic(run.training, json.dumps(about, indent=1) + "\n")
     write_atomic(run.data, json.dumps(images.to_dict()) + "\n")
+    save_supernet(supernet, run.supernet)  # last: where it is, the rest is too
     settings = {key: about[key] for key in ("data", "sharing", "seed", "recipe", "budget")}
-    run.record("train", found, settings, [], [run.supernet, run.training, run.data])
+    run.record("train", found, settings, inputs, [run.supernet, run.training, run.data])
     return Trained(supernet, run.supernet, recipe.epochs, identity, top1)
 
 
@@ -117,5 +121,8 @@ def load_run_supernet(run: Run) -> Supernet:
 
 
 def run_data_name(run: Run) -> str:
-    """The data set the run's super-transformer was trained on."""
-    return str(json.loads(run.data.read_text(encoding="utf-8"))["name"])
+    """The data set the run's super-transformer was trained on. Raises FileError if the run no longer tells."""
+    try:
+        return str(json.loads(run.data.read_text(encoding="utf-8"))["name"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FileError(f"{run.data} is missing or broken.", "Run: vitas-hw train") from error
