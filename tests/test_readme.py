@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 import vitas_hw as vh
 from vitas_hw.cli.main import main
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
 
 
 def blocks(language: str) -> list[str]:
@@ -43,6 +45,19 @@ def test_its_commands_exist(capsys: pytest.CaptureFixture[str]) -> None:
     for command in commands:
         assert main([command, "--help"]) == 0
     capsys.readouterr()
+
+
+def test_the_quickstarts_numbers_are_those_of_the_benchmark() -> None:
+    result = json.loads((ROOT / "benchmarks/results/quickstart.json").read_text())
+    for number in (
+        f"| {result['test_top1']:.2%} |",
+        f"| {result['budget_ms']:g} ms |",
+        f"| {result['predicted_ms']:.3g} ms |",
+        f"| {result['measured_ms']:.3g} ms |",
+        f"| {result['quickstart_s']:.0f} s, {result['quickstart_peak_gib']:.1f} GiB |",
+        *(f"| {seconds:.0f} s |" for seconds in result["search_s"].values()),
+    ):
+        assert number in README
 
 
 def test_the_first_screen_shows_both_make_targets() -> None:

@@ -99,7 +99,7 @@ def test_top1_counts(data: ImageData) -> None:
 
 def test_augmentation_is_bounded_repeats_and_can_be_off(data: ImageData) -> None:
     images = data.train.images[:16]
-    recipe = digits_finetune()
+    recipe = digits_finetune(macs=10**7, images=1077)
     first = augment(images, recipe, torch.Generator().manual_seed(0))
     second = augment(images, recipe, torch.Generator().manual_seed(0))
     assert torch.equal(first, second)
@@ -111,6 +111,11 @@ def test_augmentation_is_bounded_repeats_and_can_be_off(data: ImageData) -> None
     similarity = np.corrcoef(blur(first, 8).flatten(), blur(images, 8).flatten())[0, 1]
     assert similarity > 0.85
     assert augment(images, digits_supernet(), torch.Generator()) is images
+
+
+def test_fine_tuning_is_as_much_work_for_a_large_subnet() -> None:
+    epochs = [digits_finetune(macs, 1077).epochs for macs in (10**6, 30 * 10**6, 60 * 10**6, 10**9)]
+    assert epochs == [20, 15, 8, 4]
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def search(
     latency: LatencyOption = None,
     flops: FlopsOption = None,
     params: ParamsOption = None,
-    population: Annotated[int, typer.Option("--population", min=2, help="Subnets in a generation.")] = 20,
+    population: Annotated[int, typer.Option("--population", min=2, help="Subnets in a generation.")] = 16,
     generations: Annotated[int, typer.Option("--generations", min=1, help="Generations of the evolution.")] = 6,
     run: RunOption = DEFAULT_RUN,
     seed: SeedOption = 0,

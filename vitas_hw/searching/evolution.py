@@ -32,7 +32,7 @@ _MOST_DRAWS = 40
 class Evolution:
     """Size of the evolution; every generation evaluates at most ``population`` new subnets."""
 
-    population: int = 20
+    population: int = 16
     generations: int = 6
 
     def __post_init__(self) -> None:

@@ -139,7 +139,7 @@ def search_run(
     hashes = {path.name: file_sha256(path) for path in inputs}
     result = _search(space, supernet, data, budget, costs, meter, evolution, seed, progress, hashes)
     model = extract(supernet, result.choice.subnet)
-    recipe = digits_finetune()
+    recipe = digits_finetune(result.choice.subnet.macs, len(data.train))
     with progress.step("fine-tuning the choice", recipe.epochs) as advance:
         train_model(model, data.train, recipe, seed=seed, on_epoch=lambda epoch: advance(f"loss {epoch.loss:.3f}"))
     result = replace(result, final_top1=top1(model, data.search))
