@@ -52,7 +52,7 @@ class LatencyModel:
     def predict(self, table: FeatureTable) -> Floats:
         """(N,) milliseconds."""
         line: Floats = self.intercept + table.columns(PHYSICAL) @ np.asarray(self.coefficients)
-        if not self.rounds:
+        if not self.rounds or not len(line):  # XGBoost warns of an empty table
             return line
         residual: Floats = self._trees.predict(xgb.DMatrix(table.values, nthread=1)).astype(np.float64)
         return line * np.exp(residual)
