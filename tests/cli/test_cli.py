@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,12 @@ import vitas_hw as vh
 from vitas_hw.cli.main import main
 from vitas_hw.core.space import SearchSpace
 
+COMMAND = [sys.executable, "-c", "import sys; from vitas_hw.cli.main import main; sys.exit(main())"]
 SCORER = Path(__file__).parent / "score_without_us.py"
 
 
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "import sys; from vitas_hw.cli.main import main; sys.exit(main())", *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return subprocess.run([*COMMAND, *words], cwd=folder, capture_output=True, text=True, check=False)
 
 
 def run_json(folder: Path, *words: str) -> dict[str, Any]:
@@ -191,6 +193,25 @@ def test_a_new_super_transformer_forgets_the_choice_of_the_old_one(trained: Path
     assert done.returncode == 2
     assert "has no choice to export" in done.stderr
     assert not (trained / "runs/again/choice.onnx").exists()
+
+
+def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(trained: Path) -> None:
+    words = ["profile", "--space", "small.yaml", "--run", "runs/stopped", "--num-subnets", "200"]
+    journal = "runs/stopped/profiles/*.journal.jsonl"
+    stopped = subprocess.Popen(COMMAND + words, cwd=trained, stderr=subprocess.PIPE, text=True)
+    for _ in range(600):
+        if any(path.read_text().count("\n") > 5 for path in trained.glob(journal)):
+            break
+        time.sleep(0.1)
+    stopped.send_signal(signal.SIGINT)
+    said = stopped.communicate()[1]
+    assert stopped.returncode == 130
+    assert "Interrupted. Timings taken so far are kept" in said
+    assert "Traceback" not in said
+    (path,) = trained.glob(journal)
+    kept = path.read_text().splitlines()
+    assert run_json(trained, *words[:-1], "24")["ok"] == 24
+    assert path.read_text().splitlines()[: len(kept)] == kept
 
 
 def test_debug_shows_the_traceback(trained: Path) -> None:

@@ -53,10 +53,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         status = app(args=words, prog_name="vitas-hw", standalone_mode=False)
     except typer.Exit as stop:
-        return stop.exit_code
+        status = stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        print("Interrupted.", file=sys.stderr)
-        return _INTERRUPTED
+        status = _INTERRUPTED
     except Exception as error:
         if "--debug" in words:
             traceback.print_exc()
@@ -76,4 +75,6 @@ def main(arguments: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
+    if status == _INTERRUPTED:  # some versions of typer turn Ctrl-C into this status themselves
+        print("Interrupted. Timings taken so far are kept; repeat the command to go on.", file=sys.stderr)
     return status if isinstance(status, int) else 0
