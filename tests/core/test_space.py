@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -159,3 +160,59 @@ def test_a_subnet_of_another_shape_is_not_contained(digits: SearchSpace) -> None
     subnet = digits.sample(0)
     for change in ({"num_classes": 11}, {"in_chans": 3}, {"embed_dim": 191}, {"blocks": (Block(2, 64, 384),)}):
         assert not digits.contains(replace(subnet, **change))
+
+
+def test_without_identity_shifting_identities_stay(small: SearchSpace, rng: np.random.Generator) -> None:
+    space = replace(small, identity_shifting=False)
+    codes = space.sample_codes(4000, rng, 0.5)
+    assert np.array_equal(space.canonical(space.checked(codes)), codes)
+    layers = [space.layers(code) for code in codes]
+    assert {len(run) for run in layers} == {1, 2, 3, 4}
+    assert {run for run in layers if len(run) == 1} == {(0,), (1,), (2,), (3,)}
+    shifted = small.sample_codes(4000, rng, 0.5)
+    assert space.depths(codes).mean() == pytest.approx(small.depths(shifted).mean(), abs=0.06)
+    assert {small.layers(code) for code in shifted} == {(0,), (0, 1), (0, 1, 2), (0, 1, 2, 3)}
+
+
+def test_tied_widths_follow_heads_and_embedding(rng: np.random.Generator) -> None:
+    space = preset("autoformer-small")
+    assert space.attn_widths() == (320, 384, 448)
+    assert space.attn_widths(6) == (384,)
+    assert space.mlp_widths == (960, 1120, 1152, 1280, 1344, 1536, 1568, 1792)
+    for code in space.sample_codes(200, rng):
+        subnet = space.decode(code)
+        assert 12 <= subnet.depth <= 14
+        assert {block.head_dim for block in subnet.blocks} == {64}
+        assert {block.mlp_dim / subnet.embed_dim for block in subnet.blocks} <= {3.0, 3.5, 4.0}
+
+
+@pytest.mark.parametrize(("name", "params"), [("tiny", 5.7e6), ("small", 22.9e6), ("base", 53.7e6)])
+def test_autoformers_published_models_are_as_large_as_subnets_of_its_spaces(name: str, params: float) -> None:
+    space = preset(f"autoformer-{name}")
+    assert space.smallest.params < params < space.largest.params
+    assert len(space.patch_sizes) * len(space.embed_dims) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"head_dim": 64}, "gives both attn_dims and head_dim"),
+        ({"mlp_ratios": [4.0]}, "gives both mlp_dims and mlp_ratios"),
+        ({"mlp_dims": [], "mlp_ratios": [4.0, 3.0]}, "increasing"),
+        ({"mlp_dims": [], "mlp_ratios": [0.0]}, "increasing from above 0"),
+        ({"mlp_dims": [], "mlp_ratios": [1.0, 1.001]}, "round to the same"),
+        ({"attn_dims": [], "head_dim": -64}, "head_dim"),
+        ({"identity_shifting": 1}, "true or false"),
+    ],
+)
+def test_impossible_tied_widths_are_refused(changes: dict[str, object], words: str, small: SearchSpace) -> None:
+    with pytest.raises(InputError, match=words):
+        SearchSpace.from_dict(small.to_dict() | changes)
+
+
+def test_a_spaces_dict_names_only_what_is_not_the_default(small: SearchSpace) -> None:
+    assert "head_dim" not in small.to_dict()
+    unshifted = replace(small, identity_shifting=False)
+    assert unshifted.to_dict()["identity_shifting"] is False
+    assert SearchSpace.from_dict(unshifted.to_dict()) == unshifted != small
+    assert SearchSpace.from_dict(preset("autoformer-tiny").to_dict()) == preset("autoformer-tiny")

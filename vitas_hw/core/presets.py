@@ -39,6 +39,42 @@ def vitas_digits() -> SearchSpace:
     )
 
 
+def autoformer_tiny() -> SearchSpace:
+    """AutoFormer's supernet-T (arXiv 2107.00651, table 2), without its relative positions."""
+    return _of_autoformer("autoformer-tiny", (192, 216, 240), (12, 14), heads=(3, 4), mlp_ratios=(3.5, 4.0))
+
+
+def autoformer_small() -> SearchSpace:
+    """AutoFormer's supernet-S."""
+    return _of_autoformer("autoformer-small", (320, 384, 448), (12, 14), heads=(5, 6, 7), mlp_ratios=(3.0, 3.5, 4.0))
+
+
+def autoformer_base() -> SearchSpace:
+    """AutoFormer's supernet-B."""
+    return _of_autoformer("autoformer-base", (528, 576, 624), (14, 16), heads=(8, 9, 10), mlp_ratios=(3.0, 3.5, 4.0))
+
+
+def _of_autoformer(
+    name: str,
+    embed_dims: tuple[int, ...],
+    depth: tuple[int, int],
+    heads: tuple[int, ...],
+    mlp_ratios: tuple[float, ...],
+) -> SearchSpace:
+    return SearchSpace(
+        name=name,
+        image_size=(224, 224),
+        in_chans=3,
+        num_classes=1000,
+        patch_sizes=(16,),
+        embed_dims=embed_dims,
+        depth=depth,
+        num_heads=heads,
+        head_dim=64,
+        mlp_ratios=mlp_ratios,
+    )
+
+
 def _of_the_paper(name: str, embed: int, attn_and_mlp: int, depth: tuple[int, int]) -> SearchSpace:
     # a width is round(ratio x maximum); the q,k,v width is shared out to q, k and v by integer division
     return SearchSpace(
@@ -59,6 +95,9 @@ PRESETS: dict[str, Callable[[], SearchSpace]] = {
     "vitas-deit-tiny": vitas_deit_tiny,
     "vitas-deit-small": vitas_deit_small,
     "vitas-digits": vitas_digits,
+    "autoformer-tiny": autoformer_tiny,
+    "autoformer-small": autoformer_small,
+    "autoformer-base": autoformer_base,
 }
 
 

@@ -2,13 +2,14 @@
 
 A code is ``[patch, embed, (op, attn, mlp) x max_depth]``. ``op`` 0 is the identity, ``op`` i > 0 the i-th head count.
 The canonical code has its identities at the end, all zeros (identity shifting, ViTAS v2 section 3): one subnet has
-one code.
+one code. A space without identity shifting keeps them where they are: one subnet then has several codes, which run it
+on different blocks of the supernet (``layers``), as in the paper's first version.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +22,7 @@ from vitas_hw.core.subnet import Block, Subnet, positive_int
 HEADER = 2  # genes before the blocks: patch size, token embedding
 PER_BLOCK = 3  # op, attention width, MLP width
 _CHOICES = ("patch_sizes", "embed_dims", "num_heads", "attn_dims", "mlp_dims")
+_TIED = {"attn_dims": "head_dim", "mlp_dims": "mlp_ratios"}  # each is given in one of two ways
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,9 @@ class SearchSpace:
         depth: (fewest, most) blocks; each block beyond the fewest may be the identity.
         num_heads, attn_dims, mlp_dims: one choice per block; ``attn_dims`` are the widths of each of q, k and v, and
             every head count divides every one of them.
+        head_dim: instead of ``attn_dims``: the attention is as wide as the heads need.
+        mlp_ratios: instead of ``mlp_dims``: the MLP is round(ratio x embed_dim) wide.
+        identity_shifting: whether identities move to the end of a code.
 
     Choices are given in increasing order. Raises InputError on a space that holds an impossible subnet.
     """
@@ -48,18 +53,32 @@ class SearchSpace:
     embed_dims: tuple[int, ...]
     depth: tuple[int, int]
     num_heads: tuple[int, ...]
-    attn_dims: tuple[int, ...]
-    mlp_dims: tuple[int, ...]
+    attn_dims: tuple[int, ...] = ()
+    mlp_dims: tuple[int, ...] = ()
+    head_dim: int | None = None
+    mlp_ratios: tuple[float, ...] = ()
+    identity_shifting: bool = True
 
     def __post_init__(self) -> None:
         if not (isinstance(self.name, str) and self.name and set(self.name) <= _NAME_CHARACTERS):
             raise InputError(f"A space's name has only a-z, 0-9, '-', '_' and '.', not {self.name!r}.")
         for field in _CHOICES:
-            values = getattr(self, field)
+            values, other = getattr(self, field), _TIED.get(field)
             for value in values:
                 positive_int(value, field)
-            if not values or list(values) != sorted(set(values)):
+            if other and bool(values) and getattr(self, other):
+                raise InputError(f"Space {self.name!r} gives both {field} and {other}; give one of them.")
+            tied = other is not None and bool(getattr(self, other))
+            if list(values) != sorted(set(values)) or not (values or tied):
                 raise InputError(f"{field} of space {self.name!r} must be increasing without repeats, not {values!r}.")
+        if self.head_dim is not None:
+            positive_int(self.head_dim, "head_dim")
+        if list(self.mlp_ratios) != sorted(set(self.mlp_ratios)) or not all(0 < r <= 64 for r in self.mlp_ratios):
+            raise InputError(f"mlp_ratios of space {self.name!r} must be increasing from above 0 to 64.")
+        if self._mlp_table.min() < 1 or (np.diff(self._mlp_table, axis=1) < 1).any():
+            raise InputError(f"Two mlp_ratios of space {self.name!r} round to the same width.")
+        if not isinstance(self.identity_shifting, bool):
+            raise InputError(f"identity_shifting of space {self.name!r} must be true or false.")
         fewest, most = self.depth
         if not 1 <= positive_int(fewest, "depth") <= positive_int(most, "depth") <= 256:
             raise InputError(f"depth of space {self.name!r} must be 1 <= fewest <= most <= 256, not {self.depth!r}.")
@@ -70,6 +89,32 @@ class SearchSpace:
         for patch_size in self.patch_sizes:  # the Subnet checks the rest
             Subnet(self.image_size, self.in_chans, patch_size, self.embed_dims[0], (Block(1, 1, 1),), self.num_classes)
 
+    @cached_property
+    def _attn_table(self) -> Ints:
+        """(heads + 1, choices) attention width by op and gene; the identity has none."""
+        heads = np.array((0, *self.num_heads), np.int64)[:, None]
+        if self.head_dim is not None:
+            return heads * self.head_dim
+        return np.where(heads > 0, np.array(self.attn_dims, np.int64), 0)
+
+    @cached_property
+    def _mlp_table(self) -> Ints:
+        """(embed_dims, choices) MLP width by the two genes."""
+        if self.mlp_ratios:
+            ratios = [[round(ratio * embed) for ratio in self.mlp_ratios] for embed in self.embed_dims]
+            return np.array(ratios, np.int64)
+        return np.array([self.mlp_dims] * len(self.embed_dims), np.int64)
+
+    def attn_widths(self, num_heads: int | None = None) -> tuple[int, ...]:
+        """Every width that the attention of a block can have, increasing; of one head count, or of any."""
+        rows = self._attn_table[1:] if num_heads is None else self._attn_table[self.num_heads.index(num_heads) + 1]
+        return tuple(np.unique(rows).tolist())
+
+    @property
+    def mlp_widths(self) -> tuple[int, ...]:
+        """Every width that the MLP of a block can have, increasing."""
+        return tuple(np.unique(self._mlp_table).tolist())
+
     @property
     def code_length(self) -> int:
         return HEADER + PER_BLOCK * self.depth[1]
@@ -77,27 +122,25 @@ class SearchSpace:
     @cached_property
     def cardinalities(self) -> Ints:
         """(code_length,) number of values of each gene; the identity counts as one value of ``op``."""
-        block = [len(self.num_heads) + 1, len(self.attn_dims), len(self.mlp_dims)]
+        block = [len(self.num_heads) + 1, self._attn_table.shape[1], self._mlp_table.shape[1]]
         return np.array([len(self.patch_sizes), len(self.embed_dims), *block * self.depth[1]], np.int64)
 
     @property
     def size(self) -> int:
         """Number of different subnets."""
-        per_block = len(self.num_heads) * len(self.attn_dims) * len(self.mlp_dims)
+        per_block = len(self.num_heads) * self._attn_table.shape[1] * self._mlp_table.shape[1]
         per_depth: int = sum(per_block**depth for depth in range(self.depth[0], self.depth[1] + 1))
         return len(self.patch_sizes) * len(self.embed_dims) * per_depth
 
     @cached_property
     def smallest(self) -> Subnet:
         """Coarsest patches, every width and head count at its minimum, fewest blocks: least MACs."""
-        block = self._block(self.num_heads[0], self.attn_dims[0], self.mlp_dims[0])
-        return self._subnet(self.patch_sizes[-1], self.embed_dims[0], (block,) * self.depth[0])
+        return self._subnet(self.patch_sizes[-1], self.embed_dims[0], (self._block(1, 0, 0, 0),) * self.depth[0])
 
     @cached_property
     def largest(self) -> Subnet:
         """Finest patches, every width and head count at its maximum, most blocks: most MACs."""
-        block = self._block(self.num_heads[-1], self.attn_dims[-1], self.mlp_dims[-1])
-        return self._subnet(self.patch_sizes[0], self.embed_dims[-1], (block,) * self.depth[1])
+        return self._subnet(self.patch_sizes[0], self.embed_dims[-1], (self._block(-1, -1, -1, -1),) * self.depth[1])
 
     def contains(self, subnet: Subnet) -> bool:
         """Whether the subnet is one of this space."""
@@ -109,23 +152,24 @@ class SearchSpace:
             and self.depth[0] <= subnet.depth <= self.depth[1]
             and all(
                 block.num_heads in self.num_heads
-                and block.attn_dim in self.attn_dims
-                and block.mlp_dim in self.mlp_dims
+                and block.attn_dim in self._attn_table[self.num_heads.index(block.num_heads) + 1]
+                and block.mlp_dim in self._mlp_table[self.embed_dims.index(subnet.embed_dim)]
                 for block in subnet.blocks
             )
         )
 
     def encode(self, subnet: Subnet) -> Ints:
-        """(code_length,) canonical code. Raises InputError if the subnet is not of this space."""
+        """(code_length,) canonical code, identities at the end. Raises InputError if the subnet is not of this space."""
         if not self.contains(subnet):
             raise InputError(f"Subnet {subnet.digest} is not in the space {self.name!r}.")
         code = np.zeros(self.code_length, np.int64)
         code[:HEADER] = self.patch_sizes.index(subnet.patch_size), self.embed_dims.index(subnet.embed_dim)
         for start, block in zip(range(HEADER, self.code_length, PER_BLOCK), subnet.blocks, strict=False):
+            op = self.num_heads.index(block.num_heads) + 1
             code[start : start + PER_BLOCK] = (
-                self.num_heads.index(block.num_heads) + 1,
-                self.attn_dims.index(block.attn_dim),
-                self.mlp_dims.index(block.mlp_dim),
+                op,
+                self._attn_table[op].tolist().index(block.attn_dim),
+                self._mlp_table[code[1]].tolist().index(block.mlp_dim),
             )
         return code
 
@@ -133,11 +177,15 @@ class SearchSpace:
         """The subnet that a code, canonical or not, means. Raises InputError on a code of another space."""
         genes = self.checked(np.asarray(code, np.int64)[None])[0]
         blocks = tuple(
-            self._block(self.num_heads[op - 1], self.attn_dims[attn], self.mlp_dims[mlp])
+            self._block(op, attn, genes[1], mlp)
             for op, attn, mlp in genes[HEADER:].reshape(-1, PER_BLOCK).tolist()
             if op
         )
         return self._subnet(self.patch_sizes[genes[0]], self.embed_dims[genes[1]], blocks)
+
+    def layers(self, code: Sequence[int] | Ints) -> tuple[int, ...]:
+        """Which blocks of the supernet a canonical code runs: 0 to depth - 1, unless identities are not shifted."""
+        return tuple(np.flatnonzero(np.asarray(code)[HEADER::PER_BLOCK]).tolist())
 
     def checked(self, codes: Ints) -> Ints:
         """``codes`` (N, code_length) if each is of this space; raises InputError otherwise."""
@@ -155,12 +203,13 @@ class SearchSpace:
         return present
 
     def canonical(self, codes: Ints) -> Ints:
-        """(N, code_length) the canonical form of each code: identities zeroed and shifted to the end, order kept."""
+        """(N, code_length) the canonical form of each code: identities zeroed, and shifted to the end, order kept."""
         blocks = codes[:, HEADER:].reshape(len(codes), -1, PER_BLOCK)
         identity = blocks[:, :, 0] == 0
-        order = np.argsort(identity, axis=1, kind="stable")
         blocks = np.where(identity[:, :, None], 0, blocks)
-        blocks = np.take_along_axis(blocks, order[:, :, None], axis=1)
+        if self.identity_shifting:
+            order = np.argsort(identity, axis=1, kind="stable")
+            blocks = np.take_along_axis(blocks, order[:, :, None], axis=1)
         return np.concatenate([codes[:, :HEADER], blocks.reshape(len(codes), -1)], axis=1)
 
     def columns(self, codes: Ints) -> SubnetColumns:
@@ -168,7 +217,7 @@ class SearchSpace:
         op, attn, mlp = np.moveaxis(codes[:, HEADER:].reshape(len(codes), -1, PER_BLOCK), 2, 0)
         there = op > 0
         heads = np.array((0, *self.num_heads), np.int64)[op]
-        widths = np.where(there, np.array(self.attn_dims, np.int64)[attn], 0)
+        widths = self._attn_table[op, attn]
 
         def same(value: int) -> Ints:
             return np.full(len(codes), value, np.int64)
@@ -182,12 +231,14 @@ class SearchSpace:
             num_classes=same(self.num_classes),
             num_heads=heads,
             head_dim=widths // np.maximum(heads, 1),
-            mlp_dim=np.where(there, np.array(self.mlp_dims, np.int64)[mlp], 0),
+            mlp_dim=np.where(there, self._mlp_table[codes[:, 1:2], mlp], 0),
         )
 
     def sample_codes(self, count: int, rng: np.random.Generator, p_identity: float | None = None) -> Ints:
         """(count, code_length) canonical codes: every choice uniform, each optional block the identity with
         probability ``p_identity`` (None: 0.5, where the paper's search of it starts).
+
+        Without identity shifting the identities lie anywhere, as many of them as with it.
         """
         p = 0.5 if p_identity is None else p_identity
         if not 0.0 <= p <= 1.0:
@@ -195,6 +246,8 @@ class SearchSpace:
         codes = rng.integers(0, self.cardinalities, size=(count, self.code_length))
         ops = rng.integers(1, len(self.num_heads) + 1, size=(count, self.depth[1]))
         ops[:, self.depth[0] :][rng.random((count, self.depth[1] - self.depth[0])) < p] = 0
+        if not self.identity_shifting:
+            ops = rng.permuted(ops, axis=1)
         codes[:, HEADER::PER_BLOCK] = ops
         return self.canonical(codes)
 
@@ -203,26 +256,31 @@ class SearchSpace:
         return self.decode(self.sample_codes(1, np.random.default_rng(seed), p_identity)[0])
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON types; ``from_dict`` is the inverse."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        """The fields that say something, as JSON types; ``from_dict`` is the inverse."""
+        said = {key: value for key, value in asdict(self).items() if value != _DEFAULTS.get(key, self)}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in said.items()}
 
     @classmethod
     def from_dict(cls, data: Any) -> SearchSpace:
         """Inverse of ``to_dict``. Raises InputError on a missing or unknown field or an impossible value."""
         fields = cls.__dataclass_fields__
-        if not isinstance(data, dict) or set(data) != set(fields):
-            raise InputError(f"A space has exactly the fields {', '.join(fields)}.")
+        needed = set(fields) - set(_DEFAULTS)
+        if not isinstance(data, dict) or not needed <= set(data) <= set(fields):
+            raise InputError(f"A space has exactly the fields {', '.join(fields)}; the last {len(_DEFAULTS)} may lack.")
         try:
             values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
             return cls(**values)
         except (TypeError, ValueError) as error:
             raise InputError(f"A space's field has the wrong form: {error}.") from error
 
-    def _block(self, num_heads: int, attn_dim: int, mlp_dim: int) -> Block:
-        return Block(num_heads=num_heads, head_dim=attn_dim // num_heads, mlp_dim=mlp_dim)
+    def _block(self, op: int, attn: int, embed: int, mlp: int) -> Block:
+        num_heads = (0, *self.num_heads)[op]
+        width = int(self._attn_table[op, attn])
+        return Block(num_heads=num_heads, head_dim=width // num_heads, mlp_dim=int(self._mlp_table[embed, mlp]))
 
     def _subnet(self, patch_size: int, embed_dim: int, blocks: tuple[Block, ...]) -> Subnet:
         return Subnet(self.image_size, self.in_chans, patch_size, embed_dim, blocks, self.num_classes)
 
 
+_DEFAULTS = {name: f.default for name, f in SearchSpace.__dataclass_fields__.items() if f.default is not MISSING}
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")

@@ -16,16 +16,17 @@ from vitas_hw.core.subnet import Subnet
 from vitas_hw.supernet.plain import build_model
 from vitas_hw.supernet.supernet import Supernet
 
-SCHEMA = "1"
+SCHEMA = "2"
 
 
 def save_supernet(supernet: Supernet, path: Path) -> None:
-    """Write weights, space and sharing scheme."""
+    """Write weights, space, sharing scheme and what is private."""
     about = {
         "kind": "supernet",
         "schema": SCHEMA,
         "space": json.dumps(supernet.space.to_dict()),
         "sharing": supernet.sharing,
+        "private": json.dumps(supernet.private),
     }
     with atomic_path(path) as temporary:
         safetensors.torch.save_file(supernet.state_dict(), temporary, about)
@@ -35,9 +36,10 @@ def load_supernet(path: Path) -> Supernet:
     """The supernet of a file. Raises FileError if it is missing, broken or not a supernet's."""
     about = _about(path, "supernet")
     try:
-        supernet = Supernet(SearchSpace.from_dict(json.loads(about["space"])), about["sharing"])
+        space = SearchSpace.from_dict(json.loads(about["space"]))
+        supernet = Supernet(space, about["sharing"], json.loads(about["private"]))
         supernet.load_state_dict(safetensors.torch.load_file(path))
-    except (KeyError, ValueError, RuntimeError, InputError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, InputError) as error:
         raise FileError(f"{path} is a broken supernet: {_line(error)}.") from error
     return supernet.eval()
 

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from functools import reduce
+
 import torch
 import torch.nn.functional as F  # noqa: N812
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from vitas_hw.core.errors import InputError
+from vitas_hw.core.errors import InputError, one_of
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
-from vitas_hw.supernet.elastic import ElasticBlock, ElasticNorm, ElasticPatchEmbed, Weights
+from vitas_hw.supernet.elastic import Axis, ElasticBlock, ElasticNorm, Weights
 from vitas_hw.supernet.plain import build_model
-from vitas_hw.supernet.sharing import sharing_scheme
+from vitas_hw.supernet.sharing import checked_side, sharing_scheme, take
+from vitas_hw.supernet.stem import ElasticStem
+
+DEFAULT_SHARING = "cyclic"
+PRIVATE = ("patch_embed", "cls_token", "pos_embed", "qk")
+"""What the paper makes private: the first three to each patch size, q and k to each head count."""
 
 
 class Supernet(nn.Module):
@@ -21,90 +29,129 @@ class Supernet(nn.Module):
     Args:
         space: whose subnets it holds.
         sharing: name of the weight-sharing scheme.
+        private: which of ``PRIVATE`` are.
+
+    Raises:
+        InputError: an unknown scheme or part.
     """
 
-    def __init__(self, space: SearchSpace, sharing: str) -> None:
+    def __init__(self, space: SearchSpace, sharing: str = DEFAULT_SHARING, private: Collection[str] = PRIVATE) -> None:
         super().__init__()
+        for part in private:
+            if part not in PRIVATE:
+                raise one_of(part, PRIVATE, "private part")
         scheme = sharing_scheme(sharing)
-        self.space, self.sharing = space, scheme.name
-        embed = space.embed_dims[-1]
-        self.patch_embed = nn.ModuleDict({str(p): ElasticPatchEmbed(space, p, scheme) for p in space.patch_sizes})
-        self.blocks = nn.ModuleList(ElasticBlock(space, scheme) for _ in range(space.depth[1]))
-        self.norm = ElasticNorm(embed, scheme)
-        self.head = nn.Linear(embed, space.num_classes)
+        self.space, self.sharing, self.scheme = space, scheme.name, scheme
+        self.private = tuple(part for part in PRIVATE if part in private)
+        self.embed = Axis(scheme, space.embed_dims)
+        self.stem = ElasticStem(space, scheme, private)
+        blocks = (ElasticBlock(space, scheme, private_qk="qk" in private) for _ in range(space.depth[1]))
+        self.blocks = nn.ModuleList(blocks)
+        self.norm = ElasticNorm(self.embed)
+        self.head = nn.Linear(self.embed.most, space.num_classes)
         nn.init.trunc_normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
-        self._scheme = scheme
 
-    def forward(self, images: Tensor, subnet: Subnet) -> Tensor:
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """The sides of the sharing scheme: ``("left", "right")`` for bilateral, ``("",)`` for the others."""
+        return self.scheme.sides
+
+    def forward(
+        self, images: Tensor, subnet: Subnet, side: str | None = None, layers: Sequence[int] | None = None
+    ) -> Tensor:
         """Logits (B, num_classes) of the subnet for images (B, in_chans, height, width).
 
-        The subnet's n-th block runs with the weights of the n-th block: identities stand at the end.
+        Args:
+            images: preprocessed.
+            subnet: of the space.
+            side: of a bilateral supernet; None sums the logits of both (BCNet, section 3.2).
+            layers: which blocks the subnet's blocks run with, increasing; None is the first ones, as identities
+                stand at the end. See ``SearchSpace.layers``.
 
         Raises:
-            InputError: the subnet is not of the space.
+            InputError: the subnet is not of the space, or there is no such side or layer.
         """
-        self._check(subnet)
-        x = self.patch_embed[str(subnet.patch_size)](images, subnet.embed_dim)
-        for block, shape in zip(self.blocks, subnet.blocks, strict=False):
-            x = block(x, shape)
-        return F.linear(self.norm(x[:, :1])[:, 0], self._head_weight(subnet.embed_dim), self.head.bias)
+        run = self._layers(subnet, layers)
+        sides = self.sides if side is None else (checked_side(self.scheme, side),)
+        return reduce(torch.add, [self._logits(images, subnet, run, one) for one in sides])
 
-    def weights(self, subnet: Subnet) -> Weights:
-        """The subnet's weights under the names of timm's state dict: slices of the shared ones, not copies.
+    def _logits(self, images: Tensor, subnet: Subnet, layers: Sequence[int], side: str) -> Tensor:
+        x = self.stem(images, subnet.patch_size, subnet.embed_dim, side)
+        for layer, shape in zip(layers, subnet.blocks, strict=True):
+            x = self.blocks[layer](x, shape, side)
+        return F.linear(self.norm(x[:, :1], side)[:, 0], self._head_weight(subnet.embed_dim, side), self.head.bias)
 
-        Raises:
-            InputError: the subnet is not of the space.
+    def weights(self, subnet: Subnet, side: str | None = None, layers: Sequence[int] | None = None) -> Weights:
+        """The subnet's weights under the names of timm's state dict: slices of the shared ones, q, k and v joined.
+
+        Args and errors as of ``forward``, except that a bilateral supernet needs the side.
         """
-        self._check(subnet)
+        run, side = self._layers(subnet, layers), checked_side(self.scheme, side)
         e = subnet.embed_dim
-        patch_embed = self.patch_embed[str(subnet.patch_size)]
-        assert isinstance(patch_embed, ElasticPatchEmbed)
-        weights = patch_embed.weights(e)
-        for index, (block, shape) in enumerate(zip(self.blocks, subnet.blocks, strict=False)):
+        weights = self.stem.weights(subnet.patch_size, e, side)
+        for index, (layer, shape) in enumerate(zip(run, subnet.blocks, strict=True)):
+            block = self.blocks[layer]
             assert isinstance(block, ElasticBlock)
-            weights |= {f"blocks.{index}.{name}": weight for name, weight in block.weights(e, shape).items()}
-        weights |= {f"norm.{name}": weight for name, weight in self.norm.weights(e).items()}
-        return weights | {"head.weight": self._head_weight(e), "head.bias": self.head.bias}
+            weights |= {f"blocks.{index}.{name}": weight for name, weight in block.weights(e, shape, side).items()}
+        weights |= {f"norm.{name}": weight for name, weight in self.norm.weights(e, side).items()}
+        return weights | {"head.weight": self._head_weight(e, side), "head.bias": self.head.bias}
 
     def no_weight_decay(self) -> set[str]:
-        """What timm's optimisers leave undecayed besides vectors: positions, class tokens, biases of q and k."""
-        return {
-            name
-            for name, _ in self.named_parameters()
-            if name.endswith(("pos_embed", "cls_token")) or "qk_bias" in name
-        }
+        """What timm's optimisers leave undecayed besides vectors: positions and class tokens."""
+        return {name for name, _ in self.named_parameters() if name.startswith(("stem.pos_embed", "stem.cls_token"))}
 
-    def _check(self, subnet: Subnet) -> None:
+    def _layers(self, subnet: Subnet, layers: Sequence[int] | None) -> Sequence[int]:
         if not self.space.contains(subnet):
             raise InputError(f"Subnet {subnet.digest} is not in the supernet's space {self.space.name!r}.")
+        if layers is None:
+            return range(subnet.depth)
+        if len(layers) != subnet.depth or list(layers) != sorted(set(layers) & set(range(len(self.blocks)))):
+            raise InputError(f"A subnet of {subnet.depth} blocks runs as many of {len(self.blocks)}, not {layers}.")
+        return layers
 
-    def _head_weight(self, embed_dim: int) -> Tensor:
-        return self.head.weight[:, self._scheme.channels(embed_dim, self.head.in_features)]
+    def _head_weight(self, embed_dim: int, side: str) -> Tensor:
+        return take(self.head.weight, columns=self.embed.channels(embed_dim, side))
 
 
-def build_supernet(space: SearchSpace, sharing: str = "ordinal", *, seed: int | None = None) -> Supernet:
+def build_supernet(
+    space: SearchSpace,
+    sharing: str = DEFAULT_SHARING,
+    *,
+    private: Collection[str] = PRIVATE,
+    seed: int | None = None,
+) -> Supernet:
     """A supernet with fresh weights.
 
     Args:
         space: whose subnets it holds.
-        sharing: weight-sharing scheme.
+        sharing: weight-sharing scheme: ``ordinal``, ``bilateral`` or ``cyclic``.
+        private: which parts are private: ``patch_embed``, ``cls_token`` and ``pos_embed`` to each patch size, ``qk`` to
+            each head count.
         seed: makes the weights repeatable without touching torch's global generator; None draws from that one.
     """
     if seed is None:
-        return Supernet(space, sharing)
+        return Supernet(space, sharing, private)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Supernet(space, sharing)
+        return Supernet(space, sharing, private)
 
 
-def extract(supernet: Supernet, subnet: Subnet) -> VisionTransformer:
+def extract(
+    supernet: Supernet, subnet: Subnet, side: str | None = None, layers: Sequence[int] | None = None
+) -> VisionTransformer:
     """The subnet as a plain timm ``VisionTransformer`` with its own copy of the weights: the same logits.
 
+    Args:
+        supernet: of the subnet's space.
+        subnet: which.
+        side: ``left`` or ``right`` of a bilateral supernet, whose logits the model gives.
+        layers: see ``Supernet.forward``.
+
     Raises:
-        InputError: the subnet is not of the supernet's space.
+        InputError: the subnet is not of the supernet's space, or there is no such side or layer.
     """
-    weights = {name: weight.detach().clone() for name, weight in supernet.weights(subnet).items()}
+    weights = {name: weight.detach().clone() for name, weight in supernet.weights(subnet, side, layers).items()}
     with torch.device("meta"):  # no time for initial weights that are replaced at once
         model = build_model(subnet)
     model.load_state_dict(weights, assign=True)
