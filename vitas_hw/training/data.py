@@ -1,111 +1,177 @@
-"""Images with labels in three parts: train, search (held out of the training images), test (read once, at the end)."""
+"""Labelled images in three parts: train, search (held out of the training images), test (read once, at the end)."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
-from PIL import Image
-from torch import Tensor
+import numpy.typing as npt
 
 from vitas_hw.core.errors import InputError, one_of
 from vitas_hw.core.space import SearchSpace
+from vitas_hw.training import sources
+from vitas_hw.training.parts import IndexedPart, Source, Split, TrainPart, decode
+from vitas_hw.training.preprocessing import Preprocessing
+from vitas_hw.training.sources import Sources
 
-_SPLIT_SEED = 0  # the parts stay the same whatever the seed of a run, so that runs can be compared
-_INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+__all__ = ["ImageData", "IndexedPart", "Preprocessing", "Split", "TrainPart", "load_data"]
 
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """How an 8-bit image becomes the model's input: resize, divide by 255, subtract mean, divide by std."""
-
-    image_size: tuple[int, int]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    interpolation: str
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Split:
-    """N preprocessed images (N, C, H, W) float32, labels (N,) int64, and their indices in the source (N,)."""
-
-    images: Tensor
-    labels: Tensor
-    indices: tuple[int, ...]
-
-    def __len__(self) -> int:
-        return len(self.labels)
+KNOWN = ("digits", "fashion-mnist[:FOLDER]", "folder:PATH", "hfds/NAME[:ROOT]", "torch/NAME[:ROOT]", "wds/PATH")
+_SHARE, _MOST = 0.1, 10_000  # of the training images, held out unless a share is asked for
+_CACHE_BYTES = 2**30  # of training images kept preprocessed in memory
+_SEARCH_SEED, _TEST_SEED = 1, 2  # whatever the seed of a run, so that runs can be compared
 
 
 @dataclass(frozen=True)
 class ImageData:
-    """A data set in three disjoint parts."""
+    """A data set in three disjoint parts; ``name`` and ``options`` are what ``load_data`` was given."""
 
     name: str
-    train: Split
+    train: TrainPart
     search: Split
     test: Split
     class_names: tuple[str, ...]
     preprocessing: Preprocessing
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything needed to find the same images again, without the images."""
         return {
             "name": self.name,
+            "options": dict(self.options),
             "class_names": list(self.class_names),
             "preprocessing": self.preprocessing.to_dict(),
             "indices": {part: list(getattr(self, part).indices) for part in ("train", "search", "test")},
         }
 
 
-def load_data(name: str, space: SearchSpace) -> ImageData:
-    """A data set by name, sized for a space.
+def load_data(
+    spec: str,
+    space: SearchSpace,
+    *,
+    search_share: float | None = None,
+    train_split: str | None = None,
+    val_split: str | None = None,
+    search_split: str | None = None,
+) -> ImageData:
+    """A data set, sized for a space. Search and test images are decoded now, training images when they are needed.
+
+    Args:
+        spec: ``digits``, ``fashion-mnist[:FOLDER]``, ``folder:PATH``, ``hfds/NAME[:ROOT]``, ``torch/NAME[:ROOT]`` or
+            ``wds/PATH``.
+        space: gives image size, channels (1: gray, 3: RGB) and number of classes.
+        search_share: share of the training images held out for the search, the same for every class; None is a tenth,
+            at most 10,000 images. The digits have a part of their own.
+        train_split, val_split: names of the data set's own parts where they are not the usual ones. What it has for
+            validation is the test part here; where it has nothing, as many images as for the search are held out.
+        search_split: name of a part to search on instead of holding images out.
 
     Raises:
-        InputError: an unknown name, or a space with other channels or classes than the data.
+        InputError: an unknown name, an option that the data set does not take, a space with other channels or classes.
+        FileError: data that are missing or broken.
     """
-    if name != "digits":
-        raise one_of(name, ["digits"], "data set")
-    if (space.in_chans, space.num_classes) != (1, 10):
+    given = {
+        "search_share": search_share,
+        "train_split": train_split,
+        "val_split": val_split,
+        "search_split": search_split,
+    }
+    options = {key: value for key, value in given.items() if value is not None}
+    if search_share is not None and not 0 < search_share < 1:
+        raise InputError(f"The share held out for the search is between 0 and 1, not {search_share}.")
+    if space.in_chans not in (1, 3):
         raise InputError(
-            f"The digits have 1 channel and 10 classes; space {space.name!r} has {space.in_chans} and"
-            f" {space.num_classes}.",
-            "Use --space vitas-digits or a space of your own with those.",
+            f"Images have 1 channel (gray) or 3 (RGB); space {space.name!r} has {space.in_chans}.",
+            "Set in_chans: 3 in the space's file.",
         )
-    return load_digits(space.image_size)
+    found = _find(spec, options)
+    return _indexed(spec, space, found, options)
 
 
-def load_digits(image_size: tuple[int, int]) -> ImageData:
-    """scikit-learn's 1,797 handwritten digits (UCI), 8 x 8, values 0 to 16: 60% train, 20% search, 20% test."""
-    from sklearn.datasets import load_digits as load
-    from sklearn.model_selection import train_test_split
-
-    source = load()
-    preprocessing = Preprocessing(image_size, mean=(0.5,), std=(0.5,), interpolation="bilinear")
-    pixels = np.round(source.images * (255 / 16)).astype(np.uint8)
-    images = torch.stack([preprocess(Image.fromarray(image), preprocessing) for image in pixels])
-    labels = torch.from_numpy(source.target.astype(np.int64))
-    everything = np.arange(len(labels))
-    rest, test = train_test_split(everything, test_size=0.2, stratify=source.target, random_state=_SPLIT_SEED)
-    train, search = train_test_split(rest, test_size=0.25, stratify=source.target[rest], random_state=_SPLIT_SEED)
-
-    def part(indices: np.ndarray[Any, Any]) -> Split:
-        chosen = np.sort(indices)
-        return Split(images[chosen], labels[chosen], tuple(chosen.tolist()))
-
-    names = tuple(str(name) for name in source.target_names)
-    return ImageData("digits", part(train), part(search), part(test), names, preprocessing)
+def _find(spec: str, options: dict[str, Any]) -> Sources:
+    name, colon, place = spec.partition(":")
+    splits = {key: value for key, value in options.items() if key != "search_share"}
+    if spec == "digits":
+        sources.no_splits(name, options)
+        return sources.digits()
+    if name == "fashion-mnist" and bool(colon) == bool(place):
+        sources.no_splits(name, splits)
+        return sources.fashion_mnist(place or None)
+    raise one_of(spec, KNOWN, "data set")
 
 
-def preprocess(image: Image.Image, how: Preprocessing) -> Tensor:
-    """One 8-bit image to (C, H, W) float32, see Preprocessing."""
-    height, width = how.image_size
-    resized = np.asarray(image.resize((width, height), _INTERPOLATIONS[how.interpolation]), np.float32) / 255
-    channels = resized[None] if resized.ndim == 2 else np.moveaxis(resized, 2, 0)
-    mean, std = (np.array(values, np.float32)[:, None, None] for values in (how.mean, how.std))
-    return torch.from_numpy((channels - mean) / std)
+def _indexed(spec: str, space: SearchSpace, found: Sources, options: dict[str, Any]) -> ImageData:
+    names = found.train.class_names
+    check_classes(spec, len(names), space)
+    preprocessing = standard_preprocessing(space, found.mean, found.std)
+    train, search, test = _parts(spec, found, options.get("search_share"))
+    in_memory = found.train.in_memory and len(train) * math.prod(space.image_size) * space.in_chans <= _CACHE_BYTES
+    indices = tuple(train.tolist())
+    train_part = IndexedPart(
+        found.train,
+        indices,
+        found.train.labels[train],
+        preprocessing,
+        decode(found.train, indices, preprocessing) if in_memory else None,
+    )
+
+    def split(source: Source, chosen: npt.NDArray[np.int64]) -> Split:
+        indices = tuple(chosen.tolist())
+        return Split(decode(source, indices, preprocessing), source.labels[chosen], indices, preprocessing)
+
+    search_part, test_part = split(found.search or found.train, search), split(found.test or found.train, test)
+    return ImageData(spec, train_part, search_part, test_part, names, preprocessing, options)
+
+
+def _parts(spec: str, found: Sources, share: float | None) -> tuple[npt.NDArray[np.int64], ...]:
+    """Increasing indices of train, search and test in their sources."""
+    if found.parts is not None:
+        return found.parts
+    labels = found.train.labels.numpy()
+    rest = np.arange(len(labels))
+    held_out = []
+    for own, seed in ((found.test, _TEST_SEED), (found.search, _SEARCH_SEED)):
+        if own is not None:
+            held_out.append(np.arange(len(own.labels)))
+            continue
+        count = min(round(len(labels) * _SHARE), _MOST) if share is None else round(len(labels) * share)
+        chosen = stratified(labels[rest], max(count, 1), seed)
+        held_out.append(rest[chosen])
+        rest = np.delete(rest, chosen)
+    if not all(len(part) for part in (rest, *held_out)):
+        raise InputError(f"{spec} has too few images ({len(labels)}) to hold any out.", "Give more images.")
+    return rest, held_out[1], held_out[0]
+
+
+def stratified(labels: npt.NDArray[np.int64], count: int, seed: int) -> npt.NDArray[np.int64]:
+    """Increasing positions of ``count`` of the labels (N,), the same share of every class as nearly as can be."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    order = order[np.argsort(labels[order], kind="stable")]  # class by class, at random within one
+    _, starts, sizes = np.unique(labels[order], return_index=True, return_counts=True)
+    within = np.arange(len(labels)) - np.repeat(starts, sizes)
+    quantile = (within + 0.5) / np.repeat(sizes, sizes)
+    return np.sort(order[np.argsort(quantile, kind="stable")[:count]])
+
+
+def check_classes(spec: str, classes: int, space: SearchSpace) -> None:
+    """Raises InputError if the data have another number of classes than the space."""
+    if classes != space.num_classes:
+        raise InputError(
+            f"{spec} has {classes} classes; space {space.name!r} has {space.num_classes}.",
+            f"Set num_classes: {classes} in the space's file, or give other data with --data.",
+        )
+
+
+def standard_preprocessing(space: SearchSpace, mean: float | None = None, std: float | None = None) -> Preprocessing:
+    """Of small centred images (``mean`` and ``std`` given: resized only), or as is usual for photographs."""
+    channels = space.in_chans
+    if mean is not None and std is not None:
+        return Preprocessing(space.image_size, (mean,) * channels, (std,) * channels, "bilinear")
+    from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+
+    means, stds = (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD) if channels == 3 else ((0.5,), (0.5,))
+    crop_pct = 0.875 if min(space.image_size) >= 128 else 1.0  # the border of a small image is worth keeping
+    return Preprocessing(space.image_size, means, stds, "bicubic", crop_pct)

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.supernet.supernet import Supernet
-from vitas_hw.training.data import Split
+from vitas_hw.training.augmentation import Augmentation
+from vitas_hw.training.parts import Split, TrainPart
 from vitas_hw.training.recipe import Recipe
 
 Forward = Callable[[Tensor], Tensor]
@@ -33,7 +34,7 @@ class Epoch:
 
 def train_supernet(
     supernet: Supernet,
-    split: Split,
+    split: TrainPart,
     recipe: Recipe,
     *,
     p_identity: float,
@@ -64,7 +65,7 @@ def train_supernet(
 
 def train_model(
     model: VisionTransformer,
-    split: Split,
+    split: TrainPart,
     recipe: Recipe,
     *,
     seed: int,
@@ -77,13 +78,15 @@ def train_model(
 def _train(
     module: nn.Module,
     forward: Forward,
-    split: Split,
+    split: TrainPart,
     recipe: Recipe,
     seed: int,
     on_epoch: Callable[[Epoch], None],
 ) -> list[Epoch]:
-    draws = torch.Generator().manual_seed(seed)
-    steps = math.ceil(len(split) / recipe.batch_size)
+    steps = split.steps(recipe.batch_size)
+    augmentation = Augmentation(
+        max_shift=recipe.max_shift, max_rotation=recipe.max_rotation, max_scale=recipe.max_scale
+    )
     optimizer = create_optimizer_v2(module, opt="adamw", lr=recipe.lr, weight_decay=recipe.weight_decay)
     schedule = CosineLRScheduler(
         optimizer,
@@ -97,11 +100,10 @@ def _train(
     module.train()
     for epoch in range(recipe.epochs):
         total = 0.0
-        order = torch.randperm(len(split), generator=draws)
-        for step, chosen in enumerate(torch.split(order, recipe.batch_size)):
+        batches = split.batches(epoch=epoch, seed=seed, batch_size=recipe.batch_size, augmentation=augmentation)
+        for step, (images, labels) in enumerate(batches):
             schedule.step_update(epoch * steps + step)
-            images = augment(split.images[chosen], recipe, draws)
-            loss = F.cross_entropy(forward(images), split.labels[chosen], label_smoothing=recipe.label_smoothing)
+            loss = F.cross_entropy(forward(images), labels, label_smoothing=recipe.label_smoothing)
             if not torch.isfinite(loss):
                 raise VitasError(
                     f"The training loss became {loss.item()} in epoch {epoch + 1}.", "Try a lower learning rate."
@@ -110,7 +112,7 @@ def _train(
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(module.parameters(), recipe.clip_grad)
             optimizer.step()
-            total += loss.item() * len(chosen)
+            total += loss.item() * len(labels)
         history.append(Epoch(epoch + 1, total / len(split)))
         on_epoch(history[-1])
     module.eval()
@@ -137,8 +139,7 @@ def augment(images: Tensor, recipe: Recipe, draws: torch.Generator) -> Tensor:
 @torch.inference_mode()
 def top1(forward: Forward, split: Split, batch_size: int = 128) -> float:
     """Share of the split's images that ``forward`` (B, C, H, W) -> (B, classes) classifies correctly."""
-    parts = zip(torch.split(split.images, batch_size), torch.split(split.labels, batch_size), strict=True)
-    hits = [int((forward(images).argmax(1) == labels).sum()) for images, labels in parts]
+    hits = [int((forward(images).argmax(1) == labels).sum()) for images, labels in split.batches(batch_size)]
     return sum(hits) / len(split)
 
 

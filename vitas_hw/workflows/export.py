@@ -45,7 +45,7 @@ def export_run(run: Run, output: Path | None = None) -> Exported:
         model,
         subnet,
         path,
-        images=data.test.images.numpy(),
+        images=data.test.inputs().numpy(),
         labels=data.test.labels.numpy(),
         metadata={"preprocessing": data.preprocessing.to_dict(), "class_names": data.class_names, "data": data.name},
     )

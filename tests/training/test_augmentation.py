@@ -1,0 +1,129 @@
+"""Each random change does what it says, within its bounds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from vitas_hw.core.errors import InputError
+from vitas_hw.training.augmentation import Augmentation, rngs_as_they_were, seed_rngs
+from vitas_hw.training.preprocessing import Preprocessing
+
+HOW = Preprocessing((32, 32), (0.5,), (0.5,), "bilinear")
+
+
+def draws(augmentation: Augmentation, image: np.ndarray, count: int = 20, how: Preprocessing = HOW) -> Tensor:
+    transform = augmentation.transform(how)
+    with rngs_as_they_were():
+        results = []
+        for index in range(count):
+            seed_rngs(index)
+            results.append(transform(Image.fromarray(image)))
+    return torch.stack(results)
+
+
+@pytest.fixture
+def blob() -> np.ndarray:
+    """A smooth spot right of the middle, on a dark gray ground."""
+    y, x = np.mgrid[:32, :32]
+    return (40 + 200 * np.exp(-((x - 20) ** 2 + (y - 16) ** 2) / 20)).astype(np.uint8)
+
+
+def centre(images: Tensor) -> Tensor:
+    """(N, 2) centre of brightness, x and y."""
+    weights = (images[:, 0] - images[:, 0].amin((1, 2), keepdim=True)) ** 4
+    weights = weights / weights.sum((1, 2), keepdim=True)
+    steps = torch.arange(32.0)
+    return torch.stack([(weights.sum(1) * steps).sum(1), (weights.sum(2) * steps).sum(1)], 1)
+
+
+def test_off_is_off_and_the_input_is_preprocessed() -> None:
+    assert not Augmentation().any
+    for field, value in [("hflip", 0.1), ("crop_scale", (0.5, 1.0)), ("auto_augment", "rand-m1"), ("max_scale", 0.1)]:
+        assert Augmentation(**{field: value}).any  # type: ignore[arg-type]
+
+
+def test_a_shift_stays_within_its_share(blob: np.ndarray) -> None:
+    moved = centre(draws(Augmentation(max_shift=0.125), blob, 60)) - torch.tensor([20.0, 16.0])
+    assert moved.abs().max() < 4.2
+    assert moved.amax(0).min() > 2
+    assert moved.amin(0).max() < -2
+
+
+def test_a_rotation_stays_within_its_angle(blob: np.ndarray) -> None:
+    x, y = (centre(draws(Augmentation(max_rotation=30), blob, 60)) - 15.5).T
+    angles = torch.rad2deg(torch.atan2(y, x)) - float(np.rad2deg(np.arctan2(0.5, 4.5)))
+    assert 20 < angles.abs().max() < 33
+    assert angles.min() < -10
+    assert angles.max() > 10
+
+
+def test_a_scale_moves_things_to_or_from_the_middle(blob: np.ndarray) -> None:
+    x, y = (centre(draws(Augmentation(max_scale=0.3), blob, 60)) - 15.5).T
+    assert 2.8 < x.min() < 3.8
+    assert 5.2 < x.max() < 6.2
+    assert y.abs().max() < 1
+
+
+def test_what_comes_in_from_outside_repeats_the_border() -> None:
+    bright = np.full((32, 32), 255, np.uint8)
+    assert draws(Augmentation(max_shift=1.0, max_rotation=180, max_scale=0.9), bright, 50).min() == 1.0
+
+
+def test_flips_crops_and_erasing(blob: np.ndarray) -> None:
+    plain = HOW.normalise(HOW.pixels(Image.fromarray(blob))[None])
+    flipped = draws(Augmentation(hflip=0.5), blob, 60)
+    are = [torch.equal(image, plain[0].flip(-1)) for image in flipped]
+    assert 15 < sum(are) < 45
+    assert all(torch.equal(image, plain[0]) for image, is_flipped in zip(flipped, are, strict=True) if not is_flipped)
+    erased = draws(Augmentation(erasing=1.0), blob)
+    shares = (erased != plain).float().mean((1, 2, 3))
+    assert 0.01 < shares.min() < shares.max() < 0.4
+    cropped = draws(Augmentation(crop_scale=(0.1, 0.1)), blob)
+    assert cropped.std((1, 2, 3)).min() < plain.std() / 2  # some crops miss the spot
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("text", ["rand-m9-mstd0.5-inc1", "original", "v0", "3a", "augmix-m5"])
+def test_every_policy_of_timm_works_on_gray_and_rgb(blob: np.ndarray, text: str, channels: int) -> None:
+    how = replace(HOW, mean=(0.5,) * channels, std=(0.5,) * channels)
+    images = draws(Augmentation(auto_augment=text), blob, 40, how)
+    assert images.shape == (40, channels, 32, 32)
+    assert len({image.numpy().tobytes() for image in images}) > 5
+    assert images.abs().max() <= 1
+
+
+def test_color_jitter_is_kept_beside_a_policy(blob: np.ndarray) -> None:
+    policy = Augmentation(auto_augment="rand-m1-n1-p0.0")
+    assert torch.equal(draws(policy, blob)[0], draws(policy, blob)[1])
+    images = draws(replace(policy, color_jitter=0.4), blob)
+    assert not torch.equal(images[0], images[1])
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"crop_scale": (0.0, 1.0)}, "crop_scale"),
+        ({"crop_scale": (0.9, 0.5)}, "crop_scale"),
+        ({"crop_scale": (0.5, 1.5)}, "crop_scale"),
+        ({"crop_scale": (0.5,)}, "crop_scale"),
+        ({"hflip": 1.5}, "hflip"),
+        ({"hflip": float("nan")}, "hflip"),
+        ({"color_jitter": -0.1}, "color_jitter"),
+        ({"erasing": -0.1}, "erasing"),
+        ({"max_shift": 1.1}, "max_shift"),
+        ({"max_rotation": 181}, "max_rotation"),
+        ({"max_scale": 1.0}, "max_scale"),
+        ({"auto_augment": "nonsense"}, "auto_augment"),
+        ({"auto_augment": "rand-q7"}, "auto_augment"),
+        ({"auto_augment": ""}, "auto_augment"),
+    ],
+)
+def test_an_impossible_value_is_refused(change: dict[str, object], named: str) -> None:
+    with pytest.raises(InputError, match=named):
+        Augmentation(**change)  # type: ignore[arg-type]

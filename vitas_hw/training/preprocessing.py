@@ -1,0 +1,64 @@
+"""How an image becomes the model's input."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+_INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Resize until the image covers ``image_size / crop_pct``, crop the middle, divide by 255, subtract mean, divide
+    by std.
+
+    Args:
+        image_size: (height, width) of the model's input.
+        mean, std: one per channel, of values in 0 to 1.
+        interpolation: ``"bilinear"`` or ``"bicubic"``, as Pillow does it.
+        crop_pct: share of the resized image's side that the crop keeps; with 1 a square image is only resized.
+    """
+
+    image_size: tuple[int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: str
+    crop_pct: float = 1.0
+
+    @property
+    def channels(self) -> int:
+        return len(self.mean)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def fit(self, image: Image.Image) -> Image.Image:
+        """Converted to gray (1 channel) or RGB (3), resized and cropped to ``image_size``, still 8-bit."""
+        image = image.convert("L" if self.channels == 1 else "RGB")
+        height, width = self.image_size
+        scale = max(height / image.height, width / image.width) / self.crop_pct
+        covering = max(round(image.width * scale), width), max(round(image.height * scale), height)
+        if covering != image.size:
+            image = image.resize(covering, _INTERPOLATIONS[self.interpolation])
+        left, top = round((covering[0] - width) / 2), round((covering[1] - height) / 2)
+        return image.crop((left, top, left + width, top + height)) if covering != (width, height) else image
+
+    def pixels(self, image: Image.Image) -> Tensor:
+        """(C, H, W) uint8, see ``fit``."""
+        array = np.array(self.fit(image))
+        return torch.from_numpy(array[None] if array.ndim == 2 else np.ascontiguousarray(np.moveaxis(array, 2, 0)))
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) uint8 to float32, on their device."""
+
+        def column(values: tuple[float, ...]) -> Tensor:
+            return torch.tensor(values, dtype=torch.float32, device=images.device)[:, None, None]
+
+        # 255 as a tensor: CUDA multiplies by the reciprocal of a plain number, which differs from what the CPU does
+        return (images.float() / column((255.0,)) - column(self.mean)) / column(self.std)
