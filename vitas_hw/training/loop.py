@@ -1,148 +1,300 @@
-"""The training loop, for supernets and plain models alike; and top-1."""
+"""The training loop, for supernets and plain models alike."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
 
-import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
-from timm.models.vision_transformer import VisionTransformer
+from timm.data import Mixup
 from timm.optim import create_optimizer_v2
 from timm.scheduler import CosineLRScheduler
+from timm.utils import ModelEmaV3
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from vitas_hw.core.errors import VitasError
-from vitas_hw.core.subnet import Subnet
-from vitas_hw.supernet.supernet import Supernet
-from vitas_hw.training.augmentation import Augmentation
-from vitas_hw.training.parts import Split, TrainPart
+from vitas_hw.training.augmentation import rngs_as_they_were, seed_rngs
+from vitas_hw.training.objective import Objective
+from vitas_hw.training.parts import Batch, TrainPart
+from vitas_hw.training.ranks import Ranks
 from vitas_hw.training.recipe import Recipe
+from vitas_hw.training.state import State, save_state
 
-Forward = Callable[[Tensor], Tensor]
+SAVE_EVERY_S = 60.0
+_LOOK_EVERY = {"cpu": 1}  # steps between two looks at the loss; each is a synchronisation on a GPU
+_LOOK_RARELY = 20
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What an epoch left behind: its number from 1, mean training loss, seconds are not kept (they do not repeat)."""
+    """What an epoch left behind: its number from 1, mean training loss; seconds are not kept (they do not repeat)."""
 
     epoch: int
     loss: float
 
 
-def train_supernet(
-    supernet: Supernet,
-    split: TrainPart,
-    recipe: Recipe,
-    *,
-    p_identity: float,
-    seed: int,
-    on_epoch: Callable[[Epoch], None] = lambda _: None,
-) -> list[Epoch]:
-    """Train the shared weights: each step one random subnet, identity drawn with ``p_identity`` (ViTAS section 3.4).
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """How a training runs, none of which changes what it computes beyond rounding.
 
     Args:
-        supernet: trained in place; left in evaluation mode.
-        split: the images.
-        recipe: how.
-        p_identity: probability that an optional block is the identity.
-        seed: of subnets, order and augmentation.
-        on_epoch: called after each epoch.
-
-    Raises:
-        VitasError: the loss is not finite.
+        device: torch's name.
+        workers: processes that decode images.
+        compile: whether ``torch.compile`` is used.
+        max_time_s: stop cleanly after this long; None is never.
+        save_every_s: seconds between two checkpoints.
     """
-    rng = np.random.default_rng([seed, 1])
 
-    def forward(images: Tensor) -> Tensor:
-        logits: Tensor = supernet(images, supernet.space.sample(rng, p_identity=p_identity))
-        return logits
+    device: str = "cpu"
+    workers: int = 0
+    compile: bool = False
+    max_time_s: float | None = None
+    save_every_s: float = SAVE_EVERY_S
 
-    return _train(supernet, forward, split, recipe, seed, on_epoch)
+
+class Scalars(Protocol):
+    """As much of TensorBoard's SummaryWriter as is used."""
+
+    def add_scalar(self, name: str, value: float, step: int) -> None: ...
 
 
-def train_model(
-    model: VisionTransformer,
-    split: TrainPart,
+def fit(
+    objective: Objective,
+    part: TrainPart,
     recipe: Recipe,
     *,
     seed: int,
+    num_classes: int,
+    runtime: Runtime = Runtime(),  # noqa: B008  # frozen
+    ranks: Ranks = Ranks(),  # noqa: B008
+    checkpoint: tuple[Path, dict[str, Any]] | None = None,
+    state: State | None = None,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
-) -> list[Epoch]:
-    """Train a plain model in place, see ``train_supernet``."""
-    return _train(model, model, split, recipe, seed, on_epoch)
+    scalars: Scalars | None = None,
+) -> list[Epoch] | None:
+    """Train in place; what was trained is left in evaluation mode, on the runtime's device.
 
+    Args:
+        objective: the loss, and whose weights to train.
+        part: the images.
+        recipe: how.
+        seed: of subnets, order and augmentation; the same seed and number of processes give the same weights, whether
+            the training was killed and resumed or not.
+        num_classes: outputs of the classifier.
+        runtime: where.
+        ranks: of this process.
+        checkpoint: where to keep the state at least each ``save_every_s``, and the settings it belongs to.
+        state: to go on from.
+        on_epoch: called after each epoch, in every process.
+        scalars: where the loss and the learning rate are logged.
 
-def _train(
-    module: nn.Module,
-    forward: Forward,
-    split: TrainPart,
-    recipe: Recipe,
-    seed: int,
-    on_epoch: Callable[[Epoch], None],
-) -> list[Epoch]:
-    steps = split.steps(recipe.batch_size)
-    augmentation = Augmentation(
-        max_shift=recipe.max_shift, max_rotation=recipe.max_rotation, max_scale=recipe.max_scale
-    )
-    optimizer = create_optimizer_v2(module, opt="adamw", lr=recipe.lr, weight_decay=recipe.weight_decay)
-    schedule = CosineLRScheduler(
-        optimizer,
-        t_initial=recipe.epochs * steps,
-        warmup_t=recipe.warmup_epochs * steps,
-        warmup_lr_init=recipe.lr / 100,
-        warmup_prefix=False,
-        t_in_epochs=False,
-    )
-    history = []
-    module.train()
-    for epoch in range(recipe.epochs):
-        total = 0.0
-        batches = split.batches(epoch=epoch, seed=seed, batch_size=recipe.batch_size, augmentation=augmentation)
-        for step, (images, labels) in enumerate(batches):
-            schedule.step_update(epoch * steps + step)
-            loss = F.cross_entropy(forward(images), labels, label_smoothing=recipe.label_smoothing)
-            if not torch.isfinite(loss):
-                raise VitasError(
-                    f"The training loss became {loss.item()} in epoch {epoch + 1}.", "Try a lower learning rate."
-                )
-            optimizer.zero_grad(set_to_none=True)  # whole layers that the subnet does not use are left alone
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(module.parameters(), recipe.clip_grad)
-            optimizer.step()
-            total += loss.item() * len(labels)
-        history.append(Epoch(epoch + 1, total / len(split)))
-        on_epoch(history[-1])
-    module.eval()
+    Returns:
+        The epochs, or None if time ran out first; the state is then in the checkpoint.
+
+    Raises:
+        VitasError: the loss or the gradient is not finite; the last good state is kept.
+    """
+    trained = objective.trained.to(runtime.device)
+    trained.train()
+    engine = _Engine(objective, part, recipe, seed, num_classes, runtime, ranks, checkpoint, scalars)
+    history = engine.run(state or State(), on_epoch)
+    trained.eval()
     return history
 
 
-def augment(images: Tensor, recipe: Recipe, draws: torch.Generator) -> Tensor:
-    """A random affine map for each of B images (B, C, H, W); what comes in from outside repeats the border.
+class _Engine:
+    """Everything a training needs between two steps."""
 
-    All images of the batch in one call: torchvision's ``RandomAffine`` draws one map for a whole batch.
-    """
-    if not (recipe.max_shift or recipe.max_rotation or recipe.max_scale):
-        return images
-    uniform = torch.rand(4, len(images), generator=draws) * 2 - 1
-    angle = uniform[0] * math.radians(recipe.max_rotation)
-    scale = 1 + uniform[1] * recipe.max_scale
-    shift = uniform[2:] * 2 * recipe.max_shift  # the grid runs from -1 to 1
-    cos, sin = angle.cos() * scale, angle.sin() * scale
-    maps = torch.stack([torch.stack([cos, -sin, shift[0]], 1), torch.stack([sin, cos, shift[1]], 1)], 1)
-    grid = F.affine_grid(maps, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    def __init__(
+        self,
+        objective: Objective,
+        part: TrainPart,
+        recipe: Recipe,
+        seed: int,
+        num_classes: int,
+        runtime: Runtime,
+        ranks: Ranks,
+        checkpoint: tuple[Path, dict[str, Any]] | None,
+        scalars: Scalars | None,
+    ) -> None:
+        self.objective, self.part, self.recipe, self.seed = objective, part, recipe, seed
+        self.runtime, self.ranks, self.checkpoint, self.scalars = runtime, ranks, checkpoint, scalars
+        self.kind = runtime.device.partition(":")[0]
+        self.model = objective.trained
+        self.steps = part.steps(recipe.batch_size // recipe.accumulate, ranks.world, recipe.accumulate)
+        self.optimizer = create_optimizer_v2(
+            self.model, opt="adamw", lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
+        )
+        self.schedule = CosineLRScheduler(
+            self.optimizer,
+            t_initial=recipe.epochs * self.steps,
+            warmup_t=recipe.warmup_epochs * self.steps,
+            warmup_lr_init=recipe.lr / 100,
+            warmup_prefix=False,
+            t_in_epochs=False,
+        )
+        self.scaler = torch.amp.GradScaler(self.kind, enabled=recipe.autocast == "fp16")
+        self.ema = None if recipe.ema is None else ModelEmaV3(self.model, decay=recipe.ema)
+        self.mixup = None
+        if recipe.mixup or recipe.cutmix:
+            self.mixup = Mixup(
+                mixup_alpha=recipe.mixup,
+                cutmix_alpha=recipe.cutmix,
+                label_smoothing=recipe.label_smoothing,
+                num_classes=num_classes,
+            )
+        self.loss: Any = objective
+        if ranks.world > 1:
+            # each step runs one subnet, so most parameters are unused; accumulated batches share the step's subnet,
+            # which is why DDP may wait for the last of them
+            devices = None if self.kind == "cpu" else [torch.device(runtime.device)]
+            self.loss = DistributedDataParallel(objective, device_ids=devices, find_unused_parameters=True)  # type: ignore[arg-type]
+        if runtime.compile:
+            objective.compile_parts()
+        self.sum = torch.zeros((), device=runtime.device)  # of the epoch's losses: on the device until someone looks
+        self.start = self.saved = time.monotonic()
 
+    def run(self, state: State, on_epoch: Callable[[Epoch], None]) -> list[Epoch] | None:
+        if state.tensors:
+            self._restore(state)
+        self.sum.fill_(state.loss)
+        for done, loss in enumerate(state.history):
+            on_epoch(Epoch(done + 1, loss))
+        while state.epoch < self.recipe.epochs:
+            for images, codes, last in self._groups(state):
+                norm = self._step(images, codes, state)
+                look = last or state.step % _LOOK_EVERY.get(self.kind, _LOOK_RARELY) == 0
+                due = time.monotonic() - self.saved >= self.runtime.save_every_s
+                over = self._over()
+                if look or due or over:
+                    self._check(state, norm)
+                if last:
+                    self._end_epoch(state, on_epoch)
+                if due or over:
+                    self._save(state)
+                if over and state.epoch < self.recipe.epochs:
+                    return None
+        if self.ema is not None:
+            self.model.load_state_dict(self.ema.module.state_dict())
+        return [Epoch(number + 1, loss) for number, loss in enumerate(state.history)]
 
-@torch.inference_mode()
-def top1(forward: Forward, split: Split, batch_size: int = 128) -> float:
-    """Share of the split's images that ``forward`` (B, C, H, W) -> (B, classes) classifies correctly."""
-    hits = [int((forward(images).argmax(1) == labels).sum()) for images, labels in split.batches(batch_size)]
-    return sum(hits) / len(split)
+    def _groups(self, state: State) -> Iterator[tuple[list[Batch], Any, bool]]:
+        """The batches of each optimiser step left in the epoch, its subnets, and whether it is the last."""
+        recipe = self.recipe
+        batches = self.part.batches(
+            epoch=state.epoch,
+            seed=self.seed,
+            batch_size=recipe.batch_size // recipe.accumulate,
+            augmentation=recipe.augmentation,
+            rank=self.ranks.rank,
+            world=self.ranks.world,
+            skip=state.step * recipe.accumulate,
+            workers=self.runtime.workers,
+        )
+        epoch = state.epoch
+        for step in range(state.step, self.steps):
+            group = list(islice(batches, recipe.accumulate))
+            if not group:
+                raise VitasError(f"The training images ended after {step} of {self.steps} steps of an epoch.")
+            yield group, self.objective.codes(self.seed, epoch * self.steps + step), step + 1 == self.steps
 
+    def _step(self, group: list[Batch], codes: Any, state: State) -> Tensor:
+        """One optimiser step; adds to the state, and gives the norm of the gradient."""
+        number = state.epoch * self.steps + state.step
+        self.schedule.step_update(number)
+        images_in_step = sum(len(labels) for _, labels in group)
+        total = torch.zeros((), device=self.runtime.device)
+        for place, (images, labels) in enumerate(group):
+            wait = self.ranks.world > 1 and place + 1 < len(group)
+            share = len(labels) / images_in_step
+            with rngs_as_they_were(), self.loss.no_sync() if wait else nullcontext():
+                self._seed(number, place)
+                loss = self._forward(images, labels, codes)
+                self.scaler.scale(loss * share).backward()
+            total += loss.detach() * share
+        self.scaler.unscale_(self.optimizer)
+        largest = math.inf if self.recipe.clip_grad is None else self.recipe.clip_grad
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), largest)
+        if self.recipe.autocast != "fp16" and self.kind == "cpu" and not torch.isfinite(norm):
+            self._check(state, norm)  # before such a gradient reaches the weights
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)  # whole layers that the subnet does not use are left alone
+        if self.ema is not None:
+            self.ema.update(self.model, step=number)
+        self.sum += total * images_in_step
+        state.seen += images_in_step
+        state.step += 1
+        return norm
 
-def subnet_top1(supernet: Supernet, subnet: Subnet, split: Split) -> float:
-    """Top-1 of a subnet with the supernet's weights."""
-    return top1(lambda images: supernet(images, subnet), split)
+    def _seed(self, number: int, place: int) -> None:
+        words = (self.seed, 3, number, place, self.ranks.rank)
+        seed_rngs(*words)
+        if self.kind == "cuda":
+            torch.cuda.manual_seed(hash(words))
+
+    def _forward(self, images: Tensor, labels: Tensor, codes: Any) -> Tensor:
+        images = images.to(self.runtime.device, non_blocking=True)
+        targets = labels.to(self.runtime.device, non_blocking=True)
+        if self.mixup is not None:
+            even = len(images) - len(images) % 2  # timm mixes pairs
+            images, targets = self.mixup(images[:even], targets[:even])
+        dtype = _DTYPES.get(self.recipe.autocast or "")
+        with torch.autocast(self.kind, dtype) if dtype else nullcontext():
+            loss: Tensor = self.loss(images, targets, codes)
+        return loss
+
+    def _check(self, state: State, norm: Tensor) -> None:
+        """Raises if the loss or, without a scaler to skip it, the gradient is not finite."""
+        state.loss = float(self.sum)
+        finite = math.isfinite(state.loss) and (self.recipe.autocast == "fp16" or bool(torch.isfinite(norm)))
+        if self.ranks.any(not finite):
+            what = "gradient" if math.isfinite(state.loss) else "loss"
+            kept = ""
+            if self.checkpoint is not None and self.checkpoint[0].exists():
+                kept = f" The last good state is kept at {self.checkpoint[0]}."
+            raise VitasError(
+                f"The training {what} is no longer a finite number in epoch {state.epoch + 1}.{kept}",
+                "Try a lower learning rate (--lr) with --fresh.",
+            )
+
+    def _end_epoch(self, state: State, on_epoch: Callable[[Epoch], None]) -> None:
+        state.history.append(state.loss / state.seen)
+        state.epoch, state.step, state.loss, state.seen = state.epoch + 1, 0, 0.0, 0
+        self.sum.zero_()
+        finished = Epoch(state.epoch, state.history[-1])
+        if self.scalars is not None:
+            self.scalars.add_scalar("train/loss", finished.loss, finished.epoch)
+            self.scalars.add_scalar("train/lr", self.optimizer.param_groups[0]["lr"], finished.epoch)
+        on_epoch(finished)
+
+    def _over(self) -> bool:
+        limit = self.runtime.max_time_s
+        return limit is not None and self.ranks.any(time.monotonic() - self.start >= limit)
+
+    def _save(self, state: State) -> None:
+        self.saved = time.monotonic()
+        if self.checkpoint is None or not self.ranks.first:
+            return
+        state.tensors = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        state.tensors["scaler"] = self.scaler.state_dict()
+        if self.ema is not None:
+            state.tensors["ema"] = self.ema.module.state_dict()
+        save_state(*self.checkpoint, state)
+        state.tensors = {}
+
+    def _restore(self, state: State) -> None:
+        self.model.load_state_dict(state.tensors["model"])
+        self.optimizer.load_state_dict(state.tensors["optimizer"])
+        self.scaler.load_state_dict(state.tensors["scaler"])
+        if self.ema is not None:
+            self.ema.module.load_state_dict(state.tensors["ema"])
+        state.tensors = {}

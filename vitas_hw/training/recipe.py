@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from vitas_hw.core.errors import InputError
+from vitas_hw.core.errors import InputError, one_of
+from vitas_hw.training.augmentation import Augmentation
+
+AUTOCAST = ("bf16", "fp16")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """AdamW with a cosine schedule, as the paper's (ViTAS section 4.1).
+    """AdamW with a cosine schedule, as the paper's (ViTAS section 4.1); everything after ``augmentation`` is off.
 
     Args:
         epochs: passes over the training images.
-        batch_size: images a step.
+        batch_size: images an optimiser step, over all processes and accumulated batches.
         lr: peak learning rate.
         warmup_epochs: linear rise from lr / 100.
         weight_decay: on matrices only.
         label_smoothing: share of the target spread over all classes.
-        max_shift, max_rotation, max_scale: random affine augmentation: shift as a share of the image, rotation in
-            degrees, scale as a share of 1; all 0 is none.
-        clip_grad: largest norm of the gradient.
+        clip_grad: largest norm of the gradient; None is any.
+        augmentation: random changes of each image.
+        mixup, cutmix: alpha of timm's Mixup; 0 is none.
+        sandwich: each step trains the largest, two random and the smallest subnet, all but the largest on its logits
+            (sandwich rule with in-place distillation, BigNAS, arXiv 2003.11142, section 3.2).
+        teacher_weight: share of the loss that a teacher's logits have, if there is one.
+        ema: decay of an exponential moving average of the weights, which is then what training gives.
+        accumulate: batches an optimiser step.
+        autocast: ``bf16`` or ``fp16``.
     """
 
     epochs: int
@@ -29,18 +39,49 @@ class Recipe:
     warmup_epochs: int
     weight_decay: float = 0.05
     label_smoothing: float = 0.1
-    max_shift: float = 0.0
-    max_rotation: float = 0.0
-    max_scale: float = 0.0
-    clip_grad: float = 1.0
+    clip_grad: float | None = None
+    augmentation: Augmentation = Augmentation()  # noqa: RUF009  # frozen
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    sandwich: bool = False
+    teacher_weight: float = 0.5
+    ema: float | None = None
+    accumulate: int = 1
+    autocast: str | None = None
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
             raise InputError(f"--epochs must be at least 1, not {self.epochs}.")
         if self.batch_size < 1 or not 0 <= self.warmup_epochs < self.epochs:
             raise InputError(f"A recipe needs a batch size >= 1 and fewer warm-up epochs than epochs; given: {self}.")
-        if not (self.lr > 0 and self.weight_decay >= 0 and 0 <= self.label_smoothing < 1 and self.clip_grad > 0):
-            raise InputError(f"A recipe's learning rate, weight decay, smoothing or clipping is impossible: {self}.")
+        if self.accumulate < 1 or self.batch_size % self.accumulate:
+            raise InputError(f"--accumulate {self.accumulate} must divide the batch size {self.batch_size}.")
+        if not (0 < self.lr < math.inf and self.weight_decay >= 0 and 0 <= self.label_smoothing < 1):
+            raise InputError(f"A recipe's learning rate, weight decay or smoothing is impossible: {self}.")
+        if self.clip_grad is not None and not self.clip_grad > 0:
+            raise InputError(f"A recipe clips gradients at a norm above 0, not {self.clip_grad}.")
+        if min(self.mixup, self.cutmix) < 0 or not 0 <= self.teacher_weight <= 1:
+            raise InputError(f"A recipe's mixup, cutmix or weight of the teacher is impossible: {self}.")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise InputError(f"--ema must lie between 0 and 1, not {self.ema}.")
+        if self.autocast is not None and self.autocast not in AUTOCAST:
+            raise one_of(self.autocast, AUTOCAST, "autocast precision")
+
+
+def _warmup(epochs: int) -> int:
+    return max(min(5, epochs - 1), 0)
+
+
+def vitas_supernet(epochs: int = 300) -> Recipe:
+    """The paper's supernet (section 4.1): weak augmentation, CutMix only, no stochastic depth."""
+    return Recipe(
+        epochs=epochs,
+        batch_size=1024,
+        lr=1e-3,
+        warmup_epochs=_warmup(epochs),
+        augmentation=Augmentation(crop_scale=(0.08, 1.0), hflip=0.5, erasing=0.25),
+        cutmix=1.0,
+    )
 
 
 def digits_supernet(epochs: int = 70) -> Recipe:
@@ -49,7 +90,24 @@ def digits_supernet(epochs: int = 70) -> Recipe:
     Without augmentation: in so few epochs the shared weights underfit (mean inherited top-1 of 20 small subnets after
     25 epochs: 0.86 without, 0.82 with).
     """
-    return Recipe(epochs=epochs, batch_size=64, lr=1e-3, warmup_epochs=min(5, epochs - 1))
+    return Recipe(epochs=epochs, batch_size=64, lr=1e-3, warmup_epochs=_warmup(epochs), clip_grad=1.0)
+
+
+def fashion_supernet(epochs: int = 60) -> Recipe:
+    """Fashion-MNIST's supernet: small gray images, which neither crops nor CutMix suit."""
+    return Recipe(epochs=epochs, batch_size=128, lr=1e-3, warmup_epochs=_warmup(epochs), clip_grad=1.0)
+
+
+def supernet_recipe(data: str, epochs: int | None = None) -> Recipe:
+    """The recipe that suits a data set by name: the paper's, except for the small ones.
+
+    Args:
+        data: as given to ``load_data``.
+        epochs: None takes the recipe's own.
+    """
+    name = data.partition(":")[0]
+    recipe = {"digits": digits_supernet, "fashion-mnist": fashion_supernet}.get(name, vitas_supernet)
+    return recipe() if epochs is None else recipe(epochs)
 
 
 _FINETUNE_MACS = 1.5e12  # forward and backward, about 25 s on two CPU cores
@@ -70,7 +128,6 @@ def digits_finetune(macs: int, images: int) -> Recipe:
         batch_size=128,
         lr=2e-3,
         warmup_epochs=2,
-        max_shift=0.08,
-        max_rotation=8.0,
-        max_scale=0.08,
+        clip_grad=1.0,
+        augmentation=Augmentation(max_shift=0.08, max_rotation=8.0, max_scale=0.08),
     )

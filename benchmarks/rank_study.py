@@ -1,0 +1,182 @@
+"""Does the super-transformer rank subnets as training them alone does?
+
+    python benchmarks/rank_study.py train [--workers 2] [--minutes 60]   # what is missing; may be stopped and repeated
+    python benchmarks/rank_study.py report                               # table, JSON and plot from the rows there
+
+Fashion-MNIST (Debian: apt-get install dataset-fashion-mnist), 28 x 28. Forty random subnets are trained alone, two seeds
+each; a super-transformer is trained for each weight-sharing scheme, three seeds each, then with one factor changed at a
+time. Every finished net is one line of ``results/rank_study.jsonl``, with what it was trained on, so that the study can
+go on later and on faster machines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import vitas_hw as vh
+
+RESULTS = Path(__file__).parent / "results"
+ROWS = RESULTS / "rank_study.jsonl"
+SPACE = vh.SearchSpace(
+    name="rank-fashion",
+    image_size=(28, 28),
+    in_chans=1,
+    num_classes=10,
+    patch_sizes=(4, 7, 14),
+    embed_dims=(16, 24, 32, 48, 64),
+    depth=(1, 5),
+    num_heads=(2, 4),
+    attn_dims=(16, 32, 48, 64),
+    mlp_dims=(32, 64, 96, 128),
+)
+SUBNETS, ALONE_SEEDS, SUPERNET_SEEDS = 40, (0, 1), (0, 1, 2)
+IMAGES, ALONE_EPOCHS, SUPERNET_EPOCHS = 12_000, 30, 100
+VARIANTS = {  # name: sharing, private parts, identity shifting, sandwich
+    "ordinal": ("ordinal", True, True, False),
+    "bilateral": ("bilateral", True, True, False),
+    "cyclic": ("cyclic", True, True, False),
+}
+ABLATED = "cyclic"  # the scheme of which one factor at a time is changed
+ABLATIONS = {
+    "nothing private": (ABLATED, False, True, False),
+    "no identity shifting": (ABLATED, True, False, False),
+    "sandwich": (ABLATED, True, True, True),
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One net to train: a subnet alone (``name`` its digest), or a super-transformer (``name`` its variant)."""
+
+    kind: str
+    name: str
+    seed: int
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        return self.kind, self.name, self.seed
+
+
+def subnets() -> list[vh.Subnet]:
+    rng = np.random.default_rng(2021)
+    chosen: dict[vh.Subnet, None] = {}
+    while len(chosen) < SUBNETS:
+        chosen.setdefault(SPACE.sample(rng, p_identity=0.5))
+    return list(chosen)
+
+
+def jobs() -> list[Job]:
+    """The most telling first."""
+    digests = [subnet.digest for subnet in subnets()]
+    order = [Job("alone", digest, 0) for digest in digests]
+    order += [Job("supernet", name, 0) for name in VARIANTS]
+    order += [Job("alone", digest, seed) for seed in ALONE_SEEDS[1:] for digest in digests]
+    order += [Job("supernet", name, seed) for seed in SUPERNET_SEEDS[1:] for name in VARIANTS]
+    return order + [Job("supernet", name, seed) for seed in SUPERNET_SEEDS for name in ABLATIONS]
+
+
+def data() -> Any:
+    """Twelve thousand training images; the search part and the test part whole."""
+    whole = vh.load_data("fashion-mnist", SPACE)
+    chosen = np.sort(np.random.default_rng(0).permutation(len(whole.train))[:IMAGES])
+    return replace(whole, train=whole.train.subset(chosen.tolist()))
+
+
+def run(job: Job) -> dict[str, Any]:
+    """Train one net on one thread; the row that it leaves."""
+    import torch
+
+    torch.set_num_threads(1)
+    os.nice(10)
+    started = time.perf_counter()
+    row = train_alone(job) if job.kind == "alone" else train_supernet(job)
+    return row | {"seconds": round(time.perf_counter() - started, 1)}
+
+
+def train_alone(job: Job) -> dict[str, Any]:
+    from vitas_hw.training.evaluate import accuracy
+    from vitas_hw.training.loop import fit
+    from vitas_hw.training.objective import ModelObjective
+    from vitas_hw.training.recipe import fashion_supernet
+
+    subnet = next(subnet for subnet in subnets() if subnet.digest == job.name)
+    images, recipe = data(), fashion_supernet(ALONE_EPOCHS)
+    model = vh.build_model(subnet, seed=job.seed)
+    history = fit(ModelObjective(model, recipe), images.train, recipe, seed=job.seed, num_classes=10)
+    assert history is not None
+    found = {part: accuracy(model, getattr(images, part)).top1 for part in ("search", "test")}
+    losses = [round(epoch.loss, 4) for epoch in history]
+    return asdict(job) | {"epochs": recipe.epochs, "images": IMAGES, "top1": found, "losses": losses}
+
+
+def train_supernet(job: Job) -> dict[str, Any]:
+    from vitas_hw.supernet.supernet import PRIVATE
+    from vitas_hw.training.evaluate import subnet_accuracy
+    from vitas_hw.training.loop import fit
+    from vitas_hw.training.objective import SupernetObjective
+    from vitas_hw.training.recipe import fashion_supernet
+
+    sharing, private, shifting, sandwich = (VARIANTS | ABLATIONS)[job.name]
+    space = replace(SPACE, identity_shifting=shifting)
+    images, recipe = data(), replace(fashion_supernet(SUPERNET_EPOCHS), sandwich=sandwich)
+    supernet = vh.build_supernet(space, sharing, private=PRIVATE if private else (), seed=job.seed)
+    objective = SupernetObjective(supernet, recipe, p_identity=0.5)
+    history = fit(objective, images.train, recipe, seed=job.seed, num_classes=10)
+    assert history is not None
+    rng = np.random.default_rng(7)
+    scores = {}
+    for subnet in subnets():
+        # without shifting a subnet may run on any blocks of the supernet: on some, drawn once for all seeds
+        spread = np.sort(rng.permutation(space.depth[1])[: subnet.depth]).tolist()
+        layers = None if shifting else spread
+        found = {p: subnet_accuracy(supernet, subnet, getattr(images, p), layers).top1 for p in ("search", "test")}
+        scores[subnet.digest] = found
+    losses = [round(epoch.loss, 4) for epoch in history]
+    return asdict(job) | {"epochs": recipe.epochs, "images": IMAGES, "top1": scores, "losses": losses}
+
+
+def rows() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in ROWS.read_text().splitlines()] if ROWS.exists() else []
+
+
+def train(workers: int, minutes: float) -> None:
+    done = {(row["kind"], row["name"], row["seed"]) for row in rows()}
+    missing = [job for job in jobs() if job.key not in done]
+    print(f"{len(done)} nets trained, {len(missing)} missing", flush=True)
+    deadline = time.monotonic() + 60 * minutes
+    with ProcessPoolExecutor(workers) as pool:
+        waiting = iter(missing)
+        running = {pool.submit(run, job) for job, _ in zip(waiting, range(workers), strict=False)}
+        while running:
+            finished = next(as_completed(running))
+            running.remove(finished)
+            row = finished.result()
+            with ROWS.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+            print(row["kind"], row["name"], row["seed"], f"{row['seconds']} s", flush=True)
+            job = next(waiting, None)
+            if job is not None and time.monotonic() < deadline:
+                running.add(pool.submit(run, job))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("step", choices=["train", "report"])
+    parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
+    parser.add_argument("--minutes", type=float, default=60, help="start no net after this long")
+    given = parser.parse_args()
+    if given.step == "train":
+        train(given.workers, given.minutes)
+    else:
+        from rank_report import report
+
+        report(rows())

@@ -1,0 +1,87 @@
+"""The state of a training between two steps, as a file: what a killed run goes on from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vitas_hw.core.errors import FileError, InputError, VitasError
+from vitas_hw.core.files import atomic_path
+
+SCHEMA = 1
+
+
+@dataclass
+class State:
+    """Where a training stands: ``step`` steps of epoch ``epoch`` (from 0) are done.
+
+    Args:
+        epoch, step: see above.
+        loss: sum of the epoch's losses so far, one an image.
+        seen: images of the epoch so far.
+        history: mean loss of each finished epoch.
+        tensors: state dicts of model, optimizer, scaler, ema.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    loss: float = 0.0
+    seen: int = 0
+    history: list[float] = field(default_factory=list)
+    tensors: dict[str, Any] = field(default_factory=dict)
+
+
+def save_state(path: Path, settings: dict[str, Any], state: State) -> None:
+    """Replace the file in one step; an earlier one stays whole until then.
+
+    Raises:
+        VitasError: it cannot be written (a full disk); the earlier one is kept.
+    """
+    whole = {"schema": SCHEMA, "settings": json.dumps(settings, sort_keys=True), **vars(state)}
+    try:
+        with atomic_path(path) as temporary:
+            torch.save(whole, temporary)
+    except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError on a full disk
+        kept = f" The last good one is kept at {path}." if path.exists() else ""
+        reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
+        raise VitasError(
+            f"The checkpoint could not be written to {path.parent}: {reason}.{kept}",
+            "Free some room there, then repeat the command: it goes on from the last good checkpoint.",
+        ) from error
+
+
+def load_state(path: Path, settings: dict[str, Any]) -> State | None:
+    """The state of a training with these settings; None if there is no file.
+
+    Raises:
+        FileError: the file is broken or of another schema.
+        OtherSettingsError: it is of a training with other settings.
+    """
+    for litter in path.parent.glob(f".{path.name}.*.part"):  # of a writer that was killed
+        litter.unlink(missing_ok=True)
+    if not path.exists():
+        return None
+    try:
+        whole = torch.load(path, map_location="cpu", weights_only=True)
+        known = json.loads(whole.pop("settings"))
+        schema = whole.pop("schema")
+        state = State(**whole)
+    except Exception as error:  # torch, pickle and zipfile raise many kinds
+        raise FileError(f"{path} is a broken checkpoint.", "Give --fresh to train from the beginning.") from error
+    if schema != SCHEMA:
+        raise FileError(f"{path} is a checkpoint of schema {schema}, not {SCHEMA}.", "Give --fresh to train anew.")
+    if known != json.loads(json.dumps(settings)):
+        names = sorted(key for key in {*known, *settings} if known.get(key) != json.loads(json.dumps(settings)).get(key))
+        raise OtherSettingsError(
+            f"{path} is the checkpoint of an unfinished training with other settings ({', '.join(names)}).",
+            "Repeat that training's command to finish it, or give --fresh to begin anew.",
+        )
+    return state
+
+
+class OtherSettingsError(InputError):
+    """A checkpoint of a training with other settings."""
