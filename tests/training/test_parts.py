@@ -17,9 +17,11 @@ from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.presets import preset
 from vitas_hw.training.augmentation import Augmentation
 from vitas_hw.training.data import load_data
-from vitas_hw.training.parts import Batch, IndexedPart, decode
+from vitas_hw.training.indexed import IndexedPart, decode
+from vitas_hw.training.parts import Batch
 from vitas_hw.training.preprocessing import Preprocessing
 
+pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on few cores
 OFF = Augmentation()
 EVERYTHING = Augmentation(
     crop_scale=(0.3, 1.0),
