@@ -89,7 +89,7 @@ def test_flips_crops_and_erasing(blob: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("text", ["rand-m9-mstd0.5-inc1", "original", "v0", "3a", "augmix-m5"])
+@pytest.mark.parametrize("text", ["rand-m9-mstd0.5-inc1", "rand-m10-inc1", "original", "v0", "3a", "augmix-m5"])
 def test_every_policy_of_timm_works_on_gray_and_rgb(blob: np.ndarray, text: str, channels: int) -> None:
     how = replace(HOW, mean=(0.5,) * channels, std=(0.5,) * channels)
     images = draws(Augmentation(auto_augment=text), blob, 40, how)

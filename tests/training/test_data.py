@@ -101,6 +101,8 @@ def test_an_image_is_resized_by_its_shorter_side_and_cropped_in_the_middle() -> 
     assert pixels.shape == (1, 50, 50)
     assert abs(float(pixels.float().mean()) - 99.5) < 1
     assert (int(pixels.min()), int(pixels.max())) == pytest.approx((50, 149), abs=2)
+    upright = how.pixels(Image.fromarray(columns.T.copy()))
+    assert torch.equal(upright, pixels.mT)
     closer = replace(how, crop_pct=0.5).pixels(Image.fromarray(columns))
     assert (int(closer.min()), int(closer.max())) == pytest.approx((75, 124), abs=2)
 

@@ -17,9 +17,11 @@ from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.presets import preset
 from vitas_hw.training.augmentation import Augmentation
 from vitas_hw.training.data import load_data
-from vitas_hw.training.parts import Batch, IndexedPart, decode
+from vitas_hw.training.indexed import IndexedPart, decode
+from vitas_hw.training.parts import Batch
 from vitas_hw.training.preprocessing import Preprocessing
 
+pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on few cores
 OFF = Augmentation()
 EVERYTHING = Augmentation(
     crop_scale=(0.3, 1.0),
@@ -121,6 +123,20 @@ def test_an_image_is_augmented_alike_in_another_part() -> None:
     assert cut == {label: whole[label] for label in (29, 3, 11)}
 
 
+def test_two_images_are_augmented_each_in_its_own_way() -> None:
+    part = load_data("digits", preset("vitas-digits")).train
+    assert isinstance(part, IndexedPart)
+    first = part.source.image(part.indices[0])
+
+    @dataclass(frozen=True)
+    class Same(Noise):
+        def image(self, index: int) -> Image.Image:
+            return first
+
+    pixels = by_label(epoch(replace(part_of(10), source=Same(torch.arange(10)))))
+    assert len(set(pixels.values())) == 10
+
+
 def test_epochs_and_seeds_differ_in_order_and_pixels() -> None:
     part = part_of(16)
     first = epoch(part)
@@ -150,9 +166,11 @@ def test_the_global_rngs_stay_as_they_were(rng_states: None, augmentation: Augme
 
 def test_the_global_rngs_change_nothing() -> None:
     random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
     torch.manual_seed(1)
     first = epoch(part_of(10))
     random.seed(2)
+    np.random.seed(2)  # noqa: NPY002
     torch.manual_seed(2)
     assert same(first, epoch(part_of(10)))
 

@@ -77,13 +77,13 @@ class Augmentation:
         """From a decoded image to an augmented, normalised (C, H, W) float32; draws from the global RNGs, see
         ``rngs_as_they_were`` and ``seed_rngs``.
         """
-        from timm.data import create_transform
+        from timm.data.auto_augment import posterize
+        from timm.data.transforms_factory import transforms_imagenet_train
         from torchvision import transforms
 
         # timm's three stages: crop and flip; colours; tensor, normalisation and erasing
-        crop, colours, finish = create_transform(
-            (preprocessing.channels, *preprocessing.image_size),
-            is_training=True,
+        crop, colours, finish = transforms_imagenet_train(
+            preprocessing.image_size,
             separate=True,
             scale=self.crop_scale,
             hflip=self.hflip,
@@ -96,6 +96,9 @@ class Augmentation:
             re_prob=self.erasing,
             re_mode="pixel",
         )
+        for operation in _operations(colours):
+            if operation.aug_fn is posterize:
+                operation.aug_fn = _posterize
         stages = [_to_mode(preprocessing), crop]
         if self.crop_scale is None:  # timm always crops
             stages = [preprocessing.fit, transforms.RandomHorizontalFlip(self.hflip)]
@@ -131,6 +134,19 @@ class Augmentation:
 def _to_mode(preprocessing: Preprocessing) -> Callable[[Image.Image], Image.Image]:
     mode = "L" if preprocessing.channels == 1 else "RGB"
     return lambda image: image.convert(mode)
+
+
+def _operations(colours: Any) -> list[Any]:
+    """The single operations of timm's policies, of any kind."""
+    policies = [getattr(stage, "policy", [getattr(stage, "ops", [])]) for stage in colours.transforms]
+    return [operation for policy in policies for operations in policy for operation in operations]
+
+
+def _posterize(image: Image.Image, bits: int, **_: Any) -> Image.Image:
+    """For timm, which asks for 0 bits at the end of its range: Pillow 13 refuses them."""
+    from PIL import ImageOps
+
+    return image if bits >= 8 else ImageOps.posterize(image, max(bits, 1))
 
 
 def _check_auto_augment(text: str) -> None:

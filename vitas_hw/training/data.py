@@ -13,9 +13,13 @@ import numpy.typing as npt
 from vitas_hw.core.errors import InputError, one_of
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.training import sources
-from vitas_hw.training.parts import IndexedPart, Source, Split, TrainPart, decode
+from vitas_hw.training.folders import folders
+from vitas_hw.training.indexed import IndexedPart, decode
+from vitas_hw.training.parts import Source, Split, TrainPart
 from vitas_hw.training.preprocessing import Preprocessing
 from vitas_hw.training.sources import Sources
+from vitas_hw.training.streams import StreamedPart, check_disjoint, find_shards
+from vitas_hw.training.timm_sources import hub_dataset, torch_dataset
 
 __all__ = ["ImageData", "IndexedPart", "Preprocessing", "Split", "TrainPart", "load_data"]
 
@@ -87,8 +91,11 @@ def load_data(
             f"Images have 1 channel (gray) or 3 (RGB); space {space.name!r} has {space.in_chans}.",
             "Set in_chans: 3 in the space's file.",
         )
-    found = _find(spec, options)
-    return _indexed(spec, space, found, options)
+    if "search_share" in options and "search_split" in options:
+        raise InputError("search_share and search_split exclude each other.", "Leave one of them out.")
+    if spec.startswith("wds/") and spec != "wds/":
+        return _streamed(spec, space, options)
+    return _indexed(spec, space, _find(spec, options), options)
 
 
 def _find(spec: str, options: dict[str, Any]) -> Sources:
@@ -100,6 +107,12 @@ def _find(spec: str, options: dict[str, Any]) -> Sources:
     if name == "fashion-mnist" and bool(colon) == bool(place):
         sources.no_splits(name, splits)
         return sources.fashion_mnist(place or None)
+    if name == "folder" and place:
+        return folders(place, splits)
+    if name.startswith("torch/") and name != "torch/":
+        return torch_dataset(spec, splits)
+    if name.startswith("hfds/") and name != "hfds/":
+        return hub_dataset(spec, splits)
     raise one_of(spec, KNOWN, "data set")
 
 
@@ -124,6 +137,23 @@ def _indexed(spec: str, space: SearchSpace, found: Sources, options: dict[str, A
 
     search_part, test_part = split(found.search or found.train, search), split(found.test or found.train, test)
     return ImageData(spec, train_part, search_part, test_part, names, preprocessing, options)
+
+
+def _streamed(spec: str, space: SearchSpace, options: dict[str, Any]) -> ImageData:
+    if "search_split" not in options:
+        raise InputError(
+            f"{spec} is a stream, out of which nothing can be held: the search needs shards of its own.",
+            "Name them with search_split, and leave them out of train_split.",
+        )
+    preprocessing = standard_preprocessing(space)
+    train, test, search = (
+        find_shards(spec, options.get(option, usual), option, space.num_classes)
+        for option, usual in (("train_split", "train"), ("val_split", "validation"), ("search_split", ""))
+    )
+    check_disjoint(train, test, search)
+    names = tuple(str(label) for label in range(space.num_classes))
+    parts = search.split(preprocessing), test.split(preprocessing)
+    return ImageData(spec, StreamedPart(train, preprocessing), *parts, names, preprocessing, options)
 
 
 def _parts(spec: str, found: Sources, share: float | None) -> tuple[npt.NDArray[np.int64], ...]:
