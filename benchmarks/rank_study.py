@@ -3,8 +3,8 @@
     python benchmarks/rank_study.py train [--workers 2] [--minutes 60]   # what is missing; may be stopped and repeated
     python benchmarks/rank_study.py report                               # table, JSON and plot from the rows there
 
-Fashion-MNIST (Debian: apt-get install dataset-fashion-mnist), 28 x 28. Forty random subnets are trained alone, two seeds
-each; a super-transformer is trained for each weight-sharing scheme, three seeds each, then with one factor changed at a
+Fashion-MNIST (Debian: apt-get install dataset-fashion-mnist), 28 x 28. Forty random subnets are trained alone, two
+seeds each; a super-transformer is trained for each weight-sharing scheme, three seeds each, then with one factor changed at a
 time. Every finished net is one line of ``results/rank_study.jsonl``, with what it was trained on, so that the study can
 go on later and on faster machines.
 """

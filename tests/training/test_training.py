@@ -1,20 +1,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
-from vitas_hw.core.errors import InputError, VitasError
+from vitas_hw.core.errors import FileError, InputError, VitasError
 from vitas_hw.core.presets import preset
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.supernet.plain import build_model
-from vitas_hw.supernet.supernet import build_supernet
+from vitas_hw.supernet.supernet import Supernet, build_supernet
+from vitas_hw.training.augmentation import Augmentation
 from vitas_hw.training.data import ImageData, load_data
-from vitas_hw.training.loop import subnet_top1, top1, train_model, train_supernet
-from vitas_hw.training.recipe import Recipe, digits_finetune
+from vitas_hw.training.evaluate import accuracy, subnet_accuracy
+from vitas_hw.training.loop import Epoch, Runtime, fit
+from vitas_hw.training.objective import ModelObjective, SupernetObjective
+from vitas_hw.training.recipe import Recipe, digits_finetune, supernet_recipe, vitas_supernet
+from vitas_hw.training.state import OtherSettingsError, State, load_state, save_state
 
-QUICK = Recipe(epochs=3, batch_size=64, lr=2e-3, warmup_epochs=1)
+QUICK = Recipe(epochs=3, batch_size=64, lr=2e-3, warmup_epochs=1, clip_grad=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -22,46 +29,309 @@ def data() -> ImageData:
     return load_data("digits", preset("vitas-digits"))
 
 
-def test_training_a_supernet_learns_and_repeats(small: SearchSpace, data: ImageData) -> None:
-    def once() -> tuple[list[float], float]:
-        supernet = build_supernet(small, seed=0)
-        history = train_supernet(supernet, data.train, replace(QUICK, epochs=8), p_identity=0.3, seed=1)
-        assert not supernet.training
-        return [epoch.loss for epoch in history], subnet_top1(supernet, small.largest, data.search)
+def fit_supernet(
+    supernet: Supernet, data: ImageData, recipe: Recipe, *, p: float = 0.5, seed: int = 0, **more: Any
+) -> list[Epoch] | None:
+    teacher = more.pop("teacher", None)
+    objective = SupernetObjective(supernet, recipe, p_identity=p, teacher=teacher)
+    return fit(objective, data.train, recipe, seed=seed, num_classes=10, **more)
 
-    losses, accuracy = once()
+
+def few(data: ImageData, count: int) -> ImageData:
+    return replace(data, train=data.train.subset(range(count)))  # type: ignore[attr-defined]
+
+
+def same(first: nn.Module, second: nn.Module) -> bool:
+    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    return all(torch.equal(one, other) for one, other in pairs)
+
+
+@pytest.mark.parametrize("sharing", ["ordinal", "bilateral", "cyclic"])
+def test_training_a_supernet_learns_and_repeats(small: SearchSpace, data: ImageData, sharing: str) -> None:
+    def once() -> tuple[list[float], float]:
+        supernet = build_supernet(small, sharing, seed=0)
+        history = fit_supernet(supernet, data, replace(QUICK, epochs=10, batch_size=32), p=0.3, seed=1)
+        assert history is not None
+        assert not supernet.training
+        return [epoch.loss for epoch in history], subnet_accuracy(supernet, small.largest, data.search).top1
+
+    losses, top1 = once()
     assert losses[-1] < losses[0]
-    assert accuracy > 0.2  # chance is 0.1
-    assert (losses, accuracy) == once()
+    assert top1 > 0.2  # chance is 0.1
+    if sharing == "cyclic":
+        assert (losses, top1) == once()
 
 
 def test_a_step_changes_only_the_weights_the_subnet_uses(small: SearchSpace, data: ImageData) -> None:
     supernet = build_supernet(small, seed=0)
     before = {name: weight.clone() for name, weight in supernet.state_dict().items()}
-    step = data.train.subset(range(8))
-    train_supernet(supernet, step, replace(QUICK, epochs=1, warmup_epochs=0), p_identity=1.0, seed=0)
+    fit_supernet(supernet, few(data, 8), replace(QUICK, epochs=1, warmup_epochs=0), p=1.0)
     changed = {name for name, weight in supernet.state_dict().items() if not torch.equal(weight, before[name])}
     assert any(name.startswith("blocks.0.") for name in changed)
     assert not any(name.startswith(("blocks.1.", "blocks.2.", "blocks.3.")) for name in changed)
 
 
+def test_bilateral_trains_on_the_sum_of_both_sides_and_scores_their_mean(small: SearchSpace, data: ImageData) -> None:
+    supernet = build_supernet(small, "bilateral", seed=0).eval()
+    fit_supernet(supernet, few(data, 256), QUICK)
+    subnet = small.smallest
+    sides = [accuracy(lambda x, side=side: supernet(x, subnet, side), data.search).top1 for side in ("left", "right")]
+    assert subnet_accuracy(supernet, subnet, data.search).top1 == pytest.approx(sum(sides) / 2)
+    images, labels = next(data.search.batches(4))
+    both = supernet(images, subnet, "left") + supernet(images, subnet, "right")
+    objective = SupernetObjective(supernet, QUICK, p_identity=0.5)
+    loss = objective(images, labels, [tuple(small.encode(subnet).tolist())])
+    expected = nn.functional.cross_entropy(both, labels, label_smoothing=QUICK.label_smoothing)
+    torch.testing.assert_close(loss, expected)
+
+
 def test_training_a_plain_model_learns(small: SearchSpace, data: ImageData) -> None:
     model = build_model(small.sample(1), seed=0)
-    before = top1(model.eval(), data.search)
-    train_model(model, data.train, replace(QUICK, epochs=8), seed=0)
-    assert top1(model, data.search) > max(before, 0.3)
+    before = accuracy(model.eval(), data.search).top1
+    recipe = replace(QUICK, epochs=8)
+    fit(ModelObjective(model, recipe), data.train, recipe, seed=0, num_classes=10)
+    assert accuracy(model, data.search).top1 > max(before, 0.3)
 
 
-def test_a_loss_that_is_no_number_stops_in_one_sentence(small: SearchSpace, data: ImageData) -> None:
-    broken = replace(data.train, preprocessing=replace(data.preprocessing, mean=(float("nan"),)))
-    with pytest.raises(VitasError, match="loss became nan in epoch 1"):
-        train_supernet(build_supernet(small, seed=0), broken, QUICK, p_identity=0.5, seed=0)
+def test_every_step_draws_another_subnet_and_every_process_the_same(small: SearchSpace) -> None:
+    one, other = (SupernetObjective(build_supernet(small), QUICK, p_identity=0.5) for _ in range(2))
+    drawn = [one.codes(3, step) for step in range(50)]
+    assert drawn == [other.codes(3, step) for step in range(50)]
+    assert len(set(drawn)) > 40
+    assert drawn != [one.codes(4, step) for step in range(50)]
 
 
-def test_top1_counts(data: ImageData) -> None:
-    assert top1(lambda images: torch.eye(10)[torch.zeros(len(images), dtype=torch.int64)], data.test) == pytest.approx(
-        float((data.test.labels == 0).float().mean())
+def test_the_sandwich_trains_largest_random_and_smallest_on_the_largests_logits(
+    small: SearchSpace, data: ImageData
+) -> None:
+    supernet = build_supernet(small, seed=0)
+    objective = SupernetObjective(supernet, replace(QUICK, sandwich=True), p_identity=0.5)
+    codes = objective.codes(0, 0)
+    subnets = [small.decode(code) for code in codes]
+    assert (subnets[0], subnets[-1], len(subnets)) == (small.largest, small.smallest, 4)
+    images, labels = next(data.search.batches(8))
+    logits = [supernet(images, subnet) for subnet in subnets]
+    soft = logits[0].detach().softmax(-1)
+    parts = [nn.functional.cross_entropy(logits[0], labels, label_smoothing=QUICK.label_smoothing)]
+    parts += [nn.functional.cross_entropy(one, soft) for one in logits[1:]]
+    torch.testing.assert_close(objective(images, labels, codes), sum(parts) / 4)
+
+
+def test_a_teacher_shares_the_loss_and_is_not_trained(small: SearchSpace, data: ImageData) -> None:
+    teacher = build_model(small.sample(5), seed=3).eval()
+    before = [weight.clone() for weight in teacher.parameters()]
+    images, labels = next(data.search.batches(8))
+    supernet, code = build_supernet(small, seed=0), [tuple(small.encode(small.largest).tolist())]
+    losses = [
+        SupernetObjective(supernet, replace(QUICK, teacher_weight=w), p_identity=0.5, teacher=teacher)(
+            images, labels, code
+        )
+        for w in (0.0, 1.0, 0.25)
+    ]
+    expected = nn.functional.cross_entropy(supernet(images, small.largest), teacher(images).softmax(-1))
+    torch.testing.assert_close(losses[1], expected)
+    torch.testing.assert_close(losses[2], 0.75 * losses[0] + 0.25 * losses[1])
+    fit_supernet(supernet, few(data, 64), QUICK, teacher=teacher)
+    assert all(torch.equal(now, then) for now, then in zip(teacher.parameters(), before, strict=True))
+
+
+def test_accumulated_batches_are_one_larger_batch(small: SearchSpace, data: ImageData) -> None:
+    whole, parts = build_supernet(small, seed=0), build_supernet(small, seed=0)
+    recipe = replace(QUICK, epochs=1, warmup_epochs=0, batch_size=32, clip_grad=None)
+    part = few(data, 32)
+    fit_supernet(whole, part, recipe)
+    fit_supernet(parts, part, replace(recipe, accumulate=4))
+    for one, other in zip(whole.parameters(), parts.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=2e-5)
+    assert not same(whole, build_supernet(small, seed=0))
+
+
+def test_the_moving_average_is_what_training_gives(small: SearchSpace, data: ImageData, tmp_path: Path) -> None:
+    recipe, part, path = (
+        replace(QUICK, epochs=1, warmup_epochs=0, batch_size=32, ema=0.9),
+        few(data, 160),
+        tmp_path / "t",
     )
+    averages, weights, history = [], [], None
+    while history is None:
+        supernet, state = build_supernet(small, seed=0), load_state(path, {})
+        if state is not None:
+            averages.append(state.tensors["ema"])
+            weights.append(state.tensors["model"])
+        history = fit_supernet(
+            supernet, part, recipe, runtime=Runtime(max_time_s=1e-9), checkpoint=(path, {}), state=state
+        )
+    last = load_state(path, {})
+    assert last is not None
+    averages.append(last.tensors["ema"])
+    weights.append(last.tensors["model"])
+    assert len(averages) == 5
+    for name, expected in averages[-2].items():
+        torch.testing.assert_close(averages[-1][name], 0.9 * expected + 0.1 * weights[-1][name])
+    assert all(torch.equal(weight, averages[-1][name]) for name, weight in supernet.state_dict().items())
+    assert any(not torch.equal(weight, weights[-1][name]) for name, weight in supernet.state_dict().items())
+
+
+@pytest.mark.parametrize("autocast", ["bf16", "fp16"])
+def test_autocast_trains(small: SearchSpace, data: ImageData, autocast: str) -> None:
+    supernet = build_supernet(small, seed=0)
+    history = fit_supernet(supernet, few(data, 256), replace(QUICK, epochs=4, autocast=autocast))
+    assert history is not None
+    assert history[-1].loss < history[0].loss
+    assert {weight.dtype for weight in supernet.parameters()} == {torch.float32}
+
+
+@pytest.mark.full
+def test_compiling_changes_nothing_but_rounding(small: SearchSpace, data: ImageData) -> None:
+    losses = []
+    for compiled in (False, True):
+        model = build_model(small.sample(1), seed=0)
+        recipe = replace(QUICK, epochs=2)
+        runtime = Runtime(compile=compiled)
+        history = fit(
+            ModelObjective(model, recipe), few(data, 128).train, recipe, seed=0, num_classes=10, runtime=runtime
+        )
+        assert history is not None
+        losses.append([epoch.loss for epoch in history])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+def test_cutmix_and_augmentation_of_the_papers_recipe_run_and_repeat(small: SearchSpace, data: ImageData) -> None:
+    recipe = replace(vitas_supernet(2), batch_size=33, cutmix=1.0)  # odd: timm mixes pairs
+    nets = []
+    for _ in range(2):
+        nets.append(build_supernet(small, seed=0))
+        fit_supernet(nets[-1], few(data, 70), recipe)
+    assert same(*nets)
+    without = build_supernet(small, seed=0)
+    fit_supernet(without, few(data, 70), replace(recipe, cutmix=0.0))
+    assert not same(nets[0], without)
+
+
+def test_the_papers_recipe() -> None:
+    """ViTAS section 4.1, and the reference's supernet recipe."""
+    recipe = supernet_recipe("folder:somewhere")
+    assert recipe == vitas_supernet()
+    assert (recipe.epochs, recipe.batch_size, recipe.lr, recipe.warmup_epochs) == (300, 1024, 1e-3, 5)
+    assert (recipe.weight_decay, recipe.label_smoothing, recipe.cutmix, recipe.mixup) == (0.05, 0.1, 1.0, 0.0)
+    assert recipe.augmentation == Augmentation(crop_scale=(0.08, 1.0), hflip=0.5, erasing=0.25)
+    assert not recipe.sandwich
+    assert (recipe.ema, recipe.accumulate, recipe.autocast) == (None, 1, None)
+    assert supernet_recipe("fashion-mnist:/somewhere").batch_size == 128
+
+
+@pytest.mark.parametrize("change", [{}, {"ema": 0.9, "accumulate": 2, "autocast": "fp16", "cutmix": 1.0}], ids=str)
+def test_a_training_that_stops_and_goes_on_ends_with_the_same_weights(
+    small: SearchSpace, data: ImageData, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    recipe, part = replace(QUICK, batch_size=16, **change), few(data, 100)
+    whole = build_supernet(small, seed=0)
+    expected = fit_supernet(whole, part, recipe)
+    path, settings = tmp_path / "training.pt", {"any": [1, 2.5, None]}
+    stops = 0
+    history = None
+    while history is None:
+        again = build_supernet(small, seed=9)  # whose fresh weights must not matter once there is a state
+        state = load_state(path, settings)
+        if state is None:
+            again = build_supernet(small, seed=0)
+        # as good as no time: one step a start, in the middle of epochs and at their ends
+        history = fit_supernet(
+            again, part, recipe, runtime=Runtime(max_time_s=1e-9), checkpoint=(path, settings), state=state
+        )
+        stops += 1
+    assert stops == 3 * 7
+    assert history == expected
+    assert same(whole, again)
+
+
+def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "training.pt"
+    save_state(path, {"epochs": 3, "lr": 1.0}, State(epoch=1))
+    assert load_state(path, {"epochs": 3, "lr": 1.0}) == State(epoch=1)
+    with pytest.raises(OtherSettingsError, match=r"other settings \(epochs\)"):
+        load_state(path, {"epochs": 4, "lr": 1.0})
+    assert load_state(tmp_path / "none.pt", {}) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", None])
+def test_a_broken_checkpoint_is_one_sentence(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "training.pt"
+    save_state(path, {}, State())
+    path.write_bytes(path.read_bytes()[:-100] if content is None else content)
+    with pytest.raises(FileError, match=r"broken checkpoint\. Give --fresh"):
+        load_state(path, {})
+
+
+def test_a_checkpoint_that_carries_code_is_not_run(tmp_path: Path) -> None:
+    import pickle
+
+    class Evil:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (tmp_path / "executed",))
+
+    path = tmp_path / "training.pt"
+    path.write_bytes(pickle.dumps({"settings": Evil()}))
+    with pytest.raises(FileError, match="broken checkpoint"):
+        load_state(path, {})
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path) -> None:
+    import resource
+    import signal
+
+    path = tmp_path / "training.pt"
+    save_state(path, {}, State(epoch=1))
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(VitasError, match=r"could not be written to .* The last good one is kept"):
+            save_state(path, {}, State(epoch=2, tensors={"model": {"w": torch.zeros(10**6)}}))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert load_state(path, {}) == State(epoch=1)
+    assert [file.name for file in tmp_path.iterdir()] == ["training.pt"]
+
+
+def test_what_a_killed_writer_left_is_swept_up(tmp_path: Path) -> None:
+    (tmp_path / ".training.pt.123.part").write_bytes(b"half")
+    assert load_state(tmp_path / "training.pt", {}) is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_loss_that_is_no_number_stops_in_one_sentence_and_keeps_the_last_good_state(
+    small: SearchSpace, data: ImageData, tmp_path: Path
+) -> None:
+    path = tmp_path / "training.pt"
+    supernet = build_supernet(small, seed=0)
+    part = few(data, 64)
+    assert fit_supernet(supernet, part, QUICK, runtime=Runtime(max_time_s=1e-9), checkpoint=(path, {})) is None
+    good = path.read_bytes()
+    broken = replace(part.train, preprocessing=replace(data.preprocessing, mean=(float("nan"),)))  # type: ignore[type-var]
+    runtime = Runtime(save_every_s=0.0)
+    with pytest.raises(VitasError, match=r"no longer a finite number in epoch 2.*last good state is kept"):
+        fit_supernet(
+            supernet,
+            replace(part, train=broken),
+            QUICK,
+            runtime=runtime,
+            checkpoint=(path, {}),
+            state=load_state(path, {}),
+        )
+    assert path.read_bytes() == good
+    assert all(bool(torch.isfinite(weight).all()) for weight in supernet.parameters())
+
+
+def test_accuracy_counts(data: ImageData) -> None:
+    def always_zero(images: torch.Tensor) -> torch.Tensor:
+        return torch.arange(10, 0, -1).float().expand(len(images), 10)
+
+    found = accuracy(always_zero, data.test)
+    assert found.top1 == pytest.approx(float((data.test.labels == 0).float().mean()))
+    assert found.top5 == pytest.approx(float((data.test.labels < 5).float().mean()))
 
 
 def test_fine_tuning_is_as_much_work_for_a_large_subnet() -> None:
@@ -71,8 +341,22 @@ def test_fine_tuning_is_as_much_work_for_a_large_subnet() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"epochs": 0}, {"batch_size": 0}, {"warmup_epochs": 3}, {"lr": 0.0}, {"label_smoothing": 1.0}, {"clip_grad": 0.0}],
+    [
+        {"epochs": 0},
+        {"batch_size": 0},
+        {"warmup_epochs": 3},
+        {"lr": 0.0},
+        {"lr": float("inf")},
+        {"label_smoothing": 1.0},
+        {"clip_grad": 0.0},
+        {"cutmix": -1.0},
+        {"ema": 1.0},
+        {"accumulate": 3},
+        {"autocast": "fp8"},
+        {"teacher_weight": 2.0},
+    ],
+    ids=str,
 )
-def test_an_impossible_recipe_is_refused(change: dict[str, float]) -> None:
+def test_an_impossible_recipe_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         replace(QUICK, **change)

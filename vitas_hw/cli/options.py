@@ -17,6 +17,9 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="M
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 LatencyOption = Annotated[str | None, typer.Option("--latency", help="For example 5ms, or a range: 4ms-5ms.")]
 FlopsOption = Annotated[str | None, typer.Option("--flops", help="MACs, for example 1.3G.")]
+TorchDeviceOption = Annotated[
+    str, typer.Option("--device", help="cpu, cuda, cuda:1, mps; auto takes a GPU if there is one.")
+]
 ParamsOption = Annotated[str | None, typer.Option("--params", help="Parameters, for example 6M.")]
 
 __all__ = [
@@ -28,4 +31,5 @@ __all__ = [
     "RunOption",
     "SeedOption",
     "SpaceOption",
+    "TorchDeviceOption",
 ]

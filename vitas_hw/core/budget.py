@@ -128,3 +128,14 @@ def parse_range(text: str, cost: str) -> Range:
             )
         values.append(float(number + (exponent or "")) * factor)
     return Range(None, values[0]) if len(values) == 1 else Range(values[0], values[1])
+
+
+_SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of ``90s``, ``30m`` or ``8h``. Raises InputError on anything else."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]+)", text.strip())
+    if not match or match[2] not in _SECONDS or not float(match[1]):
+        raise InputError(f"--max-time {text!r} is no duration.", f"Write a number and one of: {', '.join(_SECONDS)}.")
+    return float(match[1]) * _SECONDS[match[2]]

@@ -159,7 +159,7 @@ class SearchSpace:
         )
 
     def encode(self, subnet: Subnet) -> Ints:
-        """(code_length,) canonical code, identities at the end. Raises InputError if the subnet is not of this space."""
+        """(code_length,) canonical code, identities at the end. Raises InputError on a subnet of another space."""
         if not self.contains(subnet):
             raise InputError(f"Subnet {subnet.digest} is not in the space {self.name!r}.")
         code = np.zeros(self.code_length, np.int64)

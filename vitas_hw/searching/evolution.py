@@ -19,7 +19,6 @@ from vitas_hw.core.budget import Budget
 from vitas_hw.core.errors import InputError
 from vitas_hw.core.operators import Ints
 from vitas_hw.core.space import SearchSpace
-from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.variation import crossover, mutation
 from vitas_hw.searching.costs import Costs
 from vitas_hw.searching.result import Candidate
@@ -44,7 +43,7 @@ def evolve(
     space: SearchSpace,
     costs: Costs,
     budget: Budget,
-    evaluate: Callable[[Sequence[Subnet]], Sequence[float]],
+    evaluate: Callable[[Ints], Sequence[float]],
     evolution: Evolution,
     *,
     seed: int,
@@ -56,7 +55,7 @@ def evolve(
         space: what to search.
         costs: of the space's codes.
         budget: no subnet outside it is evaluated; an empty one admits all.
-        evaluate: top-1 of subnets with the supernet's weights, in [0, 1].
+        evaluate: top-1 of canonical codes (N, code_length) with the supernet's weights, in [0, 1].
         evolution: how much.
         seed: the same seed, supernet and predictor give the same candidates.
         on_candidate: called after each evaluation.
@@ -85,11 +84,11 @@ def evolve(
         prices = costs.of(codes)
         errors = []
         for row, code in enumerate(codes):
-            subnet = space.decode(code)
             found = Candidate(
-                subnet=subnet,
-                top1=float(evaluate([subnet])[0]),
+                subnet=space.decode(code),
+                top1=float(evaluate(code[None])[0]),
                 predicted_ms=float(prices["latency_ms"][row]) if "latency_ms" in prices else None,
+                layers=None if space.identity_shifting else space.layers(code),
             )
             candidates.append(found)
             errors.append(1.0 - found.top1)

@@ -18,15 +18,26 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Candidate:
-    """An evaluated subnet: top-1 on the search split with the supernet's weights; predicted latency if known."""
+    """An evaluated subnet: top-1 on the search split with the supernet's weights; predicted latency if known.
+
+    ``layers`` are the supernet's blocks that it ran on, in a space without identity shifting.
+    """
 
     subnet: Subnet
     top1: float
     predicted_ms: float | None
+    layers: tuple[int, ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         costs = {"macs": self.subnet.macs, "params": self.subnet.params}
-        return {"subnet": self.subnet.to_dict(), "top1": self.top1, "predicted_ms": self.predicted_ms, **costs}
+        layers = {} if self.layers is None else {"layers": list(self.layers)}
+        return {
+            "subnet": self.subnet.to_dict(),
+            **layers,
+            "top1": self.top1,
+            "predicted_ms": self.predicted_ms,
+            **costs,
+        }
 
 
 @dataclass(frozen=True)
@@ -125,7 +136,8 @@ def load_result(path: Path, candidates_path: Path) -> SearchResult:
 
 
 def _candidate(data: dict[str, Any]) -> Candidate:
-    return Candidate(Subnet.from_dict(data["subnet"]), data["top1"], data["predicted_ms"])
+    layers = tuple(data["layers"]) if "layers" in data else None
+    return Candidate(Subnet.from_dict(data["subnet"]), data["top1"], data["predicted_ms"], layers)
 
 
 def _cost(candidate: Candidate) -> float:

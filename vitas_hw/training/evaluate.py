@@ -35,9 +35,7 @@ def accuracy(forward: Forward, split: Split, batch_size: int = _BATCH) -> Accura
     return Accuracy(first / len(split), within / len(split))
 
 
-def subnet_accuracy(
-    supernet: Supernet, subnet: Subnet, split: Split, layers: Sequence[int] | None = None
-) -> Accuracy:
+def subnet_accuracy(supernet: Supernet, subnet: Subnet, split: Split, layers: Sequence[int] | None = None) -> Accuracy:
     """Accuracy of a subnet with the supernet's weights; of a bilateral one the mean of both sides (BCNet).
 
     Args:

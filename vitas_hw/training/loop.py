@@ -73,7 +73,7 @@ def fit(
     *,
     seed: int,
     num_classes: int,
-    runtime: Runtime = Runtime(),  # noqa: B008  # frozen
+    runtime: Runtime = Runtime(),  # frozen
     ranks: Ranks = Ranks(),  # noqa: B008
     checkpoint: tuple[Path, dict[str, Any]] | None = None,
     state: State | None = None,
@@ -156,7 +156,7 @@ class _Engine:
             # each step runs one subnet, so most parameters are unused; accumulated batches share the step's subnet,
             # which is why DDP may wait for the last of them
             devices = None if self.kind == "cpu" else [torch.device(runtime.device)]
-            self.loss = DistributedDataParallel(objective, device_ids=devices, find_unused_parameters=True)  # type: ignore[arg-type]
+            self.loss = DistributedDataParallel(objective, device_ids=devices, find_unused_parameters=True)
         if runtime.compile:
             objective.compile_parts()
         self.sum = torch.zeros((), device=runtime.device)  # of the epoch's losses: on the device until someone looks
@@ -218,7 +218,7 @@ class _Engine:
             with rngs_as_they_were(), self.loss.no_sync() if wait else nullcontext():
                 self._seed(number, place)
                 loss = self._forward(images, labels, codes)
-                self.scaler.scale(loss * share).backward()
+                self.scaler.scale(loss * share).backward()  # type: ignore[no-untyped-call]
             total += loss.detach() * share
         self.scaler.unscale_(self.optimizer)
         largest = math.inf if self.recipe.clip_grad is None else self.recipe.clip_grad

@@ -76,7 +76,7 @@ def joined(device: str) -> Iterator[Ranks]:
 
 
 def _end_with_the_parent() -> None:
-    """torchrun ends its workers when it is asked to stop, but not when it is killed: then they end themselves."""
+    """Torchrun ends its workers when it is asked to stop, but not when it is killed: then they end themselves."""
     parent = os.getppid()
 
     def watch() -> None:

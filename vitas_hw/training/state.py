@@ -75,7 +75,9 @@ def load_state(path: Path, settings: dict[str, Any]) -> State | None:
     if schema != SCHEMA:
         raise FileError(f"{path} is a checkpoint of schema {schema}, not {SCHEMA}.", "Give --fresh to train anew.")
     if known != json.loads(json.dumps(settings)):
-        names = sorted(key for key in {*known, *settings} if known.get(key) != json.loads(json.dumps(settings)).get(key))
+        names = sorted(
+            key for key in {*known, *settings} if known.get(key) != json.loads(json.dumps(settings)).get(key)
+        )
         raise OtherSettingsError(
             f"{path} is the checkpoint of an unfinished training with other settings ({', '.join(names)}).",
             "Repeat that training's command to finish it, or give --fresh to begin anew.",

@@ -8,9 +8,8 @@ from pathlib import Path
 from vitas_hw.core.errors import InputError
 from vitas_hw.export.onnx_export import Parity, export_onnx
 from vitas_hw.supernet.checkpoint import load_model
-from vitas_hw.training.data import load_data
 from vitas_hw.workflows.run import Run
-from vitas_hw.workflows.train import run_data_name
+from vitas_hw.workflows.train import load_run_data
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ def export_run(run: Run, output: Path | None = None) -> Exported:
     if not path.parent.is_dir():
         raise InputError(f"The folder {path.parent} does not exist.", f"Run: mkdir -p {path.parent}")
     model, subnet = load_model(run.choice)
-    data = load_data(run_data_name(run), run.space(None))
+    data = load_run_data(run, run.space(None))
     parity = export_onnx(
         model,
         subnet,

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from vitas_hw.training.recipe import digits_supernet
 from vitas_hw.workflows.export import Exported, export_run
 from vitas_hw.workflows.profile import Profiled, ProfileSettings, profile
 from vitas_hw.workflows.progress import SILENT, Progress
-from vitas_hw.workflows.run import DEFAULT_DATA, DEFAULT_SPACE, Run
+from vitas_hw.workflows.run import DEFAULT_SPACE, Run
 from vitas_hw.workflows.search import Searched, default_budget, search_run
 from vitas_hw.workflows.train import Trained, train
+from vitas_hw.workflows.train_settings import TrainSettings
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ def quickstart(
         fresh: forget earlier timings; without it they are used, and a profiling that was killed goes on.
         progress: where to report to.
     """
-    if epochs is not None:
-        digits_supernet(epochs)  # an impossible number ends here, not after the profiling
+    training = TrainSettings(epochs=epochs, seed=seed)  # an impossible number ends here, not after the profiling
     settings = ProfileSettings(seed=seed)
     profiled = profile(run, settings, space=DEFAULT_SPACE, fresh=fresh, progress=progress)
     budget = default_budget(profiled.profile.space, profiled.predictor)
-    trained = train(run, data=DEFAULT_DATA, budget=budget, epochs=epochs, seed=seed, progress=progress)
+    # another budget than an unfinished training's is no mistake here: the device was measured again
+    trained = train(run, replace(training, budget=budget), fresh=True if fresh else None, progress=progress)
     searched = search_run(run, budget, seed=seed, progress=progress)
     return Quickstart(profiled, trained, searched, export_run(run))

@@ -44,6 +44,11 @@ class Run:
         return self.path / "train.json"
 
     @property
+    def training_state(self) -> Path:
+        """What an unfinished training goes on from."""
+        return self.path / "training.pt"
+
+    @property
     def data(self) -> Path:
         """Name, preprocessing, class names and the indices of the data's parts."""
         return self.path / "data.json"

@@ -123,14 +123,15 @@ def search_run(
 
     from vitas_hw.supernet.checkpoint import save_model
     from vitas_hw.supernet.supernet import extract
-    from vitas_hw.training.data import load_data
-    from vitas_hw.training.loop import top1, train_model
+    from vitas_hw.training.evaluate import accuracy
+    from vitas_hw.training.loop import fit
+    from vitas_hw.training.objective import ModelObjective
     from vitas_hw.training.recipe import digits_finetune
-    from vitas_hw.workflows.train import load_run_supernet, run_data_name
+    from vitas_hw.workflows.train import load_run_data, load_run_supernet
 
     run.forget_search()
     supernet = load_run_supernet(run)
-    data = load_data(run_data_name(run), space)
+    data = load_run_data(run, space)
     here = predictor is not None and predictor.fingerprint == fingerprint()
     meter = finalist_meter(predictor.target, seed, progress) if predictor and here else None
     if not here:
@@ -138,11 +139,20 @@ def search_run(
     inputs = [run.supernet] if predictor_path is None else [run.supernet, predictor_path]
     hashes = {path.name: file_sha256(path) for path in inputs}
     result = _search(space, supernet, data, budget, costs, meter, evolution, seed, progress, hashes)
-    model = extract(supernet, result.choice.subnet)
-    recipe = digits_finetune(result.choice.subnet.macs, len(data.train))
+    choice = result.choice
+    sides = [extract(supernet, choice.subnet, side or None, choice.layers) for side in supernet.sides]
+    model = max(sides, key=lambda side: accuracy(side, data.search).top1) if len(sides) > 1 else sides[0]
+    recipe = digits_finetune(choice.subnet.macs, len(data.train))
     with progress.step("fine-tuning the choice", recipe.epochs) as advance:
-        train_model(model, data.train, recipe, seed=seed, on_epoch=lambda epoch: advance(f"loss {epoch.loss:.3f}"))
-    result = replace(result, final_top1=top1(model, data.search))
+        fit(
+            ModelObjective(model, recipe),
+            data.train,
+            recipe,
+            seed=seed,
+            num_classes=space.num_classes,
+            on_epoch=lambda epoch: advance(f"loss {epoch.loss:.3f}"),
+        )
+    result = replace(result, final_top1=accuracy(model, data.search).top1)
     save_candidates(result.candidates, run.candidates)
     save_result(result, run.result)
     _plot(result, run.plot)
@@ -188,7 +198,7 @@ def _search(
 ) -> SearchResult:
     from vitas_hw.supernet.supernet import Supernet
     from vitas_hw.training.data import ImageData
-    from vitas_hw.training.loop import subnet_top1
+    from vitas_hw.training.evaluate import subnet_accuracy
 
     if not isinstance(supernet, Supernet) or not isinstance(data, ImageData):
         raise InputError("search needs supernet=build_supernet(...) or a loaded one, and data=load_data(...).")
@@ -207,7 +217,9 @@ def _search(
             space,
             costs,
             budget,
-            lambda subnets: [subnet_top1(supernet, subnet, data.search) for subnet in subnets],
+            lambda codes: [
+                subnet_accuracy(supernet, space.decode(code), data.search, space.layers(code)).top1 for code in codes
+            ],
             evolution,
             seed=seed,
             on_candidate=on_candidate,

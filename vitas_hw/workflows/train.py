@@ -3,102 +3,209 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from torch import nn
 
-from vitas_hw.core.budget import Budget, show_cost
+from vitas_hw.core.budget import show_cost
 from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.files import write_atomic
+from vitas_hw.core.space import SearchSpace
 from vitas_hw.searching.costs import Costs
 from vitas_hw.searching.identity import IdentityProbability, identity_probability
 from vitas_hw.supernet.checkpoint import load_supernet, save_supernet
+from vitas_hw.supernet.pretrained import fill_from_pretrained
 from vitas_hw.supernet.supernet import Supernet, build_supernet
-from vitas_hw.training.data import load_data
-from vitas_hw.training.loop import subnet_top1, train_supernet
-from vitas_hw.training.recipe import digits_supernet
+from vitas_hw.training.data import ImageData, load_data
+from vitas_hw.training.evaluate import subnet_accuracy
+from vitas_hw.training.loop import Epoch, Runtime, Scalars, fit
+from vitas_hw.training.objective import SupernetObjective
+from vitas_hw.training.ranks import Ranks, joined, pick_device, ranks_of_environment
+from vitas_hw.training.recipe import Recipe
+from vitas_hw.training.state import OtherSettingsError, State, load_state
+from vitas_hw.training.teacher import load_teacher
 from vitas_hw.workflows.profile import load_run_predictor
 from vitas_hw.workflows.progress import SILENT, Progress
-from vitas_hw.workflows.run import DEFAULT_DATA, Run
+from vitas_hw.workflows.run import Run
+from vitas_hw.workflows.train_settings import TrainSettings
 
 _SAMPLED = 10  # subnets whose mean top-1 is reported
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained super-transformer.
+    """A trained super-transformer, or how far it got.
 
-    ``top1`` is the mean over ten subnets drawn as in training, on the search split; ``identity`` the probability used
-    and the mean costs it gives.
+    ``path`` is the super-transformer's file, or the checkpoint's if time ran out; ``top1`` the mean over ten subnets
+    drawn as in training, on the search split, None if time ran out; ``identity`` the probability used and the mean
+    costs it gives.
     """
 
-    supernet: Supernet
     path: Path
     epochs: int
     identity: IdentityProbability
-    top1: float
+    top1: float | None
 
 
 def train(
     run: Run,
+    settings: TrainSettings = TrainSettings(),  # frozen
     *,
     space: str | None = None,
-    data: str = DEFAULT_DATA,
-    budget: Budget = Budget(),  # noqa: B008  # frozen
-    epochs: int | None = None,
-    sharing: str = "ordinal",
-    seed: int = 0,
+    fresh: bool | None = False,
+    teacher: nn.Module | None = None,
     progress: Progress = SILENT,
 ) -> Trained:
     """Train the super-transformer of the run's space on the train part of the data.
 
+    Under torchrun every process calls this; only the first one writes and reports. A training that was killed goes on
+    from its last checkpoint and ends with the weights that it would have had.
+
     Args:
         run: where files go.
+        settings: data, sharing, recipe, budget, device.
         space: name or YAML file; None is the run's, or the default.
-        data: name of the data set.
-        budget: sampled subnets cost this much in the mean, by the identity probability searched for it; without one
-            the probability is 0.5. A latency needs the run's predictor.
-        epochs: None takes the recipe's.
-        sharing: weight-sharing scheme.
-        seed: of weights, subnets and order.
+        fresh: forget an unfinished training; None does so only if it was one with other settings.
+        teacher: a module from images to logits, instead of the settings' one.
         progress: where to report to.
+
+    Raises:
+        InputError: settings, data and space do not fit together, or an unfinished training had other settings.
+        VitasError: the loss is no longer finite, or a checkpoint could not be written.
     """
     found = run.space(space)
-    images = load_data(data, found)
-    recipe = digits_supernet() if epochs is None else digits_supernet(epochs)
-    supernet = build_supernet(found, sharing, seed=seed)
-    run.begin(found)
-    inputs: list[Path] = []
-    if budget.asked:
-        predictor = None
-        if budget.latency_ms:
-            predictor, predictor_path = load_run_predictor(run)
-            inputs.append(predictor_path)
-        identity = identity_probability(Costs(found, predictor), budget, seed=seed)
-        means = ", ".join(show_cost(mean, cost) for cost, mean in identity.means.items())
-        progress.note(f"identity probability {identity.p:.3f} for a budget of {budget}: mean {means}")
-    else:
-        identity = IdentityProbability(0.5, {})
+    recipe = settings.recipe()
+    device = pick_device(settings.device, ranks_of_environment())
+    with joined(device) as ranks:
+        report = progress if ranks.first else SILENT
+        data = load_data(settings.data, found, **settings.data_options)
+        if ranks.first:
+            run.begin(found)
+        identity, inputs = ranks.from_first(_identity(run, found, settings, report) if ranks.first else None)
+        supernet = build_supernet(found, settings.sharing, private=settings.private, seed=settings.seed)
+        about = settings.to_dict() | {"space": found.to_dict(), "recipe": asdict(recipe), "identity": identity.p}
+        state = ranks.from_first(_state(run.training_state, about, fresh) if ranks.first else None)
+        if settings.init and state is None:
+            filled = fill_from_pretrained(supernet, settings.init)
+            report.note(f"the super-transformer starts from {settings.init}, as its subnet {filled.digest}")
+        if teacher is None and settings.teacher:
+            teacher = load_teacher(settings.teacher, found)
+        history = _fit(run, settings, supernet, teacher, recipe, data, identity, device, ranks, about, state, report)
+        if history is None:
+            report.note(f"time is up: {run.training_state} keeps where it was; repeat the command to go on")
+            return Trained(run.training_state, 0, identity, None)
+        if not ranks.first:
+            return Trained(run.supernet, recipe.epochs, identity, None)
+        top1 = _mean_top1(supernet, data, identity.p, settings.seed, device)
+        _keep(run, found, settings, recipe, supernet.cpu(), data, identity, inputs, history, top1)
+        return Trained(run.supernet, recipe.epochs, identity, top1)
+
+
+def _identity(
+    run: Run, space: SearchSpace, settings: TrainSettings, progress: Progress
+) -> tuple[IdentityProbability, list[Path]]:
+    """The identity probability, and the files it was derived from."""
+    budget, inputs = settings.budget, []
+    if not budget.asked:
         progress.note("identity probability 0.5 (no budget given)")
-    with progress.step(f"training the super-transformer on {data}", recipe.epochs) as advance:
-        history = train_supernet(
-            supernet,
-            images.train,
+        return IdentityProbability(0.5, {}), []
+    predictor = None
+    if budget.latency_ms:
+        predictor, path = load_run_predictor(run)
+        inputs.append(path)
+    identity = identity_probability(Costs(space, predictor), budget, seed=settings.seed)
+    means = ", ".join(show_cost(mean, cost) for cost, mean in identity.means.items())
+    progress.note(f"identity probability {identity.p:.3f} for a budget of {budget}: mean {means}")
+    return identity, inputs
+
+
+def _state(path: Path, about: dict[str, Any], fresh: bool | None) -> State | None:
+    if fresh:
+        path.unlink(missing_ok=True)
+    try:
+        return load_state(path, about)
+    except OtherSettingsError:
+        if fresh is None:
+            path.unlink()
+            return None
+        raise
+
+
+def _fit(
+    run: Run,
+    settings: TrainSettings,
+    supernet: Supernet,
+    teacher: nn.Module | None,
+    recipe: Recipe,
+    data: ImageData,
+    identity: IdentityProbability,
+    device: str,
+    ranks: Ranks,
+    about: dict[str, Any],
+    state: State | None,
+    progress: Progress,
+) -> list[Epoch] | None:
+    if teacher is not None:
+        teacher = teacher.to(device).eval()
+    if state is not None:
+        progress.note(f"going on from {run.training_state}: epoch {state.epoch + 1}, step {state.step + 1}")
+    with progress.step(f"training the super-transformer on {data.name}", recipe.epochs) as advance:
+        return fit(
+            SupernetObjective(supernet, recipe, p_identity=identity.p, teacher=teacher),
+            data.train,
             recipe,
-            p_identity=identity.p,
-            seed=seed,
+            seed=settings.seed,
+            num_classes=supernet.space.num_classes,
+            runtime=Runtime(
+                device=device,
+                workers=settings.workers,
+                compile=settings.compile,
+                max_time_s=settings.max_time_s,
+                save_every_s=settings.save_every_s,
+            ),
+            ranks=ranks,
+            checkpoint=(run.training_state, about),
+            state=state,
             on_epoch=lambda epoch: advance(f"loss {epoch.loss:.3f}"),
+            scalars=_tensorboard(run) if ranks.first else None,
         )
-    rng = np.random.default_rng([seed, 2])
-    sampled = [found.sample(rng, p_identity=identity.p) for _ in range(_SAMPLED)]
-    top1 = float(np.mean([subnet_top1(supernet, subnet, images.search) for subnet in sampled]))
-    about = {
-        "data": data,
-        "sharing": sharing,
-        "seed": seed,
+
+
+def _tensorboard(run: Run) -> Scalars | None:
+    """A log if TensorBoard is installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    writer: Callable[[str], Scalars] = SummaryWriter
+    return writer(str(run.path / "tensorboard"))
+
+
+def _mean_top1(supernet: Supernet, data: ImageData, p: float, seed: int, device: str) -> float:
+    space, split = supernet.space, data.search.to(device)
+    codes = space.sample_codes(_SAMPLED, np.random.default_rng([seed, 2]), p)
+    found = [subnet_accuracy(supernet, space.decode(code), split, space.layers(code)).top1 for code in codes]
+    return float(np.mean(found))
+
+
+def _keep(
+    run: Run,
+    space: SearchSpace,
+    settings: TrainSettings,
+    recipe: Recipe,
+    supernet: Supernet,
+    data: ImageData,
+    identity: IdentityProbability,
+    inputs: list[Path],
+    history: list[Epoch],
+    top1: float,
+) -> None:
+    about = settings.to_dict() | {
         "recipe": asdict(recipe),
-        "budget": budget.to_dict(),
         "identity_probability": identity.p,
         "mean_costs": identity.means,
         "top1": top1,
@@ -106,11 +213,11 @@ def train(
     }
     run.forget_search()
     write_atomic(run.training, json.dumps(about, indent=1) + "\n")
-    write_atomic(run.data, json.dumps(images.to_dict()) + "\n")
+    write_atomic(run.data, json.dumps(data.to_dict()) + "\n")
     save_supernet(supernet, run.supernet)  # last: where it is, the rest is too
-    settings = {key: about[key] for key in ("data", "sharing", "seed", "recipe", "budget")}
-    run.record("train", found, settings, inputs, [run.supernet, run.training, run.data])
-    return Trained(supernet, run.supernet, recipe.epochs, identity, top1)
+    run.training_state.unlink(missing_ok=True)
+    steps = settings.to_dict() | {"recipe": asdict(recipe)}
+    run.record("train", space, steps, inputs, [run.supernet, run.training, run.data])
 
 
 def load_run_supernet(run: Run) -> Supernet:
@@ -120,9 +227,11 @@ def load_run_supernet(run: Run) -> Supernet:
     return load_supernet(run.supernet)
 
 
-def run_data_name(run: Run) -> str:
-    """The data set the run's super-transformer was trained on. Raises FileError if the run no longer tells."""
+def load_run_data(run: Run, space: SearchSpace) -> ImageData:
+    """The images the run's super-transformer was trained on. Raises FileError if the run no longer tells which."""
     try:
-        return str(json.loads(run.data.read_text(encoding="utf-8"))["name"])
+        about = json.loads(run.data.read_text(encoding="utf-8"))
+        name, options = str(about["name"]), dict(about["options"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FileError(f"{run.data} is missing or broken.", "Run: vitas-hw train") from error
+    return load_data(name, space, **options)
