@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +11,7 @@ import pytest
 
 from vitas_hw.core.budget import Budget, Range
 from vitas_hw.core.errors import FileError, InfeasibleBudgetError, InputError, VitasError
-from vitas_hw.core.operators import SubnetColumns, operators
+from vitas_hw.core.operators import Ints, SubnetColumns, operators
 from vitas_hw.core.presets import PRESETS, preset
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
@@ -19,6 +22,7 @@ from vitas_hw.searching.identity import identity_probability
 from vitas_hw.searching.result import (
     Candidate,
     SearchResult,
+    _candidate,
     best_first,
     load_result,
     pareto_front,
@@ -39,14 +43,14 @@ class PerMac:
         return Prediction(operators(columns).macs / 1e7)
 
 
-def params_score(subnets: Sequence[Subnet]) -> list[float]:
+def params_score(space: SearchSpace, codes: Ints) -> list[float]:
     """A made-up top-1 that grows with the parameters."""
-    return [subnet.params / 1e8 for subnet in subnets]
+    return [space.decode(code).params / 1e8 for code in codes]
 
 
 def search(space: SearchSpace, budget: Budget, seed: int = 0, **size: int) -> list[Candidate]:
     costs = Costs(space, PerMac())
-    return evolve(space, costs, budget, params_score, Evolution(**size), seed=seed)
+    return evolve(space, costs, budget, partial(params_score, space), Evolution(**size), seed=seed)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -129,7 +133,7 @@ def test_evolution_beats_as_many_random_subnets(digits: SearchSpace) -> None:
     codes = np.concatenate([digits.sample_codes(4000, rng, p) for p in (0.3, 0.5, 0.7)])
     inside = codes[costs.excess(codes, budget) <= 0][:240]
     assert len(inside) == 240
-    assert evolved > max(params_score([digits.decode(code)])[0] for code in inside)
+    assert evolved > max(params_score(digits, inside))
 
 
 def test_the_same_seed_gives_the_same_candidates_byte_for_byte(digits: SearchSpace, tmp_path: Path) -> None:
@@ -260,3 +264,12 @@ def test_a_result_comes_back(small: SearchSpace, tmp_path: Path) -> None:
 def test_an_impossible_evolution_is_refused(size: dict[str, int]) -> None:
     with pytest.raises(InputError):
         Evolution(**size)
+
+
+def test_without_identity_shifting_a_candidate_knows_its_blocks(small: SearchSpace) -> None:
+    space = replace(small, identity_shifting=False)
+    found = search(space, Budget(), population=16, generations=3)
+    assert all(candidate.layers is not None for candidate in found)
+    assert any(candidate.layers != tuple(range(candidate.subnet.depth)) for candidate in found)
+    again = [_candidate(json.loads(json.dumps(candidate.to_dict()))) for candidate in found]
+    assert again == found

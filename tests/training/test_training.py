@@ -18,7 +18,7 @@ from vitas_hw.training.data import ImageData, load_data
 from vitas_hw.training.evaluate import accuracy, subnet_accuracy
 from vitas_hw.training.loop import Epoch, Runtime, fit
 from vitas_hw.training.objective import ModelObjective, SupernetObjective
-from vitas_hw.training.recipe import Recipe, digits_finetune, supernet_recipe, vitas_supernet
+from vitas_hw.training.recipe import Recipe, finetune_recipe, supernet_recipe, vitas_supernet
 from vitas_hw.training.state import OtherSettingsError, State, load_state, save_state
 
 QUICK = Recipe(epochs=3, batch_size=64, lr=2e-3, warmup_epochs=1, clip_grad=1.0)
@@ -335,8 +335,9 @@ def test_accuracy_counts(data: ImageData) -> None:
 
 
 def test_fine_tuning_is_as_much_work_for_a_large_subnet() -> None:
-    epochs = [digits_finetune(macs, 1077).epochs for macs in (10**6, 30 * 10**6, 60 * 10**6, 10**9)]
+    epochs = [finetune_recipe("digits", macs, 1077).epochs for macs in (10**6, 30 * 10**6, 60 * 10**6, 10**9)]
     assert epochs == [20, 15, 8, 4]
+    assert finetune_recipe("folder:somewhere", 10**6, 1077) is None
 
 
 @pytest.mark.parametrize(

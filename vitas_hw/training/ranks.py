@@ -20,7 +20,7 @@ _LOOK_EVERY_S = 1.0
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among all: its number, how many there are, its number on this machine."""
+    """One process among all: its number, how many there are, its number on its machine."""
 
     rank: int = 0
     world: int = 1
@@ -76,7 +76,7 @@ def joined(device: str) -> Iterator[Ranks]:
 
 
 def _end_with_the_parent() -> None:
-    """Torchrun ends its workers when it is asked to stop, but not when it is killed: then they end themselves."""
+    """End when torchrun is gone: it stops its workers when it is asked to stop, but cannot when it is killed."""
     parent = os.getppid()
 
     def watch() -> None:

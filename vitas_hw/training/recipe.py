@@ -105,22 +105,25 @@ def supernet_recipe(data: str, epochs: int | None = None) -> Recipe:
         data: as given to ``load_data``.
         epochs: None takes the recipe's own.
     """
-    name = data.partition(":")[0]
-    recipe = {"digits": digits_supernet, "fashion-mnist": fashion_supernet}.get(name, vitas_supernet)
+    recipe = _SMALL.get(data.partition(":")[0], vitas_supernet)
     return recipe() if epochs is None else recipe(epochs)
 
 
+_SMALL = {"digits": digits_supernet, "fashion-mnist": fashion_supernet}
 _FINETUNE_MACS = 1.5e12  # forward and backward, about 25 s on two CPU cores
 _FINETUNE_EPOCHS = (4, 20)
 
 
-def digits_finetune(macs: int, images: int) -> Recipe:
-    """A subnet of the digits' supernet, from the supernet's weights: about the same work whatever its size.
+def finetune_recipe(data: str, macs: int, images: int) -> Recipe | None:
+    """A subnet of a small data set's supernet, from its weights: about the same work whatever its size.
 
     Args:
+        data: as given to ``load_data``; None comes back for one whose fine-tuning is no matter of seconds.
         macs: of the subnet.
         images: to train on.
     """
+    if data.partition(":")[0] not in _SMALL:
+        return None
     fewest, most = _FINETUNE_EPOCHS
     epochs = min(max(round(_FINETUNE_MACS / (3 * macs * images)), fewest), most)  # backward costs twice the forward
     return Recipe(

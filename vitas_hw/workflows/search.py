@@ -126,7 +126,7 @@ def search_run(
     from vitas_hw.training.evaluate import accuracy
     from vitas_hw.training.loop import fit
     from vitas_hw.training.objective import ModelObjective
-    from vitas_hw.training.recipe import digits_finetune
+    from vitas_hw.training.recipe import finetune_recipe
     from vitas_hw.workflows.train import load_run_data, load_run_supernet
 
     run.forget_search()
@@ -142,22 +142,30 @@ def search_run(
     choice = result.choice
     sides = [extract(supernet, choice.subnet, side or None, choice.layers) for side in supernet.sides]
     model = max(sides, key=lambda side: accuracy(side, data.search).top1) if len(sides) > 1 else sides[0]
-    recipe = digits_finetune(choice.subnet.macs, len(data.train))
-    with progress.step("fine-tuning the choice", recipe.epochs) as advance:
-        fit(
-            ModelObjective(model, recipe),
-            data.train,
-            recipe,
-            seed=seed,
-            num_classes=space.num_classes,
-            on_epoch=lambda epoch: advance(f"loss {epoch.loss:.3f}"),
-        )
+    recipe = finetune_recipe(data.name, choice.subnet.macs, len(data.train))
+    if recipe is None:
+        progress.note("the choice keeps the super-transformer's weights: fine-tuning on these data is not brief")
+    else:
+        with progress.step("fine-tuning the choice", recipe.epochs) as advance:
+            fit(
+                ModelObjective(model, recipe),
+                data.train,
+                recipe,
+                seed=seed,
+                num_classes=space.num_classes,
+                on_epoch=lambda epoch: advance(f"loss {epoch.loss:.3f}"),
+            )
     result = replace(result, final_top1=accuracy(model, data.search).top1)
     save_candidates(result.candidates, run.candidates)
     save_result(result, run.result)
     _plot(result, run.plot)
     save_model(model, result.choice.subnet, run.choice)  # last: where it is, the rest is too
-    settings = {"budget": budget.to_dict(), "evolution": asdict(evolution), "seed": seed, "finetune": asdict(recipe)}
+    settings = {
+        "budget": budget.to_dict(),
+        "evolution": asdict(evolution),
+        "seed": seed,
+        "finetune": None if recipe is None else asdict(recipe),
+    }
     run.record("search", space, settings, inputs, [run.candidates, run.result, run.plot, run.choice])
     return Searched(result, here, predictor)
 

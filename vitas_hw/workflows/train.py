@@ -53,7 +53,7 @@ class Trained:
 
 def train(
     run: Run,
-    settings: TrainSettings = TrainSettings(),  # frozen
+    settings: TrainSettings = TrainSettings(),  # noqa: B008  # frozen
     *,
     space: str | None = None,
     fresh: bool | None = False,
