@@ -107,7 +107,7 @@ def _checkpoint(source: str, space: SearchSpace) -> _Checkpoint:
     weights = read_weights(Path(file))
     check_weights(weights, file)
     heads = heads if _depth(weights) == len(heads) else [1] * _depth(weights)
-    given = _described(weights, heads, _grid(weights, outline.grid, file), file)
+    given = _described(weights, heads, _grid(weights, outline.grid, space, file), file)
     ours, theirs = ((c.subnet.patch_size, c.subnet.embed_dim, c.subnet.blocks) for c in (given, outline))
     if ours != theirs:
         raise InputError(f"{file} holds {_words(given.subnet)}, and {name} is {_words(outline.subnet)}.")
@@ -131,7 +131,9 @@ def _from_file(path: Path, space: SearchSpace) -> _Checkpoint:
             f"Name the model they are of, as timm does: --init NAME:{path}, for example deit_tiny_patch16_224:{path}.",
         )
     attn = [len(weights[f"blocks.{index}.attn.proj.weight"].T) for index in range(_depth(weights))]
-    return _described(weights, [max(width // _USUAL_HEAD_DIM, 1) for width in attn], _grid(weights, None, path), path)
+    return _described(
+        weights, [max(width // _USUAL_HEAD_DIM, 1) for width in attn], _grid(weights, None, space, path), path
+    )
 
 
 def _described(weights: Weights, heads: Sequence[int], grid: Grid, source: object) -> _Checkpoint:
@@ -156,15 +158,14 @@ def _depth(weights: Weights) -> int:
     return len({name.split(".")[1] for name in weights if name.startswith("blocks.")})
 
 
-def _grid(weights: Weights, usual: Grid | None, source: object) -> Grid:
-    """Rows and columns of the positions: the usual ones, or a square."""
-    patches = weights["pos_embed"].shape[1] - 1
+def _grid(weights: Weights, usual: Grid | None, space: SearchSpace, source: object) -> Grid:
+    """Rows and columns of the positions: the usual ones, a square, or those of the space's images."""
+    patches, patch = weights["pos_embed"].shape[1] - 1, max(weights[_KERNEL].shape[-1], 1)
     side = math.isqrt(max(patches, 0))
-    if usual is not None and math.prod(usual) == patches:
-        return usual
-    if side * side != patches or not patches:
-        raise InputError(f"{source}: {patches} positions besides the class token's make no square grid.")
-    return side, side
+    for grid in (usual or (0, 0), (side, side), (space.image_size[0] // patch, space.image_size[1] // patch)):
+        if grid[0] * grid[1] == patches > 0:
+            return grid
+    raise InputError(f"{source}: {patches} positions besides the class token's make no square grid.")
 
 
 def _member(space: SearchSpace, given: Subnet, source: str) -> Subnet:
