@@ -100,6 +100,12 @@ def take(weight: Tensor, rows: Channels | None = None, columns: Channels | None 
     return weight
 
 
+def put(weight: Tensor, value: Tensor, rows: Channels | None = None, columns: Channels | None = None) -> None:
+    """Write ``value`` where ``take`` reads it, in place and without a gradient, also where that is no view."""
+    places = take(torch.arange(weight.numel(), device=weight.device).view(weight.shape), rows, columns)
+    weight.detach().view(-1)[places] = value.to(weight)
+
+
 SCHEMES: dict[str, Sharing] = {scheme.name: scheme for scheme in (Ordinal(), Bilateral(), Cyclic())}
 
 

@@ -1,0 +1,204 @@
+"""Vision transformers of others: timm's by name, and files, of which nothing is run; refused if of another kind."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import timm
+import torch
+from safetensors import SafetensorError, safe_open
+from timm.layers import Attention, Mlp, PatchEmbed
+from timm.models import clean_state_dict, is_model, split_model_name_tag
+from timm.models.vision_transformer import Block, VisionTransformer
+from torch import Tensor, nn
+
+from vitas_hw.core.errors import FileError, InputError, VitasError, one_of
+from vitas_hw.supernet.elastic import LAYER_NORM_EPSILON, Weights
+
+SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".pth.tar")
+_NESTED = ("state_dict_ema", "model_ema", "state_dict", "model")  # timm's order: averaged weights first
+_EXTRA = {  # parts of names that only other architectures have
+    "dist_token": "a distillation token",
+    "head_dist": "a distillation classifier",
+    "reg_token": "register tokens",
+    "rel_pos": "relative positions",
+    ".ls": "layer scale",
+    "gamma_": "layer scale",
+    "q_norm": "normalised q and k",
+    "norm_pre": "a norm before the blocks",
+    "patch_embed.norm": "a norm after the patch projection",
+    "fc_norm": "a pool over all tokens",
+    "attn_pool": "a pool by attention",
+}
+_OUTER = {"cls_token": "class token", "pos_embed": "learned absolute positions"}
+_OUTER |= {f"patch_embed.proj.{kind}": f"patch projection ({kind})" for kind in ("weight", "bias")}
+_OUTER |= {f"norm.{kind}": f"final norm ({kind})" for kind in ("weight", "bias")}
+_LAYERS = ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
+_IN_BLOCK = {f"{layer}.{kind}" for layer in _LAYERS for kind in ("weight", "bias")}
+_HEAD = {"head.weight", "head.bias"}
+
+
+def known_model(name: str) -> bool:
+    """Whether timm knows a model of that name, with or without a tag such as ``.fb_in1k``."""
+    return not set(name) & set(":/\\") and bool(is_model(split_model_name_tag(name)[0]))
+
+
+def outline_of(name: str) -> VisionTransformer:
+    """The model that timm has under that name, on the meta device, without weights.
+
+    Raises InputError if timm knows no such name, or the model is no plain vision transformer.
+    """
+    arch, tag = split_model_name_tag(name)
+    if not known_model(name):
+        near = difflib.get_close_matches(arch, timm.list_models(), n=3)
+        raise InputError(
+            f"{name} is neither a model that timm knows nor a file that ends in {', '.join(SUFFIXES)}.",
+            f"Names like it: {', '.join(near)}." if near else "See timm.list_models() for the names.",
+        )
+    tags = _tags(arch)
+    if tag and tag not in tags:
+        raise one_of(tag, tags, f"weights of {arch}")
+    with torch.device("meta"):
+        model = timm.create_model(name, pretrained=False)
+    check_model(model, name)
+    assert isinstance(model, VisionTransformer)
+    return model
+
+
+def download(name: str) -> Weights:
+    """The pretrained weights of timm's model of that name, in float32.
+
+    Raises InputError if there are none, VitasError if they cannot be had now.
+    """
+    if not _tags(split_model_name_tag(name)[0]):
+        raise InputError(f"timm knows {name}, but has no weights of it.", f"Give them as a file: --init {name}:FILE.")
+    try:
+        model = timm.create_model(name, pretrained=True)
+    except Exception as error:  # whatever timm, the hub's client and its HTTP client raise, by version
+        raise VitasError(
+            f"The weights of {name} could not be downloaded: {_line(error)}.",
+            f"Connect to huggingface.co, or bring the file along and give --init {name}:FILE.",
+        ) from error
+    return {key: weight.float() for key, weight in model.state_dict().items()}
+
+
+def _tags(arch: str) -> list[str]:
+    return [known.partition(".")[2] for known in timm.list_pretrained(f"{arch}.*")]
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200].rstrip(".")
+
+
+def file_kind(path: Path) -> str | None:
+    """What a safetensors file of vitas-hw says it holds, ``subnet`` or ``supernet``; None for all others.
+
+    Raises FileError if it is missing or broken.
+    """
+    if path.suffix != ".safetensors":
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            return (file.metadata() or {}).get("kind")
+    except (OSError, SafetensorError) as error:
+        raise FileError(f"{path} is not a readable safetensors file: {_line(error)}.") from error
+
+
+def read_weights(path: Path) -> Weights:
+    """The state dict of a file, in float32, also under ``state_dict_ema``, ``model_ema``, ``state_dict`` or ``model``.
+
+    Raises FileError if it is missing, holds anything that code would have to be run for, or no state dict.
+    """
+    try:
+        data: Any = safetensors.torch.load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
+    except pickle.UnpicklingError as error:
+        raise FileError(
+            f"{path} holds more than weights or is broken, and nothing in it was run.",
+            "Save only the state dict, torch.save(model.state_dict(), FILE), or a safetensors file.",
+        ) from error
+    except (OSError, SafetensorError, RuntimeError, EOFError, ValueError, TypeError, LookupError) as error:
+        raise FileError(f"{path} is no readable file of weights: {_line(error)}.") from error
+    if isinstance(data, Mapping):
+        data = next((data[key] for key in _NESTED if isinstance(data.get(key), Mapping)), data)
+    if not (isinstance(data, Mapping) and data and all(isinstance(value, Tensor) for value in data.values())):
+        raise FileError(f"{path} holds no state dict, neither outermost nor under {', '.join(_NESTED)}.")
+    return {str(name): weight.float() for name, weight in clean_state_dict(dict(data)).items()}
+
+
+def _unpickled(path: Path) -> Any:
+    with torch.serialization.safe_globals([argparse.Namespace]):  # the options that timm saves beside the weights
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def check_weights(weights: Weights, source: str) -> None:
+    """Raises InputError, with the reasons, unless the names are those of a plain vision transformer's weights."""
+    _refuse(_odd_names(weights), source)
+
+
+def check_model(model: nn.Module, source: str) -> None:
+    """Raises InputError, with the reasons, unless the model computes what the plain one of a subnet does."""
+    if not isinstance(model, VisionTransformer):
+        _refuse([f"it is timm's {type(model).__name__}"], source)
+    _refuse(_odd_parts(model) + _odd_names(model.state_dict()), source)
+
+
+def _refuse(reasons: list[str], source: str) -> None:
+    if reasons:
+        raise InputError(
+            f"{source} is no plain vision transformer: {', '.join(dict.fromkeys(reasons))}.",
+            "A supernet starts from one with class token, learned positions and pre-norm blocks, such as "
+            "deit_tiny_patch16_224.",
+        )
+
+
+def _odd_names(weights: Weights) -> list[str]:
+    indices = {name.split(".")[1] for name in weights if name.startswith("blocks.")}
+    if indices != {str(index) for index in range(len(indices))} or not indices:
+        return [f"its blocks are not numbered from 0 ({', '.join(list(weights)[:3])}, ...)"]
+    within = {f"blocks.{index}.{name}" for index in indices for name in _IN_BLOCK}
+    odd = [f"it has no {what}" for name, what in _OUTER.items() if name not in weights]
+    odd += [f"it has no {name}" for name in sorted(within - set(weights))[:3]]
+    if len(_HEAD & set(weights)) == 1:
+        odd.append("its classifier lacks weight or bias")
+    known = within | set(_OUTER) | _HEAD
+    for name in sorted(set(weights) - known):
+        odd.append("it has " + next((what for part, what in _EXTRA.items() if part in name), name))
+    ranks = {name: weights[name].ndim for name in sorted(known & set(weights))}
+    odd += [f"its {name} has {rank} dimensions" for name, rank in ranks.items() if rank != _rank(name)]
+    return list(dict.fromkeys(odd))[:6]
+
+
+def _rank(name: str) -> int:
+    vector = name.endswith("bias") or "norm" in name
+    return {"cls_token": 3, "pos_embed": 3, "patch_embed.proj.weight": 4}.get(name, 1 if vector else 2)
+
+
+def _odd_parts(model: VisionTransformer) -> list[str]:
+    """What the names of the weights do not show."""
+    wanted = {
+        f"it is timm's {type(model).__name__}": type(model) is VisionTransformer,
+        f"it pools by {model.global_pool!r}, not by the class token": model.global_pool == "token",
+        "its class token has no position": not model.no_embed_class,
+        "its patch projection is another": type(model.patch_embed) is PatchEmbed,
+        "its blocks are others": all(
+            type(block) is Block and type(block.attn) is Attention and type(block.mlp) is Mlp for block in model.blocks
+        ),
+        "its activation is not GELU": all(
+            isinstance(getattr(getattr(block, "mlp", None), "act", nn.GELU()), nn.GELU) for block in model.blocks
+        ),
+    }
+    odd = [reason for reason, right in wanted.items() if not right]
+    for module in model.modules():
+        if isinstance(module, nn.GELU) and module.approximate != "none":
+            odd.append("its GELU is an approximation")
+        if isinstance(module, nn.LayerNorm) and module.eps != LAYER_NORM_EPSILON:
+            odd.append(f"its norms have epsilon {module.eps:g}, not {LAYER_NORM_EPSILON:g}")
+        if "RmsNorm" in type(module).__name__:
+            odd.append("its norms are no layer norms")
+    return odd

@@ -1,0 +1,219 @@
+"""A super-transformer that starts from a pretrained vision transformer (``vitas-hw train --init CHECKPOINT``)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from timm.models import adapt_input_conv
+
+from vitas_hw.core.errors import FileError, InputError
+from vitas_hw.core.space import SearchSpace
+from vitas_hw.core.subnet import Block, Subnet
+from vitas_hw.supernet.checkpoint import load_model
+from vitas_hw.supernet.elastic import Weights
+from vitas_hw.supernet.filling import Grid, fill
+from vitas_hw.supernet.foreign import (
+    SUFFIXES,
+    check_weights,
+    download,
+    file_kind,
+    known_model,
+    outline_of,
+    read_weights,
+)
+from vitas_hw.supernet.plain import build_model
+from vitas_hw.supernet.supernet import Supernet
+
+_KERNEL = "patch_embed.proj.weight"
+_HEAD = ("head.weight", "head.bias")
+_RGB = 3  # the channels that timm adapts a projection from
+_USUAL_HEAD_DIM = 64  # of every ViT and DeiT from tiny to large
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What came of a checkpoint.
+
+    Args:
+        subnet: of the space; on the first side of the sharing scheme it computes what the checkpoint does.
+        fresh: what has no weights from the checkpoint, in words; empty if nothing.
+    """
+
+    subnet: Subnet
+    fresh: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Checkpoint:
+    """Weights under timm's names, and the plain model they are of; without a classifier its ``num_classes`` is 1."""
+
+    subnet: Subnet
+    weights: Weights
+
+    @property
+    def grid(self) -> Grid:
+        height, width = self.subnet.image_size
+        return height // self.subnet.patch_size, width // self.subnet.patch_size
+
+
+def fill_from_pretrained(supernet: Supernet, source: str) -> Filled:
+    """Write a checkpoint's weights into the supernet, so that the subnet of its shape starts equal to it.
+
+    Of a bilateral supernet that is the left side. Deeper blocks and wider channels stay fresh, and so does a classifier
+    of another number of classes; positions of another grid and input channels are adapted as timm does. The private
+    patch projections, class tokens, positions, q and k of other patch sizes and head counts get the checkpoint's too.
+
+    Args:
+        supernet: changed in place.
+        source: a model that timm knows by name, whose weights it downloads; a file of weights (safetensors, or a torch
+            file that holds nothing else); or ``NAME:FILE``, the weights of a file for a model that timm knows by name.
+            Weights alone do not tell the number of heads: a file alone must be one of vitas-hw, or the space's
+            ``head_dim`` 64, which the checkpoint's then is taken to be.
+
+    Raises:
+        InputError: an unknown name, a model of another kind, or of a shape that is not in the space.
+        FileError: a file is missing or broken, or holds more than weights.
+        VitasError: the download failed.
+    """
+    space = supernet.space
+    checkpoint = _checkpoint(source, space)
+    subnet = _member(space, checkpoint.subnet, source)
+    weights = dict(checkpoint.weights)
+    if checkpoint.subnet.in_chans != space.in_chans:
+        weights[_KERNEL] = adapt_input_conv(space.in_chans, weights[_KERNEL])
+    classes = len(weights["head.bias"]) if "head.bias" in weights else 0
+    if classes != space.num_classes:
+        weights = {name: weight for name, weight in weights.items() if name not in _HEAD}
+    fill(supernet, weights, subnet, checkpoint.grid)
+    return Filled(subnet, _fresh(space, subnet, classes))
+
+
+def _checkpoint(source: str, space: SearchSpace) -> _Checkpoint:
+    name, colon, file = source.partition(":")
+    if not source.endswith(SUFFIXES):
+        name, file = source, ""
+    elif not colon or not known_model(name) or Path(source).is_file():
+        return _from_file(Path(source), space)
+    model = outline_of(name)
+    heads = [block.attn.num_heads for block in model.blocks]
+    outline = _described(model.state_dict(), heads, model.patch_embed.grid_size, name)
+    if not file:
+        _member(space, outline.subnet, source)  # a download of what does not fit would be for nothing
+        return replace(outline, weights=download(name))
+    weights = read_weights(Path(file))
+    check_weights(weights, file)
+    heads = heads if _depth(weights) == len(heads) else [1] * _depth(weights)
+    given = _described(weights, heads, _grid(weights, outline.grid, space, file), file)
+    ours, theirs = ((c.subnet.patch_size, c.subnet.embed_dim, c.subnet.blocks) for c in (given, outline))
+    if ours != theirs:
+        raise InputError(f"{file} holds {_words(given.subnet)}, and {name} is {_words(outline.subnet)}.")
+    return given
+
+
+def _from_file(path: Path, space: SearchSpace) -> _Checkpoint:
+    if not path.is_file():
+        raise FileError(f"There is no file {path}.", "Check the path, and of NAME:FILE the name, which timm must know.")
+    kind = file_kind(path)
+    if kind == "supernet":
+        raise InputError(f"{path} holds a supernet, and a supernet starts from one plain model.")
+    if kind == "subnet":
+        model, subnet = load_model(path)
+        return _Checkpoint(subnet, model.state_dict())
+    weights = read_weights(path)
+    check_weights(weights, str(path))
+    if space.head_dim != _USUAL_HEAD_DIM:
+        raise InputError(
+            f"{path} holds weights without the number of heads.",
+            f"Name the model they are of, as timm does: --init NAME:{path}, for example deit_tiny_patch16_224:{path}.",
+        )
+    attn = [len(weights[f"blocks.{index}.attn.proj.weight"].T) for index in range(_depth(weights))]
+    return _described(
+        weights, [max(width // _USUAL_HEAD_DIM, 1) for width in attn], _grid(weights, None, space, path), path
+    )
+
+
+def _described(weights: Weights, heads: Sequence[int], grid: Grid, source: object) -> _Checkpoint:
+    """The weights with the plain model they are of. Raises InputError where their shapes make none."""
+    kernel, blocks = weights[_KERNEL].shape, []
+    for index, count in enumerate(heads):
+        attn, mlp = (weights[f"blocks.{index}.{name}.weight"].shape[-1] for name in ("attn.proj", "mlp.fc2"))
+        blocks.append(Block(count, max(attn // count, 1), mlp))
+    size, patch = tuple(side * kernel[-1] for side in grid), kernel[-1]
+    classes = len(weights["head.bias"]) if "head.bias" in weights else 1
+    subnet = Subnet((size[0], size[1]), kernel[1], patch, weights["cls_token"].shape[-1], tuple(blocks), classes)
+    with torch.device("meta"):
+        expected = build_model(subnet).state_dict()
+    for name, weight in weights.items():
+        if weight.shape != expected[name].shape:
+            shape, wanted = tuple(weight.shape), tuple(expected[name].shape)
+            raise InputError(f"{source}: {name} has shape {shape}, and of {_words(subnet)} it would be {wanted}.")
+    return _Checkpoint(subnet, weights)
+
+
+def _depth(weights: Weights) -> int:
+    return len({name.split(".")[1] for name in weights if name.startswith("blocks.")})
+
+
+def _grid(weights: Weights, usual: Grid | None, space: SearchSpace, source: object) -> Grid:
+    """Rows and columns of the positions: the usual ones, a square, or those of the space's images."""
+    patches, patch = weights["pos_embed"].shape[1] - 1, max(weights[_KERNEL].shape[-1], 1)
+    side = math.isqrt(max(patches, 0))
+    for grid in (usual or (0, 0), (side, side), (space.image_size[0] // patch, space.image_size[1] // patch)):
+        if grid[0] * grid[1] == patches > 0:
+            return grid
+    raise InputError(f"{source}: {patches} positions besides the class token's make no square grid.")
+
+
+def _member(space: SearchSpace, given: Subnet, source: str) -> Subnet:
+    """The subnet of that shape in the space. Raises InputError naming the dimension that the space does not have."""
+
+    def check(what: str, value: int, choices: Collection[int]) -> None:
+        if value not in choices:
+            raise InputError(
+                f"{source}: {what} {value} is not among the choices of space {space.name!r}: "
+                f"{', '.join(map(str, choices))}.",
+                "Take a checkpoint of a shape in the space, or a space with that choice.",
+            )
+
+    check("patch_size", given.patch_size, space.patch_sizes)
+    check("embed_dim", given.embed_dim, space.embed_dims)
+    check("depth", given.depth, range(space.depth[0], space.depth[1] + 1))
+    mlp_dims = space.mlp_dims or tuple(round(ratio * given.embed_dim) for ratio in space.mlp_ratios)
+    for index, block in enumerate(given.blocks):
+        check(f"num_heads (block {index})", block.num_heads, space.num_heads)
+        check(f"attn_dim (block {index})", block.attn_dim, space.attn_widths(block.num_heads))
+        check(f"mlp_dim (block {index})", block.mlp_dim, mlp_dims)
+    if given.in_chans not in (space.in_chans, _RGB):
+        raise InputError(
+            f"{source}: in_chans {given.in_chans} cannot be adapted to the {space.in_chans} of space {space.name!r}; "
+            f"{_RGB} can."
+        )
+    return replace(given, image_size=space.image_size, in_chans=space.in_chans, num_classes=space.num_classes)
+
+
+def _words(subnet: Subnet) -> str:
+    first = subnet.blocks[0]
+    return (
+        f"a model of {subnet.depth} blocks with patch_size {subnet.patch_size}, embed_dim {subnet.embed_dim}, "
+        f"attn_dim {first.attn_dim} and mlp_dim {first.mlp_dim}"
+    )
+
+
+def _fresh(space: SearchSpace, subnet: Subnet, classes: int) -> tuple[str, ...]:
+    fresh = []
+    if classes != space.num_classes:
+        fresh.append(f"the classifier ({classes} classes in the checkpoint, {space.num_classes} in the space)")
+    if subnet.depth < space.depth[1]:
+        fresh.append(f"the blocks from {subnet.depth} to {space.depth[1] - 1}")
+    for what, width, most in (
+        ("embedding", subnet.embed_dim, space.embed_dims[-1]),
+        ("attention", min(block.attn_dim for block in subnet.blocks), space.attn_widths()[-1]),
+        ("MLP", min(block.mlp_dim for block in subnet.blocks), space.mlp_widths[-1]),
+    ):
+        if width < most:
+            fresh.append(f"{most - width} of {most} {what} channels")
+    return tuple(fresh)
