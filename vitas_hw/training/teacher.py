@@ -7,9 +7,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from vitas_hw.core.errors import InputError
+from vitas_hw.core.errors import FileError, InputError, VitasError
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.supernet.checkpoint import load_model
+from vitas_hw.supernet.foreign import known_model, read_weights
 
 
 def load_teacher(source: str, space: SearchSpace) -> nn.Module:
@@ -22,14 +23,10 @@ def load_teacher(source: str, space: SearchSpace) -> nn.Module:
 
     Raises:
         InputError: an unknown name, weights that cannot be had, or a model for other images or classes.
-        FileError: a file that is missing or broken.
+        FileError: a file that is missing or broken, or holds another model's weights.
+        VitasError: the download failed.
     """
-    if source.endswith(".safetensors") and ":" not in source:
-        teacher: nn.Module = load_model(Path(source))[0]
-    else:
-        from vitas_hw.supernet.pretrained import timm_model
-
-        teacher = timm_model(source)
+    teacher = _model(source, space)
     teacher.eval().requires_grad_(False)
     images = torch.zeros(1, space.in_chans, *space.image_size)
     wanted = (
@@ -43,3 +40,35 @@ def load_teacher(source: str, space: SearchSpace) -> nn.Module:
     if tuple(logits.shape) != (1, space.num_classes):
         raise InputError(f"The teacher {source} gives outputs {tuple(logits.shape)[1:]}; the space needs {wanted}.")
     return teacher
+
+
+def _model(source: str, space: SearchSpace) -> nn.Module:
+    name, colon, file = source.partition(":")
+    if source.endswith(".safetensors") and not colon:
+        model: nn.Module = load_model(Path(source))[0]
+        return model
+    if not known_model(name):
+        raise InputError(
+            f"The teacher {source} is neither a model that timm knows, nor NAME:FILE, nor a searched subnet's file.",
+            "For example: --teacher regnety_160",
+        )
+    import timm
+
+    if file:
+        weights = read_weights(Path(file))
+        model = timm.create_model(name, num_classes=space.num_classes, in_chans=space.in_chans)
+        try:
+            model.load_state_dict(weights)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise FileError(f"{file} holds no weights of {name} for {space.num_classes} classes: {reason}") from error
+        return model
+    try:
+        model = timm.create_model(name, pretrained=True)
+    except Exception as error:  # whatever timm, the hub's client and its HTTP client raise, by version
+        reason = " ".join(str(error).split())[:200].rstrip(".")
+        raise VitasError(
+            f"The weights of the teacher {name} could not be had: {reason}.",
+            f"Connect to huggingface.co, or bring the file along and give --teacher {name}:FILE.",
+        ) from error
+    return model

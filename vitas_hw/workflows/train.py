@@ -91,7 +91,10 @@ def train(
         state = ranks.from_first(_state(run.training_state, about, fresh) if ranks.first else None)
         if settings.init and state is None:
             filled = fill_from_pretrained(supernet, settings.init)
-            report.note(f"the super-transformer starts from {settings.init}, as its subnet {filled.digest}")
+            fresh_parts = f"; fresh: {', '.join(filled.fresh)}" if filled.fresh else ""
+            report.note(
+                f"the super-transformer starts from {settings.init}, its subnet {filled.subnet.digest}{fresh_parts}"
+            )
         if teacher is None and settings.teacher:
             teacher = load_teacher(settings.teacher, found)
         history = _fit(run, settings, supernet, teacher, recipe, data, identity, device, ranks, about, state, report)
