@@ -40,8 +40,8 @@ def test_its_yaml_is_a_space(tmp_path: Path) -> None:
 
 
 def test_its_commands_exist(capsys: pytest.CaptureFixture[str]) -> None:
-    commands = {line.split()[2] for block in blocks("console") for line in block.splitlines() if "vitas-hw" in line}
-    assert commands == {"train", "profile", "search", "export"}
+    commands = {line.split()[2] for block in blocks("console") for line in block.splitlines() if "$ vitas-hw" in line}
+    assert commands == {"train", "profile", "search", "evaluate", "export"}
     for command in commands:
         assert main([command, "--help"]) == 0
     capsys.readouterr()

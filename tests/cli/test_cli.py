@@ -18,6 +18,7 @@ import vitas_hw as vh
 from vitas_hw.cli.main import main
 from vitas_hw.core.presets import PRESETS
 from vitas_hw.core.space import SearchSpace
+from vitas_hw.supernet.checkpoint import save_model
 
 COMMAND = [sys.executable, "-c", "import sys; from vitas_hw.cli.main import main; sys.exit(main())"]
 SCORER = Path(__file__).parent / "score_without_us.py"
@@ -148,6 +149,10 @@ MISTAKES = [
     (["quickstart", "--epochs", "0", "--run", "runs/new"], ["--epochs must be at least 1"]),
     (["export"], ["Say which format", "vitas-hw export --onnx"]),
     (["export", "--onnx", "--run", "runs/nothing"], ["has no choice to export", "Run: vitas-hw search"]),
+    (["train", "--init", "vit_tinny"], ["vit_tinny is neither a model that timm knows nor a file", "Names like it: "]),
+    (["train", "--init", "none.pth"], ["There is no file none.pth", "NAME:FILE"]),
+    (["train", "--init", "deit_tiny_patch16_224:none.pth"], ["none.pth is no readable file of weights"]),
+    (["train", "--teacher", "resnet1"], ["The teacher resnet1 is neither a model that timm knows"]),
     (["train", "--private", "heads"], ["Unknown private part 'heads'", "Known: patch_embed, cls_token, pos_embed, qk"]),
     (["train", "--max-time", "soon"], ["--max-time 'soon' is no duration", "Write a number and one of: s, m"]),
     (["train", "--device", "cuda:7"], ["no device 'cuda:7' to train on; here: cpu", "--device cpu"]),
@@ -269,6 +274,39 @@ def test_every_option_of_training_reaches_it(trained: Path) -> None:
     assert "keeps the super-transformer's weights" in searched.stderr
     exported = run_json(trained, "export", "--onnx", "--run", "runs/options")
     assert (exported["agreement"], exported["images"]) == (1.0, 40)
+
+
+def test_training_starts_from_a_pretrained_vit(trained: Path, small: SearchSpace) -> None:
+    subnet = small.sample(2)
+    save_model(vh.build_model(subnet, seed=5), subnet, trained / "vit.safetensors")
+    words = ["--space", "small.yaml", "--run", "runs/init", "--init", "vit.safetensors", "--epochs", "1"]
+    done = run(trained, "train", *words)
+    assert done.returncode == 0, done.stderr
+    assert f"starts from vit.safetensors, its subnet {subnet.digest}" in done.stderr
+
+
+def test_a_corrupt_image_ends_the_training_in_a_sentence_and_it_goes_on_once_repaired(trained: Path) -> None:
+    rng = np.random.default_rng(1)
+    for number in range(60):
+        folder = trained / f"photos/{number % 10}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (40, 50, 3), np.uint8)).save(folder / f"{number}.png")
+    words = ["--space", "small.yaml", "--run", "runs/photos", "--data", "folder:photos", "--device", "cpu"]
+    words += ["--epochs", "2", "--batch-size", "8"]
+    assert "time is up" in run(trained, "train", *words, "--max-time", "0.001s").stderr
+    state = trained / "runs/photos/training.pt"
+    kept, good = state.read_bytes(), {path: path.read_bytes() for path in trained.glob("photos/*/*.png")}
+    for path, content in good.items():
+        path.write_bytes(content[:60])
+    done = run(trained, "train", *words)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-2].startswith("Error: ")
+    assert ".png" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert state.read_bytes() == kept
+    for path, content in good.items():
+        path.write_bytes(content)
+    assert run_json(trained, "train", *words)["epochs"] == 2
 
 
 def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(trained: Path) -> None:
