@@ -1,10 +1,12 @@
-"""What the benchmarks share: bootstrap intervals, spreads, and a JSON file with machine and versions."""
+"""What the benchmarks share: bootstrap intervals, spreads, jobs done one by one, JSON with machine and versions."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -41,3 +43,24 @@ def write(path: Path, result: dict[str, Any], settings: dict[str, Any], load_bef
     settings = settings | {"load_before": load_before, "load_after": os.getloadavg()[0]}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result | {"environment": environment(settings)}, indent=1) + "\n")
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def run_missing(jobs: Sequence[Any], run: Callable[[Any], dict[str, Any]], path: Path, workers: int) -> None:
+    """Run each job (a dataclass) that has no row in the file yet, and append the row that ``run`` gives.
+
+    A row holds the fields of its job, by which it is known again; it may be stopped and repeated.
+    """
+    done = read_rows(path)
+    missing = [job for job in jobs if not any(asdict(job).items() <= row.items() for row in done)]
+    print(f"{len(jobs) - len(missing)} of {len(jobs)} nets trained", flush=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(workers) as pool:
+        for finished in as_completed([pool.submit(run, job) for job in missing]):
+            row = finished.result()
+            with path.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+            print({key: value for key, value in row.items() if not isinstance(value, dict | list)}, flush=True)
