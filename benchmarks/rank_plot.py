@@ -18,7 +18,7 @@ _A_ROW = 3
 
 @dataclass(frozen=True)
 class Panel:
-    """A supernet: (subnets,) top-1 in [0, 1] trained alone (test part; nan where it is not known) and inherited (search part)."""
+    """A supernet: (subnets,) top-1 in [0, 1], alone on test (nan if unknown) and inherited on the search part."""
 
     title: str
     alone: Floats
