@@ -7,7 +7,7 @@ differ. Slices are views, except where a scheme cuts a width in two.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass, field
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -26,15 +26,23 @@ Weights = dict[str, Tensor]
 class Axis:
     """One shared dimension: its scheme and every width that a subnet can have there, increasing."""
 
-    scheme: Sharing
+    scheme: InitVar[Sharing]
     widths: tuple[int, ...]
+    _table: dict[tuple[int, str], Channels] = field(init=False)
+
+    def __post_init__(self, scheme: Sharing) -> None:
+        table = {
+            (width, side): scheme.channels(width, self.widths, side) for width in self.widths for side in scheme.sides
+        }
+        object.__setattr__(self, "_table", table)  # worked out once: a step asks hundreds of times
 
     @property
     def most(self) -> int:
         return self.widths[-1]
 
     def channels(self, width: int, side: str) -> Channels:
-        return self.scheme.channels(width, self.widths, side)
+        """The channels that a subnet ``width`` wide uses on a side of the scheme."""
+        return self._table[width, side]
 
 
 def matrix(*shape: int) -> nn.Parameter:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Protocol
 
 import torch
@@ -71,7 +70,6 @@ class Cyclic:
         return slice(start, most), slice(0, start + width - most)
 
 
-@cache
 def _ring(widths: tuple[int, ...]) -> dict[int, int]:
     """Where each candidate width starts."""
     most = widths[-1]
