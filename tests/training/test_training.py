@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -245,6 +246,42 @@ def test_a_training_that_stops_and_goes_on_ends_with_the_same_weights(
     assert same(whole, again)
 
 
+def test_a_stream_goes_on_at_the_last_whole_epoch(small: SearchSpace, data: ImageData, tmp_path: Path) -> None:
+    class Stream:
+        """The digits as a stream; stops, as if killed, after so many batches."""
+
+        can_skip, indices = False, ()
+
+        def __init__(self, batches: int) -> None:
+            self.left = batches
+
+        def __len__(self) -> int:
+            return 96
+
+        def steps(self, batch_size: int, world: int = 1, accumulate: int = 1) -> int:
+            return 96 // batch_size
+
+        def batches(self, *, skip: int = 0, **rest: Any) -> Iterator[Any]:
+            assert skip == 0
+            for batch in few(data, 96).train.batches(**rest):
+                if not self.left:
+                    raise KeyboardInterrupt
+                self.left -= 1
+                yield batch
+
+    recipe, path = replace(QUICK, batch_size=32), tmp_path / "training.pt"
+    whole, again = build_supernet(small, seed=0), build_supernet(small, seed=0)
+    expected = fit_supernet(whole, replace(data, train=Stream(99)), recipe)
+    often = Runtime(save_every_s=0.0)
+    with pytest.raises(KeyboardInterrupt):
+        fit_supernet(again, replace(data, train=Stream(4)), recipe, runtime=often, checkpoint=(path, {}))
+    state = load_state(path, {})
+    assert state is not None
+    assert (state.epoch, state.step) == (1, 0)
+    assert fit_supernet(again, replace(data, train=Stream(99)), recipe, state=state) == expected
+    assert same(whole, again)
+
+
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "training.pt"
     save_state(path, {"epochs": 3, "lr": 1.0}, State(epoch=1))
@@ -323,6 +360,25 @@ def test_a_loss_that_is_no_number_stops_in_one_sentence_and_keeps_the_last_good_
         )
     assert path.read_bytes() == good
     assert all(bool(torch.isfinite(weight).all()) for weight in supernet.parameters())
+
+
+def test_loss_and_learning_rate_are_logged_epoch_by_epoch(small: SearchSpace, data: ImageData) -> None:
+    class Log:
+        def __init__(self) -> None:
+            self.rows: list[tuple[str, float, int]] = []
+
+        def add_scalar(self, name: str, value: float, step: int) -> None:
+            self.rows.append((name, value, step))
+
+    log = Log()
+    history = fit_supernet(build_supernet(small, seed=0), few(data, 64), QUICK, scalars=log)
+    assert history is not None
+    assert [(value, step) for name, value, step in log.rows if name == "train/loss"] == [
+        (epoch.loss, epoch.epoch) for epoch in history
+    ]
+    rates = [value for name, value, _ in log.rows if name == "train/lr"]
+    assert len(rates) == 3
+    assert 0 <= rates[-1] < max(rates) <= QUICK.lr
 
 
 def test_accuracy_counts(data: ImageData) -> None:

@@ -40,6 +40,11 @@ class IndexedPart:
     preprocessing: Preprocessing
     images: Tensor | None = None
 
+    @property
+    def can_skip(self) -> bool:
+        """See ``TrainPart``."""
+        return True
+
     def __len__(self) -> int:
         return len(self.indices)
 

@@ -178,7 +178,7 @@ class _Engine:
                     self._check(state, norm)
                 if last:
                     self._end_epoch(state, on_epoch)
-                if due or over:
+                if (due or over) if self.part.can_skip else last:
                     self._save(state)
                 if over and state.epoch < self.recipe.epochs:
                     return None

@@ -83,6 +83,10 @@ class TrainPart(Protocol):
     def indices(self) -> tuple[int, ...]:
         """In the source; none for a stream."""
 
+    @property
+    def can_skip(self) -> bool:
+        """Whether an epoch can be entered in its middle."""
+
     def __len__(self) -> int: ...
 
     def steps(self, batch_size: int, world: int = 1, accumulate: int = 1) -> int:

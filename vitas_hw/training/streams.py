@@ -155,6 +155,11 @@ class StreamedPart:
     preprocessing: Preprocessing
     indices: tuple[int, ...] = ()
 
+    @property
+    def can_skip(self) -> bool:
+        """See ``TrainPart``."""
+        return False
+
     def __len__(self) -> int:
         return self.shards.count
 
