@@ -1,4 +1,4 @@
-"""``python -m vitas_hw``, and so ``torchrun -m vitas_hw``."""
+"""``python -m vitas_hw``, and so ``torchrun -m -- vitas_hw``."""
 
 import sys
 

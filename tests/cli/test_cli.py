@@ -276,6 +276,20 @@ def test_every_option_of_training_reaches_it(trained: Path) -> None:
     assert (exported["agreement"], exported["images"]) == (1.0, 40)
 
 
+def test_a_space_without_identity_shifting_and_with_nothing_private_goes_the_whole_road(trained: Path) -> None:
+    text = (trained / "small.yaml").read_text() + "\nidentity_shifting: false\n"
+    (trained / "unshifted.yaml").write_text(text)
+    where = ["--run", "runs/unshifted"]
+    run_json(trained, "train", "--space", "unshifted.yaml", "--private", "none", "--epochs", "2", *where)
+    run_json(trained, "search", "--flops", "3M", "--population", "6", "--generations", "2", *where)
+    candidates = "runs/unshifted/candidates.jsonl"
+    lines = [json.loads(line) for line in (trained / candidates).read_text().splitlines()]
+    assert any(line["layers"] != list(range(len(line["layers"]))) for line in lines)
+    found = run_json(trained, "evaluate", candidates, "--split", "search", *where)
+    assert [row["top1"] for row in found["rows"]] == pytest.approx([line["top1"] for line in lines])
+    assert run_json(trained, "export", "--onnx", *where)["agreement"] == 1.0
+
+
 def test_training_starts_from_a_pretrained_vit(trained: Path, small: SearchSpace) -> None:
     subnet = small.sample(2)
     save_model(vh.build_model(subnet, seed=5), subnet, trained / "vit.safetensors")
@@ -320,7 +334,7 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(trained: Path) -> Non
     stopped.send_signal(signal.SIGINT)
     said = stopped.communicate()[1]
     assert stopped.returncode == 130
-    assert "Interrupted. Timings taken so far are kept" in said
+    assert "Interrupted. Timings and checkpoints so far are kept" in said
     assert "Traceback" not in said
     (path,) = trained.glob(journal)
     kept = path.read_text().splitlines()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -97,3 +98,26 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_weights(
     weights = finish(launcher, run, space_file)
     assert weights.keys() == expected.keys()
     assert all(torch.equal(weight, expected[name]) for name, weight in weights.items())
+
+
+def test_processes_that_look_rarely_agree_on_when(space_file: Path, tmp_path: Path) -> None:
+    """As on GPUs: checkpoints fall due by each process's own clock, yet all must vote at the same step."""
+    words = [*TWO, str(SCRIPT), str(tmp_path / "run"), str(space_file), "8", "rarely"]
+    assert subprocess.run(words, env=ENVIRONMENT, capture_output=True, timeout=PATIENCE_S).returncode == 0
+
+
+def test_the_command_of_the_readme_under_torchrun(space_file: Path, tmp_path: Path) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--"]
+    words = ["vitas_hw", "train", "--space", str(space_file), "--run", "runs/two", "--epochs", "1", "--device", "cpu"]
+    done = subprocess.run([*torchrun, *words, "--json"], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["epochs"] == 1
+    assert done.stderr.count("identity probability") == 1
+    stopped = [*torchrun, *words, "--max-time", "0.001s"]
+    assert subprocess.run(stopped, cwd=tmp_path, env=ENVIRONMENT, capture_output=True).returncode == 0
+    other = subprocess.run(
+        [*torchrun, *words, "--lr", "0.1"], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True
+    )
+    assert other.returncode != 0
+    assert other.stderr.count("unfinished training with other settings (lr, recipe)") == 1
+    assert "bug in vitas-hw" not in other.stderr

@@ -1,14 +1,20 @@
 """Trains a small super-transformer and keeps a checkpoint of every step; what test_killed.py kills.
 
-python train_and_save.py RUN SPACE.yaml EPOCHS
+python train_and_save.py RUN SPACE.yaml EPOCHS [rarely]
+
+``rarely``: looks at the loss as seldom as on a GPU.
 """
 
 import sys
 from pathlib import Path
 
+from vitas_hw.training import loop
 from vitas_hw.workflows.run import Run
 from vitas_hw.workflows.train import train
 from vitas_hw.workflows.train_settings import TrainSettings
 
-run, space, epochs = sys.argv[1:]
-train(Run(Path(run)), TrainSettings(epochs=int(epochs), device="cpu", save_every_s=0.0), space=space)
+run, space, epochs, *rarely = sys.argv[1:]
+if rarely:
+    loop._LOOK_EVERY.clear()
+settings = TrainSettings(epochs=int(epochs), device="cpu", save_every_s=0.3 if rarely else 0.0)
+train(Run(Path(run)), settings, space=space)

@@ -174,6 +174,12 @@ def test_without_identity_shifting_identities_stay(small: SearchSpace, rng: np.r
     assert {small.layers(code) for code in shifted} == {(0,), (0, 1), (0, 1, 2), (0, 1, 2, 3)}
 
 
+def test_no_codes_are_no_codes(digits: SearchSpace, rng: np.random.Generator) -> None:
+    codes = digits.sample_codes(0, rng)
+    assert codes.shape == (0, digits.code_length)
+    assert len(digits.columns(codes)) == 0
+
+
 def test_tied_widths_follow_heads_and_embedding(rng: np.random.Generator) -> None:
     space = preset("autoformer-small")
     assert space.attn_widths() == (320, 384, 448)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -183,15 +184,16 @@ def test_autocast_trains(small: SearchSpace, data: ImageData, autocast: str) -> 
 
 
 @pytest.mark.full
-def test_compiling_changes_nothing_but_rounding(small: SearchSpace, data: ImageData) -> None:
-    losses = []
+@pytest.mark.parametrize("what", ["model", "supernet"])
+def test_compiling_changes_nothing_but_rounding(small: SearchSpace, data: ImageData, what: str) -> None:
+    narrow = replace(small, embed_dims=(24,), attn_dims=(24,), mlp_dims=(32,), num_heads=(2,))
+    recipe, losses = replace(QUICK, epochs=2), []
     for compiled in (False, True):
-        model = build_model(small.sample(1), seed=0)
-        recipe = replace(QUICK, epochs=2)
+        objective: Any = ModelObjective(build_model(small.sample(1), seed=0), recipe)
+        if what == "supernet":
+            objective = SupernetObjective(build_supernet(narrow, seed=0), recipe, p_identity=0.5)
         runtime = Runtime(compile=compiled)
-        history = fit(
-            ModelObjective(model, recipe), few(data, 128).train, recipe, seed=0, num_classes=10, runtime=runtime
-        )
+        history = fit(objective, few(data, 128).train, recipe, seed=0, num_classes=10, runtime=runtime)
         assert history is not None
         losses.append([epoch.loss for epoch in history])
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
@@ -207,6 +209,13 @@ def test_cutmix_and_augmentation_of_the_papers_recipe_run_and_repeat(small: Sear
     without = build_supernet(small, seed=0)
     fit_supernet(without, few(data, 70), replace(recipe, cutmix=0.0))
     assert not same(nets[0], without)
+
+
+def test_a_single_image_is_trained_on_unmixed(small: SearchSpace, data: ImageData) -> None:
+    recipe = replace(QUICK, batch_size=64, cutmix=1.0)
+    history = fit_supernet(build_supernet(small, seed=0), few(data, 65), recipe)
+    assert history is not None
+    assert all(math.isfinite(epoch.loss) for epoch in history)
 
 
 def test_the_papers_recipe() -> None:
@@ -244,6 +253,13 @@ def test_a_training_that_stops_and_goes_on_ends_with_the_same_weights(
     assert stops == 3 * 7
     assert history == expected
     assert same(whole, again)
+
+
+def test_a_checkpoint_from_longer_epochs_is_refused(small: SearchSpace, data: ImageData) -> None:
+    with pytest.raises(InputError, match="is at step 4 of an epoch that has 4"):
+        fit_supernet(build_supernet(small), few(data, 256), QUICK, state=State(step=4))
+    with pytest.raises(InputError, match="0 training images are too few"):
+        fit_supernet(build_supernet(small), few(data, 0), QUICK)
 
 
 def test_a_stream_goes_on_at_the_last_whole_epoch(small: SearchSpace, data: ImageData, tmp_path: Path) -> None:
@@ -369,6 +385,9 @@ def test_loss_and_learning_rate_are_logged_epoch_by_epoch(small: SearchSpace, da
 
         def add_scalar(self, name: str, value: float, step: int) -> None:
             self.rows.append((name, value, step))
+
+        def close(self) -> None:
+            raise AssertionError("closed by who opened it")
 
     log = Log()
     history = fit_supernet(build_supernet(small, seed=0), few(data, 64), QUICK, scalars=log)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from typing import Annotated
@@ -65,6 +66,8 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"Error: {error.format_message()}", file=sys.stderr)  # type: ignore[attr-defined]
             print(f"See: {asked.command_path if asked else 'vitas-hw'} --help", file=sys.stderr)
             return InputError.exit_status
+        if isinstance(error, VitasError) and os.environ.get("RANK", "0") != "0":
+            return error.exit_status  # under torchrun: the first process says it
         if isinstance(error, VitasError):
             print(f"Error: {error.problem}", file=sys.stderr)
             if error.next_step:
@@ -77,5 +80,5 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 1
     if status == _INTERRUPTED:  # some versions of typer turn Ctrl-C into this status themselves
-        print("Interrupted. Timings taken so far are kept; repeat the command to go on.", file=sys.stderr)
+        print("Interrupted. Timings and checkpoints so far are kept; repeat the command to go on.", file=sys.stderr)
     return status if isinstance(status, int) else 0

@@ -14,6 +14,7 @@ from vitas_hw.cli.options import (
     ParamsOption,
     RunOption,
     SeedOption,
+    TorchDeviceOption,
 )
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def search(
     params: ParamsOption = None,
     population: Annotated[int, typer.Option("--population", min=2, help="Subnets in a generation.")] = 16,
     generations: Annotated[int, typer.Option("--generations", min=1, help="Generations of the evolution.")] = 6,
+    device: TorchDeviceOption = "auto",
     run: RunOption = DEFAULT_RUN,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
@@ -47,7 +49,7 @@ def search(
 
     here = Run(run)
     evolution = Evolution(population=population, generations=generations)
-    done = search_run(here, budget, evolution=evolution, seed=seed, progress=console.Reporter())
+    done = search_run(here, budget, evolution=evolution, seed=seed, device=device, progress=console.Reporter())
     if as_json:
         console.print_json(summary(here, done) | {"top1": done.result.final_top1, "top1_split": "search"})
         return

@@ -76,6 +76,8 @@ def train(
     With a budget, the identity probability is searched so that sampled subnets cost that much on average.
 
     Example: vitas-hw train --latency 5ms
+
+    Several GPUs: torchrun --nproc-per-node 8 -m -- vitas_hw train --data folder:photos
     """
     from vitas_hw.cli import console
     from vitas_hw.core.budget import Budget, parse_duration

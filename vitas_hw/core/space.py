@@ -204,17 +204,17 @@ class SearchSpace:
 
     def canonical(self, codes: Ints) -> Ints:
         """(N, code_length) the canonical form of each code: identities zeroed, and shifted to the end, order kept."""
-        blocks = codes[:, HEADER:].reshape(len(codes), -1, PER_BLOCK)
+        blocks = codes[:, HEADER:].reshape(len(codes), self.depth[1], PER_BLOCK)
         identity = blocks[:, :, 0] == 0
         blocks = np.where(identity[:, :, None], 0, blocks)
         if self.identity_shifting:
             order = np.argsort(identity, axis=1, kind="stable")
             blocks = np.take_along_axis(blocks, order[:, :, None], axis=1)
-        return np.concatenate([codes[:, :HEADER], blocks.reshape(len(codes), -1)], axis=1)
+        return np.concatenate([codes[:, :HEADER], blocks.reshape(len(codes), PER_BLOCK * self.depth[1])], axis=1)
 
     def columns(self, codes: Ints) -> SubnetColumns:
         """The subnets of N canonical codes as columns, without building a Subnet object: for millions of them."""
-        op, attn, mlp = np.moveaxis(codes[:, HEADER:].reshape(len(codes), -1, PER_BLOCK), 2, 0)
+        op, attn, mlp = np.moveaxis(codes[:, HEADER:].reshape(len(codes), self.depth[1], PER_BLOCK), 2, 0)
         there = op > 0
         heads = np.array((0, *self.num_heads), np.int64)[op]
         widths = self._attn_table[op, attn]

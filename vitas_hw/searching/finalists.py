@@ -42,7 +42,7 @@ def choose_measured(
     Raises:
         VitasError: none of the measured ones is inside.
     """
-    waiting = best_first(candidates)
+    waiting = list({c.subnet.digest: c for c in reversed(best_first(candidates))}.values())[::-1]  # the best of equals
     measured: dict[str, float] = {}
     correction = 1.0
     for _ in range(_MOST_ROUNDS):

@@ -73,6 +73,11 @@ def _about(path: Path, kind: str) -> dict[str, str]:
             about = file.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise FileError(f"{path} is not a readable safetensors file: {error}.") from error
-    if about.get("kind") != kind or about.get("schema") != SCHEMA:
-        raise FileError(f"{path} holds no {kind} of schema {SCHEMA}, but {about.get('kind', 'something else')!r}.")
+    if about.get("kind") != kind:
+        raise FileError(f"{path} holds no {kind}, but {about.get('kind', 'something else')!r}.")
+    if about.get("schema") != SCHEMA:
+        raise FileError(
+            f"{path} holds a {kind} of schema {about.get('schema')}, not {SCHEMA}.",
+            "It is of another version: make it anew.",
+        )
     return dict(about)

@@ -84,10 +84,10 @@ class ElasticAttention(nn.Module):
 
     def __init__(self, space: SearchSpace, scheme: Sharing, *, private: bool) -> None:
         super().__init__()
-        self.private = private
         self.embed, self.attn = Axis(scheme, space.embed_dims), Axis(scheme, space.attn_widths())
         owners = {str(count): space.attn_widths(count) for count in space.num_heads}
         self.qk = {key: Axis(scheme, widths) for key, widths in owners.items()} if private else {SHARED: self.attn}
+        self.owner = {count: str(count) if private else SHARED for count in space.num_heads}
         embed, attn = self.embed.most, self.attn.most
         self.q_weight = nn.ParameterDict({key: matrix(axis.most, embed) for key, axis in self.qk.items()})
         self.k_weight = nn.ParameterDict({key: matrix(axis.most, embed) for key, axis in self.qk.items()})
@@ -99,7 +99,7 @@ class ElasticAttention(nn.Module):
     def parts(self, embed_dim: int, block: Block, side: str) -> Weights:
         """The slices of q, k, v and the projection, q, k and v apart."""
         e, a = self.embed.channels(embed_dim, side), self.attn.channels(block.attn_dim, side)
-        owner = str(block.num_heads) if self.private else SHARED
+        owner = self.owner[block.num_heads]
         qk = self.qk[owner].channels(block.attn_dim, side)
         return {
             "q.weight": take(self.q_weight[owner], qk, e),

@@ -24,7 +24,7 @@ class Accuracy:
     top5: float
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference_mode: what layers cache on the way must serve training, too
 def accuracy(forward: Forward, split: Split, batch_size: int = _BATCH) -> Accuracy:
     """Accuracy of ``forward`` (B, C, H, W) -> (B, classes) on a split, wherever the split lies."""
     first = within = 0

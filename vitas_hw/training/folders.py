@@ -40,7 +40,10 @@ def decoded(file: str | BinaryIO, name: str) -> Image.Image:
             return image
     except Exception as error:  # Pillow's decoders raise all sorts of things
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise FileError(f"{name} cannot be read as an image: {reason}.", "Replace or delete it.") from error
+        raise FileError(
+            f"{name} cannot be read as an image: {reason}.",
+            "Replace it to go on with a training, or delete it to train anew (--fresh).",
+        ) from error
 
 
 def folders(place: str, splits: dict[str, Any]) -> Sources:

@@ -94,7 +94,12 @@ class IndexedPart:
         # not timm's create_loader: it takes no sampler, so it could not go on in the middle of an epoch.
         # A generator of its own: the loader would draw from torch's global one.
         loader: Any = DataLoader(
-            dataset, batch_sampler=chosen, num_workers=workers, collate_fn=_as_is, generator=torch.Generator()
+            dataset,
+            batch_sampler=chosen,
+            num_workers=workers,
+            collate_fn=_as_is,
+            generator=torch.Generator(),
+            pin_memory=torch.cuda.is_available(),
         )
         for batch in loader:
             if isinstance(batch, VitasError):

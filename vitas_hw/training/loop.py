@@ -19,7 +19,7 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from vitas_hw.core.errors import VitasError
+from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.training.augmentation import rngs_as_they_were, seed_rngs
 from vitas_hw.training.objective import Objective
 from vitas_hw.training.parts import Batch, TrainPart
@@ -30,6 +30,7 @@ from vitas_hw.training.state import State, save_state
 SAVE_EVERY_S = 60.0
 _LOOK_EVERY = {"cpu": 1}  # steps between two looks at the loss; each is a synchronisation on a GPU
 _LOOK_RARELY = 20
+_LEAST_SCALE = 1e-6  # of fp16 losses: below it every gradient has overflowed for long
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -43,7 +44,7 @@ class Epoch:
 
 @dataclass(frozen=True, kw_only=True)
 class Runtime:
-    """How a training runs, none of which changes what it computes beyond rounding.
+    """How a training runs, none of which changes what it computes beyond rounding (but workers reorder a stream).
 
     Args:
         device: torch's name.
@@ -64,6 +65,8 @@ class Scalars(Protocol):
     """As much of TensorBoard's SummaryWriter as is used."""
 
     def add_scalar(self, name: str, value: float, step: int) -> None: ...
+
+    def close(self) -> None: ...
 
 
 def fit(
@@ -130,6 +133,8 @@ class _Engine:
         self.kind = runtime.device.partition(":")[0]
         self.model = objective.trained
         self.steps = part.steps(recipe.batch_size // recipe.accumulate, ranks.world, recipe.accumulate)
+        if not self.steps:
+            raise InputError(f"{len(part)} training images are too few for {ranks.world} processes.")
         self.optimizer = create_optimizer_v2(
             self.model, opt="adamw", lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
         )
@@ -160,22 +165,26 @@ class _Engine:
         if runtime.compile:
             objective.compile_parts()
         self.sum = torch.zeros((), device=runtime.device)  # of the epoch's losses: on the device until someone looks
+        self.worst = torch.zeros((), device=runtime.device)  # norm of a gradient; not a number once any was not
         self.start = self.saved = time.monotonic()
 
     def run(self, state: State, on_epoch: Callable[[Epoch], None]) -> list[Epoch] | None:
         if state.tensors:
             self._restore(state)
         self.sum.fill_(state.loss)
+        if state.step >= self.steps:
+            raise InputError(
+                f"The checkpoint is at step {state.step} of an epoch that has {self.steps}.",
+                "Give --fresh to train anew.",
+            )
         for done, loss in enumerate(state.history):
             on_epoch(Epoch(done + 1, loss))
         while state.epoch < self.recipe.epochs:
             for images, codes, last in self._groups(state):
-                norm = self._step(images, codes, state)
+                self._step(images, codes, state)
+                # by the number of the step alone, so that all processes look at the same one
                 look = last or state.step % _LOOK_EVERY.get(self.kind, _LOOK_RARELY) == 0
-                due = time.monotonic() - self.saved >= self.runtime.save_every_s
-                over = self._over()
-                if look or due or over:
-                    self._check(state, norm)
+                due, over = self._look(state) if look else (False, False)
                 if last:
                     self._end_epoch(state, on_epoch)
                 if (due or over) if self.part.can_skip else last:
@@ -206,8 +215,9 @@ class _Engine:
                 raise VitasError(f"The training images ended after {step} of {self.steps} steps of an epoch.")
             yield group, self.objective.codes(self.seed, epoch * self.steps + step), step + 1 == self.steps
 
-    def _step(self, group: list[Batch], codes: Any, state: State) -> Tensor:
-        """One optimiser step; adds to the state, and gives the norm of the gradient."""
+    def _step(self, group: list[Batch], codes: Any, state: State) -> None:
+        """One optimiser step; adds to the state."""
+        group = [self._paired(*batch) for batch in group]
         number = state.epoch * self.steps + state.step
         self.schedule.step_update(number)
         images_in_step = sum(len(labels) for _, labels in group)
@@ -223,8 +233,10 @@ class _Engine:
         self.scaler.unscale_(self.optimizer)
         largest = math.inf if self.recipe.clip_grad is None else self.recipe.clip_grad
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), largest)
-        if self.recipe.autocast != "fp16" and self.kind == "cpu" and not torch.isfinite(norm):
-            self._check(state, norm)  # before such a gradient reaches the weights
+        if not self.scaler.is_enabled():  # which skips a step whose gradient overflows
+            self.worst = torch.maximum(self.worst, norm)
+            if self.kind == "cpu" and not torch.isfinite(norm):
+                raise self._not_finite(state, "gradient")  # before it reaches the weights
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)  # whole layers that the subnet does not use are left alone
@@ -233,7 +245,11 @@ class _Engine:
         self.sum += total * images_in_step
         state.seen += images_in_step
         state.step += 1
-        return norm
+
+    def _paired(self, images: Tensor, labels: Tensor) -> Batch:
+        """An even number of images where they are mixed: timm mixes pairs. A single one stays, unmixed."""
+        odd = len(labels) % 2 if self.mixup is not None and len(labels) > 1 else 0
+        return (images[:-1], labels[:-1]) if odd else (images, labels)
 
     def _seed(self, number: int, place: int) -> None:
         words = (self.seed, 3, number, place, self.ranks.rank)
@@ -243,28 +259,38 @@ class _Engine:
 
     def _forward(self, images: Tensor, labels: Tensor, codes: Any) -> Tensor:
         images = images.to(self.runtime.device, non_blocking=True)
-        targets = labels.to(self.runtime.device, non_blocking=True)
-        if self.mixup is not None:
-            even = len(images) - len(images) % 2  # timm mixes pairs
-            images, targets = self.mixup(images[:even], targets[:even])
+        targets = labels.to(self.runtime.device, non_blocking=True)  # the loader has pinned them
+        if self.mixup is not None and len(images) > 1:
+            images, targets = self.mixup(images, targets)
         dtype = _DTYPES.get(self.recipe.autocast or "")
         with torch.autocast(self.kind, dtype) if dtype else nullcontext():
             loss: Tensor = self.loss(images, targets, codes)
         return loss
 
-    def _check(self, state: State, norm: Tensor) -> None:
-        """Raises if the loss or, without a scaler to skip it, the gradient is not finite."""
+    def _look(self, state: State) -> tuple[bool, bool]:
+        """Whether a checkpoint is due and whether time is up, the same in all processes.
+
+        Raises VitasError if the loss or the gradient of any step since is not finite.
+        """
+        now, limit = time.monotonic(), self.runtime.max_time_s
         state.loss = float(self.sum)
-        finite = math.isfinite(state.loss) and (self.recipe.autocast == "fp16" or bool(torch.isfinite(norm)))
-        if self.ranks.any(not finite):
-            what = "gradient" if math.isfinite(state.loss) else "loss"
-            kept = ""
-            if self.checkpoint is not None and self.checkpoint[0].exists():
-                kept = f" The last good state is kept at {self.checkpoint[0]}."
-            raise VitasError(
-                f"The training {what} is no longer a finite number in epoch {state.epoch + 1}.{kept}",
-                "Try a lower learning rate (--lr) with --fresh.",
-            )
+        good_loss = math.isfinite(state.loss)
+        good_gradient = math.isfinite(float(self.worst)) and self.scaler.get_scale() >= _LEAST_SCALE
+        due = now - self.saved >= self.runtime.save_every_s
+        over = limit is not None and now - self.start >= limit
+        bad_loss, bad_gradient, due, over = self.ranks.any(not good_loss, not good_gradient, due, over)
+        if bad_loss or bad_gradient:
+            raise self._not_finite(state, "loss" if bad_loss else "gradient")
+        return due, over
+
+    def _not_finite(self, state: State, what: str) -> VitasError:
+        kept = ""
+        if self.checkpoint is not None and self.checkpoint[0].exists():
+            kept = f" The last good state is kept at {self.checkpoint[0]}."
+        return VitasError(
+            f"The training {what} is no longer a finite number in epoch {state.epoch + 1}.{kept}",
+            "Try a lower learning rate (--lr) with --fresh.",
+        )
 
     def _end_epoch(self, state: State, on_epoch: Callable[[Epoch], None]) -> None:
         state.history.append(state.loss / state.seen)
@@ -275,10 +301,6 @@ class _Engine:
             self.scalars.add_scalar("train/loss", finished.loss, finished.epoch)
             self.scalars.add_scalar("train/lr", self.optimizer.param_groups[0]["lr"], finished.epoch)
         on_epoch(finished)
-
-    def _over(self) -> bool:
-        limit = self.runtime.max_time_s
-        return limit is not None and self.ranks.any(time.monotonic() - self.start >= limit)
 
     def _save(self, state: State) -> None:
         self.saved = time.monotonic()

@@ -85,7 +85,9 @@ class SupernetObjective(nn.Module):
         return tuple(tuple(row.tolist()) for row in rows)
 
     def compile_parts(self) -> None:
-        """See ``Objective``: block by block, with free widths, as each step runs another subnet."""
+        """See ``Objective``: block by block. Each new combination of widths is compiled once, up to torch's limit of
+        recompilations, and runs as it is beyond that: worth it in spaces of few widths only.
+        """
         for block in self.trained.blocks:
             block.compile(dynamic=True)
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 
-from vitas_hw.core.errors import InputError
+from vitas_hw.core.errors import InputError, VitasError
 
 _LOOK_EVERY_S = 1.0
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -31,21 +32,29 @@ class Ranks:
         """Whether this is the one that writes and prints."""
         return self.rank == 0
 
-    def any(self, flag: bool) -> bool:
-        """Whether any process says so: all get the same answer."""
+    def any(self, *flags: bool) -> list[bool]:
+        """Of each flag whether any process says so: all get the same answers, so all must ask at the same step."""
         if self.world == 1:
-            return flag
-        votes = torch.tensor([int(flag)], device="cuda" if dist.get_backend() == "nccl" else "cpu")
+            return list(flags)
+        votes = torch.tensor([int(flag) for flag in flags], device="cuda" if dist.get_backend() == "nccl" else "cpu")
         dist.all_reduce(votes)
-        return bool(votes.item())
+        return [bool(count) for count in votes.tolist()]
 
-    def from_first(self, value: Any) -> Any:
-        """The first process's value, in all of them."""
+    def on_first(self, work: Callable[[], T]) -> T:
+        """What ``work`` gives in the first process, in all of them; so is a VitasError that it raises."""
         if self.world == 1:
-            return value
-        held = [value if self.first else None]
+            return work()
+        held: list[Any] = [None, None]
+        if self.first:
+            try:
+                held[0] = work()
+            except VitasError as error:
+                held[1] = error
         dist.broadcast_object_list(held)
-        return held[0]
+        if held[1] is not None:
+            raise held[1]
+        result: T = held[0]
+        return result
 
 
 def ranks_of_environment() -> Ranks:
@@ -93,14 +102,19 @@ def pick_device(wanted: str, ranks: Ranks) -> str:
     Raises:
         InputError: the device is not there.
     """
+    name, _, number = wanted.partition(":")
+    if number and not (name == "cuda" and number.isdigit()):
+        raise InputError(f"There is no device {wanted!r} to train on.", "Write cpu, cuda, cuda:0 or mps.")
+    if number and ranks.world > 1:
+        raise InputError(f"Of {ranks.world} processes each has its own GPU, so not {wanted}.", "Use --device cuda")
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    kind = ("cuda" if there["cuda"] else "cpu") if wanted == "auto" else wanted.partition(":")[0]
+    kind = ("cuda" if there["cuda"] else "cpu") if wanted == "auto" else name
     if not there.get(kind, False):
         here = ", ".join(name for name, found in there.items() if found)
         raise InputError(f"There is no device {wanted!r} to train on; here: {here}.", f"Use --device {here[:3]}")
     if kind != "cuda":
         return kind
-    index = int(wanted.partition(":")[2] or ranks.local_rank)
+    index = int(number or ranks.local_rank)
     if index >= torch.cuda.device_count():
         raise InputError(f"There is no device cuda:{index}; there are {torch.cuda.device_count()}.")
     torch.cuda.set_device(index)

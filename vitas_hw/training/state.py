@@ -85,5 +85,10 @@ def load_state(path: Path, settings: dict[str, Any]) -> State | None:
     return state
 
 
+def finished_epochs(path: Path) -> int:
+    """Whole epochs that a checkpoint of ours has behind it."""
+    return int(torch.load(path, map_location="meta", weights_only=True)["epoch"])
+
+
 class OtherSettingsError(InputError):
     """A checkpoint of a training with other settings."""

@@ -47,7 +47,10 @@ class TorchSource:
             files = getattr(self.dataset, "samples", None) or getattr(self.dataset, "imgs", None)
             name = files[index][0] if files else f"Image {index} of {self.name}"
             reason = " ".join(str(error).split()) or type(error).__name__
-            raise FileError(f"{name} cannot be read as an image: {reason}.", "Replace or delete it.") from error
+            raise FileError(
+                f"{name} cannot be read as an image: {reason}.",
+                "Replace it to go on with a training, or delete it to train anew (--fresh).",
+            ) from error
         return image
 
 

@@ -20,14 +20,16 @@ from vitas_hw.workflows.run import Run
 from vitas_hw.workflows.train import load_run_data, load_run_supernet
 
 SPLITS = ("test", "search")
+Layers = tuple[int, ...] | None
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A subnet and its accuracy with inherited weights."""
+    """A subnet and its accuracy with inherited weights; ``layers`` as of ``Supernet.forward``."""
 
     subnet: Subnet
     accuracy: Accuracy
+    layers: Layers = None
 
 
 def evaluate(
@@ -57,12 +59,12 @@ def evaluate(
     if split not in SPLITS:
         raise InputError(f"Unknown part {split!r} of the data.", f"Known: {', '.join(SPLITS)}.")
     space = run.space(None)
-    chosen = [subnet for name in subnets for subnet in named_subnets(name, space)]
-    rng = np.random.default_rng(seed)
-    chosen += [space.sample(rng) for _ in range(random)]
+    chosen = [found for name in subnets for found in named_subnets(name, space)]
+    for code in space.sample_codes(random, np.random.default_rng(seed)):
+        chosen.append((space.decode(code), None if space.identity_shifting else space.layers(code)))
     if not chosen:
         raise InputError("No subnet was given to evaluate.", "Run: vitas-hw evaluate --random 10")
-    for subnet in chosen:
+    for subnet, _ in chosen:
         if not space.contains(subnet):
             raise InputError(f"Subnet {subnet.digest} is not in the run's space {space.name!r}.")
     supernet = load_run_supernet(run)
@@ -71,23 +73,23 @@ def evaluate(
     images = getattr(load_run_data(run, space), split).to(where)
     rows = []
     with progress.step(f"evaluating on {split}", len(chosen)) as advance:
-        for subnet in chosen:
-            rows.append(Evaluated(subnet, subnet_accuracy(supernet, subnet, images)))
+        for subnet, layers in chosen:
+            rows.append(Evaluated(subnet, subnet_accuracy(supernet, subnet, images, layers), layers))
             advance("")
     return rows
 
 
-def named_subnets(name: str, space: SearchSpace) -> list[Subnet]:
-    """The subnets that a word of the command line means, see ``evaluate``.
+def named_subnets(name: str, space: SearchSpace) -> list[tuple[Subnet, Layers]]:
+    """The subnets that a word of the command line means, see ``evaluate``, and the blocks they run on.
 
     Raises:
         InputError: an unknown word.
         FileError: a file that cannot be read or holds something else.
     """
     if name in ("smallest", "largest"):
-        return [getattr(space, name)]
+        return [(getattr(space, name), None)]
     if name in PUBLISHED:
-        return [published_subnet(name)]
+        return [(published_subnet(name), None)]
     path = Path(name)
     if not path.suffix:
         known = ", ".join(["smallest", "largest", *PUBLISHED])
@@ -111,6 +113,9 @@ def named_subnets(name: str, space: SearchSpace) -> list[Subnet]:
     return found
 
 
-def _subnet(data: object) -> Subnet:
+def _subnet(data: object) -> tuple[Subnet, Layers]:
     """A subnet's own JSON, or a line of a search's candidates."""
-    return Subnet.from_dict(data["subnet"] if isinstance(data, dict) and "subnet" in data else data)
+    if not (isinstance(data, dict) and "subnet" in data):
+        return Subnet.from_dict(data), None
+    layers = data.get("layers")
+    return Subnet.from_dict(data["subnet"]), tuple(layers) if isinstance(layers, list) else None

@@ -49,6 +49,10 @@ class Run:
         return self.path / "training.pt"
 
     @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
     def data(self) -> Path:
         """Name, preprocessing, class names and the indices of the data's parts."""
         return self.path / "data.json"

@@ -95,6 +95,7 @@ def search_run(
     *,
     evolution: Evolution = Evolution(),  # noqa: B008  # frozen
     seed: int = 0,
+    device: str = "auto",
     progress: Progress = SILENT,
 ) -> Searched:
     """Search with a run's super-transformer and predictor, measure the finalists, fine-tune and keep the choice.
@@ -104,6 +105,7 @@ def search_run(
         budget: an empty one takes ``default_budget``.
         evolution: population and generations.
         seed: of evolution and fine-tuning.
+        device: that evaluates and fine-tunes; ``auto`` is a GPU if there is one. Latency is measured on the target.
         progress: where to report to.
     """
     from vitas_hw.workflows.profile import finalist_meter, load_run_predictor
@@ -124,14 +126,17 @@ def search_run(
     from vitas_hw.supernet.checkpoint import save_model
     from vitas_hw.supernet.supernet import extract
     from vitas_hw.training.evaluate import accuracy
-    from vitas_hw.training.loop import fit
+    from vitas_hw.training.loop import Runtime, fit
     from vitas_hw.training.objective import ModelObjective
+    from vitas_hw.training.ranks import Ranks, pick_device
     from vitas_hw.training.recipe import finetune_recipe
     from vitas_hw.workflows.train import load_run_data, load_run_supernet
 
     run.forget_search()
-    supernet = load_run_supernet(run)
+    where = pick_device(device, Ranks())
+    supernet = load_run_supernet(run).to(where)
     data = load_run_data(run, space)
+    data = replace(data, search=data.search.to(where))
     here = predictor is not None and predictor.fingerprint == fingerprint()
     meter = finalist_meter(predictor.target, seed, progress) if predictor and here else None
     if not here:
@@ -153,13 +158,14 @@ def search_run(
                 recipe,
                 seed=seed,
                 num_classes=space.num_classes,
+                runtime=Runtime(device=where),
                 on_epoch=lambda epoch: advance(f"loss {epoch.loss:.3f}"),
             )
     result = replace(result, final_top1=accuracy(model, data.search).top1)
     save_candidates(result.candidates, run.candidates)
     save_result(result, run.result)
     _plot(result, run.plot)
-    save_model(model, result.choice.subnet, run.choice)  # last: where it is, the rest is too
+    save_model(model.cpu(), result.choice.subnet, run.choice)  # last: where it is, the rest is too
     settings = {
         "budget": budget.to_dict(),
         "evolution": asdict(evolution),

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
+import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from contextlib import closing, nullcontext
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import timm
 from torch import nn
 
 from vitas_hw.core.budget import show_cost
@@ -18,7 +23,7 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.searching.costs import Costs
 from vitas_hw.searching.identity import IdentityProbability, identity_probability
 from vitas_hw.supernet.checkpoint import load_supernet, save_supernet
-from vitas_hw.supernet.pretrained import fill_from_pretrained
+from vitas_hw.supernet.pretrained import Filled, fill_from_pretrained
 from vitas_hw.supernet.supernet import Supernet, build_supernet
 from vitas_hw.training.data import ImageData, load_data
 from vitas_hw.training.evaluate import subnet_accuracy
@@ -26,7 +31,7 @@ from vitas_hw.training.loop import Epoch, Runtime, Scalars, fit
 from vitas_hw.training.objective import SupernetObjective
 from vitas_hw.training.ranks import Ranks, joined, pick_device, ranks_of_environment
 from vitas_hw.training.recipe import Recipe
-from vitas_hw.training.state import OtherSettingsError, State, load_state
+from vitas_hw.training.state import OtherSettingsError, State, finished_epochs, load_state
 from vitas_hw.training.teacher import load_teacher
 from vitas_hw.workflows.profile import load_run_predictor
 from vitas_hw.workflows.progress import SILENT, Progress
@@ -77,35 +82,69 @@ def train(
         InputError: settings, data and space do not fit together, or an unfinished training had other settings.
         VitasError: the loss is no longer finite, or a checkpoint could not be written.
     """
+    started = time.monotonic()
     found = run.space(space)
     recipe = settings.recipe()
     device = pick_device(settings.device, ranks_of_environment())
     with joined(device) as ranks:
         report = progress if ranks.first else SILENT
         data = load_data(settings.data, found, **settings.data_options)
-        if ranks.first:
-            run.begin(found)
-        identity, inputs = ranks.from_first(_identity(run, found, settings, report) if ranks.first else None)
+        ranks.on_first(lambda: run.begin(found))
+        identity, inputs = ranks.on_first(lambda: _identity(run, found, settings, report))
         supernet = build_supernet(found, settings.sharing, private=settings.private, seed=settings.seed)
         about = settings.to_dict() | {"space": found.to_dict(), "recipe": asdict(recipe), "identity": identity.p}
-        state = ranks.from_first(_state(run.training_state, about, fresh) if ranks.first else None)
+        about |= {"processes": ranks.world, "images": _images_sha256(data)}
+        state = ranks.on_first(lambda: _state(run.training_state, about, fresh))
         if settings.init and state is None:
             filled = fill_from_pretrained(supernet, settings.init)
-            fresh_parts = f"; fresh: {', '.join(filled.fresh)}" if filled.fresh else ""
-            report.note(
-                f"the super-transformer starts from {settings.init}, its subnet {filled.subnet.digest}{fresh_parts}"
-            )
+            report.note(_started_from(settings.init, filled, supernet))
         if teacher is None and settings.teacher:
             teacher = load_teacher(settings.teacher, found)
+        for source in filter(None, (settings.init, settings.teacher)):
+            _warn_of_normalisation(source, data, report)
+        if settings.max_time_s is not None:
+            settings = replace(settings, max_time_s=max(settings.max_time_s - (time.monotonic() - started), 1e-3))
         history = _fit(run, settings, supernet, teacher, recipe, data, identity, device, ranks, about, state, report)
         if history is None:
-            report.note(f"time is up: {run.training_state} keeps where it was; repeat the command to go on")
-            return Trained(run.training_state, 0, identity, None)
+            return _stopped(run, identity, report)
         if not ranks.first:
             return Trained(run.supernet, recipe.epochs, identity, None)
         top1 = _mean_top1(supernet, data, identity.p, settings.seed, device)
         _keep(run, found, settings, recipe, supernet.cpu(), data, identity, inputs, history, top1)
         return Trained(run.supernet, recipe.epochs, identity, top1)
+
+
+def _images_sha256(data: ImageData) -> str:
+    """Of which images are in which part: a training does not go on with others."""
+    parts = [data.train.indices, data.search.indices, data.search.labels.tolist(), data.test.indices]
+    return hashlib.sha256(json.dumps([len(data.train), *parts]).encode()).hexdigest()[:16]
+
+
+def _started_from(source: str, filled: Filled, supernet: Supernet) -> str:
+    fresh = [*filled.fresh, *(["what only the right side uses"] if len(supernet.sides) > 1 else [])]
+    rest = f"; fresh: {', '.join(fresh)}" if fresh else ""
+    return f"the super-transformer starts from {source}, its subnet {filled.subnet.digest}{rest}"
+
+
+def _warn_of_normalisation(source: str, data: ImageData, progress: Progress) -> None:
+    """A model of timm's that was trained on images normalised in another way still works, but not as well."""
+    known = timm.get_pretrained_cfg(source.partition(":")[0], allow_unregistered=True)
+    ours = data.preprocessing
+    if known is None or len(known.mean) != len(ours.mean):
+        return
+    if not np.allclose([*known.mean, *known.std], [*ours.mean, *ours.std], atol=0.01):
+        progress.note(
+            f"{source} expects images normalised by mean {known.mean} and std {known.std}; the data's are by"
+            f" {ours.mean} and {ours.std}"
+        )
+
+
+def _stopped(run: Run, identity: IdentityProbability, progress: Progress) -> Trained:
+    if not run.training_state.exists():
+        progress.note("time is up within the first epoch of streamed images: nothing could be kept; allow more time")
+        return Trained(run.training_state, 0, identity, None)
+    progress.note(f"time is up: {run.training_state} keeps where it was; repeat the command to go on")
+    return Trained(run.training_state, finished_epochs(run.training_state), identity, None)
 
 
 def _identity(
@@ -156,7 +195,11 @@ def _fit(
         teacher = teacher.to(device).eval()
     if state is not None:
         progress.note(f"going on from {run.training_state}: epoch {state.epoch + 1}, step {state.step + 1}")
-    with progress.step(f"training the super-transformer on {data.name}", recipe.epochs) as advance:
+    log = _tensorboard(run, fresh=state is None) if ranks.first else None
+    with (
+        closing(log) if log is not None else nullcontext(),
+        progress.step(f"training the super-transformer on {data.name}", recipe.epochs) as advance,
+    ):
         return fit(
             SupernetObjective(supernet, recipe, p_identity=identity.p, teacher=teacher),
             data.train,
@@ -174,18 +217,20 @@ def _fit(
             checkpoint=(run.training_state, about),
             state=state,
             on_epoch=lambda epoch: advance(f"loss {epoch.loss:.3f}"),
-            scalars=_tensorboard(run) if ranks.first else None,
+            scalars=log,
         )
 
 
-def _tensorboard(run: Run) -> Scalars | None:
-    """A log if TensorBoard is installed."""
+def _tensorboard(run: Run, *, fresh: bool) -> Scalars | None:
+    """A log if TensorBoard is installed; of this training only."""
+    if fresh:
+        shutil.rmtree(run.tensorboard, ignore_errors=True)
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
     writer: Callable[[str], Scalars] = SummaryWriter
-    return writer(str(run.path / "tensorboard"))
+    return writer(str(run.tensorboard))
 
 
 def _mean_top1(supernet: Supernet, data: ImageData, p: float, seed: int, device: str) -> float:
