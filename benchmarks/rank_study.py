@@ -16,6 +16,7 @@ import json
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +159,7 @@ def train(workers: int, minutes: float) -> None:
     deadline = time.monotonic() + 60 * minutes
     with ProcessPoolExecutor(workers) as pool:
         waiting = iter(missing)
-        running = {pool.submit(run, job) for job, _ in zip(waiting, range(workers), strict=False)}
+        running = {pool.submit(run, job) for job in islice(waiting, workers)}
         while running:
             finished = next(as_completed(running))
             running.remove(finished)

@@ -18,7 +18,7 @@ from vitas_hw.supernet.plain import build_model
 from vitas_hw.supernet.sharing import checked_side, sharing_scheme, take
 from vitas_hw.supernet.stem import ElasticStem
 
-DEFAULT_SHARING = "cyclic"
+DEFAULT_SHARING = "ordinal"
 PRIVATE = ("patch_embed", "cls_token", "pos_embed", "qk")
 """What the paper makes private: the first three to each patch size, q and k to each head count."""
 
