@@ -60,6 +60,70 @@ def test_the_quickstarts_numbers_are_those_of_the_benchmark() -> None:
         assert number in README
 
 
+ORDERS = {
+    "ordinal": "ordinal",
+    "bilateral": "bilateral",
+    "cyclic": "cyclic",
+    "nothing private": "cyclic, nothing private",
+    "no identity shifting": "cyclic, no identity shifting",
+    "sandwich": "cyclic, sandwich rule",
+    "MACs": "MACs",
+    "parameters": "parameters",
+    "fit to the others": "a line on patch size, MACs, width, fitted to the others",
+    "one seed alone against the other": "**one seed alone against the other (the ceiling)**",
+}
+
+
+def order_rows() -> list[str]:
+    result = json.loads((ROOT / "benchmarks/results/rank_study.json").read_text())
+    rows = []
+    for name, label in ORDERS.items():
+        found = result["orders"].get(name)
+        if found is None:
+            continue
+        there, of = result["there_of"].get(name, [0, 0])
+        low, high = found["tau"]["interval_95"]
+        gap = result["orders"].get(f"{name}, on test", {}).get("inherited_minus_alone")
+        cells = [
+            label + (f" ({there} of {of} seeds)" if there < of else ""),
+            f"{found['tau']['value']:.2f} ({low:.2f} to {high:.2f})",
+            f"{found['tau_within_patch']['value']:.2f}",
+            f"{found['lost_top1']['value']:.1%}",
+            f"{gap['mean']:+.1%}" if gap else "",
+        ]
+        rows.append("| " + " | ".join(cells) + " |")
+    return rows
+
+
+def cost_rows() -> list[str]:
+    ratios = json.loads((ROOT / "benchmarks/results/sharing_cost.json").read_text())["ratios"]
+    rows = []
+    for quantity, label in (
+        ("step", "a training step"),
+        ("evaluation", "an evaluation"),
+        ("memory", "activation memory of a step"),
+    ):
+        cells = []
+        for scheme in ("ordinal", "cyclic", "bilateral"):
+            ways = ratios[quantity][scheme]
+            goal = f" (goal {ways['goal']})" if ways["goal"] else ""
+            cells.append(f"{next(ways[way] for way in ways if way != 'goal')['median']:.3f}{goal}")
+        rows.append(f"| {label}, times that of the model alone | {' | '.join(cells)} |")
+    return rows
+
+
+def test_the_tables_of_the_method_are_those_of_the_benchmarks() -> None:
+    for row in (*order_rows(), *cost_rows()):
+        assert row in README
+
+
+def test_the_share_inside_a_budget_is_that_of_the_benchmark() -> None:
+    samples = json.loads((ROOT / "benchmarks/results/identity_probability.json").read_text())["samples"]
+    (row,) = (row for row in samples if row["space"] == "vitas-digits" and row["budget"] == "1ms")
+    assert f"{row['found']['share']:.0%} lie inside 1 ms with the probability found, against" in README
+    assert f"{row['usual']['share']:.0%} with 0.5" in README
+
+
 def test_the_first_screen_shows_both_make_targets() -> None:
     first_screen = "\n".join(README.splitlines()[:25])
     assert "make quickstart" in first_screen
