@@ -118,7 +118,10 @@ def test_the_tables_of_the_method_are_those_of_the_benchmarks() -> None:
 
 
 def test_the_share_inside_a_budget_is_that_of_the_benchmark() -> None:
-    samples = json.loads((ROOT / "benchmarks/results/identity_probability.json").read_text())["samples"]
+    result = json.loads((ROOT / "benchmarks/results/identity_probability.json").read_text())
+    samples, trained = result["samples"], result["accuracy"].values()
+    for key, unit in (("drawn_with_found_p", " points"), ("drawn_with_usual_p", "")):
+        assert " and ".join(f"{100 * one[key]['difference']:+.1f}" for one in trained) + unit in README
     (row,) = (row for row in samples if row["space"] == "vitas-digits" and row["budget"] == "1ms")
     assert f"{row['found']['share']:.0%} lie inside 1 ms with the probability found, against" in README
     assert f"{row['usual']['share']:.0%} with 0.5" in README

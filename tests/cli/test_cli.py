@@ -35,6 +35,15 @@ def run_json(folder: Path, *words: str) -> dict[str, Any]:
     return result
 
 
+def write_images(folder: Path, count: int) -> None:
+    """Noise, in ten folders of a class each."""
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        path = folder / str(number % 10) / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (40, 50, 3), np.uint8)).save(path)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, small: SearchSpace) -> Path:
     """A folder in which train and profile have run with a small space."""
@@ -253,11 +262,7 @@ def test_max_time_stops_cleanly_and_the_same_command_goes_on(trained: Path) -> N
 
 
 def test_every_option_of_training_reaches_it(trained: Path) -> None:
-    rng = np.random.default_rng(0)
-    for number in range(200):
-        folder = trained / f"pictures/{number % 10}"
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (40, 50, 3), np.uint8)).save(folder / f"{number}.png")
+    write_images(trained / "pictures", 200)
     where = ["--run", "runs/options", "--space", "small.yaml", "--data", "folder:pictures", "--device", "cpu"]
     how = "--sharing bilateral --private qk,pos_embed --sandwich --ema 0.9 --accumulate 2 --autocast bf16 --lr 0.002"
     rest = "--epochs 1 --batch-size 32 --search-share 0.2 --seed 3 --workers 1"
@@ -300,11 +305,7 @@ def test_training_starts_from_a_pretrained_vit(trained: Path, small: SearchSpace
 
 
 def test_a_corrupt_image_ends_the_training_in_a_sentence_and_it_goes_on_once_repaired(trained: Path) -> None:
-    rng = np.random.default_rng(1)
-    for number in range(60):
-        folder = trained / f"photos/{number % 10}"
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (40, 50, 3), np.uint8)).save(folder / f"{number}.png")
+    write_images(trained / "photos", 60)
     words = ["--space", "small.yaml", "--run", "runs/photos", "--data", "folder:photos", "--device", "cpu"]
     words += ["--epochs", "2", "--batch-size", "8"]
     assert "time is up" in run(trained, "train", *words, "--max-time", "0.001s").stderr

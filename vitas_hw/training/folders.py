@@ -39,11 +39,16 @@ def decoded(file: str | BinaryIO, name: str) -> Image.Image:
             image.load()
             return image
     except Exception as error:  # Pillow's decoders raise all sorts of things
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise FileError(
-            f"{name} cannot be read as an image: {reason}.",
-            "Replace it to go on with a training, or delete it to train anew (--fresh).",
-        ) from error
+        raise unreadable(name, error) from error
+
+
+def unreadable(name: str, error: Exception) -> FileError:
+    """The error for an image that cannot be read, because of ``error``."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return FileError(
+        f"{name} cannot be read as an image: {reason}.",
+        "Replace it to go on with a training, or delete it to train anew (--fresh).",
+    )
 
 
 def folders(place: str, splits: dict[str, Any]) -> Sources:

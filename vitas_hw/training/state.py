@@ -74,10 +74,9 @@ def load_state(path: Path, settings: dict[str, Any]) -> State | None:
         raise FileError(f"{path} is a broken checkpoint.", "Give --fresh to train from the beginning.") from error
     if schema != SCHEMA:
         raise FileError(f"{path} is a checkpoint of schema {schema}, not {SCHEMA}.", "Give --fresh to train anew.")
-    if known != json.loads(json.dumps(settings)):
-        names = sorted(
-            key for key in {*known, *settings} if known.get(key) != json.loads(json.dumps(settings)).get(key)
-        )
+    wanted = json.loads(json.dumps(settings))  # as it was written: tuples are lists there
+    if known != wanted:
+        names = sorted(key for key in {*known, *wanted} if known.get(key) != wanted.get(key))
         raise OtherSettingsError(
             f"{path} is the checkpoint of an unfinished training with other settings ({', '.join(names)}).",
             "Repeat that training's command to finish it, or give --fresh to begin anew.",

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from vitas_hw.core.errors import FileError, InputError, one_of
-from vitas_hw.training.folders import decoded
+from vitas_hw.training.folders import decoded, unreadable
 from vitas_hw.training.sources import Sources
 
 TORCH = ("cifar10", "cifar100", "fashion_mnist", "imagenet", "kmnist", "mnist", "places365")
@@ -46,11 +46,7 @@ class TorchSource:
         except Exception as error:  # Pillow's decoders raise all sorts of things
             files = getattr(self.dataset, "samples", None) or getattr(self.dataset, "imgs", None)
             name = files[index][0] if files else f"Image {index} of {self.name}"
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise FileError(
-                f"{name} cannot be read as an image: {reason}.",
-                "Replace it to go on with a training, or delete it to train anew (--fresh).",
-            ) from error
+            raise unreadable(name, error) from error
         return image
 
 

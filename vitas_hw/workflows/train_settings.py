@@ -9,6 +9,7 @@ from typing import Any
 from vitas_hw.core.budget import Budget
 from vitas_hw.core.errors import InputError
 from vitas_hw.supernet.supernet import DEFAULT_SHARING, PRIVATE
+from vitas_hw.training.loop import SAVE_EVERY_S
 from vitas_hw.training.recipe import Recipe, supernet_recipe
 from vitas_hw.workflows.run import DEFAULT_DATA
 
@@ -56,7 +57,7 @@ class TrainSettings:
     workers: int = 0
     compile: bool = False
     max_time_s: float | None = None
-    save_every_s: float = 60.0
+    save_every_s: float = SAVE_EVERY_S
 
     def __post_init__(self) -> None:
         if self.workers < 0:
