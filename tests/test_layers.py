@@ -13,7 +13,7 @@ import vitas_hw
 
 PACKAGE = Path(vitas_hw.__file__).parent
 ROOMS = {"profiling", "predictors", "searching", "supernet", "training", "export", "report"}
-BESIDE = {("training", "supernet"), ("export", "supernet"), ("profiling", "export")}
+BESIDE = {("training", "supernet"), ("export", "supernet"), ("profiling", "export"), ("profiling", "supernet")}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -9,7 +9,17 @@ from typing import Any
 from vitas_hw.core.errors import InputError, one_of
 from vitas_hw.core.subnet import positive_int
 
-BACKENDS = ("torch", "onnxruntime", "openvino", "tensorrt")
+# a runtime's variants are backends of their own: their latencies differ
+BACKENDS = (
+    "torch",
+    "torch-eager",
+    "torch-compile",
+    "onnxruntime",
+    "onnxruntime-trt",
+    "openvino",
+    "tensorrt",
+    "tensorrt-rtx",
+)
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 _DEVICE_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
 _SLUG = re.compile(

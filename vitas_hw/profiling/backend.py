@@ -1,18 +1,44 @@
-"""What a runtime has to offer to be measured."""
+"""What a runtime has to offer to be measured, and where each runtime's code lies."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Protocol, cast
 
+import numpy as np
+import numpy.typing as npt
+
+from vitas_hw.core.errors import VitasError, one_of
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
+
+Floats = npt.NDArray[np.float32]
+INPUTS = 4  # images in rotation, so that no cache of an input is measured
 
 
 class Session(Protocol):
     """A model loaded on a device, with its inputs there."""
 
-    def run(self) -> None:
-        """One inference, finished when this returns."""
+    precision: str  # what really runs, one of ``PRECISIONS``
+    peak_bytes: int | None  # most memory used so far, where the runtime tells
+
+    def samples_ms(self, count: int) -> list[float]:
+        """Latencies in milliseconds of ``count`` inferences in a row, in order, on ``INPUTS`` images in turn.
+
+        By the device's own clock where it has one, else by the host's around an inference that is finished when the
+        clock stops. Transfers of images and logits between host and device are not in it. Raises VitasError if the
+        runtime fails.
+        """
+        ...
+
+    def logits(self, images: Floats) -> Floats:
+        """(B, num_classes) float32 of images (B, in_chans, height, width), B the target's batch size."""
+        ...
+
+    def close(self) -> None:
+        """Free the device's memory."""
         ...
 
 
@@ -20,8 +46,83 @@ class Backend(Protocol):
     """A runtime on a device: opens sessions for subnets of one target."""
 
     target: Target
-    version: str
+    version: str  # of the runtime
 
-    def open(self, subnet: Subnet) -> Session:
-        """A session with weights drawn from the subnet's digest. Raises VitasError if the runtime refuses it."""
+    def open(self, subnet: Subnet, weights: Mapping[str, Floats] | None = None) -> Session:
+        """A session of ``subnet``.
+
+        Args:
+            subnet: of any image size, channels and classes.
+            weights: timm's state dict; None draws them from the subnet's digest.
+
+        Raises:
+            VitasError: the runtime refuses it.
+        """
         ...
+
+
+@dataclass(frozen=True)
+class BackendInfo:
+    """What this machine can do with a backend.
+
+    Args:
+        name: one of ``BACKENDS``.
+        version: of the runtime; None if it is not installed.
+        devices: what can be measured on, ``--device`` to the hardware's own name: ``{"cuda:0": "NVIDIA H200"}``.
+        precisions: those that may be asked for.
+        missing: why it cannot be used, in half a sentence; empty if it can.
+        install: the one line that closes the gap; empty if there is none.
+    """
+
+    name: str
+    version: str | None
+    devices: Mapping[str, str] = field(default_factory=dict)
+    precisions: tuple[str, ...] = ()
+    missing: str = ""
+    install: str = ""
+
+
+class _Module(Protocol):
+    def info(self, name: str) -> BackendInfo: ...
+
+    def open_backend(self, target: Target, device: str) -> Backend: ...
+
+
+# One file for each runtime; a runtime's variants are backends of their own, because their latencies differ.
+_FILES = {
+    "torch": "torch_backend",  # CUDA: graph replays; elsewhere eager
+    "torch-eager": "torch_backend",
+    "torch-compile": "torch_backend",
+    "onnxruntime": "onnxruntime_backend",
+    "onnxruntime-trt": "onnxruntime_backend",  # its TensorRT provider
+    "openvino": "openvino_backend",
+    "tensorrt": "tensorrt_backend",
+    "tensorrt-rtx": "tensorrt_backend",
+}
+
+
+def backend_info(name: str) -> BackendInfo:
+    """What this machine can do with one backend. Imports its runtime; never raises for a runtime that is missing."""
+    return _module(name).info(name)
+
+
+def open_backend(target: Target, device: str) -> Backend:
+    """The backend of ``target`` on ``device`` (``cpu``, ``cuda:0``, ``gpu``, ``mps``).
+
+    Raises:
+        VitasError: the runtime, device or precision is not there; says the line that helps.
+    """
+    found = backend_info(target.backend)
+    if found.missing:
+        raise VitasError(f"The backend {target.backend} cannot be used: {found.missing}.", found.install)
+    if device not in found.devices:
+        raise one_of(device, found.devices, f"device of {target.backend}")
+    if target.precision not in found.precisions:
+        raise one_of(target.precision, found.precisions, f"precision of {target.backend}")
+    return _module(target.backend).open_backend(target, device)
+
+
+def _module(name: str) -> _Module:
+    if name not in _FILES:
+        raise one_of(name, _FILES, "backend")
+    return cast(_Module, import_module(f"vitas_hw.profiling.backends.{_FILES[name]}"))
