@@ -11,7 +11,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-
 _CPUINFO = Path("/proc/cpuinfo")
 # of the first processor, as x86 and Arm name them; those that change with the clock are left out
 _CPU_FACTS = ("cpu family", "model", "stepping", "cache size", "flags")

@@ -19,7 +19,7 @@ class Journal:
     """An append-only JSON Lines file; one write a line.
 
     ``attempts`` maps (measurement, round, digest) to its visits in order: more than one if the machine was unsteady.
-    ``failures`` maps a digest to the reason why the subnet cannot run, ``conditions`` keeps what was seen of the machine.
+    ``failures`` maps a digest to the reason why the subnet cannot run, ``conditions`` is what was seen of the machine.
     """
 
     path: Path

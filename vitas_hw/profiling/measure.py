@@ -28,7 +28,7 @@ def measure(
     seed: int,
     journal: Journal,
     name: str = "first",
-    on_round: Callable[[str, int], None] = lambda name, round_: None,
+    on_round: Callable[[str, int], None] = lambda name, round_: None,  # noqa: ARG005
     on_visit: Callable[[], None] = lambda: None,
 ) -> None:
     """Visit every subnet ``rounds`` times, everything built anew each time, in an order shuffled each round.

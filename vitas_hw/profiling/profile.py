@@ -203,5 +203,7 @@ def _schemas() -> tuple[Any, Any]:
         peak_bytes: int | None = None
 
     for model in (Header, Row):
-        model.model_rebuild(_types_namespace={"Annotated": Annotated, "Any": Any, "Field": Field, "Floor": Floor, "Literal": Literal})
+        model.model_rebuild(
+            _types_namespace={"Annotated": Annotated, "Any": Any, "Field": Field, "Floor": Floor, "Literal": Literal}
+        )
     return Header, Row

@@ -1,4 +1,4 @@
-"""A measuring process seen from outside: sessions that crash, hang or eat all memory cost one row, never the profile."""
+"""A measuring process seen from outside: a session that crashes, hangs or eats all memory costs one row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import IO, Any, Protocol
 
@@ -22,6 +22,7 @@ from vitas_hw.profiling.timing import Timing, Visit
 
 DEFAULT_TIMEOUT_S = 120.0
 _START_TIMEOUT_S = 300.0  # importing and building the anchor, the first time on a cold disk
+_PROGRAM = (sys.executable, "-m", "vitas_hw.profiling.worker_main")
 _CRASHES = 2  # of one subnet, in fresh processes, before it counts as failed
 
 
@@ -51,6 +52,7 @@ class Worker:
         timeout_s: seconds for one visit, building included.
         cores: logical CPUs to keep it on; None leaves that to the system.
         memory_bytes: most address space, so that a giant is refused before the machine suffers; None for no limit.
+        program: what to run.
     """
 
     def __init__(
@@ -62,7 +64,9 @@ class Worker:
         timeout_s: float = DEFAULT_TIMEOUT_S,
         cores: list[int] | None = None,
         memory_bytes: int | None = None,
+        program: tuple[str, ...] = _PROGRAM,
     ) -> None:
+        self._program = program
         self._setup = {
             "target": target.to_dict(),
             "device": device,
@@ -129,7 +133,7 @@ class Worker:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed in _end
         self._replies = queue.Queue()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "vitas_hw.profiling.worker_main"],
+            self._program,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -153,11 +157,9 @@ class Worker:
     def _send(self, request: dict[str, Any]) -> None:
         assert self._process is not None
         assert self._process.stdin is not None
-        try:
+        with suppress(BrokenPipeError):  # it died: the missing reply says so
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it died: the missing reply says so
 
     def _receive(self, timeout_s: float) -> dict[str, Any] | None:
         """The reply; None if the process ended without a whole one. Raises queue.Empty when time is up."""
@@ -170,8 +172,8 @@ class Worker:
         assert self._errors is not None
         status = self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
-            with self._broken_pipe_is_fine():
-                assert pipe is not None
+            assert pipe is not None
+            with suppress(BrokenPipeError):
                 pipe.close()
         self._errors.seek(0)
         last_words = self._errors.read().decode(errors="replace").strip().splitlines()[-1:]
@@ -189,22 +191,12 @@ class Worker:
             self.close()
             raise
 
-    @staticmethod
-    @contextmanager
-    def _broken_pipe_is_fine() -> Iterator[None]:
-        try:
-            yield
-        except BrokenPipeError:
-            pass
-
 
 def _forward(stream: IO[str] | None, replies: queue.Queue[str | None]) -> None:
     assert stream is not None
-    try:
+    with suppress(ValueError):  # closed while reading: the process is being cleared
         for line in stream:
             replies.put(line)
-    except ValueError:
-        pass  # closed while reading: the process is being cleared
     replies.put(None)
 
 

@@ -85,9 +85,7 @@ class ProfileSettings:
             return choose_subnets(space, self.num_subnets, self.seed, self.subnets)
         given = load_subnets(self.subnets, space)
         if len(given) < FEWEST:
-            raise InputError(
-                f"{self.subnets} has {len(given)} subnets, too few: a predictor needs at least {FEWEST}."
-            )
+            raise InputError(f"{self.subnets} has {len(given)} subnets, too few: a predictor needs at least {FEWEST}.")
         return given
 
 

@@ -93,9 +93,9 @@ def place_of(target: Target, wanted_fingerprint: str) -> Place | None:
     found = backend_info(target.backend)
     for device, name in found.devices.items():
         place = Place(target, device, None if device == "cpu" else name)
-        if not found.missing and (device == "cpu") == (target.threads is not None):
-            if place.fingerprint == wanted_fingerprint:
-                return place
+        fits = (device == "cpu") == (target.threads is not None) and not found.missing
+        if fits and place.fingerprint == wanted_fingerprint:
+            return place
     return None
 
 
