@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
 from fake_worker import (
     BROKEN,
     CRASHES,
@@ -21,6 +20,7 @@ from fake_worker import (
     OUT_OF_MEMORY,
     REFUSED,
 )
+
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
@@ -118,7 +118,10 @@ def test_renewing_takes_a_new_process_and_closing_leaves_none(worker: Worker, sm
 
 
 def test_a_device_that_cannot_be_used_is_no_failure_of_a_subnet(small: SearchSpace) -> None:
-    with Worker(TARGET, "tpu", Timing(), program=FAKE) as worker, pytest.raises(VitasError, match="no such device") as e:
+    with (
+        Worker(TARGET, "tpu", Timing(), program=FAKE) as worker,
+        pytest.raises(VitasError, match="no such device") as e,
+    ):
         worker.visit(small.largest)
     assert not isinstance(e.value, SubnetFailedError)
 

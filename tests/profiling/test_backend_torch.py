@@ -1,0 +1,174 @@
+"""PyTorch as a backend: timm's own logits, in the type asked for, timed sample by sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from vitas_hw.core.errors import InputError, VitasError
+from vitas_hw.core.space import SearchSpace
+from vitas_hw.core.subnet import Subnet
+from vitas_hw.core.target import Target
+from vitas_hw.export.onnx_graph import Floats
+from vitas_hw.profiling.backend import Backend, backend_info, open_backend
+from vitas_hw.supernet.plain import build_model
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+TOLERANCE = {"fp32": 1e-5, "fp16": 2e-2, "bf16": 1e-1}
+
+
+@pytest.fixture
+def subnet(small: SearchSpace) -> Subnet:
+    return small.smallest
+
+
+@pytest.fixture
+def model(subnet: Subnet, randomise: Callable[[object, int], None]) -> torch.nn.Module:
+    model = build_model(subnet, seed=0).eval()
+    randomise(model, 1)
+    return model
+
+
+def weights_of(model: torch.nn.Module) -> dict[str, Floats]:
+    return {name: value.numpy() for name, value in model.state_dict().items()}
+
+
+def images_of(subnet: Subnet, batch_size: int) -> Floats:
+    shape = (batch_size, subnet.in_chans, *subnet.image_size)
+    return np.random.default_rng(0).standard_normal(shape, np.float32)
+
+
+def opened(name: str, device: str, precision: str = "fp32", *, batch_size: int = 2, threads: int = 1) -> Backend:
+    target = Target("here", name, precision, batch_size, threads if device == "cpu" else None, (32, 32))
+    return open_backend(target, device)
+
+
+def check_against_timm(backend: Backend, subnet: Subnet, model: torch.nn.Module) -> None:
+    precision = backend.target.precision
+    session = backend.open(subnet, weights_of(model))
+    images = images_of(subnet, backend.target.batch_size)
+    with torch.inference_mode():
+        expected = model(torch.from_numpy(images)).numpy()
+    assert session.precision == precision
+    logits = session.logits(images)
+    assert logits.dtype == np.float32
+    np.testing.assert_allclose(logits, expected, atol=TOLERANCE[precision] * np.abs(expected).max())
+    samples = session.samples_ms(7)
+    assert len(samples) == 7
+    assert min(samples) > 0
+    np.testing.assert_array_equal(session.logits(images), logits)  # timing leaves the model as it was
+    if precision != "fp32":
+        assert np.abs(logits - expected).max() > 1e-6  # it was not float32 after all
+    session.close()
+    with pytest.raises(VitasError, match="closed"):
+        session.samples_ms(1)
+
+
+@pytest.mark.parametrize("precision", TOLERANCE)
+@pytest.mark.parametrize("name", ["torch", "torch-eager"])
+def test_the_cpu_runs_the_model_of_timm(name: str, precision: str, subnet: Subnet, model: torch.nn.Module) -> None:
+    check_against_timm(opened(name, "cpu", precision), subnet, model)
+
+
+@pytest.mark.full
+def test_compiled_sessions_stay_compiled_beside_each_other(subnet: Subnet, model: torch.nn.Module) -> None:
+    backend = opened("torch-compile", "cpu")
+    check_against_timm(backend, subnet, model)
+    sessions = [backend.open(subnet) for _ in range(torch._dynamo.config.recompile_limit + 1)]  # type: ignore[attr-defined]
+    sessions.pop().close()
+    with torch.compiler.set_stance("fail_on_recompile"):
+        for session in sessions:
+            assert len(session.samples_ms(2)) == 2
+    for session in sessions:
+        session.close()
+
+
+@pytest.mark.gpu
+@needs_gpu
+@pytest.mark.parametrize("precision", TOLERANCE)
+@pytest.mark.parametrize("name", ["torch", "torch-eager", "torch-compile"])
+def test_the_gpu_runs_the_model_of_timm(name: str, precision: str, subnet: Subnet, model: torch.nn.Module) -> None:
+    check_against_timm(opened(name, "cuda:0", precision), subnet, model)
+
+
+@pytest.mark.gpu
+@needs_gpu
+def test_a_session_on_the_gpu_tells_its_memory_and_frees_it(subnet: Subnet) -> None:
+    before = torch.cuda.memory_allocated()
+    session = opened("torch", "cuda:0").open(subnet)
+    assert session.peak_bytes is not None
+    assert session.peak_bytes >= 4 * subnet.params
+    session.close()
+    assert torch.cuda.memory_allocated() - before < 4 * subnet.params
+
+
+@pytest.mark.gpu
+@needs_gpu
+def test_a_replayed_graph_reads_the_images_it_is_given(subnet: Subnet) -> None:
+    session = opened("torch", "cuda:0").open(subnet)
+    images = images_of(subnet, 2)
+    assert np.abs(session.logits(images) - session.logits(-images)).max() > 1e-3
+    session.close()
+
+
+def test_weights_come_from_the_digest_and_leave_the_generator_alone(subnet: Subnet) -> None:
+    state = torch.random.get_rng_state()
+    backend = opened("torch", "cpu")
+    images = images_of(subnet, 2)
+    first, second = (backend.open(subnet).logits(images) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_a_session_has_its_own_threads_and_gives_them_back(subnet: Subnet, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    threads = before + 1
+    session = opened("torch", "cpu", threads=threads).open(subnet)
+    seen: list[int] = []
+    monkeypatch.setattr(torch.nn.Linear, "__call__", lambda *_: seen.append(torch.get_num_threads()))
+    with pytest.raises(AttributeError):  # None has no shape: the first linear ends the forward pass
+        session.samples_ms(1)
+    assert seen == [threads]
+    assert torch.get_num_threads() == before
+
+
+def test_tf32_is_off_in_a_session_only() -> None:
+    from vitas_hw.profiling.backends.torch_settings import session_settings
+
+    cudnn = torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = True
+    try:
+        with session_settings():
+            assert not torch.backends.cudnn.allow_tf32
+            assert not torch.backends.cuda.matmul.allow_tf32
+        assert torch.backends.cudnn.allow_tf32 == cudnn
+        assert torch.backends.cuda.matmul.allow_tf32
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = False
+
+
+@pytest.mark.parametrize("name", ["torch", "torch-eager", "torch-compile"])
+def test_what_is_not_there_is_refused(name: str, subnet: Subnet) -> None:
+    found = backend_info(name)
+    assert (found.version, found.missing) == (torch.__version__, "")
+    assert "cpu" in found.devices
+    with pytest.raises(InputError, match=r"'int8'.*fp32, fp16, bf16"):
+        opened(name, "cpu", "int8")
+    with pytest.raises(InputError, match=r"'cuda:99'.*cpu"):
+        opened(name, "cuda:99")
+    with pytest.raises(InputError, match="threads"):
+        open_backend(Target("here", name, "fp32", 1, None, (32, 32)), "cpu")
+
+
+def test_images_of_another_batch_are_refused(subnet: Subnet) -> None:
+    session = opened("torch", "cpu", batch_size=2).open(subnet)
+    with pytest.raises(InputError, match=r"\(2, 1, 32, 32\), not \(3, 1, 32, 32\)"):
+        session.logits(images_of(subnet, 3))
+
+
+def test_an_error_of_torch_is_ours(subnet: Subnet) -> None:
+    with pytest.raises(VitasError, match="PyTorch refused the model"):
+        opened("torch", "cpu").open(subnet, {"cls_token": np.zeros((1, 1, 3), np.float32)})

@@ -1,0 +1,194 @@
+"""PyTorch: timm's own model, eager, compiled, or (on an NVIDIA GPU) replayed as a CUDA graph."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Mapping
+from itertools import cycle
+
+import torch
+from torch import nn
+
+from vitas_hw.core.errors import InputError, VitasError, one_of
+from vitas_hw.core.subnet import Subnet
+from vitas_hw.core.target import Target
+from vitas_hw.export.onnx_graph import random_weights
+from vitas_hw.profiling.backend import BackendInfo, Floats, Session
+from vitas_hw.profiling.backends.clock import digest_seed, random_images, wall_clock_ms
+from vitas_hw.profiling.backends.cuda_session import CudaSession, capture, cuda_devices, warm_up
+from vitas_hw.profiling.backends.torch_settings import check_shape, session_settings, torch_errors
+from vitas_hw.profiling.environment import cpu_model
+from vitas_hw.supernet.plain import build_model
+
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+NAMES = ("torch", "torch-eager", "torch-compile")
+Forward = Callable[[torch.Tensor], torch.Tensor]
+
+
+def info(name: str) -> BackendInfo:
+    """PyTorch is always installed; the devices are those that it can use."""
+    devices = {"cpu": cpu_model(), **cuda_devices()}
+    if torch.backends.mps.is_available():
+        devices["mps"] = f"{cpu_model()} GPU"
+    return BackendInfo(name, str(torch.__version__), devices, tuple(DTYPES))
+
+
+def open_backend(target: Target, device: str) -> TorchBackend:
+    """``target.backend`` one of ``NAMES``. Raises InputError for a device, precision or threads it has not."""
+    return TorchBackend(target, device)
+
+
+class TorchBackend:
+    """Sessions of one target; weights and images are in the target's type and on the device beforehand.
+
+    - ``torch``: on CUDA one CUDA graph, captured once and replayed; on cpu and mps eager.
+    - ``torch-eager``: operator by operator; on CUDA the launches count where they are slower than the kernels.
+    - ``torch-compile``: ``torch.compile`` of the whole forward pass for fixed shapes; on CUDA captured as above.
+
+    float32 is float32: TF32 is off while a session of ours runs, for products and convolutions alike. On the CPU
+    fp16 and bf16 run in that type whether or not the processor has instructions for it, which may be slow.
+    Threads and TF32 are put back after every call, so that nothing else in the process feels a session.
+    """
+
+    def __init__(self, target: Target, device: str) -> None:
+        if target.backend not in NAMES:
+            raise one_of(target.backend, NAMES, "backend of PyTorch")
+        there = info(target.backend)
+        if device not in there.devices:
+            raise one_of(device, there.devices, f"device of {target.backend}")
+        if target.precision not in DTYPES:
+            raise one_of(target.precision, DTYPES, f"precision of {target.backend}")
+        if device == "cpu" and target.threads is None:
+            raise InputError("A target on the CPU says its threads.", "Add --threads 1")
+        self.target = target
+        self.version = str(torch.__version__)
+        self._device = torch.device(device)
+        self._threads = target.threads if device == "cpu" else None
+
+    def open(self, subnet: Subnet, weights: Mapping[str, Floats] | None = None) -> Session:
+        with torch_errors("PyTorch refused the model"), session_settings(self._threads):
+            if self._device.type == "cuda":
+                with torch.cuda.device(self._device):
+                    return self._open_cuda(subnet, weights)
+            return self._open_host(subnet, weights)
+
+    def _open_host(self, subnet: Subnet, weights: Mapping[str, Floats] | None) -> HostSession:
+        forward, precision = self._forward(subnet, weights)
+        if self._device.type == "mps":
+            forward = _finished_on_mps(forward)
+        session = HostSession(forward, self._images(subnet), self._threads, precision)
+        session.samples_ms(1)  # compiles, where there is something to compile
+        return session
+
+    def _open_cuda(self, subnet: Subnet, weights: Mapping[str, Floats] | None) -> Session:
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        forward, precision = self._forward(subnet, weights)
+        images = self._images(subnet)
+        static_input = images[0].clone()
+
+        def run() -> torch.Tensor:
+            return forward(static_input)
+
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            if self.target.backend == "torch-eager":
+                warm_up(run)
+                launch: Callable[[], torch.Tensor] = run
+            else:
+                launch = capture(run)
+                launch()
+        torch.cuda.synchronize()
+        peak_bytes = torch.cuda.max_memory_allocated() - before
+        return CudaSession(
+            launch,
+            static_input=static_input,
+            images=images,
+            stream=stream,
+            precision=precision,
+            peak_bytes=peak_bytes,
+        )
+
+    def _forward(self, subnet: Subnet, weights: Mapping[str, Floats] | None) -> tuple[Forward, str]:
+        model = plain_model(subnet, weights).to(self._device, DTYPES[self.target.precision])
+        (dtype,) = {parameter.dtype for parameter in model.parameters()}
+        precision = next(name for name, known in DTYPES.items() if known == dtype)
+        return (_compile(model) if self.target.backend == "torch-compile" else model), precision
+
+    def _images(self, subnet: Subnet) -> list[torch.Tensor]:
+        images = random_images(subnet, self.target.batch_size)
+        return [torch.from_numpy(batch).to(self._device, DTYPES[self.target.precision]) for batch in images]
+
+
+class HostSession:
+    """A model on the CPU or an Apple GPU, by the host's clock around an inference that is finished when it stops."""
+
+    def __init__(
+        self,
+        forward: Forward,
+        images: list[torch.Tensor],
+        threads: int | None,
+        precision: str,
+    ) -> None:
+        self.precision = precision
+        self.peak_bytes: int | None = None  # torch does not tell
+        self._forward: Forward | None = forward
+        self._images = cycle(images)
+        self._like = images[0]
+        self._threads = threads
+
+    def samples_ms(self, count: int) -> list[float]:
+        run = self._opened()
+        with torch_errors("PyTorch failed while running"), session_settings(self._threads):
+            return wall_clock_ms(run, self._images, count)
+
+    def logits(self, images: Floats) -> Floats:
+        run = self._opened()
+        check_shape(images, self._like)
+        with torch_errors("PyTorch failed while running"), session_settings(self._threads):
+            return run(torch.tensor(images).to(self._like)).float().cpu().numpy()
+
+    def close(self) -> None:
+        self._forward = None
+        self._images = cycle([])
+
+    def _opened(self) -> Forward:
+        if self._forward is None:
+            raise VitasError("The session is closed.")
+        return self._forward
+
+
+def _finished_on_mps(forward: Forward) -> Forward:
+    """Calls to an Apple GPU return before it has done its work; these do not."""
+
+    def run(images: torch.Tensor) -> torch.Tensor:
+        logits = forward(images)
+        torch.mps.synchronize()
+        return logits
+
+    return run
+
+
+def plain_model(subnet: Subnet, weights: Mapping[str, Floats] | None) -> nn.Module:
+    """The model of timm in evaluation mode; ``weights`` None draws them from the subnet's digest."""
+    model: nn.Module = build_model(subnet, seed=0)  # the seed keeps torch's global generator as it is
+    values = random_weights(subnet, digest_seed(subnet)) if weights is None else weights
+    model.load_state_dict({name: torch.tensor(value) for name, value in values.items()})
+    return model.eval()
+
+
+def _compile(model: nn.Module) -> Forward:
+    """``model`` compiled for fixed shapes as one graph, under a code object of its own.
+
+    torch.compile files what it compiled under the code object of the function and stops compiling after a few for
+    the same one; all subnets share the code of timm's forward.
+    """
+
+    def forward(images: torch.Tensor) -> torch.Tensor:
+        return model(images)  # type: ignore[no-any-return]
+
+    own = types.FunctionType(
+        forward.__code__.replace(), forward.__globals__, forward.__name__, None, forward.__closure__
+    )
+    return torch.compile(own, dynamic=False, fullgraph=True)
