@@ -163,8 +163,8 @@ def test_shares_are_of_the_time_since_the_previous_snapshot(proc: Path, monkeypa
     assert snapshot("cpu", second, proc=proc).others is None  # no time between them
     said = warnings(replace(second, load_1m=0.5))
     assert said == [
-        "Other processes took 15% of the CPUs' time.",
-        "The hypervisor gave 10.0% of the CPUs' time to other guests.",
+        "Other processes took the CPUs' time, 15% of it.",
+        "The hypervisor gave the CPUs' time to other guests, 10.0% of it.",
     ]
 
 
@@ -200,15 +200,15 @@ def test_a_quiet_machine_gives_no_warning() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"load_1m": 9.0}, "load of others in the last minute was 8.0 on 8 CPUs: too few are free for 1 thread."),
-        ({"others": 0.06}, "Other processes took 6%"),
-        ({"steal": 0.011}, "gave 1.1%"),
+        ({"load_1m": 9.0}, "Too few CPUs are free for 1 thread, with a load of others of 8.0 on 8 CPUs"),
+        ({"others": 0.06}, "Other processes took the CPUs' time, 6%"),
+        ({"steal": 0.011}, "to other guests, 1.1%"),
         ({"governors": ("performance", "schedutil")}, "governor is performance, schedutil, not performance"),
         ({"on_battery": True}, "battery"),
         ({"temperature_c": 97.0}, "hot, 97 °C"),
-        ({"gpu": parse_gpu(H100, "", ()), "gpu_busy_before": 0.37}, "GPU was 37% busy before"),
-        ({"gpu": parse_gpu(H100, "12\n", (11,))}, "1 other process has work on the GPU"),
-        ({"gpu": parse_gpu(H100, "12\n13\n11\n", (11,))}, "2 other processes have work"),
+        ({"gpu": parse_gpu(H100, "", ()), "gpu_busy_before": 0.37}, "GPU was busy before the measurement began, 37%"),
+        ({"gpu": parse_gpu(H100, "12\n", (11,))}, "Others use the GPU, 1 process."),
+        ({"gpu": parse_gpu(H100, "12\n13\n11\n", (11,))}, "Others use the GPU, 2 processes."),
         ({"gpu": parse_gpu(H100.replace(" 41,", " 84,"), "", ())}, "GPU is hot, 84 °C"),
         ({"gpu": parse_gpu(THROTTLED.replace("86", "70"), "", ())}, "slowed down: power cap, thermal slowdown."),
     ],
