@@ -71,7 +71,7 @@ def snapshot(device: str, previous: Conditions | None = None, *, proc: Path = PR
     steal, others, own = _shares(previous.ticks if previous else None, ticks, cpus)
     kind, _, index = device.partition(":")
     is_cuda = kind == "cuda" and (index or "0").isdigit()
-    gpu = read_gpu(int(index or 0), {pid, *linux.family(pid, proc)}) if is_cuda else None
+    gpu = read_gpu(int(index or 0), linux.strangers(pid, proc)) if is_cuda else None
     return Conditions(
         cpus=cpus,
         load_1m=_load(),
