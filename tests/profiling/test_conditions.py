@@ -98,6 +98,8 @@ def test_ticks_are_ours_with_all_our_descendants(proc: Path) -> None:
     assert linux.read_ticks(100, proc) == Ticks(total=2000, busy=830, steal=120, own=37 + 100 + 1000)
     assert linux.family(101, proc) == {101: 100, 102: 1000}
     assert linux.family(999, proc) == {}
+    assert linux.strangers(100, proc) == {200}
+    assert linux.strangers(100, proc / "nothing") is None
 
 
 def test_a_laptop_on_battery_is_described_and_warned_of(laptop: Path, proc: Path) -> None:
@@ -163,8 +165,8 @@ def test_shares_are_of_the_time_since_the_previous_snapshot(proc: Path, monkeypa
     assert snapshot("cpu", second, proc=proc).others is None  # no time between them
     said = warnings(replace(second, load_1m=0.5))
     assert said == [
-        "Other processes took 15% of the CPUs' time.",
-        "The hypervisor gave 10.0% of the CPUs' time to other guests.",
+        "Other processes took the CPUs' time, 15% of it.",
+        "The hypervisor gave the CPUs' time to other guests, 10.0% of it.",
     ]
 
 
@@ -200,15 +202,15 @@ def test_a_quiet_machine_gives_no_warning() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"load_1m": 9.0}, "load of others in the last minute was 8.0 on 8 CPUs: too few are free for 1 thread."),
-        ({"others": 0.06}, "Other processes took 6%"),
-        ({"steal": 0.011}, "gave 1.1%"),
+        ({"load_1m": 9.0}, "Too few CPUs are free for 1 thread, with a load of others of 8.0 on 8 CPUs"),
+        ({"others": 0.06}, "Other processes took the CPUs' time, 6%"),
+        ({"steal": 0.011}, "to other guests, 1.1%"),
         ({"governors": ("performance", "schedutil")}, "governor is performance, schedutil, not performance"),
         ({"on_battery": True}, "battery"),
         ({"temperature_c": 97.0}, "hot, 97 °C"),
-        ({"gpu": parse_gpu(H100, "", ()), "gpu_busy_before": 0.37}, "GPU was 37% busy before"),
-        ({"gpu": parse_gpu(H100, "12\n", (11,))}, "1 other process has work on the GPU"),
-        ({"gpu": parse_gpu(H100, "12\n13\n11\n", (11,))}, "2 other processes have work"),
+        ({"gpu": parse_gpu(H100, "", ()), "gpu_busy_before": 0.37}, "GPU was busy before the measurement began, 37%"),
+        ({"gpu": parse_gpu(H100, "12\n11\n", (12, 13))}, "Others use the GPU, 1 process."),
+        ({"gpu": parse_gpu(H100, "12\n13\n11\n", (12, 13, 14))}, "Others use the GPU, 2 processes."),
         ({"gpu": parse_gpu(H100.replace(" 41,", " 84,"), "", ())}, "GPU is hot, 84 °C"),
         ({"gpu": parse_gpu(THROTTLED.replace("86", "70"), "", ())}, "slowed down: power cap, thermal slowdown."),
     ],
@@ -227,7 +229,7 @@ def test_our_own_load_is_not_held_against_us() -> None:
 
 
 def test_an_h100_line_is_read() -> None:
-    gpu = parse_gpu(H100, "4242\n77\n", own_pids=(77,))
+    gpu = parse_gpu(H100, "4242\n77\n", others=(1, 4242))
     assert gpu is not None
     assert (gpu.sm_mhz, gpu.sm_max_mhz, gpu.memory_mhz, gpu.temperature_c) == (1980.0, 1980.0, 2619.0, 41.0)
     assert (gpu.power_w, gpu.power_limit_w, gpu.busy, gpu.throttling) == (121.38, 700.0, 0.37, ())
@@ -264,7 +266,7 @@ def test_old_and_new_drivers_are_asked(field: str, tmp_path: Path, monkeypatch: 
     smi.chmod(smi.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
-    gpu = read_gpu(0, ())
+    gpu = read_gpu(0, (12, 14))
     assert gpu is not None
     assert (gpu.sm_mhz, gpu.other_processes) == (1980.0, 1)
     assert snapshot("cuda:0").gpu_busy_before == 0.37

@@ -56,6 +56,12 @@ def family(pid: int, proc: Path = PROC) -> dict[int, int]:
     return {member: ticks[member] for member in sorted(members)}
 
 
+def strangers(pid: int, proc: Path = PROC) -> set[int] | None:
+    """The processes that are not in the family of ``pid``."""
+    seen = {int(path.name) for path in proc.glob("[0-9]*")}
+    return seen - set(family(pid, proc)) if seen else None
+
+
 def governors(sys: Path = SYS) -> tuple[str, ...] | None:
     """The frequency governors in use, sorted."""
     found = {text for text in map(_read, _cpus(sys, "cpufreq/scaling_governor")) if text}
