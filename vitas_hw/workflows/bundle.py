@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from vitas_hw.core.errors import InputError
+from vitas_hw.core.errors import InputError, one_of
 from vitas_hw.core.files import atomic_path, write_atomic
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet, positive_int
+from vitas_hw.core.target import PRECISIONS
 from vitas_hw.export.onnx_graph import onnx_graph, random_weights
 from vitas_hw.profiling.anchor import anchor_subnet
 from vitas_hw.profiling.backend import INPUTS, Floats
@@ -53,8 +54,8 @@ def write_bundle(
     Raises:
         InputError: the folder holds another bundle, or the bundle asked for is none.
     """
-    if precision != "fp32":
-        raise InputError(f"A bundle's models are fp32, not {precision}.", "Try --precision fp32")
+    if precision not in PRECISIONS:
+        raise one_of(precision, PRECISIONS, "precision")
     positive_int(batch_size, "batch_size")
     positive_int(rounds, "rounds")
     if not subnets or len(set(subnets)) < len(subnets) or not set(repeats) <= set(subnets):
@@ -77,7 +78,7 @@ def write_bundle(
     with progress.step("writing models", len(models)) as advance:
         for digest, subnet in models.items():
             weights = random_weights(subnet, int(digest, 16) % 2**32)
-            model = onnx_graph(subnet, weights, batch_size=batch_size).SerializeToString()
+            model = onnx_graph(subnet, weights, batch_size=batch_size, precision=precision).SerializeToString()
             with atomic_path(folder / f"{digest}.onnx") as path:
                 path.write_bytes(model)
             advance("")
