@@ -103,7 +103,7 @@ def _print(done: Profiled, as_json: bool) -> None:
             ["p50 from", console.milliseconds(min(latencies))],
             ["p50 to", console.milliseconds(max(latencies))],
             ["noise floor: mean difference of two measurements", console.percent(floor.mean if floor else None)],
-            ["  its median and 90th percentile", _percents(floor and floor.median, floor and floor.p90)],
+            ["  its median and 90th percentile", _percents(floor.median, floor.p90) if floor else "-"],
             ["the machine's drift around its median (90% of visits)", _drift(done)],
             ["predictor: mean error on unseen subnets", console.percent(metrics["mape"])],
             ["predictor: within 10%", console.percent(metrics["within_10"])],
@@ -114,7 +114,7 @@ def _print(done: Profiled, as_json: bool) -> None:
     console.OUT.print("Next: vitas-hw search --latency 5ms (after vitas-hw train)", markup=False)
 
 
-def _percents(*shares: float | None) -> str:
+def _percents(*shares: float) -> str:
     from vitas_hw.cli import console
 
     return ", ".join(console.percent(share) for share in shares)

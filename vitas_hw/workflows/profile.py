@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -228,7 +229,7 @@ class _Watch:
         """The machine now, as JSON types."""
         self._last = snapshot(self._device, self._last)
         for sentence in warnings(self._last, self._threads):
-            kind = sentence.split(",")[0].rstrip("0123456789.% ")
+            kind = re.sub(r"[\d.]+", "", sentence)
             if kind not in self._said:
                 self._said.add(kind)
                 self._progress.note(f"warning: {sentence}")
