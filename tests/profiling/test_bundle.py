@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 
@@ -119,8 +120,13 @@ def test_a_model_that_does_not_run_costs_its_rows(write: Callable[..., Bundle], 
     assert [visit.digest for visit in visits] == [digest for _, _, digest in bundle.visits if digest != broken]
 
 
-def test_models_and_inputs_fit_each_other(write: Callable[..., Bundle], folder: Path) -> None:
-    bundle = write(batch_size=2)
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_models_and_inputs_fit_each_other(write: Callable[..., Bundle], folder: Path, precision: str) -> None:
+    bundle = write(batch_size=2, precision=precision)
+    assert read_bundle(folder / "bundle.json").precision == precision
+    types = {tensor.data_type for tensor in onnx.load(folder / f"{bundle.anchor.digest}.onnx").graph.initializer}
+    wide = {"fp16": onnx.TensorProto.FLOAT16, "int8": onnx.TensorProto.INT8, "fp32": onnx.TensorProto.FLOAT}
+    assert wide[precision] in types
     for name, digests in (("inputs", list(bundle.subnets)), ("anchor_inputs", [bundle.anchor.digest])):
         images = np.load(folder / f"{name}.npy")
         bare = np.fromfile(folder / f"{name}.bin", "<f4").reshape(images.shape)

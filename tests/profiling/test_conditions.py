@@ -29,7 +29,9 @@ QUIET = Conditions(
     steal=0.0,
     others=0.01,
     own=0.125,
+    throttled_ms=0.0,
     ticks=Ticks(1000, 200, 0, 100),
+    throttled_total_ms=250.0,
     gpu=None,
     gpu_busy_before=None,
 )
@@ -148,6 +150,22 @@ def test_odd_files_tell_nothing(text: str, tmp_path: Path) -> None:
     assert linux.physical_cores({0, 1}, root) == [1, 0]
 
 
+@pytest.mark.parametrize(
+    ("cgroup", "path", "text"),
+    [
+        ("0::/", "cpu.stat", "usage_usec 5\nnr_throttled 3\nthrottled_usec {}000"),
+        ("0::/kubepods/pod1", "kubepods/pod1/cpu.stat", "nr_throttled 3\nthrottled_usec {}000"),
+        ("9:cpuset:/\n4:cpu,cpuacct:/docker/a\n0::/", "cpu,cpuacct/docker/a/cpu.stat", "throttled_time {}000000"),
+    ],
+)
+def test_time_stopped_by_a_quota_is_counted(cgroup: str, path: str, text: str, tmp_path: Path) -> None:
+    root = files(tmp_path, {"self/cgroup": cgroup, f"fs/cgroup/{path}": text.format(250)})
+    first = snapshot("cpu", sys=root, proc=root)
+    assert (first.throttled_total_ms, first.throttled_ms) == (250.0, None)
+    files(root, {f"fs/cgroup/{path}": text.format(400)})
+    assert snapshot("cpu", first, sys=root, proc=root).throttled_ms == 150.0
+
+
 def test_clocks_of_a_virtual_machine_come_from_cpuinfo(proc: Path, tmp_path: Path) -> None:
     assert linux.frequencies_mhz(tmp_path / "none", proc) == (1800.0, 2445.426)
 
@@ -205,6 +223,7 @@ def test_a_quiet_machine_gives_no_warning() -> None:
         ({"load_1m": 9.0}, "Too few CPUs are free for 1 thread, with a load of others of 8.0 on 8 CPUs"),
         ({"others": 0.06}, "Other processes took the CPUs' time, 6%"),
         ({"steal": 0.011}, "to other guests, 1.1%"),
+        ({"throttled_ms": 120.4}, "CPU quota stopped this container, for 120 ms"),
         ({"governors": ("performance", "schedutil")}, "governor is performance, schedutil, not performance"),
         ({"on_battery": True}, "battery"),
         ({"temperature_c": 97.0}, "hot, 97 °C"),

@@ -34,7 +34,8 @@ class Conditions:
         on_battery: whether a battery drives the machine.
         steal, others, own: shares of processor time since the previous snapshot that went to the hypervisor's other
             guests, to other processes, and to this process and those it started.
-        ticks: the counters of these shares.
+        throttled_ms: how long a CPU quota stopped this container since the previous snapshot.
+        ticks, throttled_total_ms: the counters behind these.
         gpu: the NVIDIA GPU measured on.
         gpu_busy_before: how busy it was before our own work: in the first snapshot only.
     """
@@ -49,7 +50,9 @@ class Conditions:
     steal: float | None
     others: float | None
     own: float | None
+    throttled_ms: float | None
     ticks: Ticks | None
+    throttled_total_ms: float | None
     gpu: Gpu | None
     gpu_busy_before: float | None
 
@@ -69,6 +72,8 @@ def snapshot(device: str, previous: Conditions | None = None, *, proc: Path = PR
     pid, cpus = os.getpid(), os.cpu_count() or 1
     ticks = linux.read_ticks(pid, proc)
     steal, others, own = _shares(previous.ticks if previous else None, ticks, cpus)
+    throttled = linux.throttled_ms(sys, proc)
+    throttled_before = previous.throttled_total_ms if previous else None
     kind, _, index = device.partition(":")
     is_cuda = kind == "cuda" and (index or "0").isdigit()
     gpu = read_gpu(int(index or 0), linux.strangers(pid, proc)) if is_cuda else None
@@ -83,7 +88,9 @@ def snapshot(device: str, previous: Conditions | None = None, *, proc: Path = PR
         steal=steal,
         others=others,
         own=own,
+        throttled_ms=None if throttled is None or throttled_before is None else throttled - throttled_before,
         ticks=ticks,
+        throttled_total_ms=throttled,
         gpu=gpu,
         gpu_busy_before=gpu.busy if gpu and previous is None else None,
     )
@@ -110,6 +117,8 @@ def warnings(conditions: Conditions, threads: int = 1) -> list[str]:
         found.append(f"Other processes took the CPUs' time, {c.others:.0%} of it.")
     if c.steal is not None and c.steal > _STEAL:
         found.append(f"The hypervisor gave the CPUs' time to other guests, {c.steal:.1%} of it.")
+    if c.throttled_ms:
+        found.append(f"A CPU quota stopped this container, for {c.throttled_ms:.0f} ms.")
     if c.temperature_c is not None and c.temperature_c >= _CPU_HOT_C:
         found.append(f"The machine is hot, {c.temperature_c:.0f} °C.")
     return found + ([] if c.gpu is None else _gpu_warnings(c.gpu, c.gpu_busy_before))

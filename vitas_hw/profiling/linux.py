@@ -84,6 +84,18 @@ def available_memory_bytes(proc: Path = PROC) -> int | None:
     return int(found[1]) * 1024 if found else None
 
 
+def throttled_ms(sys: Path = SYS, proc: Path = PROC) -> float | None:
+    """How long the CPU quota of our container has stopped it so far; None outside of one."""
+    for line in (_read(proc / "self/cgroup") or "").splitlines():
+        controllers, _, group = line.partition(":")[2].partition(":")
+        if controllers == "" or "cpu" in controllers.split(","):  # version 2, version 1
+            text = _read(sys / "fs/cgroup" / controllers / group.strip("/") / "cpu.stat") or ""
+            found = re.search(r"^throttled_(usec|time) (\d+)$", text, re.MULTILINE)
+            if found:
+                return int(found[2]) / (1e3 if found[1] == "usec" else 1e6)
+    return None
+
+
 def temperature_c(sys: Path = SYS) -> float | None:
     """The hottest thermal zone."""
     told = [_read(path) or "" for path in sys.glob("class/thermal/thermal_zone*/temp")]

@@ -18,6 +18,7 @@ from vitas_hw.core.target import PRECISIONS
 from vitas_hw.export.onnx_graph import onnx_graph, random_weights
 from vitas_hw.profiling.anchor import anchor_subnet
 from vitas_hw.profiling.backend import INPUTS, Floats
+from vitas_hw.profiling.backends.clock import digest_seed
 from vitas_hw.profiling.imported import Bundle, Key
 from vitas_hw.profiling.timing import Timing
 from vitas_hw.workflows.progress import SILENT, Progress
@@ -44,7 +45,8 @@ def write_bundle(
         folder: where to; made if it is not there.
         subnets: what to measure, without repeats.
         space: whose image size, channels and classes they have.
-        batch_size, precision: of the models.
+        batch_size, precision: of the models. Images and logits are float32 in each precision; what a runtime makes of
+            a model is for its user to check.
         seed: of the order of the visits and the images.
         rounds: visits to each subnet.
         repeats: those of ``subnets`` that are measured a second time afterwards, for the noise floor.
@@ -77,10 +79,10 @@ def write_bundle(
     models = {**bundle.subnets, bundle.anchor.digest: bundle.anchor}
     with progress.step("writing models", len(models)) as advance:
         for digest, subnet in models.items():
-            weights = random_weights(subnet, int(digest, 16) % 2**32)
-            model = onnx_graph(subnet, weights, batch_size=batch_size, precision=precision).SerializeToString()
+            weights = random_weights(subnet, digest_seed(subnet))
+            model = onnx_graph(subnet, weights, batch_size=batch_size, precision=precision)
             with atomic_path(folder / f"{digest}.onnx") as path:
-                path.write_bytes(model)
+                path.write_bytes(model.SerializeToString())
             advance("")
     shapes = []
     for name, subnet in (("inputs", subnets[0]), ("anchor_inputs", bundle.anchor)):

@@ -24,6 +24,7 @@ import onnxruntime as ort
 
 COLUMNS = "subnet,measurement,round,sample,latency_ms"
 ANCHOR = "anchor"
+OPTIONS = {"CUDAExecutionProvider": {"use_tf32": "0"}}  # fp32 means fp32
 MEMORY = {"CUDAExecutionProvider": "cuda", "TensorrtExecutionProvider": "cuda"}  # where inputs lie; else in the host's
 
 
@@ -35,7 +36,7 @@ class Model:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        self.session = ort.InferenceSession(str(path), options, providers=[provider])
+        self.session = ort.InferenceSession(str(path), options, providers=[(provider, OPTIONS.get(provider, {}))])
         if self.session.get_providers()[0] != provider:  # ONNX Runtime falls back to the CPU without a word
             raise SystemExit(f"{provider} could not be started; what runs is {self.session.get_providers()[0]}.")
         memory = MEMORY.get(provider, "cpu")
