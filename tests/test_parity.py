@@ -1,4 +1,4 @@
-"""Supernet in place = extracted timm model = ONNX Runtime, on the presets, with every parameter at random."""
+"""Supernet in place = extracted timm model = ONNX Runtime = OpenVINO, on the presets, every parameter at random."""
 
 from __future__ import annotations
 
@@ -10,18 +10,22 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 
 from vitas_hw.core.presets import PRESETS, preset
-from vitas_hw.export.onnx_graph import INPUT, onnx_graph
-from vitas_hw.profiling.onnxruntime_cpu import open_session
+from vitas_hw.core.target import Target
+from vitas_hw.profiling.backend import open_backend
 from vitas_hw.supernet.supernet import build_supernet, extract
 
 
 @pytest.mark.parametrize("name", PRESETS)
-@pytest.mark.parametrize("count", [pytest.param(4, id="few"), pytest.param(50, id="fifty", marks=pytest.mark.full)])
-def test_supernet_extracted_and_onnx_agree(name: str, count: int, randomise: Callable[[object, int], None]) -> None:
+@pytest.mark.parametrize("count", [pytest.param(2, id="few"), pytest.param(100, id="hundred", marks=pytest.mark.full)])
+def test_supernet_extracted_and_runtimes_agree(name: str, count: int, randomise: Callable[[object, int], None]) -> None:
     space = preset(name)
     supernet = build_supernet(space, seed=0).eval()
     randomise(supernet, 1)
     images = torch.randn(2, space.in_chans, *space.image_size, generator=torch.Generator().manual_seed(2))
+    backends = [
+        open_backend(Target("here", runtime, "fp32", 2, 2, space.image_size), "cpu")
+        for runtime in ("onnxruntime", "openvino")
+    ]
     rng = np.random.default_rng(3)
     for _ in range(count):
         subnet = space.sample(rng, p_identity=rng.random())
@@ -31,9 +35,10 @@ def test_supernet_extracted_and_onnx_agree(name: str, count: int, randomise: Cal
         with torch.no_grad():
             expected, plain = supernet(images, subnet).numpy(), model(images).numpy()
         weights = {key: weight.numpy() for key, weight in model.state_dict().items()}
-        session = open_session(onnx_graph(subnet, weights).SerializeToString(), threads=2)
-        (exported,) = session.run(None, {INPUT: images.numpy()})
         largest = np.abs(expected).max()
         assert np.abs(plain - expected).max() <= 1e-5 * largest
-        assert np.abs(exported - expected).max() <= 1e-4 * largest
+        for backend in backends:
+            session = backend.open(subnet, weights)
+            assert np.abs(session.logits(images.numpy()) - expected).max() <= 1e-4 * largest
+            session.close()
         assert not np.allclose(expected[0], expected[1], rtol=1e-3)  # the images do matter

@@ -1,26 +1,20 @@
 """The ONNX graph of a plain vision transformer, written directly from the subnet.
 
 Going through ``torch.onnx.export`` costs seconds a subnet; profiling needs hundreds of them. The weights are named and
-laid out as in timm's state dict (linears transposed, as MatMul wants them).
+laid out as in timm's state dict.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
-from onnx import TensorProto, helper, numpy_helper
 
 from vitas_hw.core.subnet import Block, Subnet
+from vitas_hw.export.onnx_writer import INPUT, OUTPUT, Floats, OnnxWriter
 
-Floats = npt.NDArray[np.float32]
-OPSET = 18
-IR_VERSION = 10
-LAYER_NORM_EPSILON = 1e-6  # timm's ViT; torch's own default is 1e-5
-INPUT, OUTPUT = "images", "logits"
+__all__ = ["INPUT", "OUTPUT", "onnx_graph", "parameter_shapes", "random_weights"]
 
 
 def parameter_shapes(subnet: Subnet) -> dict[str, tuple[int, ...]]:
@@ -61,7 +55,9 @@ def random_weights(subnet: Subnet, seed: int) -> dict[str, Floats]:
     weights, start = {}, 0
     for name, shape in shapes.items():
         stop = start + int(np.prod(shape))
-        weights[name] = draws[start:stop].reshape(shape)
+        own = draws[start:stop]
+        # a matrix as the transpose of what is contiguous: MatMul's layout is then written without reordering
+        weights[name] = own.reshape(shape[::-1]).T if len(shape) == 2 else own.reshape(shape)
         if "norm" in name and name.endswith("weight"):
             weights[name] += np.float32(1)
         start = stop
@@ -74,24 +70,31 @@ def onnx_graph(
     *,
     batch_size: int | None = None,
     metadata: Mapping[str, str] | None = None,
+    precision: str = "fp32",
+    keep_fp32: bool = True,
+    scales: Mapping[str, float] | None = None,
 ) -> onnx.ModelProto:
-    """The model ``images (B, in_chans, height, width) -> logits (B, num_classes)``, float32.
+    """The model ``images (B, in_chans, height, width) -> logits (B, num_classes)``, both float32 in every precision.
 
     Args:
         subnet: the architecture.
         weights: timm's state dict as numpy arrays, shapes as in ``parameter_shapes``.
         batch_size: fixed batch; None leaves it open.
         metadata: text stored under ``metadata_props``.
+        precision: one of ``PRECISIONS``. In int8 the convolution and the linears are quantised symmetrically, weights
+            per output channel; biases, attention products, norms and residuals stay float32.
+        keep_fp32: with fp16 and bf16: norms and softmax in float32, between casts.
+        scales: with int8: the activations' step at the input of ``patch_embed.proj``, of each block's ``attn.qkv``,
+            ``attn.proj``, ``mlp.fc1``, ``mlp.fc2`` and of ``head``, by name (``blocks.0.attn.qkv``). None takes one
+            step for all that suits timing, not accuracy.
+
+    Raises:
+        InputError: unknown precision.
     """
-    graph = _Graph()
+    graph = OnnxWriter(weights, precision, keep_fp32, scales)
     tokens, e = subnet.num_patches + 1, subnet.embed_dim
 
-    patches = graph.add(
-        "Conv",
-        [INPUT, graph.weight("patch_embed.proj.weight", weights), graph.weight("patch_embed.proj.bias", weights)],
-        kernel_shape=[subnet.patch_size] * 2,
-        strides=[subnet.patch_size] * 2,
-    )
+    patches = graph.convolution("patch_embed.proj", graph.enter(), subnet.patch_size)
     flat = graph.add("Reshape", [patches, graph.ints("patch_shape", [0, e, subnet.num_patches])])
     x = graph.add("Transpose", [flat], perm=[0, 2, 1])
     # A row of zeros in front, then one sum with the positions, whose first row holds the class token too: works for
@@ -102,37 +105,17 @@ def onnx_graph(
     x = graph.add("Add", [x, graph.constant("positions", positions)])
 
     for index, block in enumerate(subnet.blocks):
-        x = _block(graph, f"blocks.{index}", block, x, tokens, weights)
+        x = _block(graph, f"blocks.{index}", block, x, tokens)
 
-    x = graph.add("Gather", [x, graph.constant("class_index", np.array(0, np.int64))], axis=1)
-    x = graph.norm("norm", x, weights)
-    graph.add(
-        "Gemm",
-        [x, graph.weight("head.weight", weights), graph.weight("head.bias", weights)],
-        transB=1,
-        output=OUTPUT,
-    )
+    x = graph.add("Gather", [x, graph.ints("class_index", 0)], axis=1)
+    graph.leave("head", graph.norm("norm", x))
     batch = batch_size or "batch"
-    model = helper.make_model(
-        helper.make_graph(
-            graph.nodes,
-            "vitas",
-            [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, [batch, subnet.in_chans, *subnet.image_size])],
-            [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [batch, subnet.num_classes])],
-            graph.initializers,
-        ),
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
-        producer_name="vitas-hw",
-    )
-    if metadata:
-        helper.set_model_props(model, dict(metadata))
-    return model
+    return graph.finish([batch, subnet.in_chans, *subnet.image_size], [batch, subnet.num_classes], metadata)
 
 
-def _block(graph: _Graph, name: str, block: Block, x: str, tokens: int, weights: Mapping[str, Floats]) -> str:
+def _block(graph: OnnxWriter, name: str, block: Block, x: str, tokens: int) -> str:
     width, heads, dim = block.attn_dim, block.num_heads, block.head_dim
-    qkv = graph.linear(f"{name}.attn.qkv", graph.norm(f"{name}.norm1", x, weights), weights)
+    qkv = graph.linear(f"{name}.attn.qkv", graph.norm(f"{name}.norm1", x))
     names = [f"{name}.attn.{part}" for part in "qkv"]
     thirds = graph.add_many("Split", [qkv, graph.ints(f"thirds_{width}", [width] * 3)], names, axis=-1)
     shape = graph.ints(f"heads_{heads}_{dim}", [0, tokens, heads, dim])
@@ -141,56 +124,11 @@ def _block(graph: _Graph, name: str, block: Block, x: str, tokens: int, weights:
         graph.add("Transpose", [graph.add("Reshape", [third, shape])], perm=perm)
         for third, perm in zip(thirds, ([0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3]), strict=True)
     )
-    q = graph.add("Mul", [q, graph.constant(f"scale_{dim}", np.array(dim**-0.5, np.float32))])
-    maps = graph.add("Softmax", [graph.add("MatMul", [q, k])], axis=-1)
+    q = graph.add("Mul", [q, graph.constant(f"scale_{dim}", dim**-0.5)])
+    maps = graph.softmax(graph.add("MatMul", [q, k]))
     mixed = graph.add("Transpose", [graph.add("MatMul", [maps, v])], perm=[0, 2, 1, 3])
     merged = graph.add("Reshape", [mixed, graph.ints(f"merged_{width}", [0, tokens, width])])
-    x = graph.add("Add", [x, graph.linear(f"{name}.attn.proj", merged, weights)])
+    x = graph.add("Add", [x, graph.linear(f"{name}.attn.proj", merged)])
 
-    hidden = graph.linear(f"{name}.mlp.fc1", graph.norm(f"{name}.norm2", x, weights), weights)
-    return graph.add("Add", [x, graph.linear(f"{name}.mlp.fc2", graph.gelu(hidden), weights)])
-
-
-class _Graph:
-    """Nodes and initializers while they are collected; every method returns the name of a tensor."""
-
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self._initializers: dict[str, onnx.TensorProto] = {}
-
-    @property
-    def initializers(self) -> list[onnx.TensorProto]:
-        return list(self._initializers.values())
-
-    def add(self, operator: str, inputs: list[str], output: str = "", **attributes: Any) -> str:
-        return self.add_many(operator, inputs, [output or f"{operator}_{len(self.nodes)}"], **attributes)[0]
-
-    def add_many(self, operator: str, inputs: list[str], outputs: list[str], **attributes: Any) -> list[str]:
-        name = f"{operator}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, inputs, outputs, name=name, **attributes))
-        return outputs
-
-    def constant(self, name: str, values: npt.NDArray[np.generic]) -> str:
-        if name not in self._initializers:
-            self._initializers[name] = numpy_helper.from_array(np.asarray(values, order="C"), name)
-        return name
-
-    def ints(self, name: str, values: list[int]) -> str:
-        return self.constant(name, np.array(values, np.int64))
-
-    def weight(self, name: str, weights: Mapping[str, Floats]) -> str:
-        return self.constant(name, weights[name])
-
-    def linear(self, name: str, x: str, weights: Mapping[str, Floats]) -> str:
-        product = self.add("MatMul", [x, self.constant(f"{name}.weight", weights[f"{name}.weight"].T)])
-        return self.add("Add", [product, self.weight(f"{name}.bias", weights)])
-
-    def norm(self, name: str, x: str, weights: Mapping[str, Floats]) -> str:
-        scale_and_shift = [self.weight(f"{name}.{part}", weights) for part in ("weight", "bias")]
-        return self.add("LayerNormalization", [x, *scale_and_shift], axis=-1, epsilon=LAYER_NORM_EPSILON)
-
-    def gelu(self, x: str) -> str:
-        """X * (1 + erf(x / sqrt(2))) / 2 in the form every runtime fuses; the Gelu operator is opset 20 only."""
-        scaled = self.add("Div", [x, self.constant("sqrt_2", np.array(2**0.5, np.float32))])
-        shifted = self.add("Add", [self.add("Erf", [scaled]), self.constant("one", np.array(1, np.float32))])
-        return self.add("Mul", [self.add("Mul", [x, shifted]), self.constant("half", np.array(0.5, np.float32))])
+    hidden = graph.linear(f"{name}.mlp.fc1", graph.norm(f"{name}.norm2", x))
+    return graph.add("Add", [x, graph.linear(f"{name}.mlp.fc2", graph.gelu(hidden))])

@@ -35,14 +35,12 @@ def time_session(session: Session, timing: Timing) -> list[float]:
     try:
         end, runs = clock() + timing.warmup_s, 0
         while runs < 3 or clock() < end:
-            session.run()
+            session.samples_ms(1)
             runs += 1
         samples: list[float] = []
         end = clock() + timing.sample_s
         while len(samples) < timing.min_samples or (clock() < end and len(samples) < timing.max_samples):
-            start = clock()
-            session.run()
-            samples.append((clock() - start) * 1e3)
+            samples += session.samples_ms(1)
         return samples
     finally:
         if collecting:

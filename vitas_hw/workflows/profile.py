@@ -15,10 +15,10 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.predictors.predictor import FEWEST, Predictor, save_predictor
+from vitas_hw.profiling.backend import open_backend
 from vitas_hw.profiling.environment import check_device, environment
 from vitas_hw.profiling.journal import Journal
 from vitas_hw.profiling.measure import measure, noise_floor
-from vitas_hw.profiling.onnxruntime_cpu import OnnxRuntimeCpu
 from vitas_hw.profiling.profile import Profile, save_profile
 from vitas_hw.profiling.timing import Timing
 from vitas_hw.workflows.predict import fit_predictor
@@ -106,7 +106,7 @@ def profile(
     if fresh:
         journal_path.unlink(missing_ok=True)
     run.begin(found)
-    backend = OnnxRuntimeCpu(target)
+    backend = open_backend(target, settings.device)
     about = environment({**asdict(_TIMING), "rounds": settings.rounds, "repeat_every": _REPEAT_EVERY})
     header = {
         "target": target.to_dict(),
@@ -185,7 +185,7 @@ def finalist_meter(target: Target, seed: int, progress: Progress) -> Callable[[S
 
     Raises VitasError when called, if the device refuses a subnet.
     """
-    backend = OnnxRuntimeCpu(target)
+    backend = open_backend(target, "cpu")
 
     def p50(subnets: Sequence[Subnet]) -> list[float]:
         with (

@@ -1,0 +1,33 @@
+"""What the runtimes that take ONNX files share: a subnet's file, and the check of what it runs in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from vitas_hw.core.errors import InputError
+from vitas_hw.core.subnet import Subnet
+from vitas_hw.core.target import Target
+from vitas_hw.export.onnx_graph import onnx_graph, random_weights
+from vitas_hw.profiling.backend import Floats
+from vitas_hw.profiling.backends.clock import digest_seed
+
+_COARSEST_FIRST = ("int8", "fp16", "bf16", "fp32")
+
+
+def onnx_bytes(subnet: Subnet, target: Target, weights: Mapping[str, Floats] | None, precision: str) -> bytes:
+    """The ONNX file of ``subnet`` at the target's batch size; weights from its digest where None are given."""
+    drawn = random_weights(subnet, digest_seed(subnet)) if weights is None else weights
+    model: bytes = onnx_graph(subnet, drawn, batch_size=target.batch_size, precision=precision).SerializeToString()
+    return model
+
+
+def finest(precisions: set[str]) -> str:
+    """The finest of several precisions: that of a model whose linears run in all of them."""
+    return max(precisions, key=_COARSEST_FIRST.index)
+
+
+def cpu_threads(target: Target) -> int:
+    """Raises InputError if a target on a CPU has no number of threads."""
+    if target.threads is None:
+        raise InputError(f"{target.backend} on a CPU needs a number of threads.", "Try --threads 1")
+    return target.threads

@@ -1,0 +1,216 @@
+"""ONNX Runtime on the CPU, and its CUDA and TensorRT providers.
+
+All optimisations and the defaults of the runtime, as a deployment gets them: threads of the pool spin while they wait,
+one operator runs after the other. Not the default: CUDA's fp32 is fp32 and not TF32.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from shutil import which
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import onnx
+import onnxruntime as ort
+
+from vitas_hw.core.errors import VitasError
+from vitas_hw.core.subnet import Block, Subnet
+from vitas_hw.core.target import Target
+from vitas_hw.export.onnx_graph import INPUT, OUTPUT
+from vitas_hw.profiling.backend import BackendInfo, Floats
+from vitas_hw.profiling.backends.clock import random_images, wall_clock_ms
+from vitas_hw.profiling.backends.onnx_model import cpu_threads, finest, onnx_bytes
+from vitas_hw.profiling.environment import cpu_model
+
+_INSTALL_CUDA = "pip uninstall -y onnxruntime && pip install onnxruntime-gpu"
+_CUDA, _TENSORRT, _CPU = "CUDAExecutionProvider", "TensorrtExecutionProvider", "CPUExecutionProvider"
+_TYPES = {
+    onnx.TensorProto.FLOAT: "fp32",
+    onnx.TensorProto.FLOAT16: "fp16",
+    onnx.TensorProto.BFLOAT16: "bf16",
+    onnx.TensorProto.INT8: "int8",
+    onnx.TensorProto.UINT8: "int8",
+}
+_PROBE = Subnet((16, 16), 1, 8, 16, (Block(2, 8, 32),), 8)
+
+
+def info(name: str) -> BackendInfo:
+    """What ONNX Runtime can do here."""
+    provider = _TENSORRT if name == "onnxruntime-trt" else _CUDA
+    there = provider in ort.get_available_providers()
+    gpus = _cuda_devices() if there else {}
+    install = _INSTALL_CUDA if not there and which("nvidia-smi") else ""
+    if name == "onnxruntime-trt":
+        missing = "" if gpus else "there is no CUDA device" if there else f"this ONNX Runtime has no {provider}"
+        return BackendInfo(name, ort.__version__, gpus, ("fp32", "fp16", "int8"), missing, install)
+    precisions = dict.fromkeys([*_cpu_precisions(), *(["fp16"] if gpus else [])])
+    return BackendInfo(name, ort.__version__, {"cpu": cpu_model(), **gpus}, tuple(precisions), "", install)
+
+
+def open_backend(target: Target, device: str) -> OnnxRuntimeBackend:
+    """The backend of ``target`` on ``cpu`` or ``cuda:N``. Raises InputError without a CPU's threads."""
+    return OnnxRuntimeBackend(target, device)
+
+
+class OnnxRuntimeBackend:
+    """Opens sessions whose linears run in the target's precision, and wholly on its device."""
+
+    def __init__(self, target: Target, device: str) -> None:
+        self.target = target
+        self.version: str = ort.__version__
+        self._device, self._index = device.partition(":")[0], int(device.partition(":")[2] or 0)
+        self._threads = cpu_threads(target) if self._device == "cpu" else 1
+        self._runs_in: str | None = None  # known once the first subnet is open; the same for all
+
+    def open(self, subnet: Subnet, weights: Mapping[str, Floats] | None = None) -> OnnxRuntimeSession:
+        """A session of ``subnet``; see ``Backend.open``.
+
+        Raises:
+            VitasError: the runtime refuses it, would run part of it on the CPU instead of the GPU, or would compute its
+                linears in another precision than the target's.
+        """
+        model = onnx_bytes(subnet, self.target, weights, self.target.precision)
+        if self._runs_in is None:
+            self._runs_in = self._effective_precision(model)
+        if self._runs_in != self.target.precision:
+            raise VitasError(
+                f"ONNX Runtime on {self._device} computes {self.target.precision} in {self._runs_in} here,"
+                " with casts around each product.",
+                f"Try --precision {self._runs_in}",
+            )
+        session = _session(model, self._options(), self._provider())
+        images = random_images(subnet, self.target.batch_size)
+        return OnnxRuntimeSession(session, images, self._runs_in, self._device, self._index)
+
+    def _effective_precision(self, model: bytes) -> str:
+        if self.target.backend == "onnxruntime-trt":  # its engine hides its types: what the graph and the flags say
+            return self.target.precision
+        return effective_precision(model, self._options(), self._provider())
+
+    def _provider(self) -> tuple[str, dict[str, object]]:
+        if self._device == "cpu":
+            return _CPU, {}
+        if self.target.backend == "onnxruntime-trt":
+            flags = {f"trt_{kind}_enable": self.target.precision == kind for kind in ("fp16", "int8")}
+            return _TENSORRT, {"device_id": self._index, **flags}
+        return _CUDA, {"device_id": self._index, "use_tf32": 0}
+
+    def _options(self) -> ort.SessionOptions:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        options.log_severity_level = 3
+        if self._device != "cpu":
+            options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        return options
+
+
+class OnnxRuntimeSession:
+    """One subnet, its images and logits on the device."""
+
+    peak_bytes: int | None = None  # the runtime does not tell
+
+    def __init__(
+        self, session: ort.InferenceSession, images: list[Floats], precision: str, device: str, index: int
+    ) -> None:
+        self.precision = precision
+        self._session: ort.InferenceSession | None = session
+        bindings = [_binding(session, batch, device, index) for batch in images]
+        self._bindings: Iterator[ort.IOBinding] = itertools.cycle(bindings)
+
+    def samples_ms(self, count: int) -> list[float]:
+        """See ``Session``; by the host's clock, images and logits bound to the device."""
+        session = self._opened()
+        try:
+            return wall_clock_ms(session.run_with_iobinding, self._bindings, count)
+        except Exception as error:  # the runtime's exceptions share no base class
+            raise VitasError(f"ONNX Runtime failed while running: {error}") from error
+
+    def logits(self, images: Floats) -> Floats:
+        session = self._opened()
+        try:
+            found: Floats = session.run([OUTPUT], {INPUT: images})[0]
+        except Exception as error:  # the runtime's exceptions share no base class
+            raise VitasError(f"ONNX Runtime failed while running: {error}") from error
+        return found
+
+    def close(self) -> None:
+        self._session, self._bindings = None, iter(())
+
+    def _opened(self) -> ort.InferenceSession:
+        if self._session is None:
+            raise ValueError("the session is closed")
+        return self._session
+
+
+def effective_precision(model: bytes, options: ort.SessionOptions, provider: tuple[str, dict[str, Any]]) -> str:
+    """In what ONNX Runtime computes the linears: read from the graph as it has optimised it.
+
+    Args:
+        model: an ONNX file.
+        options: of the session; its file of the optimised graph is set.
+        provider: its name and options.
+
+    Raises:
+        VitasError: the runtime refuses the model.
+    """
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "optimised.onnx"
+        options.optimized_model_filepath = str(path)
+        _session(model, options, provider)
+        graph = onnx.load(path).graph
+    # the type of each matrix of weights where a product reads it: stored, dequantised or cast
+    matrices = {tensor.name: tensor.data_type for tensor in graph.initializer if len(tensor.dims) == 2}
+    found = set()
+    for node in graph.node:
+        weights = [name for name in node.input if name in matrices]
+        if weights and node.op_type == "DequantizeLinear":
+            matrices[node.output[0]] = onnx.TensorProto.FLOAT
+        elif weights and node.op_type == "Cast":
+            matrices[node.output[0]] = node.attribute[0].i
+        elif weights:
+            found |= {_TYPES[matrices[name]] for name in weights}
+    return finest(found)
+
+
+@lru_cache
+def _cpu_precisions() -> tuple[str, ...]:
+    """Those in which the linears of a small subnet really run."""
+    return tuple(precision for precision in ("fp32", "fp16", "int8") if _runs_on_cpu(precision))
+
+
+def _runs_on_cpu(precision: str) -> bool:
+    try:
+        OnnxRuntimeBackend(Target("probe", "onnxruntime", precision, 1, 1, _PROBE.image_size), "cpu").open(_PROBE)
+    except VitasError:
+        return False
+    return True
+
+
+def _cuda_devices() -> dict[str, str]:
+    import torch
+
+    return {f"cuda:{index}": torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())}
+
+
+def _session(model: bytes, options: ort.SessionOptions, provider: tuple[str, dict[str, Any]]) -> ort.InferenceSession:
+    try:
+        session = ort.InferenceSession(model, options, providers=[provider])
+    except Exception as error:  # the runtime's exceptions share no base class
+        raise VitasError(f"ONNX Runtime refused the model: {error}") from error
+    session.disable_fallback()
+    if session.get_providers()[0] != provider[0]:
+        raise VitasError(f"ONNX Runtime could not load its {provider[0]} and fell back to the CPU.", _INSTALL_CUDA)
+    return session
+
+
+def _binding(session: ort.InferenceSession, images: Floats, device: str, index: int) -> ort.IOBinding:
+    binding = session.io_binding()
+    binding.bind_ortvalue_input(INPUT, ort.OrtValue.ortvalue_from_numpy(images, device, index))
+    binding.bind_output(OUTPUT, device, index)
+    return binding

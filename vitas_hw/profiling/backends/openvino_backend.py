@@ -1,0 +1,137 @@
+"""OpenVINO on CPUs and Intel GPUs, timed as its own ``benchmark_app -hint latency`` does: synchronous inferences, one
+request, by the request's own clock.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any
+
+from vitas_hw.core.errors import VitasError
+from vitas_hw.core.subnet import Subnet
+from vitas_hw.core.target import Target
+from vitas_hw.profiling.backend import BackendInfo, Floats
+from vitas_hw.profiling.backends.clock import random_images
+from vitas_hw.profiling.backends.onnx_model import cpu_threads, finest, onnx_bytes
+
+_CAPABILITIES = {"FP32": "fp32", "FP16": "fp16", "BF16": "bf16", "INT8": "int8"}
+_HINTS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16", "int8": "f32"}  # int8 says the graph, f32 is for the rest of it
+_RUNTIME_TYPES = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "i8": "int8", "u8": "int8"}
+
+
+def info(name: str) -> BackendInfo:
+    """What OpenVINO can do here."""
+    try:
+        ov = import_module("openvino")
+    except ImportError:
+        return BackendInfo(name, None, missing="it is not installed", install="pip install openvino")
+    core = ov.Core()
+    known = [device for device in core.available_devices if device.split(".")[0] in ("CPU", "GPU")]
+    able = {word for device in known for word in core.get_property(device, "OPTIMIZATION_CAPABILITIES")}
+    devices = {device.lower(): str(core.get_property(device, "FULL_DEVICE_NAME")) for device in known}
+    precisions = tuple(precision for word, precision in _CAPABILITIES.items() if word in able)
+    return BackendInfo(name, ov.get_version(), devices, precisions, "" if devices else "it sees no CPU or GPU")
+
+
+def open_backend(target: Target, device: str) -> OpenVinoBackend:
+    """The backend of ``target`` on ``cpu``, ``gpu`` or ``gpu.N``. Raises InputError without a CPU's threads."""
+    return OpenVinoBackend(target, device)
+
+
+class OpenVinoBackend:
+    """Opens sessions whose linears run in the target's precision.
+
+    fp16 and bf16 are asked for by OpenVINO's hint on the fp32 graph, as it is used; int8 is the quantised graph.
+    """
+
+    def __init__(self, target: Target, device: str) -> None:
+        ov = import_module("openvino")
+        self.target = target
+        self.version: str = ov.get_version()
+        self._core, self._tensor, self._device = ov.Core(), ov.Tensor, device.upper()
+        self._settings: dict[str, object] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+            "INFERENCE_PRECISION_HINT": _HINTS[target.precision],
+        }
+        if self._device == "CPU":
+            self._settings["INFERENCE_NUM_THREADS"] = cpu_threads(target)
+        self._runs_in: str | None = None  # known once the first subnet is open; the same for all
+
+    def open(self, subnet: Subnet, weights: Mapping[str, Floats] | None = None) -> OpenVinoSession:
+        """A session of ``subnet``; see ``Backend.open``.
+
+        Raises:
+            VitasError: the runtime refuses it, or computes its linears in another precision than the target's.
+        """
+        graph = "int8" if self.target.precision == "int8" else "fp32"
+        model = onnx_bytes(subnet, self.target, weights, graph)
+        try:
+            compiled = self._core.compile_model(self._core.read_model(model), self._device, self._settings)
+        except RuntimeError as error:
+            raise VitasError(f"OpenVINO refused the model: {error}") from error
+        if self._runs_in is None:
+            self._runs_in = effective_precision(compiled)
+        if self._runs_in != self.target.precision:
+            raise VitasError(
+                f"OpenVINO on {self._device} computes {self.target.precision} in {self._runs_in} here.",
+                f"Try --precision {self._runs_in}",
+            )
+        # shared with numpy: the images are where the runtime reads them
+        tensors = [self._tensor(batch, shared_memory=True) for batch in random_images(subnet, self.target.batch_size)]
+        return OpenVinoSession(compiled.create_infer_request(), tensors, self._runs_in)
+
+
+class OpenVinoSession:
+    """One subnet and its request. On a GPU, OpenVINO's copies of images and logits are part of its latency."""
+
+    peak_bytes: int | None = None  # the runtime does not tell
+
+    def __init__(self, request: Any, tensors: list[Any], precision: str) -> None:
+        self.precision = precision
+        self._request = request
+        self._tensors: Iterator[Any] = itertools.cycle(tensors)
+
+    def samples_ms(self, count: int) -> list[float]:
+        """See ``Session``; by OpenVINO's own clock, from the start of an inference to its end."""
+        request = self._opened()
+        try:
+            return list(self._latencies_ms(request, count))
+        except RuntimeError as error:
+            raise VitasError(f"OpenVINO failed while running: {error}") from error
+
+    def logits(self, images: Floats) -> Floats:
+        request = self._opened()
+        try:
+            found: Floats = request.infer([images])[0].copy()
+        except RuntimeError as error:
+            raise VitasError(f"OpenVINO failed while running: {error}") from error
+        return found
+
+    def close(self) -> None:
+        self._request, self._tensors = None, iter(())
+
+    def _latencies_ms(self, request: Any, count: int) -> Iterator[float]:
+        for tensor in itertools.islice(self._tensors, count):
+            request.set_input_tensor(0, tensor)
+            request.infer()
+            yield request.latency
+
+    def _opened(self) -> Any:
+        if self._request is None:
+            raise ValueError("the session is closed")
+        return self._request
+
+
+def effective_precision(compiled: Any) -> str:
+    """In what OpenVINO computes the linears of a compiled model: read from the graph that it executes."""
+    kinds = {"fullyconnected", "gemm", "matmul"}
+    found: dict[str, set[str]] = {}
+    for node in compiled.get_runtime_model().get_ordered_ops():
+        facts = node.get_rt_info()
+        kind = facts["layerType"].value.lower().replace("_", "")
+        found.setdefault(kind, set()).add(facts["runtimePrecision"].value)
+    linears = found.get("fullyconnected") or set().union(*(found[kind] for kind in kinds & set(found)))
+    return finest({_RUNTIME_TYPES[name] for name in linears})
