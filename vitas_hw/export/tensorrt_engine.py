@@ -126,7 +126,7 @@ def build_engine(
 def new_log(trt: Any) -> Any:
     """A logger that keeps errors, as text, in ``messages``."""
 
-    class Log(trt.ILogger):  # type: ignore[misc, name-defined]  # the library asks for a subclass
+    class Log(trt.ILogger):  # type: ignore[misc]  # the library asks for a subclass
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.messages: list[str] = []
@@ -160,7 +160,7 @@ def network_precision(trt: Any, network: Any) -> str:
     types = Counter(layer.get_output(0).dtype.name for layer in layers(network) if layer.type in products)
     if not types:
         raise InputError("The graph has no product and no convolution.")
-    most = types.most_common(1)[0][0]
+    most: str = types.most_common(1)[0][0]
     return _TYPES.get(most, most.lower())
 
 

@@ -10,8 +10,8 @@ import torch
 
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.subnet import Subnet
-from vitas_hw.core.target import Target
-from vitas_hw.export.onnx_graph import INPUT, OUTPUT, onnx_graph, random_weights
+from vitas_hw.core.target import PRECISIONS, Target
+from vitas_hw.export.onnx_graph import INPUT, OUTPUT
 from vitas_hw.export.tensorrt_engine import (
     TimingCache,
     build_engine,
@@ -22,11 +22,10 @@ from vitas_hw.export.tensorrt_engine import (
     supported_capabilities,
 )
 from vitas_hw.profiling.backend import BackendInfo, Floats
-from vitas_hw.profiling.backends.clock import digest_seed, random_images
+from vitas_hw.profiling.backends.clock import random_images
 from vitas_hw.profiling.backends.cuda_session import CudaSession, capture, cuda_devices
+from vitas_hw.profiling.backends.onnx_model import onnx_bytes
 from vitas_hw.profiling.backends.torch_settings import torch_errors
-
-PRECISIONS = ("fp32",)
 
 
 def info(name: str) -> BackendInfo:
@@ -79,9 +78,8 @@ class TensorRTBackend:
 
     def build(self, subnet: Subnet, weights: Mapping[str, Floats] | None = None) -> bytes:
         """The serialised engine that ``open`` runs; weights from the subnet's digest where None are given."""
-        drawn = random_weights(subnet, digest_seed(subnet)) if weights is None else weights
         return build_engine(
-            onnx_graph(subnet, drawn, batch_size=self.target.batch_size).SerializeToString(),
+            onnx_bytes(subnet, self.target, weights, self.target.precision),
             library=self.target.backend,
             precision=self.target.precision,
             timing_cache=self._cache,
@@ -130,7 +128,7 @@ class _LoadedEngine:
         return int(self._engine.get_engine_stat())
 
     def bind(self, images: torch.Tensor) -> Callable[[], torch.Tensor]:
-        """One inference on the current stream, from ``images`` to the logits it returns, both always the same memory."""
+        """One inference on the current stream, from ``images`` to the logits it returns; both stay where they are."""
         self._context.set_input_shape(INPUT, tuple(images.shape))
         logits = torch.empty(tuple(self._context.get_tensor_shape(OUTPUT)), device="cuda")
         self._context.set_tensor_address(INPUT, images.data_ptr())
