@@ -15,6 +15,7 @@ from typing import Any
 from vitas_hw.core.errors import InputError, VitasError, one_of
 
 LIBRARIES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}  # as we call them: as Python does
+_PACKAGES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt-rtx-cu13"}
 _MOST_MESSAGES = 5
 _TYPES = {"FLOAT": "fp32", "HALF": "fp16", "BF16": "bf16"}
 
@@ -57,19 +58,30 @@ class TimingCache:
 
 
 def load_library(library: str) -> Any:
-    """The Python module of ``tensorrt`` or ``tensorrt-rtx``. Raises VitasError if it is not installed or not whole."""
+    """The Python module of ``tensorrt`` or ``tensorrt-rtx``. Raises VitasError if it cannot be used."""
+    missing = library_missing(library)
+    if missing:
+        raise VitasError(f"{library} cannot be used: {missing}.", f"Run: {install_line(library)}")
+    return import_module(LIBRARIES[library])
+
+
+def library_missing(library: str) -> str:
+    """Why the library cannot be imported, in half a sentence; empty if it can."""
     if library not in LIBRARIES:
         raise one_of(library, LIBRARIES, "TensorRT library")
+    module = LIBRARIES[library]
     try:
-        return import_module(LIBRARIES[library])
+        import_module(module)
+    except ModuleNotFoundError as error:
+        return "it is not installed" if error.name == module else f"it lacks the module {error.name}"
     except (ImportError, OSError, RuntimeError) as error:  # the package's own import loads shared libraries
-        raise VitasError(f"{library} is not installed: {error}.", f"Run: {install_line(library)}") from error
+        return f"it fails to load: {' '.join(str(error).split())}"
+    return ""
 
 
 def install_line(library: str) -> str:
-    """What to type to have it; the extra of vitas-hw has the same name."""
-    package = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt-rtx-cu13"}[library]
-    return f"pip install {package}"
+    """What to type to have it."""
+    return f"pip install {_PACKAGES[library]}"
 
 
 def build_engine(

@@ -16,6 +16,7 @@ from vitas_hw.export.tensorrt_engine import (
     TimingCache,
     build_engine,
     install_line,
+    library_missing,
     load_library,
     new_log,
     said,
@@ -30,10 +31,10 @@ from vitas_hw.profiling.backends.torch_settings import torch_errors
 
 def info(name: str) -> BackendInfo:
     """What ``tensorrt`` or ``tensorrt-rtx`` can do here: the library, then the GPUs that torch sees and it supports."""
-    try:
-        trt = load_library(name)
-    except VitasError as error:
-        return BackendInfo(name, None, missing=error.problem.rstrip("."), install=install_line(name))
+    absent = library_missing(name)
+    if absent:
+        return BackendInfo(name, None, missing=absent, install=install_line(name))
+    trt = load_library(name)
     gpus = cuda_devices()
     devices = {device: gpu for device, gpu in gpus.items() if name == "tensorrt" or _supported(trt, device)}
     missing = ""
