@@ -29,7 +29,9 @@ QUIET = Conditions(
     steal=0.0,
     others=0.01,
     own=0.125,
+    throttled_ms=0.0,
     ticks=Ticks(1000, 200, 0, 100),
+    throttled_total_ms=250.0,
     gpu=None,
     gpu_busy_before=None,
 )
@@ -98,6 +100,8 @@ def test_ticks_are_ours_with_all_our_descendants(proc: Path) -> None:
     assert linux.read_ticks(100, proc) == Ticks(total=2000, busy=830, steal=120, own=37 + 100 + 1000)
     assert linux.family(101, proc) == {101: 100, 102: 1000}
     assert linux.family(999, proc) == {}
+    assert linux.strangers(100, proc) == {200}
+    assert linux.strangers(100, proc / "nothing") is None
 
 
 def test_a_laptop_on_battery_is_described_and_warned_of(laptop: Path, proc: Path) -> None:
@@ -146,6 +150,22 @@ def test_odd_files_tell_nothing(text: str, tmp_path: Path) -> None:
     assert linux.physical_cores({0, 1}, root) == [1, 0]
 
 
+@pytest.mark.parametrize(
+    ("cgroup", "path", "text"),
+    [
+        ("0::/", "cpu.stat", "usage_usec 5\nnr_throttled 3\nthrottled_usec {}000"),
+        ("0::/kubepods/pod1", "kubepods/pod1/cpu.stat", "nr_throttled 3\nthrottled_usec {}000"),
+        ("9:cpuset:/\n4:cpu,cpuacct:/docker/a\n0::/", "cpu,cpuacct/docker/a/cpu.stat", "throttled_time {}000000"),
+    ],
+)
+def test_time_stopped_by_a_quota_is_counted(cgroup: str, path: str, text: str, tmp_path: Path) -> None:
+    root = files(tmp_path, {"self/cgroup": cgroup, f"fs/cgroup/{path}": text.format(250)})
+    first = snapshot("cpu", sys=root, proc=root)
+    assert (first.throttled_total_ms, first.throttled_ms) == (250.0, None)
+    files(root, {f"fs/cgroup/{path}": text.format(400)})
+    assert snapshot("cpu", first, sys=root, proc=root).throttled_ms == 150.0
+
+
 def test_clocks_of_a_virtual_machine_come_from_cpuinfo(proc: Path, tmp_path: Path) -> None:
     assert linux.frequencies_mhz(tmp_path / "none", proc) == (1800.0, 2445.426)
 
@@ -163,8 +183,8 @@ def test_shares_are_of_the_time_since_the_previous_snapshot(proc: Path, monkeypa
     assert snapshot("cpu", second, proc=proc).others is None  # no time between them
     said = warnings(replace(second, load_1m=0.5))
     assert said == [
-        "Other processes took 15% of the CPUs' time.",
-        "The hypervisor gave 10.0% of the CPUs' time to other guests.",
+        "Other processes took the CPUs' time, 15% of it.",
+        "The hypervisor gave the CPUs' time to other guests, 10.0% of it.",
     ]
 
 
@@ -200,15 +220,16 @@ def test_a_quiet_machine_gives_no_warning() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"load_1m": 9.0}, "load of others in the last minute was 8.0 on 8 CPUs: too few are free for 1 thread."),
-        ({"others": 0.06}, "Other processes took 6%"),
-        ({"steal": 0.011}, "gave 1.1%"),
+        ({"load_1m": 9.0}, "Too few CPUs are free for 1 thread, with a load of others of 8.0 on 8 CPUs"),
+        ({"others": 0.06}, "Other processes took the CPUs' time, 6%"),
+        ({"steal": 0.011}, "to other guests, 1.1%"),
+        ({"throttled_ms": 120.4}, "CPU quota stopped this container, for 120 ms"),
         ({"governors": ("performance", "schedutil")}, "governor is performance, schedutil, not performance"),
         ({"on_battery": True}, "battery"),
         ({"temperature_c": 97.0}, "hot, 97 °C"),
-        ({"gpu": parse_gpu(H100, "", ()), "gpu_busy_before": 0.37}, "GPU was 37% busy before"),
-        ({"gpu": parse_gpu(H100, "12\n", (11,))}, "1 other process has work on the GPU"),
-        ({"gpu": parse_gpu(H100, "12\n13\n11\n", (11,))}, "2 other processes have work"),
+        ({"gpu": parse_gpu(H100, "", ()), "gpu_busy_before": 0.37}, "GPU was busy before the measurement began, 37%"),
+        ({"gpu": parse_gpu(H100, "12\n11\n", (12, 13))}, "Others use the GPU, 1 process."),
+        ({"gpu": parse_gpu(H100, "12\n13\n11\n", (12, 13, 14))}, "Others use the GPU, 2 processes."),
         ({"gpu": parse_gpu(H100.replace(" 41,", " 84,"), "", ())}, "GPU is hot, 84 °C"),
         ({"gpu": parse_gpu(THROTTLED.replace("86", "70"), "", ())}, "slowed down: power cap, thermal slowdown."),
     ],
@@ -227,7 +248,7 @@ def test_our_own_load_is_not_held_against_us() -> None:
 
 
 def test_an_h100_line_is_read() -> None:
-    gpu = parse_gpu(H100, "4242\n77\n", own_pids=(77,))
+    gpu = parse_gpu(H100, "4242\n77\n", others=(1, 4242))
     assert gpu is not None
     assert (gpu.sm_mhz, gpu.sm_max_mhz, gpu.memory_mhz, gpu.temperature_c) == (1980.0, 1980.0, 2619.0, 41.0)
     assert (gpu.power_w, gpu.power_limit_w, gpu.busy, gpu.throttling) == (121.38, 700.0, 0.37, ())
@@ -264,7 +285,7 @@ def test_old_and_new_drivers_are_asked(field: str, tmp_path: Path, monkeypatch: 
     smi.chmod(smi.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
-    gpu = read_gpu(0, ())
+    gpu = read_gpu(0, (12, 14))
     assert gpu is not None
     assert (gpu.sm_mhz, gpu.other_processes) == (1980.0, 1)
     assert snapshot("cuda:0").gpu_busy_before == 0.37

@@ -10,6 +10,7 @@ import typer
 from vitas_hw.cli.options import DEFAULT_RUN, JsonOption, RunOption, SeedOption, SpaceOption
 
 if TYPE_CHECKING:
+    from vitas_hw.profiling.imported import Bundle
     from vitas_hw.workflows.profile import Profiled
 
 
@@ -37,12 +38,8 @@ def profile(
             "--bundle", help="Measure nothing: write models and a runner here, for a device without vitas-hw."
         ),
     ] = None,
-    import_: Annotated[
+    table: Annotated[
         Path | None, typer.Option("--import", help="Measure nothing: read the table that a bundle's runner filled.")
-    ] = None,
-    ray: Annotated[
-        str | None,
-        typer.Option("--ray", help="Measure on the machines of a Ray cluster: auto, or its address."),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget earlier timings of this target.")] = False,
     run: RunOption = DEFAULT_RUN,
@@ -54,6 +51,7 @@ def profile(
     Example: vitas-hw profile --device cpu --num-subnets 200
     """
     from vitas_hw.cli import console
+    from vitas_hw.workflows.imports import import_profile, make_bundle
     from vitas_hw.workflows.profile import ProfileSettings
     from vitas_hw.workflows.profile import profile as profile_device
     from vitas_hw.workflows.run import Run
@@ -71,8 +69,14 @@ def profile(
         timeout_s=timeout,
         seed=seed,
     )
-    done = profile_device(Run(run), settings, space=space, fresh=fresh, progress=console.Reporter())
-    _print(done, as_json)
+    if bundle is not None:
+        _print_bundle(
+            make_bundle(Run(run), settings, bundle, space=space, progress=console.Reporter()), bundle, as_json
+        )
+    elif table is not None:
+        _print(import_profile(Run(run), settings, table), as_json)
+    else:
+        _print(profile_device(Run(run), settings, space=space, fresh=fresh, progress=console.Reporter()), as_json)
 
 
 def _print(done: Profiled, as_json: bool) -> None:
@@ -103,7 +107,7 @@ def _print(done: Profiled, as_json: bool) -> None:
             ["p50 from", console.milliseconds(min(latencies))],
             ["p50 to", console.milliseconds(max(latencies))],
             ["noise floor: mean difference of two measurements", console.percent(floor.mean if floor else None)],
-            ["  its median and 90th percentile", _percents(floor and floor.median, floor and floor.p90)],
+            ["  its median and 90th percentile", _percents(floor.median, floor.p90) if floor else "-"],
             ["the machine's drift around its median (90% of visits)", _drift(done)],
             ["predictor: mean error on unseen subnets", console.percent(metrics["mape"])],
             ["predictor: within 10%", console.percent(metrics["within_10"])],
@@ -114,7 +118,23 @@ def _print(done: Profiled, as_json: bool) -> None:
     console.OUT.print("Next: vitas-hw search --latency 5ms (after vitas-hw train)", markup=False)
 
 
-def _percents(*shares: float | None) -> str:
+def _print_bundle(made: Bundle, folder: Path, as_json: bool) -> None:
+    from vitas_hw.cli import console
+
+    if as_json:
+        console.print_json({"bundle": str(folder), "subnets": len(made.subnets), "visits": len(made.visits)})
+        return
+    console.OUT.print(
+        f"{len(made.subnets)} models and a runner lie in {folder}; its README says what to do.", markup=False
+    )
+    console.OUT.print(
+        f"There:  python run.py --out results.csv\nBack here:  vitas-hw profile --import {folder}/results.csv"
+        " --device-name NAME",
+        markup=False,
+    )
+
+
+def _percents(*shares: float) -> str:
     from vitas_hw.cli import console
 
     return ", ".join(console.percent(share) for share in shares)

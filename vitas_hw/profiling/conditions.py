@@ -34,7 +34,8 @@ class Conditions:
         on_battery: whether a battery drives the machine.
         steal, others, own: shares of processor time since the previous snapshot that went to the hypervisor's other
             guests, to other processes, and to this process and those it started.
-        ticks: the counters of these shares.
+        throttled_ms: how long a CPU quota stopped this container since the previous snapshot.
+        ticks, throttled_total_ms: the counters behind these.
         gpu: the NVIDIA GPU measured on.
         gpu_busy_before: how busy it was before our own work: in the first snapshot only.
     """
@@ -49,7 +50,9 @@ class Conditions:
     steal: float | None
     others: float | None
     own: float | None
+    throttled_ms: float | None
     ticks: Ticks | None
+    throttled_total_ms: float | None
     gpu: Gpu | None
     gpu_busy_before: float | None
 
@@ -69,9 +72,11 @@ def snapshot(device: str, previous: Conditions | None = None, *, proc: Path = PR
     pid, cpus = os.getpid(), os.cpu_count() or 1
     ticks = linux.read_ticks(pid, proc)
     steal, others, own = _shares(previous.ticks if previous else None, ticks, cpus)
+    throttled = linux.throttled_ms(sys, proc)
+    throttled_before = previous.throttled_total_ms if previous else None
     kind, _, index = device.partition(":")
     is_cuda = kind == "cuda" and (index or "0").isdigit()
-    gpu = read_gpu(int(index or 0), {pid, *linux.family(pid, proc)}) if is_cuda else None
+    gpu = read_gpu(int(index or 0), linux.strangers(pid, proc)) if is_cuda else None
     return Conditions(
         cpus=cpus,
         load_1m=_load(),
@@ -83,14 +88,19 @@ def snapshot(device: str, previous: Conditions | None = None, *, proc: Path = PR
         steal=steal,
         others=others,
         own=own,
+        throttled_ms=None if throttled is None or throttled_before is None else throttled - throttled_before,
         ticks=ticks,
+        throttled_total_ms=throttled,
         gpu=gpu,
         gpu_busy_before=gpu.busy if gpu and previous is None else None,
     )
 
 
 def warnings(conditions: Conditions, threads: int = 1) -> list[str]:
-    """One sentence for each reason not to trust a measurement of ``threads`` threads; none on a quiet machine."""
+    """One sentence for each reason not to trust a measurement of ``threads`` threads; none on a quiet machine.
+
+    What comes before a sentence's first comma stays the same while numbers change: a caller can say it once.
+    """
     c = conditions
     found = []
     if c.on_battery:
@@ -100,13 +110,15 @@ def warnings(conditions: Conditions, threads: int = 1) -> list[str]:
     load = None if c.load_1m is None else c.load_1m - (c.own or 0.0) * c.cpus
     if load is not None and c.cpus - load < threads - _LOAD_SLACK:
         found.append(
-            f"The load of others in the last minute was {load:.1f} on {c.cpus} CPUs: too few are free for "
-            f"{threads} thread{'s' if threads > 1 else ''}."
+            f"Too few CPUs are free for {threads} thread{'s' if threads > 1 else ''}, with a load of others of "
+            f"{load:.1f} on {c.cpus} CPUs in the last minute."
         )
     if c.others is not None and c.others > _OTHERS:
-        found.append(f"Other processes took {c.others:.0%} of the CPUs' time.")
+        found.append(f"Other processes took the CPUs' time, {c.others:.0%} of it.")
     if c.steal is not None and c.steal > _STEAL:
-        found.append(f"The hypervisor gave {c.steal:.1%} of the CPUs' time to other guests.")
+        found.append(f"The hypervisor gave the CPUs' time to other guests, {c.steal:.1%} of it.")
+    if c.throttled_ms:
+        found.append(f"A CPU quota stopped this container, for {c.throttled_ms:.0f} ms.")
     if c.temperature_c is not None and c.temperature_c >= _CPU_HOT_C:
         found.append(f"The machine is hot, {c.temperature_c:.0f} °C.")
     return found + ([] if c.gpu is None else _gpu_warnings(c.gpu, c.gpu_busy_before))
@@ -156,8 +168,7 @@ def _gpu_warnings(gpu: Gpu, busy_before: float | None) -> list[str]:
     if gpu.temperature_c is not None and gpu.temperature_c >= _GPU_HOT_C:
         found.append(f"The GPU is hot, {gpu.temperature_c:.0f} °C.")
     if gpu.other_processes:
-        many = gpu.other_processes > 1
-        found.append(f"{gpu.other_processes} other process{'es have' if many else ' has'} work on the GPU.")
+        found.append(f"Others use the GPU, {gpu.other_processes} process{'es' if gpu.other_processes > 1 else ''}.")
     elif busy_before is not None and busy_before > _GPU_BUSY:
-        found.append(f"The GPU was {busy_before:.0%} busy before the measurement began.")
+        found.append(f"The GPU was busy before the measurement began, {busy_before:.0%} of the time.")
     return found

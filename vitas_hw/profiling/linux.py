@@ -56,6 +56,12 @@ def family(pid: int, proc: Path = PROC) -> dict[int, int]:
     return {member: ticks[member] for member in sorted(members)}
 
 
+def strangers(pid: int, proc: Path = PROC) -> set[int] | None:
+    """The processes that are not in the family of ``pid``."""
+    seen = {int(path.name) for path in proc.glob("[0-9]*")}
+    return seen - set(family(pid, proc)) if seen else None
+
+
 def governors(sys: Path = SYS) -> tuple[str, ...] | None:
     """The frequency governors in use, sorted."""
     found = {text for text in map(_read, _cpus(sys, "cpufreq/scaling_governor")) if text}
@@ -76,6 +82,18 @@ def available_memory_bytes(proc: Path = PROC) -> int | None:
     """Memory that can be had without swapping."""
     found = re.search(r"^MemAvailable:\s+(\d+) kB$", _read(proc / "meminfo") or "", re.MULTILINE)
     return int(found[1]) * 1024 if found else None
+
+
+def throttled_ms(sys: Path = SYS, proc: Path = PROC) -> float | None:
+    """How long the CPU quota of our container has stopped it so far; None outside of one."""
+    for line in (_read(proc / "self/cgroup") or "").splitlines():
+        controllers, _, group = line.partition(":")[2].partition(":")
+        if controllers == "" or "cpu" in controllers.split(","):  # version 2, version 1
+            text = _read(sys / "fs/cgroup" / controllers / group.strip("/") / "cpu.stat") or ""
+            found = re.search(r"^throttled_(usec|time) (\d+)$", text, re.MULTILINE)
+            if found:
+                return int(found[2]) / (1e3 if found[1] == "usec" else 1e6)
+    return None
 
 
 def temperature_c(sys: Path = SYS) -> float | None:

@@ -39,7 +39,7 @@ class Gpu:
         power_w, power_limit_w: drawn, and allowed.
         busy: share of the last moment (up to a second) in which any kernel ran, ours too.
         throttling: why it runs slower than it could; empty if it does not.
-        other_processes: how many that are not ours have work on it; graphics alone does not count.
+        other_processes: how many that we can see and that are not ours have work on it; graphics alone does not count.
     """
 
     sm_mhz: float | None
@@ -53,19 +53,23 @@ class Gpu:
     other_processes: int | None
 
 
-def read_gpu(index: int, own_pids: Collection[int]) -> Gpu | None:
-    """The GPU that CUDA calls ``index``; None without ``nvidia-smi`` or such a GPU."""
+def read_gpu(index: int, others: Collection[int] | None) -> Gpu | None:
+    """The GPU that CUDA calls ``index``; None without ``nvidia-smi`` or such a GPU.
+
+    ``others`` are the processes that can be seen and are not ours. The driver may name ours by numbers of another
+    container: what it names and nobody sees is not held to be somebody else.
+    """
     chosen = smi_id(index, os.environ.get("CUDA_VISIBLE_DEVICES"))
     if chosen is None:
         return None
     for reasons in _REASON_FIELDS:
         told = _smi(chosen, f"--query-gpu={','.join((*_FIELDS, reasons))}")
         if told is not None:
-            return parse_gpu(told, _smi(chosen, "--query-compute-apps=pid"), own_pids)
+            return parse_gpu(told, _smi(chosen, "--query-compute-apps=pid"), others)
     return None
 
 
-def parse_gpu(line: str, apps: str | None, own_pids: Collection[int]) -> Gpu | None:
+def parse_gpu(line: str, apps: str | None, others: Collection[int] | None) -> Gpu | None:
     """From ``nvidia-smi``'s line about a GPU and the process ids that it lists there; None if it is another line."""
     parts = [part.strip() for part in line.strip().split(",")]
     if len(parts) != len(_FIELDS) + 1:
@@ -80,7 +84,7 @@ def parse_gpu(line: str, apps: str | None, own_pids: Collection[int]) -> Gpu | N
         power_limit_w=limit,
         busy=None if busy is None else busy / 100,
         throttling=_throttling(parts[-1]),
-        other_processes=None if apps is None else len(_pids(apps) - set(own_pids)),
+        other_processes=None if apps is None or others is None else len(_pids(apps) & set(others)),
     )
 
 

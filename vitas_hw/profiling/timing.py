@@ -27,8 +27,8 @@ class Timing:
     """
 
     steady: float = 0.03
-    max_warmup_s: float = 0.3
-    sample_s: float = 0.1
+    max_warmup_s: float = 0.1
+    sample_s: float = 0.06
     min_samples: int = 5
     max_samples: int = 200
     anchor_samples: int = 3

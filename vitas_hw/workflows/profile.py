@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from vitas_hw.workflows.run import Run
 from vitas_hw.workflows.targets import Place, find_place
 
 TIMING = Timing()
-REPEAT_EVERY = 6  # one subnet in six is measured twice, for the noise floor
+REPEAT_EVERY = 8  # one subnet in eight is measured twice, for the noise floor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +110,7 @@ def profile(
 ) -> Profiled:
     """Measure subnets of the run's space on a device and fit a predictor for it.
 
-    A profiling that was killed goes on where it was; one with more subnets extends the one there.
+    A profiling that was killed goes on where it was; one with more subnets or rounds extends the one there.
 
     Args:
         run: where files go.
@@ -130,10 +131,9 @@ def profile(
         path.unlink(missing_ok=True)
     run.begin(found)
     watch = _Watch(place, progress)
+    watch.look()  # before any work of ours
     with place.worker(TIMING, settings.timeout_s) as worker:
-        about = environment(
-            {**asdict(TIMING), "rounds": settings.rounds, "repeat_every": REPEAT_EVERY}, place.accelerator
-        )
+        about = environment({**asdict(TIMING), "repeat_every": REPEAT_EVERY}, place.accelerator)
         about |= {"device": place.device, "backend_version": worker.start(), "anchor": anchor_subnet_of(place)}
         journal = Journal.open(path, _header(place.target, found, about, settings.seed))
         progress.note(f"profiling {len(subnets)} subnets of {found.name} on {place.target.slug}")
@@ -153,7 +153,7 @@ def profile(
                     on_visit=lambda: advance(""),
                 )
     watch.look()
-    about["conditions"] = journal.conditions
+    about |= {"rounds": settings.rounds, "conditions": journal.conditions}
     result = profile_of(journal, place.target, found, about, subnets, settings.rounds)
     return keep(run, result, asdict(settings), settings.seed)
 
@@ -211,7 +211,7 @@ def _compare_with_fp32(place: Place, timeout_s: float, progress: Progress) -> No
         took_fp32 = fp32.visit(anchor).anchor_ms
     if took > took_fp32:
         progress.note(
-            f"{place.target.precision} is slower than fp32 here: DeiT-Ti takes {took:.3g} ms against {took_fp32:.3g} ms"
+            f"{place.target.precision} is slower than fp32 here: {took:.3g} ms for the anchor against {took_fp32:.3g}"
         )
 
 
@@ -228,7 +228,7 @@ class _Watch:
         """The machine now, as JSON types."""
         self._last = snapshot(self._device, self._last)
         for sentence in warnings(self._last, self._threads):
-            kind = sentence.split(",")[0].rstrip("0123456789.% ")
+            kind = re.sub(r"[\d.]+", "", sentence)
             if kind not in self._said:
                 self._said.add(kind)
                 self._progress.note(f"warning: {sentence}")
