@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vitas_hw.core.errors import InputError
+from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.export.onnx_graph import onnx_graph, random_weights
@@ -25,7 +25,13 @@ def onnx_bytes(subnet: Subnet, target: Target, weights: Mapping[str, Floats] | N
 
 
 def finest(precisions: set[str]) -> str:
-    """The finest of several precisions: that of a model whose linears run in all of them."""
+    """The finest of several precisions: that of a model whose linears run in all of them.
+
+    Raises:
+        VitasError: there are none, or unknown ones.
+    """
+    if not precisions or not precisions <= set(_COARSEST_FIRST):
+        raise VitasError("The runtime does not say in which precision the linears of this model run.")
     return max(precisions, key=_COARSEST_FIRST.index)
 
 
