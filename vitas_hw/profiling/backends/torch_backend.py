@@ -9,13 +9,14 @@ from itertools import cycle
 import torch
 from torch import nn
 
-from vitas_hw.core.errors import InputError, VitasError, one_of
+from vitas_hw.core.errors import VitasError, one_of
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.export.onnx_graph import random_weights
 from vitas_hw.profiling.backend import BackendInfo, Floats, Session
 from vitas_hw.profiling.backends.clock import digest_seed, random_images, wall_clock_ms
 from vitas_hw.profiling.backends.cuda_session import CudaSession, capture, cuda_devices, warm_up
+from vitas_hw.profiling.backends.onnx_model import cpu_threads
 from vitas_hw.profiling.backends.torch_settings import check_shape, session_settings, torch_errors
 from vitas_hw.profiling.environment import cpu_model
 from vitas_hw.supernet.plain import build_model
@@ -58,12 +59,10 @@ class TorchBackend:
             raise one_of(device, there.devices, f"device of {target.backend}")
         if target.precision not in DTYPES:
             raise one_of(target.precision, DTYPES, f"precision of {target.backend}")
-        if device == "cpu" and target.threads is None:
-            raise InputError("A target on the CPU says its threads.", "Add --threads 1")
         self.target = target
         self.version = str(torch.__version__)
         self._device = torch.device(device)
-        self._threads = target.threads if device == "cpu" else None
+        self._threads = cpu_threads(target) if device == "cpu" else None
 
     def open(self, subnet: Subnet, weights: Mapping[str, Floats] | None = None) -> Session:
         with torch_errors("PyTorch refused the model"), session_settings(self._threads):
