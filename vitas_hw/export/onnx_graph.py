@@ -73,6 +73,7 @@ def onnx_graph(
     precision: str = "fp32",
     keep_fp32: bool = True,
     scales: Mapping[str, float] | None = None,
+    weight_limit: int = 127,
 ) -> onnx.ModelProto:
     """The model ``images (B, in_chans, height, width) -> logits (B, num_classes)``, both float32 in every precision.
 
@@ -87,11 +88,13 @@ def onnx_graph(
         scales: with int8: the activations' step at the input of ``patch_embed.proj``, of each block's ``attn.qkv``,
             ``attn.proj``, ``mlp.fc1``, ``mlp.fc2`` and of ``head``, by name (``blocks.0.attn.qkv``). None takes one
             step for all that suits timing, not accuracy.
+        weight_limit: with int8: largest weight. 63 for x86 processors: those without VNNI add two 8-bit products in 16
+            bits, which overflows with larger weights, in ONNX Runtime and OpenVINO alike; it costs one bit of weights.
 
     Raises:
-        InputError: unknown precision.
+        InputError: unknown precision, or a scale is missing or not positive.
     """
-    graph = OnnxWriter(weights, precision, keep_fp32, scales)
+    graph = OnnxWriter(weights, precision, keep_fp32=keep_fp32, scales=scales, weight_limit=weight_limit)
     tokens, e = subnet.num_patches + 1, subnet.embed_dim
 
     patches = graph.convolution("patch_embed.proj", graph.enter(), subnet.patch_size)

@@ -11,12 +11,21 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from vitas_hw.core.errors import InputError
-from vitas_hw.core.target import device_slug
-
 _CPUINFO = Path("/proc/cpuinfo")
 # of the first processor, as x86 and Arm name them; those that change with the clock are left out
 _CPU_FACTS = ("cpu family", "model", "stepping", "cache size", "flags")
+_PACKAGES = (
+    "vitas-hw",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "openvino",
+    "tensorrt",
+    "tensorrt-rtx-cu13",
+    "torch",
+    "timm",
+)
 _ARM_FACTS = ("CPU implementer", "CPU architecture", "CPU variant", "CPU part", "CPU revision", "Features")
 
 
@@ -36,8 +45,10 @@ def cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
-def hardware() -> dict[str, Any]:
-    """What makes two machines the same for a profile."""
+def hardware(accelerator: str | None = None) -> dict[str, Any]:
+    """What makes two machines the same for a profile: the accelerator's name, or the facts of the CPU without one."""
+    if accelerator is not None:
+        return {"accelerator": accelerator, "machine": platform.machine()}
     facts: dict[str, Any] = {"cpu": cpu_model(), "machine": platform.machine(), "cpus": os.cpu_count()}
     for key, value in _cpuinfo().items():
         if key in _CPU_FACTS or key in _ARM_FACTS:
@@ -55,42 +66,29 @@ def _cpuinfo() -> dict[str, str]:
     return {key.strip(): value.strip() for key, value in pairs}
 
 
-def fingerprint() -> str:
+def fingerprint(accelerator: str | None = None) -> str:
     """16 hexadecimal digits that stay the same on the same hardware."""
-    return _short_hash(json.dumps(hardware(), sort_keys=True))
+    return _short_hash(json.dumps(hardware(accelerator), sort_keys=True))
 
 
-def environment(settings: dict[str, Any]) -> dict[str, Any]:
+def environment(settings: dict[str, Any], accelerator: str | None = None) -> dict[str, Any]:
     """Hardware, system, libraries and the settings of the measurement, as JSON types."""
-    packages = ("vitas-hw", "numpy", "onnx", "onnxruntime", "torch", "timm")
     return {
-        "fingerprint": fingerprint(),
-        "hardware": hardware(),
+        "fingerprint": fingerprint(accelerator),
+        "hardware": hardware(accelerator),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        "libraries": {name: found for name in packages if (found := _version(name)) is not None},
+        "libraries": {name: found for name in _PACKAGES if (found := _version(name)) is not None},
         "settings": settings,
     }
 
 
-def check_device(device: str) -> str:
-    """The default device name of ``device``.
-
-    Raises:
-        InputError: the device is not there, or nothing here measures on it.
-    """
-    if device == "cpu":
-        return device_slug(cpu_model())
-    if device.split(":")[0] == "cuda":
-        import torch
-
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        index = device.partition(":")[2] or "0"
-        if not (index.isdigit() and int(index) < count):
-            there = f"this machine has {count} CUDA device(s)" if count else "this machine has no CUDA device"
-            raise InputError(f"There is no device {device!r}: {there}.", "Try --device cpu")
-        raise InputError(f"Device {device!r} is there, but this version measures on cpu only.", "Try --device cpu")
-    raise InputError(f"Unknown device {device!r}; known: cpu.", "Try --device cpu")
+def total_memory_bytes() -> int | None:
+    """The machine's memory, where the platform tells."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
 
 
 def _version(package: str) -> str | None:

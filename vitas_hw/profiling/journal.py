@@ -8,20 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from vitas_hw.core.errors import FileError, InputError
+from vitas_hw.profiling.timing import Visit
 
-SCHEMA = 1
+SCHEMA = 2
+Key = tuple[str, int, str]  # measurement, round, digest
 
 
 @dataclass
 class Journal:
     """An append-only JSON Lines file; one write a line.
 
-    ``visits`` maps (measurement, round, digest) to the samples in milliseconds, ``failures`` a digest to its reason.
+    ``attempts`` maps (measurement, round, digest) to its visits in order: more than one if the machine was unsteady.
+    ``failures`` maps a digest to the reason why the subnet cannot run, ``conditions`` is what was seen of the machine.
     """
 
     path: Path
-    visits: dict[tuple[str, int, str], tuple[float, ...]] = field(default_factory=dict)
+    attempts: dict[Key, list[Visit]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    conditions: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
     def open(cls, path: Path, header: dict[str, Any]) -> Journal:
@@ -50,22 +54,37 @@ class Journal:
         for number, line in enumerate(lines, 1):
             try:
                 journal._read(json.loads(line), wanted if number == 1 else None)
-            except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            except (json.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
                 raise FileError(
                     f"{path}, line {number}, is broken: {error}.", "Move the file away to begin anew."
                 ) from error
         return journal
 
-    def add_visit(self, measurement: str, round_: int, digest: str, samples_ms: list[float]) -> None:
-        """Keep one visit's samples."""
-        samples = [round(sample, 6) for sample in samples_ms]  # nanoseconds; the same here and after a resume
-        self.visits[measurement, round_, digest] = tuple(samples)
-        self._append({"measurement": measurement, "round": round_, "subnet": digest, "samples_ms": samples})
+    def add_visit(self, measurement: str, round_: int, digest: str, visit: Visit) -> None:
+        """Keep one visit's raw samples."""
+        line: dict[str, Any] = {
+            "measurement": measurement,
+            "round": round_,
+            "subnet": digest,
+            "samples_ms": _nanoseconds(visit.samples_ms),
+            "before_ms": _nanoseconds(visit.before_ms),
+            "after_ms": _nanoseconds(visit.after_ms),
+        }
+        if visit.peak_bytes is not None:
+            line["peak_bytes"] = visit.peak_bytes
+        self._append(line)
+        self._read_visit(line)  # as rounded in the file, so that a resume finds the very same
 
     def add_failure(self, digest: str, reason: str) -> None:
         """Keep that a subnet cannot run."""
         self.failures[digest] = reason
         self._append({"subnet": digest, "failed": reason})
+
+    def add_conditions(self, measurement: str, round_: int, conditions: dict[str, Any]) -> None:
+        """Keep what was seen of the machine when a round began."""
+        line = {"measurement": measurement, "round": round_, "conditions": conditions}
+        self.conditions.append(line)
+        self._append(line)
 
     def _append(self, line: dict[str, Any]) -> None:
         with self.path.open("ab", buffering=0) as file:
@@ -81,6 +100,22 @@ class Journal:
                 )
         elif "failed" in line:
             self.failures[str(line["subnet"])] = str(line["failed"])
+        elif "conditions" in line:
+            self.conditions.append(line)
         else:
-            key = (str(line["measurement"]), int(line["round"]), str(line["subnet"]))
-            self.visits[key] = tuple(float(sample) for sample in line["samples_ms"])
+            self._read_visit(line)
+
+    def _read_visit(self, line: dict[str, Any]) -> None:
+        key = (str(line["measurement"]), int(line["round"]), str(line["subnet"]))
+        samples, before, after = (
+            tuple(float(sample) for sample in line[name]) for name in ("samples_ms", "before_ms", "after_ms")
+        )
+        if not (samples and before and after and min(samples + before + after) > 0):
+            raise ValueError("samples are missing or not positive")
+        peak = line.get("peak_bytes")
+        visit = Visit(samples, before, after, None if peak is None else int(peak))
+        self.attempts.setdefault(key, []).append(visit)
+
+
+def _nanoseconds(samples_ms: tuple[float, ...]) -> list[float]:
+    return [round(sample, 6) for sample in samples_ms]

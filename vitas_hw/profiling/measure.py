@@ -8,50 +8,71 @@ import numpy as np
 
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.subnet import Subnet
-from vitas_hw.profiling.backend import Backend
 from vitas_hw.profiling.journal import Journal
 from vitas_hw.profiling.profile import Measurement, NoiseFloor
-from vitas_hw.profiling.timing import Timing, time_session
+from vitas_hw.profiling.timing import Visit
+from vitas_hw.profiling.worker import Meter, SubnetFailedError
+
+STEADY = 0.15  # most relative change of the anchor across a visit
+USUAL = 0.3  # most relative distance of the anchor from the median of the visits so far
+ATTEMPTS = 3  # at one visit of an unsteady machine; the steadiest counts
+_HOPELESS = 5  # failures in a row, and nothing else: the fault is not the subnets'
+_RECENT = 50
 
 
 def measure(
-    backend: Backend,
+    meter: Meter,
     subnets: Sequence[Subnet],
     *,
     rounds: int,
-    timing: Timing,
     seed: int,
     journal: Journal,
     name: str = "first",
+    on_round: Callable[[str, int], None] = lambda name, round_: None,  # noqa: ARG005
     on_visit: Callable[[], None] = lambda: None,
-) -> list[Measurement]:
-    """Visit every subnet ``rounds`` times, a session built anew each time, in an order shuffled each round.
+) -> None:
+    """Visit every subnet ``rounds`` times, everything built anew each time, in an order shuffled each round.
+
+    A visit during which the anchor drifted too far is repeated at the end of its round, at most twice.
 
     Args:
-        backend: where.
+        meter: where.
         subnets: what, without repeats.
         rounds: visits to each.
-        timing: how long a visit takes.
         seed: of the orders.
         journal: keeps each visit; those it already holds are not repeated.
         name: of this measurement in the journal.
-        on_visit: called after each visit.
+        on_round: called before a round of which anything is left to do.
+        on_visit: called once for each subnet and round.
 
-    Returns:
-        One measurement a subnet, in the order given; a subnet that the backend refuses becomes a failed one.
+    Raises:
+        VitasError: nothing runs at all, or the measuring process cannot start.
     """
     for round_ in range(rounds):
-        for index in np.random.default_rng([seed, round_]).permutation(len(subnets)):
-            subnet = subnets[index]
-            if subnet.digest not in journal.failures and (name, round_, subnet.digest) not in journal.visits:
-                try:
-                    samples = time_session(backend.open(subnet), timing)
-                except (VitasError, MemoryError) as error:
-                    journal.add_failure(subnet.digest, str(error) or type(error).__name__)
-                else:
-                    journal.add_visit(name, round_, subnet.digest, samples)
-            on_visit()
-    return [_measurement(subnet, journal, name, rounds) for subnet in subnets]
+        order = [subnets[index] for index in np.random.default_rng([seed, round_]).permutation(len(subnets))]
+        begun = False
+        for attempt in range(ATTEMPTS):
+            for subnet in order:
+                if _unsettled(journal, (name, round_, subnet.digest), attempt):
+                    if not begun:
+                        meter.renew()
+                        on_round(name, round_)
+                        begun = True
+                    _visit(meter, subnet, journal, name, round_)
+                if attempt == 0:
+                    on_visit()
+
+
+def measurements(journal: Journal, subnets: Sequence[Subnet], name: str, rounds: int) -> list[Measurement]:
+    """One measurement a subnet, in the order given, its drift relative to ``anchor_ms`` of the whole journal."""
+    reference = anchor_ms(journal)
+    return [_measurement(journal, subnet, name, rounds, reference) for subnet in subnets]
+
+
+def anchor_ms(journal: Journal) -> float:
+    """The anchor's p50 over all visits: the machine as it was half of the time. NaN before any visit."""
+    readings = [visit.anchor_ms for visits in journal.attempts.values() for visit in visits]
+    return float(np.median(readings)) if readings else float("nan")
 
 
 def noise_floor(first: Sequence[Measurement], second: Sequence[Measurement]) -> NoiseFloor | None:
@@ -60,7 +81,48 @@ def noise_floor(first: Sequence[Measurement], second: Sequence[Measurement]) -> 
     return NoiseFloor.of([a for a, _ in pairs], [b for _, b in pairs])
 
 
-def _measurement(subnet: Subnet, journal: Journal, name: str, rounds: int) -> Measurement:
+def _visit(meter: Meter, subnet: Subnet, journal: Journal, name: str, round_: int) -> None:
+    try:
+        journal.add_visit(name, round_, subnet.digest, meter.visit(subnet))
+    except SubnetFailedError as error:
+        journal.add_failure(subnet.digest, str(error))
+        if len(journal.failures) >= _HOPELESS and not journal.attempts:
+            raise VitasError(
+                f"None of the first {len(journal.failures)} subnets runs; the last one's reason: {error}",
+                "See: vitas-hw doctor",
+            ) from error
+
+
+def _unsettled(journal: Journal, key: tuple[str, int, str], attempt: int) -> bool:
+    """Whether a visit is still to be made, or to be repeated, in this attempt at its round."""
+    visits = journal.attempts.get(key, [])
+    if key[2] in journal.failures or len(visits) > attempt:
+        return False
+    return not visits or _disturbance(visits[-1], _usual(journal)) > 1
+
+
+def _usual(journal: Journal) -> float:
+    recent = list(journal.attempts.values())[-_RECENT:]
+    return float(np.median([visits[-1].anchor_ms for visits in recent]))
+
+
+def _disturbance(visit: Visit, usual_ms: float) -> float:
+    """How far the machine was from steady and usual; 1 is the limit."""
+    away = max(visit.anchor_ms / usual_ms, usual_ms / visit.anchor_ms) - 1
+    return max(visit.unsteadiness / STEADY, away / USUAL)
+
+
+def _measurement(journal: Journal, subnet: Subnet, name: str, rounds: int, reference: float) -> Measurement:
     if subnet.digest in journal.failures:
         return Measurement(subnet, failed=journal.failures[subnet.digest])
-    return Measurement(subnet, tuple(journal.visits[name, round_, subnet.digest] for round_ in range(rounds)))
+    visits = [
+        min(journal.attempts[name, round_, subnet.digest], key=lambda visit: _disturbance(visit, reference))
+        for round_ in range(rounds)
+    ]
+    peaks = [visit.peak_bytes for visit in visits if visit.peak_bytes is not None]
+    return Measurement(
+        subnet,
+        tuple(visit.samples_ms for visit in visits),
+        tuple(visit.anchor_ms / reference for visit in visits),
+        peak_bytes=max(peaks, default=None),
+    )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
@@ -16,34 +16,48 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
 class Measurement:
     """One subnet's latency in milliseconds.
 
-    ``rounds_ms`` holds the raw samples of each visit, in order; p50, p90 and p99 are percentiles of all of them. A
-    subnet that could not run has ``failed`` set to the reason and no samples.
+    A subnet that could not run has ``failed`` set to the reason and no samples.
+
+    Args:
+        subnet: what was measured.
+        rounds_ms: the raw samples of each visit, in order.
+        drift: the anchor's p50 around each visit over its p50 in the whole profile; empty if there was no anchor.
+        failed: why there are no samples.
+        peak_bytes: most memory of the device used, where the backend tells.
     """
 
     subnet: Subnet
     rounds_ms: tuple[tuple[float, ...], ...] = ()
+    drift: tuple[float, ...] = ()
     failed: str = ""
+    peak_bytes: int | None = None
 
     def __post_init__(self) -> None:
         samples = [sample for visit in self.rounds_ms for sample in visit]
-        if bool(samples) == bool(self.failed):
+        if bool(samples) == bool(self.failed) or not all(self.rounds_ms):
             raise InputError("A measurement has either samples or the reason why there are none.")
-        if any(not 0 < sample < float("inf") for sample in samples):
-            raise InputError("A latency sample must be positive and finite.")
+        if len(self.drift) not in (0, len(self.rounds_ms)):
+            raise InputError("A measurement has one drift for each round, or none.")
+        if any(not 0 < value < float("inf") for value in (*samples, *self.drift)):
+            raise InputError("A latency sample and a drift must be positive and finite.")
 
     @property
     def latency_ms(self) -> float:
+        """p50 of all samples, each corrected for the drift of its visit."""
         return self.percentile(50)
 
     def percentile(self, percent: float) -> float:
-        return float(np.percentile([sample for visit in self.rounds_ms for sample in visit], percent))
+        """Of all samples, each corrected for the drift of its visit, in milliseconds."""
+        drift = self.drift or (1.0,) * len(self.rounds_ms)
+        corrected = [np.asarray(visit) / change for visit, change in zip(self.rounds_ms, drift, strict=True)]
+        return float(np.percentile(np.concatenate(corrected), percent))
 
 
 @dataclass(frozen=True)
@@ -51,6 +65,7 @@ class NoiseFloor:
     """Relative difference between two measurements of the same subnet, far apart in time, sessions built anew."""
 
     mean: float
+    median: float
     p90: float
     pairs: int
 
@@ -61,17 +76,23 @@ class NoiseFloor:
             return None
         a, b = np.asarray(first), np.asarray(second)
         difference = np.abs(a - b) / np.minimum(a, b)
-        return cls(float(difference.mean()), float(np.percentile(difference, 90)), len(first))
+        median, p90 = np.percentile(difference, [50, 90])
+        return cls(float(difference.mean()), float(median), float(p90), len(first))
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Measurements of subnets of one space on one target, under one environment."""
+    """Measurements of subnets of one space on one target, under one environment.
+
+    ``anchor_ms`` is the p50 of the anchor (``anchor_subnet``) over the whole profile, which every latency refers to;
+    None if there was no anchor.
+    """
 
     target: Target
     space: SearchSpace
     environment: dict[str, Any]
     noise_floor: NoiseFloor | None
+    anchor_ms: float | None
     measurements: tuple[Measurement, ...] = field(repr=False)
 
     @property
@@ -94,7 +115,8 @@ def save_profile(profile: Profile, path: Path) -> None:
         "target": profile.target.to_dict(),
         "space": profile.space.to_dict(),
         "environment": profile.environment,
-        "noise_floor": None if floor is None else {"mean": floor.mean, "p90": floor.p90, "pairs": floor.pairs},
+        "noise_floor": None if floor is None else asdict(floor),
+        "anchor_ms": profile.anchor_ms,
     }
     lines = [header, *(_row(measurement) for measurement in profile.measurements)]
     write_atomic(path, "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
@@ -119,7 +141,9 @@ def load_profile(path: str | Path) -> Profile:
             subnet = Subnet.from_dict(row.subnet)
             if subnet in measurements:
                 raise InputError(f"Subnet {subnet.digest} stands there a second time.")
-            measurements[subnet] = Measurement(subnet, tuple(map(tuple, row.samples_ms)), row.reason)
+            measurements[subnet] = Measurement(
+                subnet, tuple(map(tuple, row.samples_ms)), tuple(row.drift), row.reason, row.peak_bytes
+            )
     except (OSError, UnicodeDecodeError) as error:
         raise FileError(f"Cannot read the profile {path}: {error}.") from error
     except ValidationError as error:
@@ -128,7 +152,7 @@ def load_profile(path: str | Path) -> Profile:
         raise FileError(f"{path}, line {line_number}, is not a profile's: {where} {first['msg']}.") from error
     except InputError as error:
         raise FileError(f"{path}, line {line_number}, is not a profile's: {error}") from error
-    return Profile(target, space, header.environment, floor, tuple(measurements.values()))
+    return Profile(target, space, header.environment, floor, header.anchor_ms, tuple(measurements.values()))
 
 
 def _row(measurement: Measurement) -> dict[str, Any]:
@@ -137,7 +161,8 @@ def _row(measurement: Measurement) -> dict[str, Any]:
         return row | {"reason": measurement.failed}
     percentiles = {name: round(measurement.percentile(p), 6) for name, p in _PERCENTILES.items()}
     samples = [[round(sample, 6) for sample in visit] for visit in measurement.rounds_ms]
-    return row | percentiles | {"samples_ms": samples}
+    row |= percentiles | {"samples_ms": samples, "drift": list(measurement.drift)}
+    return row if measurement.peak_bytes is None else row | {"peak_bytes": measurement.peak_bytes}
 
 
 _PERCENTILES = {"latency_ms": 50, "p90_ms": 90, "p99_ms": 99}
@@ -145,23 +170,25 @@ _PERCENTILES = {"latency_ms": 50, "p90_ms": 90, "p99_ms": 99}
 
 def _schemas() -> tuple[Any, Any]:
     # defined on first use: pydantic and two models take longer to load than everything `import vitas_hw` may take
-    from pydantic import BaseModel, ConfigDict
+    from pydantic import BaseModel, ConfigDict, Field
 
     class Strict(BaseModel):
         model_config = ConfigDict(extra="forbid", strict=True)
 
     class Floor(Strict):
         mean: float
+        median: float
         p90: float
         pairs: int
 
     class Header(Strict):
-        schema_: Literal[1]
+        schema_: Literal[2]
         kind: Literal["profile"]
         target: dict[str, Any]
         space: dict[str, Any]
         environment: dict[str, Any]
         noise_floor: Floor | None
+        anchor_ms: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
         model_config = ConfigDict(extra="forbid", strict=True, alias_generator=lambda name: name.rstrip("_"))
 
     class Row(Strict):
@@ -172,7 +199,11 @@ def _schemas() -> tuple[Any, Any]:
         p90_ms: float | None = None
         p99_ms: float | None = None
         samples_ms: list[list[float]] = []  # noqa: RUF012  # pydantic copies it
+        drift: list[float] = []  # noqa: RUF012
+        peak_bytes: int | None = None
 
     for model in (Header, Row):
-        model.model_rebuild(_types_namespace={"Any": Any, "Literal": Literal, "Floor": Floor})
+        model.model_rebuild(
+            _types_namespace={"Annotated": Annotated, "Any": Any, "Field": Field, "Floor": Floor, "Literal": Literal}
+        )
     return Header, Row

@@ -1,12 +1,16 @@
-"""Timing one session: warm-up until steady, then raw samples."""
+"""Timing one session: warm-up until steady, then raw samples; the anchor right before and right after."""
 
 from __future__ import annotations
 
 import gc
-import time
+import statistics
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from vitas_hw.profiling.backend import Session
+
+_WINDOW = 3
 
 
 @dataclass(frozen=True)
@@ -14,34 +18,88 @@ class Timing:
     """How long to time one visit of a subnet.
 
     Args:
-        warmup_s, sample_s: least seconds of warm-up and of sampling.
+        steady: warm-up ends when the median of three inferences differs by less than this share from that of the three
+            before them,
+        max_warmup_s: or, after one window at least, when it has lasted this many seconds.
+        sample_s: least seconds of sampling.
         min_samples, max_samples: bounds on the number of samples whatever the time.
+        anchor_samples: inferences of the anchor before the subnet's and after them, each after one that is not counted.
     """
 
-    warmup_s: float = 0.01
-    sample_s: float = 0.04
+    steady: float = 0.03
+    max_warmup_s: float = 0.1
+    sample_s: float = 0.06
     min_samples: int = 5
     max_samples: int = 200
+    anchor_samples: int = 3
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One visit of a subnet: raw samples in milliseconds, of the anchor before, the subnet, the anchor after."""
+
+    samples_ms: tuple[float, ...]
+    before_ms: tuple[float, ...]
+    after_ms: tuple[float, ...]
+    peak_bytes: int | None = None
+
+    @property
+    def anchor_ms(self) -> float:
+        """The anchor's p50 around the subnet's samples."""
+        return (statistics.median(self.before_ms) + statistics.median(self.after_ms)) / 2
+
+    @property
+    def unsteadiness(self) -> float:
+        """Relative difference of the anchor's p50 after the subnet and before it: the machine changed meanwhile."""
+        before, after = statistics.median(self.before_ms), statistics.median(self.after_ms)
+        return abs(after - before) / min(after, before)
+
+
+def time_visit(session: Session, anchor: Session, timing: Timing) -> Visit:
+    """Time a session between two bursts of the anchor; the garbage collector rests, it would be measured as theirs."""
+    with _no_garbage_collection():
+        before = _anchor_burst(anchor, timing)
+        samples = time_session(session, timing)
+        after = _anchor_burst(anchor, timing)
+    return Visit(tuple(samples), before, after, session.peak_bytes)
 
 
 def time_session(session: Session, timing: Timing) -> list[float]:
-    """Latencies in milliseconds of inferences in a row, in order, after a warm-up of at least three.
+    """Latencies in milliseconds of inferences in a row, in order, after the warm-up.
 
-    The garbage collector rests meanwhile: it would be measured as the model's.
+    Sampled in chunks, as a device that times itself is waited for once a chunk.
     """
-    clock = time.perf_counter
+    warm_up(session, timing)
+    samples = session.samples_ms(timing.min_samples)
+    while sum(samples) < timing.sample_s * 1e3 and len(samples) < timing.max_samples:
+        wanted = int((timing.sample_s * 1e3 - sum(samples)) / statistics.median(samples)) + 1
+        samples += session.samples_ms(min(wanted, timing.max_samples - len(samples)))
+    return samples
+
+
+def warm_up(session: Session, timing: Timing) -> None:
+    """Run until the running median is steady."""
+    last = session.samples_ms(_WINDOW)
+    spent_ms = sum(last)
+    while spent_ms < timing.max_warmup_s * 1e3:
+        latest = session.samples_ms(_WINDOW)
+        spent_ms += sum(latest)
+        difference = abs(statistics.median(latest) / statistics.median(last) - 1)
+        if difference <= timing.steady:
+            return
+        last = latest
+
+
+def _anchor_burst(anchor: Session, timing: Timing) -> tuple[float, ...]:
+    return tuple(anchor.samples_ms(timing.anchor_samples + 1)[1:])
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
     collecting = gc.isenabled()
     gc.disable()
     try:
-        end, runs = clock() + timing.warmup_s, 0
-        while runs < 3 or clock() < end:
-            session.samples_ms(1)
-            runs += 1
-        samples: list[float] = []
-        end = clock() + timing.sample_s
-        while len(samples) < timing.min_samples or (clock() < end and len(samples) < timing.max_samples):
-            samples += session.samples_ms(1)
-        return samples
+        yield
     finally:
         if collecting:
             gc.enable()

@@ -1,35 +1,34 @@
-"""Profiling a device: sample subnets, measure them, fit a predictor."""
+"""Profiling a device: choose subnets, measure them, fit a predictor."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Any
 
-import numpy as np
-
-from vitas_hw.core.errors import InputError, VitasError
-from vitas_hw.core.published import PUBLISHED, published_subnet
+from vitas_hw.core.errors import InputError
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.predictors.predictor import FEWEST, Predictor, save_predictor
-from vitas_hw.profiling.backend import open_backend
-from vitas_hw.profiling.environment import check_device, environment
+from vitas_hw.profiling.anchor import anchor_subnet
+from vitas_hw.profiling.conditions import Conditions, snapshot, warnings
+from vitas_hw.profiling.environment import environment
 from vitas_hw.profiling.journal import Journal
-from vitas_hw.profiling.measure import measure, noise_floor
+from vitas_hw.profiling.measure import anchor_ms, measure, measurements, noise_floor
 from vitas_hw.profiling.profile import Profile, save_profile
+from vitas_hw.profiling.selection import SELECTIONS, choose_subnets, load_subnets
 from vitas_hw.profiling.timing import Timing
+from vitas_hw.profiling.worker import DEFAULT_TIMEOUT_S
 from vitas_hw.workflows.predict import fit_predictor
 from vitas_hw.workflows.progress import SILENT, Progress
 from vitas_hw.workflows.run import Run
+from vitas_hw.workflows.targets import Place, find_place
 
-_TIMING = Timing()
-_FINALIST_TIMING = Timing(warmup_s=0.05, sample_s=0.1)
-_FINALIST_ROUNDS = 5
-_REPEAT_EVERY = 6  # one subnet in six is measured twice, for the noise floor
-_MOST_DRAWS = 100
+TIMING = Timing()
+REPEAT_EVERY = 8  # one subnet in eight is measured twice, for the noise floor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,20 +36,28 @@ class ProfileSettings:
     """How to profile a device.
 
     Args:
-        device: ``cpu``.
+        device: ``cpu``, ``cuda:0``, ``mps``, ``gpu``.
+        backend: None takes the device's usual one.
+        precision: of the weights and products: ``fp32``, ``fp16``, ``bf16``, ``int8``.
         device_name: its name in files; None takes the hardware's own.
-        batch_size, threads: of each inference.
+        batch_size, threads: of each inference; threads count on a CPU only.
         num_subnets: how many to measure.
+        subnets: ``stratified`` over MACs, ``random``, or a file of subnets.
         rounds: visits to each, spread over the whole time.
+        timeout_s: of one visit; a subnet that takes longer has failed.
         seed: of subnets and orders.
     """
 
     device: str = "cpu"
+    backend: str | None = None
+    precision: str = "fp32"
     device_name: str | None = None
     batch_size: int = 1
     threads: int = 1
     num_subnets: int = 120
+    subnets: str = "stratified"
     rounds: int = 3
+    timeout_s: float = DEFAULT_TIMEOUT_S
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -58,13 +65,29 @@ class ProfileSettings:
             raise InputError(f"--num-subnets {self.num_subnets} is too few: a predictor needs at least {FEWEST}.")
         if self.rounds < 1:
             raise InputError(f"--rounds must be at least 1, not {self.rounds}.")
+        if not self.timeout_s > 0:
+            raise InputError(f"--timeout must be positive, not {self.timeout_s:g}.")
 
-    def target(self, space: SearchSpace) -> Target:
-        """The target on this machine. Raises InputError if the device is not there."""
-        own_name = check_device(self.device)
-        return Target(
-            self.device_name or own_name, "onnxruntime", "fp32", self.batch_size, self.threads, space.image_size
+    def place(self, space: SearchSpace) -> Place:
+        """The target on this machine. Raises InputError or VitasError if it cannot be measured here."""
+        return find_place(
+            self.device,
+            space.image_size,
+            backend=self.backend,
+            precision=self.precision,
+            batch_size=self.batch_size,
+            threads=self.threads,
+            device_name=self.device_name,
         )
+
+    def chosen(self, space: SearchSpace) -> list[Subnet]:
+        """The subnets to measure."""
+        if self.subnets in SELECTIONS:
+            return choose_subnets(space, self.num_subnets, self.seed, self.subnets)
+        given = load_subnets(self.subnets, space)
+        if len(given) < FEWEST:
+            raise InputError(f"{self.subnets} has {len(given)} subnets, too few: a predictor needs at least {FEWEST}.")
+        return given
 
 
 @dataclass(frozen=True)
@@ -87,7 +110,7 @@ def profile(
 ) -> Profiled:
     """Measure subnets of the run's space on a device and fit a predictor for it.
 
-    A profiling that was killed goes on where it was; one with more subnets extends the one there.
+    A profiling that was killed goes on where it was; one with more subnets or rounds extends the one there.
 
     Args:
         run: where files go.
@@ -98,112 +121,115 @@ def profile(
 
     Raises:
         InputError: the device is not there, or earlier timings were taken with other settings or elsewhere.
+        VitasError: nothing runs on it.
     """
     found = run.space(space)
-    target = settings.target(found)
-    stem = f"{target.slug}--{found.name}"
-    journal_path = run.profiles / f"{stem}.journal.jsonl"
+    place = settings.place(found)
+    subnets = settings.chosen(found)
+    path = journal_path(run, place.target, found)
     if fresh:
-        journal_path.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
     run.begin(found)
-    backend = open_backend(target, settings.device)
-    about = environment({**asdict(_TIMING), "rounds": settings.rounds, "repeat_every": _REPEAT_EVERY})
-    header = {
-        "target": target.to_dict(),
-        "space": found.to_dict(),
-        "fingerprint": about["fingerprint"],
-        "backend_version": backend.version,
-        "settings": about["settings"],
-        "seed": settings.seed,
-    }
-    journal = Journal.open(journal_path, header)
-    subnets = subnets_to_profile(found, settings.num_subnets, settings.seed)
-    repeats = subnets[::_REPEAT_EVERY]
-    progress.note(f"profiling {len(subnets)} subnets of {found.name} on {target.slug}")
-    with progress.step("measuring", settings.rounds * (len(subnets) + len(repeats))) as advance:
-        both = [
-            measure(
-                backend,
-                chosen,
-                rounds=settings.rounds,
-                timing=_TIMING,
-                seed=settings.seed,
-                journal=journal,
-                name=name,
-                on_visit=lambda: advance(""),
-            )
-            for name, chosen in (("first", subnets), ("second", repeats))
-        ]
-    result = Profile(target, found, about, noise_floor(both[0][::_REPEAT_EVERY], both[1]), tuple(both[0]))
-    profile_path, predictor_path = run.profiles / f"{stem}.jsonl", run.predictors / f"{stem}.json"
-    save_profile(result, profile_path)
-    predictor = fit_predictor(result, path=profile_path, seed=settings.seed)
+    watch = _Watch(place, progress)
+    watch.look()  # before any work of ours
+    with place.worker(TIMING, settings.timeout_s) as worker:
+        about = environment({**asdict(TIMING), "repeat_every": REPEAT_EVERY}, place.accelerator)
+        about |= {"device": place.device, "backend_version": worker.start(), "anchor": anchor_subnet_of(place)}
+        journal = Journal.open(path, _header(place.target, found, about, settings.seed))
+        progress.note(f"profiling {len(subnets)} subnets of {found.name} on {place.target.slug}")
+        if not journal.attempts:
+            _compare_with_fp32(place, settings.timeout_s, progress)
+        repeats = subnets[::REPEAT_EVERY]
+        with progress.step("measuring", settings.rounds * (len(subnets) + len(repeats))) as advance:
+            for name, chosen in (("first", subnets), ("second", repeats)):
+                measure(
+                    worker,
+                    chosen,
+                    rounds=settings.rounds,
+                    seed=settings.seed,
+                    journal=journal,
+                    name=name,
+                    on_round=lambda name, round_: journal.add_conditions(name, round_, watch.look()),
+                    on_visit=lambda: advance(""),
+                )
+    watch.look()
+    about |= {"rounds": settings.rounds, "conditions": journal.conditions}
+    result = profile_of(journal, place.target, found, about, subnets, settings.rounds)
+    return keep(run, result, asdict(settings), settings.seed)
+
+
+def profile_of(
+    journal: Journal,
+    target: Target,
+    space: SearchSpace,
+    about: dict[str, Any],
+    subnets: Sequence[Subnet],
+    rounds: int,
+) -> Profile:
+    """The profile that a journal's visits make, with its noise floor."""
+    first = measurements(journal, subnets, "first", rounds)
+    second = measurements(journal, subnets[::REPEAT_EVERY], "second", rounds)
+    floor = noise_floor(first[::REPEAT_EVERY], second)
+    return Profile(target, space, about, floor, anchor_ms(journal) if journal.attempts else None, tuple(first))
+
+
+def keep(run: Run, profile: Profile, settings: dict[str, Any], seed: int) -> Profiled:
+    """Save a profile in the run and fit its predictor."""
+    profile_path = run.profiles / f"{profile.name}.jsonl"
+    predictor_path = run.predictors / f"{profile.name}.json"
+    save_profile(profile, profile_path)
+    predictor = fit_predictor(profile, path=profile_path, seed=seed)
     save_predictor(predictor, predictor_path)
-    run.record("profile", found, asdict(settings), [], [profile_path, predictor_path])
-    return Profiled(result, predictor, profile_path, predictor_path)
+    run.record("profile", profile.space, settings, [], [profile_path, predictor_path])
+    return Profiled(profile, predictor, profile_path, predictor_path)
 
 
-def subnets_to_profile(space: SearchSpace, count: int, seed: int) -> list[Subnet]:
-    """The extremes, the published subnets that lie in the space, then random ones of all depths; without repeats.
-
-    A longer list begins with the shorter one of the same seed.
-
-    Raises:
-        VitasError: the space is too small for that many.
-    """
-    published = [subnet for subnet in map(published_subnet, PUBLISHED) if space.contains(subnet)]
-    chosen = dict.fromkeys([space.smallest, space.largest, *published])
-    rng = np.random.default_rng(seed)
-    for _ in range(_MOST_DRAWS * count):
-        if len(chosen) >= count:
-            return list(chosen)[:count]
-        chosen.setdefault(space.sample(rng, p_identity=rng.random()))
-    raise VitasError(
-        f"Found only {len(chosen)} different subnets in the space {space.name!r}, not {count}.",
-        f"Try --num-subnets {len(chosen)}",
-    )
+def journal_path(run: Run, target: Target, space: SearchSpace) -> Path:
+    """Where the timings of a target and space are kept."""
+    return run.profiles / f"{target.slug}--{space.name}.journal.jsonl"
 
 
-def load_run_predictor(run: Run) -> tuple[Predictor, Path]:
-    """The predictor fitted last in this run.
-
-    Raises:
-        InputError: there is none.
-    """
-    from vitas_hw.predictors.predictor import read_predictor
-
-    for step in reversed(run.read()["steps"]):
-        for name in step["outputs"]:
-            path = run.path / name
-            if step["step"] == "profile" and path.parent == run.predictors:
-                return read_predictor(path), path
-    raise InputError(f"The run {run.path} has no predictor.", "Run: vitas-hw profile")
+def anchor_subnet_of(place: Place) -> dict[str, Any]:
+    """The anchor as JSON types."""
+    return anchor_subnet(place.target.image_size).to_dict()
 
 
-def finalist_meter(target: Target, seed: int, progress: Progress) -> Callable[[Sequence[Subnet]], list[float]]:
-    """Measures subnets side by side: p50 in milliseconds of interleaved rounds, longer than those of a profile.
+def _header(target: Target, space: SearchSpace, about: dict[str, Any], seed: int) -> dict[str, Any]:
+    """What must be the same for timings to belong together."""
+    facts = {key: about[key] for key in ("fingerprint", "backend_version", "settings", "anchor")}
+    return {"target": target.to_dict(), "space": space.to_dict(), "seed": seed, **facts}
 
-    Raises VitasError when called, if the device refuses a subnet.
-    """
-    backend = open_backend(target, "cpu")
 
-    def p50(subnets: Sequence[Subnet]) -> list[float]:
-        with (
-            TemporaryDirectory() as folder,
-            progress.step("measuring finalists", _FINALIST_ROUNDS * len(subnets)) as go,
-        ):
-            found = measure(
-                backend,
-                subnets,
-                rounds=_FINALIST_ROUNDS,
-                timing=_FINALIST_TIMING,
-                seed=seed,
-                journal=Journal.open(Path(folder) / "journal.jsonl", {}),
-                on_visit=lambda: go(""),
-            )
-        for measurement in found:
-            if measurement.failed:
-                raise VitasError(f"A finalist does not run on {target.slug}: {measurement.failed}")
-        return [measurement.latency_ms for measurement in found]
+def _compare_with_fp32(place: Place, timeout_s: float, progress: Progress) -> None:
+    """Say it if the precision asked for is slower than float32."""
+    plain = place.in_fp32()
+    if plain is None:
+        return
+    anchor = anchor_subnet(place.target.image_size)
+    with place.worker(TIMING, timeout_s) as asked, plain.worker(TIMING, timeout_s) as fp32:
+        took = asked.visit(anchor).anchor_ms
+        took_fp32 = fp32.visit(anchor).anchor_ms
+    if took > took_fp32:
+        progress.note(
+            f"{place.target.precision} is slower than fp32 here: {took:.3g} ms for the anchor against {took_fp32:.3g}"
+        )
 
-    return p50
+
+class _Watch:
+    """Looks at the machine and says each reason for mistrust once."""
+
+    def __init__(self, place: Place, progress: Progress) -> None:
+        self._device, self._threads = place.device, place.target.threads or 1
+        self._progress = progress
+        self._last: Conditions | None = None
+        self._said: set[str] = set()
+
+    def look(self) -> dict[str, Any]:
+        """The machine now, as JSON types."""
+        self._last = snapshot(self._device, self._last)
+        for sentence in warnings(self._last, self._threads):
+            kind = re.sub(r"[\d.]+", "", sentence)
+            if kind not in self._said:
+                self._said.add(kind)
+                self._progress.note(f"warning: {sentence}")
+        return self._last.to_dict()

@@ -62,6 +62,11 @@ class Run:
         return self.path / "profiles"
 
     @property
+    def bundle(self) -> Path:
+        """The plan of the bundle made last."""
+        return self.path / "bundle.json"
+
+    @property
     def predictors(self) -> Path:
         return self.path / "predictors"
 

@@ -13,7 +13,6 @@ from vitas_hw.core.errors import InputError
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.predictors.predictor import Predictor
-from vitas_hw.profiling.environment import fingerprint
 from vitas_hw.searching.costs import Costs
 from vitas_hw.searching.evolution import Evolution, evolve
 from vitas_hw.searching.finalists import Verdict, choose_measured
@@ -108,7 +107,8 @@ def search_run(
         device: that evaluates and fine-tunes; ``auto`` is a GPU if there is one. Latency is measured on the target.
         progress: where to report to.
     """
-    from vitas_hw.workflows.profile import finalist_meter, load_run_predictor
+    from vitas_hw.workflows.finalists import finalist_meter, load_run_predictor, run_anchor_ms
+    from vitas_hw.workflows.targets import place_of
 
     space = run.space(None)
     if not run.supernet.exists():
@@ -137,9 +137,9 @@ def search_run(
     supernet = load_run_supernet(run).to(where)
     data = load_run_data(run, space)
     data = replace(data, search=data.search.to(where))
-    here = predictor is not None and predictor.fingerprint == fingerprint()
-    meter = finalist_meter(predictor.target, seed, progress) if predictor and here else None
-    if not here:
+    place = place_of(predictor.target, predictor.fingerprint) if predictor else None
+    meter = finalist_meter(place, run_anchor_ms(run, predictor), seed, progress) if place and predictor else None
+    if meter is None:
         progress.note("the target is not at hand: the choice is made by prediction")
     inputs = [run.supernet] if predictor_path is None else [run.supernet, predictor_path]
     hashes = {path.name: file_sha256(path) for path in inputs}
@@ -173,7 +173,7 @@ def search_run(
         "finetune": None if recipe is None else asdict(recipe),
     }
     run.record("search", space, settings, inputs, [run.candidates, run.result, run.plot, run.choice])
-    return Searched(result, here, predictor)
+    return Searched(result, meter is not None, predictor)
 
 
 def _plot(result: SearchResult, path: Path) -> None:

@@ -33,7 +33,7 @@ from vitas_hw.training.ranks import Ranks, joined, pick_device, ranks_of_environ
 from vitas_hw.training.recipe import Recipe
 from vitas_hw.training.state import OtherSettingsError, State, finished_epochs, load_state
 from vitas_hw.training.teacher import load_teacher
-from vitas_hw.workflows.profile import load_run_predictor
+from vitas_hw.workflows.finalists import load_run_predictor
 from vitas_hw.workflows.progress import SILENT, Progress
 from vitas_hw.workflows.run import Run
 from vitas_hw.workflows.train_settings import TrainSettings

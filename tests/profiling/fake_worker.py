@@ -1,0 +1,69 @@
+"""A measuring process with a made-up runtime: what a subnet does is told by the MLP width of its first block."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Mapping
+
+import numpy as np
+
+from vitas_hw.core.errors import VitasError
+from vitas_hw.core.subnet import Subnet
+from vitas_hw.core.target import Target
+from vitas_hw.profiling import worker_main
+
+FINE, REFUSED, BROKEN, CRASHES, HANGS, HANGS_LOCKED, OUT_OF_MEMORY, CRASHES_ONCE = range(101, 109)
+
+
+class Session:
+    precision = "fp32"
+    peak_bytes = 7
+
+    def __init__(self, subnet: Subnet) -> None:
+        self._ms = subnet.macs / 1e6
+
+    def samples_ms(self, count: int) -> list[float]:
+        return [self._ms] * count
+
+    def close(self) -> None:
+        pass
+
+
+class Backend:
+    version = "fake 1"
+
+    def open(self, subnet: Subnet, weights: Mapping[str, object] | None = None) -> Session:
+        kind = subnet.blocks[0].mlp_dim
+        os.write(1, b"a runtime that talks on stdout\n")
+        if kind == REFUSED:
+            raise VitasError("this engine cannot")
+        if kind == BROKEN:
+            raise RuntimeError("an error of the runtime's own\nover two lines")
+        if kind == CRASHES:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if kind == HANGS:
+            time.sleep(3600)
+        if kind == HANGS_LOCKED:  # in native code, with Python's lock held: no thread of ours runs
+            ctypes.PyDLL(None).sleep(3600)
+        if kind == OUT_OF_MEMORY:
+            np.ones(2**37)  # 1 TiB
+        if kind == CRASHES_ONCE:
+            note = os.environ["CRASHED_ONCE"]
+            if not os.path.exists(note):
+                open(note, "w").close()
+                os._exit(3)
+        return Session(subnet)
+
+
+def open_backend(target: Target, device: str) -> Backend:
+    if device != "cpu":
+        raise VitasError("no such device")
+    return Backend()
+
+
+if __name__ == "__main__":
+    worker_main.open_backend = open_backend  # type: ignore[assignment]
+    worker_main.main()

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fake_worker import (
+    BROKEN,
+    CRASHES,
+    CRASHES_ONCE,
+    FINE,
+    HANGS,
+    HANGS_LOCKED,
+    OUT_OF_MEMORY,
+    REFUSED,
+)
+
+from vitas_hw.core.errors import VitasError
+from vitas_hw.core.space import SearchSpace
+from vitas_hw.core.subnet import Subnet
+from vitas_hw.core.target import Target
+from vitas_hw.profiling.timing import Timing
+from vitas_hw.profiling.worker import SubnetFailedError, Worker
+
+TARGET = Target("test-cpu", "onnxruntime", "fp32", 1, 1, (32, 32))
+FAKE = (sys.executable, str(Path(__file__).parent / "fake_worker.py"))
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    with Worker(TARGET, "cpu", Timing(), timeout_s=3.0, memory_bytes=2**36, program=FAKE) as started:
+        yield started
+
+
+def subnet_that(kind: int, space: SearchSpace) -> Subnet:
+    first, *rest = space.largest.blocks
+    return replace(space.largest, blocks=(replace(first, mlp_dim=kind), *rest))
+
+
+def pid_of(worker: Worker) -> int:
+    assert worker._process is not None
+    return worker._process.pid
+
+
+def is_gone(pid: int, seconds: float = 10.0) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        except OSError:
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_a_visit_is_made_in_another_process_between_two_bursts_of_the_anchor(
+    worker: Worker, small: SearchSpace
+) -> None:
+    assert worker.start() == "fake 1"
+    subnet = subnet_that(FINE, small)
+    visit = worker.visit(subnet)
+    assert pid_of(worker) != os.getpid()
+    assert set(visit.samples_ms) == {subnet.macs / 1e6}
+    assert len(visit.samples_ms) >= Timing().min_samples
+    assert len(visit.before_ms) == len(visit.after_ms) == Timing().anchor_samples
+    assert set(visit.before_ms + visit.after_ms) != set(visit.samples_ms)
+    assert visit.peak_bytes == 7
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        (REFUSED, r"^this engine cannot$"),
+        (BROKEN, r"^RuntimeError: an error of the runtime's own over two lines$"),
+        (CRASHES, r"ended by SIGSEGV"),
+        (HANGS, r"longer than 3 s"),
+        (HANGS_LOCKED, r"longer than 3 s"),
+        (OUT_OF_MEMORY, r"MemoryError: Unable to allocate 1.00 TiB"),
+    ],
+)
+def test_a_subnet_that_cannot_run_gives_its_reason_and_the_next_one_runs(
+    worker: Worker, small: SearchSpace, kind: int, reason: str
+) -> None:
+    with pytest.raises(SubnetFailedError, match=reason):
+        worker.visit(subnet_that(kind, small))
+    assert worker.visit(subnet_that(FINE, small)).samples_ms
+
+
+def test_a_crash_is_tried_once_more_in_a_new_process(
+    worker: Worker, small: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRASHED_ONCE", str(tmp_path / "crashed"))
+    assert worker.visit(subnet_that(CRASHES_ONCE, small)).samples_ms
+
+
+def test_renewing_takes_a_new_process_and_closing_leaves_none(worker: Worker, small: SearchSpace) -> None:
+    subnet = subnet_that(FINE, small)
+    worker.visit(subnet)
+    first = pid_of(worker)
+    worker.visit(subnet)
+    assert pid_of(worker) == first
+    worker.renew()
+    worker.visit(subnet)
+    second = pid_of(worker)
+    assert second != first
+    worker.close()
+    assert is_gone(first)
+    assert is_gone(second)
+    worker.close()  # twice is fine
+
+
+def test_a_device_that_cannot_be_used_is_no_failure_of_a_subnet(small: SearchSpace) -> None:
+    with (
+        Worker(TARGET, "tpu", Timing(), program=FAKE) as worker,
+        pytest.raises(VitasError, match="no such device") as e,
+    ):
+        worker.visit(small.largest)
+    assert not isinstance(e.value, SubnetFailedError)
+
+
+def test_a_process_that_cannot_start_says_its_last_words(small: SearchSpace) -> None:
+    program = (sys.executable, "-c", "raise SystemExit('the runtime is broken')")
+    with (
+        Worker(TARGET, "cpu", Timing(), program=program) as worker,
+        pytest.raises(VitasError, match=r"cannot start.*status 1.*the runtime is broken"),
+    ):
+        worker.start()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")
+@pytest.mark.parametrize("kind", [FINE, HANGS, HANGS_LOCKED])
+def test_no_worker_outlives_a_parent_that_was_killed(kind: int, small: SearchSpace) -> None:
+    subnet = subnet_that(kind, small)
+    code = (
+        "import sys, time\n"
+        "from vitas_hw.core.subnet import Subnet\n"
+        "from vitas_hw.core.target import Target\n"
+        "from vitas_hw.profiling.timing import Timing\n"
+        "from vitas_hw.profiling.worker import Worker\n"
+        f"worker = Worker(Target.from_dict({TARGET.to_dict()!r}), 'cpu', Timing(), program={FAKE!r})\n"
+        "worker.start(); print(worker._process.pid, flush=True)\n"
+        f"worker.visit(Subnet.from_json({subnet.to_json()!r})); time.sleep(3600)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    time.sleep(0.3)
+    assert not is_gone(child, seconds=0.1)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    parent.stdout.close()
+    assert is_gone(child)

@@ -1,0 +1,174 @@
+"""Is the machine fit to be measured on? What it says of itself, in numbers and in plain sentences."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from vitas_hw.profiling import linux
+from vitas_hw.profiling.linux import PROC, SYS, Ticks
+from vitas_hw.profiling.nvidia import Gpu, read_gpu
+
+_STEAL = 0.01
+_OTHERS = 0.05
+_LOAD_SLACK = 0.25  # background of any system
+_FEWEST_TICKS = 50  # of each CPU, half a second at Linux's usual rate: shares of less are chance
+_CPU_HOT_C, _GPU_HOT_C = 90.0, 83.0
+_GPU_BUSY = 0.05
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """The machine at a moment. None is what the platform does not tell; shares are of all logical CPUs, from 0 to 1.
+
+    Args:
+        cpus: logical CPUs.
+        load_1m: the 1-minute load average, ours included.
+        governors: of the CPUs' frequency, each once.
+        frequency_mhz: (lowest, highest) clock of the CPUs.
+        temperature_c: the hottest thermal zone.
+        available_bytes: memory that can be had without swapping.
+        on_battery: whether a battery drives the machine.
+        steal, others, own: shares of processor time since the previous snapshot that went to the hypervisor's other
+            guests, to other processes, and to this process and those it started.
+        throttled_ms: how long a CPU quota stopped this container since the previous snapshot.
+        ticks, throttled_total_ms: the counters behind these.
+        gpu: the NVIDIA GPU measured on.
+        gpu_busy_before: how busy it was before our own work: in the first snapshot only.
+    """
+
+    cpus: int
+    load_1m: float | None
+    governors: tuple[str, ...] | None
+    frequency_mhz: tuple[float, float] | None
+    temperature_c: float | None
+    available_bytes: int | None
+    on_battery: bool | None
+    steal: float | None
+    others: float | None
+    own: float | None
+    throttled_ms: float | None
+    ticks: Ticks | None
+    throttled_total_ms: float | None
+    gpu: Gpu | None
+    gpu_busy_before: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON types."""
+        return asdict(self)
+
+
+def snapshot(device: str, previous: Conditions | None = None, *, proc: Path = PROC, sys: Path = SYS) -> Conditions:
+    """The machine now. Never raises for what it does not tell.
+
+    Args:
+        device: measured on: ``cpu``, ``cuda:0``, ...; a ``cuda`` device is looked at too.
+        previous: an earlier snapshot of this process, for the shares since then; None before any work of ours.
+        proc, sys: where Linux tells its facts.
+    """
+    pid, cpus = os.getpid(), os.cpu_count() or 1
+    ticks = linux.read_ticks(pid, proc)
+    steal, others, own = _shares(previous.ticks if previous else None, ticks, cpus)
+    throttled = linux.throttled_ms(sys, proc)
+    throttled_before = previous.throttled_total_ms if previous else None
+    kind, _, index = device.partition(":")
+    is_cuda = kind == "cuda" and (index or "0").isdigit()
+    gpu = read_gpu(int(index or 0), linux.strangers(pid, proc)) if is_cuda else None
+    return Conditions(
+        cpus=cpus,
+        load_1m=_load(),
+        governors=linux.governors(sys),
+        frequency_mhz=linux.frequencies_mhz(sys, proc),
+        temperature_c=linux.temperature_c(sys),
+        available_bytes=linux.available_memory_bytes(proc),
+        on_battery=linux.on_battery(sys),
+        steal=steal,
+        others=others,
+        own=own,
+        throttled_ms=None if throttled is None or throttled_before is None else throttled - throttled_before,
+        ticks=ticks,
+        throttled_total_ms=throttled,
+        gpu=gpu,
+        gpu_busy_before=gpu.busy if gpu and previous is None else None,
+    )
+
+
+def warnings(conditions: Conditions, threads: int = 1) -> list[str]:
+    """One sentence for each reason not to trust a measurement of ``threads`` threads; none on a quiet machine.
+
+    What comes before a sentence's first comma stays the same while numbers change: a caller can say it once.
+    """
+    c = conditions
+    found = []
+    if c.on_battery:
+        found.append("The machine runs on battery, which slows it down.")
+    if c.governors and set(c.governors) != {"performance"}:
+        found.append(f"The CPU frequency governor is {', '.join(c.governors)}, not performance: clocks will vary.")
+    load = None if c.load_1m is None else c.load_1m - (c.own or 0.0) * c.cpus
+    if load is not None and c.cpus - load < threads - _LOAD_SLACK:
+        found.append(
+            f"Too few CPUs are free for {threads} thread{'s' if threads > 1 else ''}, with a load of others of "
+            f"{load:.1f} on {c.cpus} CPUs in the last minute."
+        )
+    if c.others is not None and c.others > _OTHERS:
+        found.append(f"Other processes took the CPUs' time, {c.others:.0%} of it.")
+    if c.steal is not None and c.steal > _STEAL:
+        found.append(f"The hypervisor gave the CPUs' time to other guests, {c.steal:.1%} of it.")
+    if c.throttled_ms:
+        found.append(f"A CPU quota stopped this container, for {c.throttled_ms:.0f} ms.")
+    if c.temperature_c is not None and c.temperature_c >= _CPU_HOT_C:
+        found.append(f"The machine is hot, {c.temperature_c:.0f} °C.")
+    return found + ([] if c.gpu is None else _gpu_warnings(c.gpu, c.gpu_busy_before))
+
+
+def cores_for(threads: int, *, sys: Path = SYS) -> list[int] | None:
+    """Logical CPUs to pin a measuring process of ``threads`` threads to: each another physical core, core 0 last.
+
+    None where the platform cannot pin, or where no core would be left for everything else.
+    """
+    if not hasattr(os, "sched_getaffinity"):  # macOS, Windows
+        return None
+    cores = linux.physical_cores(set(os.sched_getaffinity(0)), sys)
+    return cores[:threads] if len(cores) > threads else None
+
+
+def pin(cores: Sequence[int]) -> None:
+    """Keep the calling thread, and threads and processes that it starts from now on, on these of ``cores_for``.
+
+    Raises:
+        OSError: none of them is allowed any more.
+    """
+    os.sched_setaffinity(0, cores)
+
+
+def _load() -> float | None:
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):  # Windows has none
+        return None
+
+
+def _shares(before: Ticks | None, now: Ticks | None, cpus: int) -> tuple[float | None, float | None, float | None]:
+    """Steal, other processes' and own share of the time between two counts; None if they are too near or missing."""
+    if before is None or now is None or now.total - before.total < _FEWEST_TICKS * cpus:
+        return None, None, None
+    total = now.total - before.total
+    busy, own = now.busy - before.busy, max(now.own - before.own, 0)
+    others = max(busy - own, 0)  # the kernel counts the two at slightly different moments
+    return (now.steal - before.steal) / total, others / total, min(own / total, 1.0)
+
+
+def _gpu_warnings(gpu: Gpu, busy_before: float | None) -> list[str]:
+    found = []
+    if gpu.throttling:
+        found.append(f"The GPU is slowed down: {', '.join(gpu.throttling)}.")
+    if gpu.temperature_c is not None and gpu.temperature_c >= _GPU_HOT_C:
+        found.append(f"The GPU is hot, {gpu.temperature_c:.0f} °C.")
+    if gpu.other_processes:
+        found.append(f"Others use the GPU, {gpu.other_processes} process{'es' if gpu.other_processes > 1 else ''}.")
+    elif busy_before is not None and busy_before > _GPU_BUSY:
+        found.append(f"The GPU was busy before the measurement began, {busy_before:.0%} of the time.")
+    return found

@@ -1,0 +1,206 @@
+"""Bundles measured elsewhere: what was planned, and the table of latencies that came back."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vitas_hw.core.errors import FileError, InputError
+from vitas_hw.core.space import SearchSpace
+from vitas_hw.core.subnet import Subnet
+
+SCHEMA = 1
+COLUMNS = ("subnet", "measurement", "round", "sample", "latency_ms")
+ANCHOR = "anchor"  # the measurement of the anchor's rows
+Key = tuple[str, int, str]  # measurement, round, digest
+_NEXT = "Correct the file, or remove it and measure again."
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What a bundle asks to be measured.
+
+    Args:
+        space: whose subnets they are.
+        batch_size, precision: of the models.
+        seed: of the order.
+        subnets: by digest, in the order in which they were chosen.
+        anchor: timed before each visit.
+        timing: how long to time, the fields of ``Timing``.
+        visits: in the order in which they are made.
+    """
+
+    space: SearchSpace
+    batch_size: int
+    precision: str
+    seed: int
+    subnets: Mapping[str, Subnet]
+    anchor: Subnet
+    timing: Mapping[str, float]
+    visits: tuple[Key, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of ``bundle.json``."""
+        return {
+            "schema": SCHEMA,
+            "kind": "bundle",
+            "space": self.space.to_dict(),
+            "batch_size": self.batch_size,
+            "precision": self.precision,
+            "seed": self.seed,
+            "subnets": {digest: subnet.to_dict() for digest, subnet in self.subnets.items()},
+            "anchor": {"subnet": self.anchor.digest, "is": self.anchor.to_dict()},
+            "timing": dict(self.timing),
+            "visits": [
+                {"measurement": measurement, "round": round_, "subnet": digest}
+                for measurement, round_, digest in self.visits
+            ],
+        }
+
+
+@dataclass(frozen=True)
+class ImportedVisit:
+    """One visit of a subnet on the other device.
+
+    Args:
+        measurement, round: which of the planned visits.
+        digest: of the subnet.
+        samples_ms: raw latencies, in order.
+        anchor_ms: the anchor's p50 right before; None if it was not measured.
+    """
+
+    measurement: str
+    round: int
+    digest: str
+    samples_ms: tuple[float, ...]
+    anchor_ms: float | None
+
+
+def read_bundle(path: str | Path) -> Bundle:
+    """Read ``bundle.json``. Raises FileError if it is missing, broken or of another schema."""
+    path = Path(path)
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if (data["schema"], data["kind"]) != (SCHEMA, "bundle"):
+            raise InputError(f"it is a {data['kind']} of schema {data['schema']}, not a bundle of schema {SCHEMA}.")
+        found = Bundle(
+            space=SearchSpace.from_dict(data["space"]),
+            batch_size=int(data["batch_size"]),
+            precision=str(data["precision"]),
+            seed=int(data["seed"]),
+            subnets={digest: Subnet.from_dict(subnet) for digest, subnet in data["subnets"].items()},
+            anchor=Subnet.from_dict(data["anchor"]["is"]),
+            timing={name: _number(value) for name, value in data["timing"].items()},
+            visits=tuple((str(v["measurement"]), int(v["round"]), str(v["subnet"])) for v in data["visits"]),
+        )
+    except OSError as error:
+        raise FileError(f"Cannot read the bundle {path}: {error}.", "Give the folder that --bundle wrote.") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InputError) as error:
+        raise FileError(f"{path} is not a bundle's: {error}", "Write it anew: vitas-hw profile --bundle DIR") from error
+    changed = [digest for digest, subnet in found.subnets.items() if subnet.digest != digest]
+    unplanned = {digest for _, _, digest in found.visits} - set(found.subnets)
+    if changed or unplanned:
+        raise FileError(f"{path}: subnet {(changed or sorted(unplanned))[0]} is not what its name says, or lacks.")
+    return found
+
+
+def read_results(csv_path: str | Path, bundle_json_path: str | Path) -> tuple[ImportedVisit, ...]:
+    """The visits of a results table, in the order of the file; columns beyond ``COLUMNS`` are not read.
+
+    A planned visit that lacks is not an error here.
+
+    Raises:
+        FileError: a file cannot be read, or the table lacks a column or holds a row that is cut off, not of the bundle,
+            repeated, out of order, or of a latency that is none; names file and line.
+    """
+    path, bundle = Path(csv_path), read_bundle(bundle_json_path)
+    planned = set(bundle.visits)
+    anchors = {(ANCHOR, number, bundle.anchor.digest): key for number, key in enumerate(bundle.visits)}
+    samples: dict[Key, list[float]] = {}
+    for number, row in _rows(path):
+        try:
+            key = (row["measurement"], _whole(row, "round"), row["subnet"])
+            if key not in planned and key not in anchors:
+                raise InputError(_unknown(key, bundle))
+            so_far = samples.setdefault(key, [])
+            sample = _whole(row, "sample")
+            if sample != len(so_far):
+                twice = sample < len(so_far)
+                raise InputError(
+                    f"sample {sample} of this visit stands there a second time."
+                    if twice
+                    else f"the samples of a visit count from 0; {len(so_far)} comes before {sample}."
+                )
+            so_far.append(_latency(row))
+        except InputError as error:
+            raise FileError(f"{path}, line {number}: {error}", _NEXT) from error
+    anchor_ms = {anchors[key]: statistics.median(found) for key, found in samples.items() if key in anchors}
+    visits = tuple(
+        ImportedVisit(*key, tuple(found), anchor_ms.get(key)) for key, found in samples.items() if key in planned
+    )
+    if not visits:
+        raise FileError(f"{path} holds no visit of a subnet.", "Measure first: python run.py")
+    return visits
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(f"{value!r} is not a number.")
+    return value
+
+
+def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """The rows of the table by column, with their lines."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            text = file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileError(f"Cannot read the results {path}: {error}.") from error
+    lines = text.split("\n")
+    if lines.pop():  # a number that lost its last digits would look whole
+        raise FileError(f"{path}, line {len(lines) + 1}, is cut off: it has no line end.", "Start run.py again.")
+    try:
+        table = list(csv.reader(line.rstrip("\r") for line in lines))
+    except csv.Error as error:
+        raise FileError(f"{path} is not a table: {error}.", _NEXT) from error
+    header = [name.strip() for name in table[0]] if table else []
+    missing = [name for name in COLUMNS if header.count(name) != 1]
+    if missing:
+        raise FileError(f"{path}, line 1: the columns {', '.join(missing)} must stand there once.", _NEXT)
+    rows = []
+    for number, cells in enumerate(table[1:], 2):
+        if len(cells) != len(header):
+            raise FileError(f"{path}, line {number}, has {len(cells)} cells, not {len(header)}.", _NEXT)
+        rows.append((number, {name: cell.strip() for name, cell in zip(header, cells, strict=True)}))
+    return rows
+
+
+def _unknown(key: Key, bundle: Bundle) -> str:
+    measurement, round_, digest = key
+    if digest not in bundle.subnets and digest != bundle.anchor.digest:
+        return f"subnet {digest!r} is not of the bundle."
+    return f"subnet {digest} has no measurement {measurement!r} with round {round_} in the bundle."
+
+
+def _whole(row: dict[str, str], column: str) -> int:
+    text = row[column]
+    if not (text.isascii() and text.isdigit()) or len(text) > 9:
+        raise InputError(f"{column} must be a whole number from 0, not {text!r}.")
+    return int(text)
+
+
+def _latency(row: dict[str, str]) -> float:
+    text = row["latency_ms"]
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise InputError(f"latency_ms must be a positive number of milliseconds, not {text!r}.")
+    return value

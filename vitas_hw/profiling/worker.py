@@ -1,0 +1,207 @@
+"""A measuring process seen from outside: a session that crashes, hangs or eats all memory costs one row."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from typing import IO, Any, Protocol
+
+from vitas_hw.core.errors import VitasError
+from vitas_hw.core.subnet import Subnet
+from vitas_hw.core.target import Target
+from vitas_hw.profiling.timing import Timing, Visit
+
+DEFAULT_TIMEOUT_S = 120.0
+_START_TIMEOUT_S = 300.0  # importing and building the anchor, the first time on a cold disk
+_PROGRAM = (sys.executable, "-m", "vitas_hw.profiling.worker_main")
+_CRASHES = 2  # of one subnet, in fresh processes, before it counts as failed
+
+
+class SubnetFailedError(VitasError):
+    """A subnet cannot run on this target: the reason, for its row."""
+
+
+class Meter(Protocol):
+    """Times subnets of one target."""
+
+    def visit(self, subnet: Subnet) -> Visit:
+        """Build a session anew and time it. Raises SubnetFailedError if it cannot run."""
+        ...
+
+    def renew(self) -> None:
+        """Forget all that is built."""
+        ...
+
+
+class Worker:
+    """Times subnets in a process of its own, which starts with the first visit and ends with ``close`` or its parent.
+
+    Args:
+        target: device, backend, precision, batch size, threads, image size.
+        device: ``cpu``, ``cuda:0``, ...
+        timing: of every visit.
+        timeout_s: seconds for one visit, building included.
+        cores: logical CPUs to keep it on; None leaves that to the system.
+        memory_bytes: most address space, so that a giant is refused before the machine suffers; None for no limit.
+        program: what to run.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        device: str,
+        timing: Timing,
+        *,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        cores: list[int] | None = None,
+        memory_bytes: int | None = None,
+        program: tuple[str, ...] = _PROGRAM,
+    ) -> None:
+        self._program = program
+        self._setup = {
+            "target": target.to_dict(),
+            "device": device,
+            "timing": asdict(timing),
+            "cores": cores,
+            "memory_bytes": memory_bytes,
+        }
+        self._timeout_s = timeout_s
+        self._process: subprocess.Popen[str] | None = None
+        self._replies: queue.Queue[str | None] = queue.Queue()
+        self._errors: IO[bytes] | None = None
+
+    def visit(self, subnet: Subnet) -> Visit:
+        """See ``Meter``.
+
+        Raises:
+            SubnetFailedError: the runtime refuses it, it takes longer than the timeout, or its process died twice.
+            VitasError: the process cannot start: nothing can be measured.
+        """
+        for _ in range(_CRASHES):
+            if self._process is None:
+                self._start()
+            self._send({"subnet": subnet.to_dict()})
+            try:
+                reply = self._receive(self._timeout_s)
+            except queue.Empty:
+                self.close()
+                raise SubnetFailedError(f"It took longer than {self._timeout_s:g} s.") from None
+            if reply is not None and "refused" in reply:
+                raise SubnetFailedError(reply["refused"])
+            if reply is not None:
+                return Visit(
+                    tuple(reply["samples_ms"]),
+                    tuple(reply["before_ms"]),
+                    tuple(reply["after_ms"]),
+                    reply["peak_bytes"],
+                )
+            reason = self._end()
+        raise SubnetFailedError(reason)
+
+    def renew(self) -> None:
+        """The next visit is made by a new process: other addresses, nothing left in its caches."""
+        self.close()
+
+    def start(self) -> str:
+        """Start the process now, and return the runtime's version. Raises VitasError if it cannot be used."""
+        if self._process is not None:
+            self.close()
+        return self._start()
+
+    def close(self) -> None:
+        """End the process, whatever it does."""
+        if self._process is not None:
+            self._process.kill()
+            self._end()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _start(self) -> str:
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed in _end
+        self._replies = queue.Queue()
+        self._process = subprocess.Popen(
+            self._program,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,  # Ctrl-C is for us: we close it
+        )
+        threading.Thread(target=_forward, args=(self._process.stdout, self._replies), daemon=True).start()
+        with self._closed_on_error():
+            self._send({**self._setup, "parent": os.getpid()})
+            try:
+                reply = self._receive(_START_TIMEOUT_S)
+            except queue.Empty:
+                raise VitasError(f"The measuring process did not start within {_START_TIMEOUT_S:g} s.") from None
+            if reply is None:
+                raise VitasError(f"The measuring process cannot start. {self._end()}")
+            if "refused" in reply:
+                raise VitasError(reply["refused"])
+        return str(reply["version"])
+
+    def _send(self, request: dict[str, Any]) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # it died: the missing reply says so
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+
+    def _receive(self, timeout_s: float) -> dict[str, Any] | None:
+        """The reply; None if the process ended without a whole one. Raises queue.Empty when time is up."""
+        line = self._replies.get(timeout=timeout_s)
+        return json.loads(line) if line is not None and line.endswith("\n") else None
+
+    def _end(self) -> str:
+        """Clear a process that ended, or was killed, and say how."""
+        assert self._process is not None
+        assert self._errors is not None
+        status = self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            with suppress(BrokenPipeError):
+                pipe.close()
+        self._errors.seek(0)
+        last_words = self._errors.read().decode(errors="replace").strip().splitlines()[-1:]
+        self._errors.close()
+        self._process = self._errors = None
+        how = f"was ended by {_signal_name(-status)}" if status < 0 else f"ended with status {status}"
+        hint = " (out of memory?)" if status == -signal.SIGKILL else ""
+        return " ".join([f"The measuring process {how}{hint}.", *last_words])
+
+    @contextmanager
+    def _closed_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
+
+def _forward(stream: IO[str] | None, replies: queue.Queue[str | None]) -> None:
+    assert stream is not None
+    with suppress(ValueError):  # closed while reading: the process is being cleared
+        for line in stream:
+            replies.put(line)
+    replies.put(None)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

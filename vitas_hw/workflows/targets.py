@@ -1,0 +1,119 @@
+"""From what a user asks for (a device, a backend, a precision) to a target, and to a process that measures on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from vitas_hw.core.errors import InputError, VitasError, one_of
+from vitas_hw.core.target import BACKENDS, Target, device_slug
+from vitas_hw.profiling.backend import BackendInfo, backend_info
+from vitas_hw.profiling.conditions import cores_for
+from vitas_hw.profiling.environment import fingerprint, total_memory_bytes
+from vitas_hw.profiling.timing import Timing
+from vitas_hw.profiling.worker import DEFAULT_TIMEOUT_S, Worker
+
+# for each kind of device, the backends to take when none is asked for, best first
+_PREFERRED = {"cpu": ("onnxruntime",), "cuda": ("tensorrt", "torch"), "mps": ("torch",), "gpu": ("openvino",)}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A target and where it is on this machine: the device in the backend's words, the accelerator's own name."""
+
+    target: Target
+    device: str
+    accelerator: str | None
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the hardware that matters to this target."""
+        return fingerprint(self.accelerator)
+
+    def worker(self, timing: Timing, timeout_s: float = DEFAULT_TIMEOUT_S) -> Worker:
+        """A measuring process; on a CPU kept on cores of its own and inside the machine's memory."""
+        on_cpu = self.device == "cpu"
+        return Worker(
+            self.target,
+            self.device,
+            timing,
+            timeout_s=timeout_s,
+            cores=cores_for(self.target.threads or 1) if on_cpu else None,
+            memory_bytes=total_memory_bytes() if on_cpu else None,
+        )
+
+    def in_fp32(self) -> Place | None:
+        """The same in float32, to compare with; None if this is float32 or the backend has none."""
+        if self.target.precision == "fp32" or "fp32" not in backend_info(self.target.backend).precisions:
+            return None
+        return replace(self, target=replace(self.target, precision="fp32"))
+
+
+def find_place(
+    device: str,
+    image_size: tuple[int, int],
+    *,
+    backend: str | None = None,
+    precision: str = "fp32",
+    batch_size: int = 1,
+    threads: int = 1,
+    device_name: str | None = None,
+) -> Place:
+    """The target that is asked for.
+
+    Args:
+        device: ``cpu``, ``cuda:0``, ``mps``, ``gpu`` (an Intel GPU, by OpenVINO).
+        image_size: (height, width).
+        backend: None takes the device's usual one.
+        precision, batch_size: of each inference.
+        threads: on a CPU.
+        device_name: the device's name in files; None takes the hardware's own.
+
+    Raises:
+        InputError: no such device, backend or precision here; says what there is.
+        VitasError: the backend is not installed; says the line that installs it.
+    """
+    device = "cuda:0" if device == "cuda" else device
+    found = _backend(device, backend)
+    if precision not in found.precisions:
+        raise one_of(precision, found.precisions, f"precision of {found.name}")
+    hardware_name = found.devices[device]
+    target = Target(
+        device_name or device_slug(hardware_name),
+        found.name,
+        precision,
+        batch_size,
+        threads if device == "cpu" else None,
+        image_size,
+    )
+    return Place(target, device, None if device == "cpu" else hardware_name)
+
+
+def place_of(target: Target, wanted_fingerprint: str) -> Place | None:
+    """Where a known target is on this machine, by its hardware's fingerprint; None if it is not here."""
+    found = backend_info(target.backend)
+    for device, name in found.devices.items():
+        place = Place(target, device, None if device == "cpu" else name)
+        fits = (device == "cpu") == (target.threads is not None) and not found.missing
+        if fits and place.fingerprint == wanted_fingerprint:
+            return place
+    return None
+
+
+def _backend(device: str, wanted: str | None) -> BackendInfo:
+    kind = device.split(":")[0].split(".")[0]
+    if kind not in _PREFERRED:
+        raise InputError(
+            f"Unknown device {device!r}; there are cpu, cuda:0, mps and gpu (Intel's, by OpenVINO).",
+            "See: vitas-hw doctor",
+        )
+    if wanted is not None and wanted not in BACKENDS:
+        raise one_of(wanted, BACKENDS, "backend")
+    tried = [backend_info(name) for name in ([wanted] if wanted else _PREFERRED[kind])]
+    for found in tried:
+        if device in found.devices and not found.missing:
+            return found
+    found = tried[-1]
+    if wanted and found.missing:
+        raise VitasError(f"The backend {found.name} cannot be used: {found.missing}.", found.install)
+    there = ", ".join(found.devices) or "none"
+    raise InputError(f"There is no device {device!r} for {found.name}; this machine has: {there}.", "Try --device cpu")
