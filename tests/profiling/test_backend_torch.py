@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +18,7 @@ from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.export.onnx_graph import Floats
 from vitas_hw.profiling.backend import Backend, backend_info, open_backend
+from vitas_hw.profiling.backends.cuda_session import capture
 from vitas_hw.profiling.backends.torch_settings import session_settings
 from vitas_hw.supernet.plain import build_model
 
@@ -113,6 +118,27 @@ def test_a_replayed_graph_reads_the_images_it_is_given(subnet: Subnet) -> None:
     images = images_of(subnet, 2)
     assert np.abs(session.logits(images) - session.logits(-images)).max() > 1e-3
     session.close()
+
+
+def test_a_captured_graph_keeps_the_weights_it_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    replayed: list[bool] = []
+    graph = SimpleNamespace(replay=lambda: replayed.append(True))
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: graph)
+    monkeypatch.setattr(torch.cuda, "graph", lambda *_, **__: nullcontext())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: None)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    model, images = torch.nn.Linear(3, 2), torch.ones(1, 3)
+    weights = weakref.ref(model.weight)
+    with torch.inference_mode():  # or the logits would keep the weights, for gradients
+        launch = capture(lambda model=model: model(images))  # type: ignore[misc]
+        expected = model(images)
+    del model
+    assert torch.equal(launch(), expected)
+    assert replayed == [True]
+    assert weights() is not None
+    del launch
+    gc.collect()
+    assert weights() is None
 
 
 def test_weights_come_from_the_digest_and_leave_the_generator_alone(subnet: Subnet) -> None:
