@@ -106,7 +106,7 @@ def noise_floor(first: Sequence[Measurement], second: Sequence[Measurement]) -> 
 
 
 def keep_failure(journal: Journal, subnet: Subnet, reason: str) -> None:
-    """Note that a subnet cannot run. Raises VitasError if nothing else was seen so far: the fault is not the subnets'."""
+    """Note that a subnet cannot run. Raises VitasError if none has run so far: the fault is not theirs."""
     journal.add_failure(subnet.digest, reason)
     if len(journal.failures) >= _HOPELESS and not journal.attempts:
         raise VitasError(
