@@ -27,5 +27,7 @@ def find_place(settings: ProfileSettings, space: SearchSpace) -> Place:
     hardware = os.environ[HARDWARE]
     if hardware == "unfit":
         raise VitasError("There is no such runtime here.")
+    if settings.device == "cuda:0":
+        assert os.environ["CUDA_VISIBLE_DEVICES"] in ("0", "1")  # one only
     target = Target("fake", "onnxruntime", "fp32", settings.batch_size, settings.threads, space.image_size)
     return FakePlace(target, "cpu", hardware)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from vitas_hw.profiling.environment import fingerprint
 from vitas_hw.workflows import fleet as fleet_module
 from vitas_hw.workflows.cluster import Cluster
 from vitas_hw.workflows.fleet import profile_fleet
-from vitas_hw.workflows.profile import Profiled, ProfileSettings
+from vitas_hw.workflows.profile import REPEAT_EVERY, Profiled, ProfileSettings
 from vitas_hw.workflows.progress import Silent
 from vitas_hw.workflows.run import Run
 
@@ -33,8 +35,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),
     pytest.mark.filterwarnings("ignore:Tip. In future versions of Ray:FutureWarning"),
 ]
-ROUNDS, SUBNETS, REPEATS = 2, 20, 4
-VISITS = ROUNDS * (SUBNETS + REPEATS)
+ROUNDS, SUBNETS = 2, 20
+REPEATS = len(range(0, SUBNETS, REPEAT_EVERY))
 SETTINGS = ProfileSettings(num_subnets=SUBNETS, rounds=ROUNDS)
 SMALL_STORE = 80 * 2**20
 
@@ -50,8 +52,18 @@ class Machines:
         self._nodes: dict[str, list[Any]] = {}
         self.address = self._cluster.address
 
-    def add(self, hardware: str) -> None:
-        node = self._cluster.add_node(num_cpus=1, object_store_memory=SMALL_STORE, env_vars={HARDWARE: hardware})
+    def add(self, *hardware: str) -> None:
+        for name in hardware:
+            self._add(name)
+        self._cluster.wait_for_nodes()
+
+    def _add(self, hardware: str) -> None:
+        paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+        variables = {HARDWARE: hardware, "PYTHONPATH": paths}  # the machines have to know fake_place
+        gpus = 2 if hardware == "two-gpus" else 0
+        node = self._cluster.add_node(
+            wait=False, num_cpus=1, num_gpus=gpus, object_store_memory=SMALL_STORE, env_vars=variables
+        )
         self._nodes.setdefault(hardware, []).append(node)
 
     def kill(self, hardware: str) -> None:
@@ -65,8 +77,7 @@ class Machines:
 def machines_of(*hardware: str) -> Iterator[Machines]:
     machines = Machines()
     try:
-        for name in hardware:
-            machines.add(name)
+        machines.add(*hardware)
         yield machines
     finally:
         machines.shutdown()
@@ -140,6 +151,7 @@ def gone(found: Callable[[], list[str]], seconds: float = 15.0) -> bool:
     return not found()
 
 
+@pytest.mark.full
 def test_devices_of_two_kinds_make_two_profiles_and_share_the_work_of_each(
     machines: Machines, space: str, tmp_path: Path
 ) -> None:
@@ -172,6 +184,7 @@ def test_devices_of_two_kinds_make_two_profiles_and_share_the_work_of_each(
     assert gone(measuring_processes)
 
 
+@pytest.mark.full
 def test_an_actor_that_is_killed_loses_nothing_and_the_other_goes_on(
     machines: Machines, space: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,6 +212,7 @@ def test_an_actor_that_is_killed_loses_nothing_and_the_other_goes_on(
     assert gone(measuring_processes)
 
 
+@pytest.mark.full
 def test_when_the_last_device_of_a_kind_is_lost_the_others_finish_and_a_repeat_goes_on(
     machines: Machines, space: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,12 +225,12 @@ def test_when_the_last_device_of_a_kind_is_lost_the_others_finish_and_a_repeat_g
         ticket = visit(self, device, subnet, anew)
         if device.facts.fingerprint == fingerprint("b"):
             made.append(1)
-            if len(made) == 10:
+            if len(made) == 10:  # once
                 ray.kill(device.actor)
         return ticket
 
-    with monkeypatch.context() as patch, pytest.raises(VitasError, match=r"last device.*lost.*kept.*same command"):
-        patch.setattr(Cluster, "visit", visit_and_kill)
+    monkeypatch.setattr(Cluster, "visit", visit_and_kill)
+    with pytest.raises(VitasError, match=r"last device.*lost.*kept.*same command"):
         profile_fleet(Run(tmp_path), SETTINGS, address=machines.address, space=space, find_place=find_place)
     one, other = sorted((tmp_path / "profiles").glob("*.journal.jsonl"), key=lambda path: len(visits_of(path)))
     assert len(visits_of(one)) in (8, 9)
@@ -229,6 +243,7 @@ def test_when_the_last_device_of_a_kind_is_lost_the_others_finish_and_a_repeat_g
     assert_whole(one)
 
 
+@pytest.mark.full
 def test_an_interruption_leaves_no_process_and_the_same_command_goes_on(
     machines: Machines, space: str, tmp_path: Path
 ) -> None:
@@ -253,6 +268,7 @@ def test_an_interruption_leaves_no_process_and_the_same_command_goes_on(
         assert_whole(journal_of(one))
 
 
+@pytest.mark.full
 def test_the_command_prints_a_profile_for_each_kind(
     machines: Machines,
     space: str,
@@ -286,6 +302,7 @@ def test_a_machine_that_dies_loses_nothing(space: str, tmp_path: Path) -> None:
         assert gone(measuring_processes)
 
 
+@pytest.mark.full
 def test_what_cannot_be_spread_is_said(machines: Machines, space: str, tmp_path: Path) -> None:
     def attempt(**options: Any) -> None:
         settings = ProfileSettings(num_subnets=SUBNETS, **options)
@@ -297,6 +314,15 @@ def test_what_cannot_be_spread_is_said(machines: Machines, space: str, tmp_path:
         attempt(threads=64)
     with pytest.raises(VitasError, match=r"No GPU in the cluster.*ray status"):
         attempt(device="cuda")
+
+
+@pytest.mark.full
+def test_each_gpu_is_a_device_of_its_own(space: str, tmp_path: Path) -> None:
+    with machines_of("two-gpus") as machines:
+        settings = replace(SETTINGS, device="cuda")
+        (done,) = profile_fleet(Run(tmp_path), settings, address=machines.address, space=space, find_place=find_place)
+    assert len(done.profile.environment["devices"]) == 2
+    assert_whole(journal_of(done))
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "no.such.host.invalid:6379"])

@@ -11,9 +11,9 @@ from vitas_hw.core.errors import VitasError
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
-from vitas_hw.profiling.spread import Spread
 from vitas_hw.profiling.journal import Journal
 from vitas_hw.profiling.measure import passes
+from vitas_hw.profiling.spread import Spread
 from vitas_hw.workflows.cluster import Cluster, Device, connected
 from vitas_hw.workflows.profile import (
     REPEAT_EVERY,

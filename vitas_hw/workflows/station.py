@@ -1,4 +1,4 @@
-"""What runs on each machine of a fleet: finds the target there, owns the measuring process, and looks at the machine."""
+"""What runs on each machine of a fleet: finds the target, owns the measuring process, looks at the machine."""
 
 from __future__ import annotations
 
