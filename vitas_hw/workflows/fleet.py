@@ -72,8 +72,7 @@ def profile_fleet(
     subnets = settings.chosen(found)
     run.begin(found)
     with connected(address) as ray, Cluster(ray, settings, found, find_place, progress) as cluster:
-        kinds = _kinds(cluster.devices)
-        progress.note(f"profiling {len(subnets)} subnets of {found.name} on {len(cluster.devices)} devices")
+        kinds = kinds_of(cluster.devices)
         total = len(kinds) * settings.rounds * (len(subnets) + len(subnets[::REPEAT_EVERY]))
         with progress.step("measuring", total) as advance:
             groups = [
@@ -82,7 +81,7 @@ def profile_fleet(
             ]
             for group in groups:
                 names = ", ".join(group.devices)
-                progress.note(f"{group.target.slug}: {names}")
+                progress.note(f"profiling {len(subnets)} subnets of {found.name} on {group.target.slug}, by: {names}")
                 if not group.journal.attempts:
                     cluster.compare_with_fp32(next(iter(group.devices.values())))
             _measure(cluster, groups, progress)
@@ -103,7 +102,7 @@ def profile_fleet(
     return done
 
 
-def _kinds(devices: Iterable[Device]) -> dict[Target, list[Device]]:
+def kinds_of(devices: Iterable[Device]) -> dict[Target, list[Device]]:
     """Devices that may share a profile, by its target, whose name says more than the hardware's own where it has to."""
     kinds: dict[tuple[Target, str, str], list[Device]] = defaultdict(list)
     for device in devices:
