@@ -92,7 +92,7 @@ def _numbered(values: Ints) -> tuple[Ints, int]:
     """Each value's number among the different ones, and how many those are."""
     if not values.size:
         return values, 1
-    if 0 <= values.min() and values.max() < _MOST_KEYS:
+    if values.min() >= 0 and values.max() < _MOST_KEYS:
         seen = np.zeros(int(values.max()) + 1, bool)
         seen[values] = True
         return (np.cumsum(seen) - 1)[values], int(seen.sum())

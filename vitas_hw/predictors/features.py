@@ -20,6 +20,10 @@ _TILES = (8, 16, 64)  # AVX2 and AVX-512 in float32, and the side of a GPU's blo
 _THIN = 16  # fewer rows than this leave a product bound by loading its weights
 _BALANCES = (2, 8, 64, 256)  # MACs a byte: a core in its cache, from memory; a GPU in float32, its matrix units
 _CACHE = 1 << 20  # bytes: a core's own cache
+# A model's weights are read once an inference. Those of a model larger than a cache all come from beyond it each time:
+# the share that does rises from 0 to 1 somewhere between two of these sizes, half an octave apart.
+_MEBIBYTES = tuple(round(2 ** (half / 2), 2) for half in range(17))
+_STREAMED = tuple(f"streamed_{size:g}" for size in _MEBIBYTES[:-1])
 _ELEMENT_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}
 
 
@@ -78,18 +82,18 @@ _MANY = (
     "activation.moved",
     "beyond_cache",
 )
-PHYSICAL = (("macs",), _FEW, _SOME, _MANY)
+PHYSICAL = (("macs",), _FEW, _SOME, (*_SOME, *_STREAMED), (*_MANY, *_STREAMED))
 
 
-def features(columns: SubnetColumns, scale: Scale = Scale()) -> FeatureTable:  # noqa: B008  # frozen
+def features(columns: SubnetColumns, scale: Scale = Scale()) -> FeatureTable:
     """Sizes of one inference of N subnets: ``scale.batch_size`` images.
 
     Per kind of operator: how many, MACs, bytes of weights, bytes of activations moved. Over the products:
-    ``waste_T`` are the MACs added by rounding sizes up to the hardware's tile T; ``excess_B`` is the time, in MACs, that
-    loading and storing takes beyond the MACs on hardware that does B MACs in the time of moving a byte (the roofline);
+    ``waste_T`` are the MACs added by rounding sizes up to the hardware's tile T; ``excess_B`` is the time, in MACs,
+    that moving bytes takes beyond the MACs on hardware that does B MACs in the time of a byte (the roofline);
     ``thin_macs`` belong to products of fewer than 16 rows; ``beyond_cache`` are the bytes of products that do not fit
-    a core's own cache. All of these add up over operators, so each different block is counted once; ``head_width`` and
-    ``tokens`` are means over the heads.
+    a core's own cache. All of these add up over operators, so each different block is counted once. ``streamed_M`` are
+    the bytes of weights read from beyond a cache of M MiB; ``head_width`` and ``tokens`` are means over the heads.
     """
     bare, of_subnet = _bare(columns).distinct_blocks()
     blocks, of_block = columns.distinct_blocks()
@@ -103,11 +107,20 @@ def features(columns: SubnetColumns, scale: Scale = Scale()) -> FeatureTable:  #
     values = gather @ block_values  # which counts what is outside the blocks once a block
     values -= outside_values[of_subnet[:, 0]] * (depth - 1)
     sums = dict(zip(names, values.T, strict=True))
-    heads = np.maximum(sums["heads"], 1)
-    elements = sums["softmax.moved"] / (2 * scale.element_bytes)
-    tokens = np.sqrt(elements / heads)
-    head_width = sums["attention.macs"] / np.maximum(2 * elements, 1)
-    return FeatureTable((*names, "tokens", "head_width"), np.column_stack([values, tokens, head_width]), PHYSICAL, "macs")
+    elements = sums["softmax.moved"] / (2 * scale.element_bytes)  # tokens x tokens for each head
+    derived = {
+        "tokens": np.sqrt(elements / np.maximum(sums["heads"], 1)),
+        "head_width": sums["attention.macs"] / np.maximum(2 * elements, 1),
+        **dict(zip(_STREAMED, _streamed(sums["weight_bytes"]), strict=True)),
+    }
+    return FeatureTable((*names, *derived), np.column_stack([values, *derived.values()]), PHYSICAL, "macs")
+
+
+def _streamed(weight_bytes: Floats) -> Floats:
+    """(sizes, N) bytes of weights read from beyond a cache of each size, by a ramp up to the next size."""
+    octave = np.log2(np.maximum(weight_bytes, 1) / 2**20)
+    ends = np.log2(_MEBIBYTES)[:, None]
+    return weight_bytes * np.clip((octave - ends[:-1]) / np.diff(ends, axis=0), 0, 1)  # type: ignore[no-any-return]
 
 
 def additive(operators: Operators, scale: Scale) -> dict[str, Floats]:

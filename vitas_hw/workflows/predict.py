@@ -39,7 +39,7 @@ def fit_predictor(profile: Profile, kind: str = "xgboost", *, path: Path | None 
 
     Args:
         profile: at least 20 measured subnets.
-        kind: ``xgboost``.
+        kind: ``xgboost``, ``linear``, ``flops``, ``lookup`` or ``mlp``.
         path: the profile's file, whose hash the predictor keeps.
         seed: of folds and trees; the same profile and seed give the same predictor, byte for byte.
 
@@ -47,8 +47,6 @@ def fit_predictor(profile: Profile, kind: str = "xgboost", *, path: Path | None 
         InputError: an unknown kind.
         VitasError: too few subnets.
     """
-    if kind != "xgboost":
-        raise one_of(kind, ["xgboost"], "kind of predictor")
     return fit(
         [measurement.subnet for measurement in profile.ok],
         [measurement.latency_ms for measurement in profile.ok],
@@ -58,4 +56,5 @@ def fit_predictor(profile: Profile, kind: str = "xgboost", *, path: Path | None 
         profile_sha256=file_sha256(path) if path else "",
         fingerprint=str(profile.environment.get("fingerprint", "")),
         seed=seed,
+        kind=kind,
     )
