@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -286,15 +287,15 @@ def leaves(data: object, path: tuple[object, ...] = ()) -> list[tuple[object, ..
 
 
 @pytest.fixture(scope="module")
-def jagged(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
-    """A predictor that has trees."""
+def jagged() -> Callable[[], Predictor]:
+    """Gives a predictor that has trees; itself it would be too long for what Hypothesis prints."""
     space = vh.load_space("vitas-digits")
     subnets = sample(space, 150)
     macs = np.array([subnet.macs for subnet in subnets], float)
     values = latency(subnets) * np.where(np.sin(macs / 4e6) > 0, 1.3, 1.0) * np.where(macs > 8e7, 1.4, 1.0)
     found = fit(subnets, values, target=TARGET, space=space, noise_floor=None, profile_sha256="", fingerprint="")
     assert found.model.booster
-    return found
+    return lambda: found
 
 
 @settings(max_examples=100, deadline=None)
@@ -311,9 +312,9 @@ def jagged(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
     ),
 )
 def test_a_fuzzed_file_with_a_fitting_hash_never_crashes(
-    jagged: Predictor, tmp_path_factory: pytest.TempPathFactory, where: int, in_trees: bool, value: object
+    jagged: Callable[[], Predictor], tmp_path_factory: pytest.TempPathFactory, where: int, in_trees: bool, value: object
 ) -> None:
-    content = json.loads(json.dumps(jagged.to_dict()))
+    content = json.loads(json.dumps(jagged().to_dict()))
     paths = [path for path in leaves(content)[1:] if ("booster" in path) == in_trees]
     *way, last = paths[where % len(paths)]
     part = content
@@ -326,7 +327,7 @@ def test_a_fuzzed_file_with_a_fitting_hash_never_crashes(
         read = read_predictor(path)
     except FileError:
         return
-    found = read.predict([jagged.space.smallest, jagged.space.largest])
+    found = read.predict([jagged().space.smallest, jagged().space.largest])
     assert np.isfinite(found.latency_ms).all()
     assert (found.latency_ms > 0).all()
 
@@ -334,9 +335,9 @@ def test_a_fuzzed_file_with_a_fitting_hash_never_crashes(
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**9), st.integers(0, 255))
 def test_a_changed_byte_is_refused_or_changes_nothing(
-    jagged: Predictor, tmp_path_factory: pytest.TempPathFactory, where: int, byte: int
+    jagged: Callable[[], Predictor], tmp_path_factory: pytest.TempPathFactory, where: int, byte: int
 ) -> None:
-    content = bytearray(seal(jagged.to_dict()).encode())
+    content = bytearray(seal(jagged().to_dict()).encode())
     content[where % len(content)] = byte
     path = tmp_path_factory.getbasetemp() / "flipped.json"
     path.write_bytes(content)
@@ -344,4 +345,4 @@ def test_a_changed_byte_is_refused_or_changes_nothing(
         read = read_predictor(path)
     except FileError:
         return
-    assert read.to_dict() == jagged.to_dict()
+    assert read.to_dict() == jagged().to_dict()

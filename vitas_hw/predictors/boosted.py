@@ -62,7 +62,7 @@ class Boosted:
         if not self.booster or not len(table):  # XGBoost warns of an empty table
             return latency
         correction: Floats = self._trees.inplace_predict(table.values.astype(np.float32)).astype(np.float64)
-        return latency * np.exp(self.share * np.clip(correction, *self.range))  # type: ignore[no-any-return]
+        return latency * np.exp(self.share * np.clip(correction, *self.range))
 
     @cached_property
     def _trees(self) -> xgb.Booster:
@@ -91,7 +91,18 @@ class Boosted:
         if data["booster"] is not None:
             check_booster(data["booster"], len(names))
             booster = json.dumps(data["booster"], separators=(",", ":"))
-        return cls(line, smooth, booster, float(data["share"]), log_range(data["range"]))
+        model = cls(line, smooth, booster, float(data["share"]), log_range(data["range"]))
+        model._try(len(names))
+        return model
+
+    def _try(self, columns: int) -> None:
+        """Raise ValueError if XGBoost does not take its trees."""
+        try:
+            found = self._trees.inplace_predict(np.zeros((1, columns), np.float32)) if self.booster else 0.0
+        except xgb.core.XGBoostError as error:
+            raise ValueError(f"XGBoost refuses the trees: {str(error).splitlines()[0]}") from error
+        if not np.isfinite(found).all():
+            raise ValueError("the trees give no finite number")
 
 
 def fit_boosted(inputs: Inputs, latency_ms: Floats, seed: int, groups: Any = None) -> Boosted:

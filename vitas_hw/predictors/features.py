@@ -120,7 +120,7 @@ def _streamed(weight_bytes: Floats) -> Floats:
     """(sizes, N) bytes of weights read from beyond a cache of each size, by a ramp up to the next size."""
     octave = np.log2(np.maximum(weight_bytes, 1) / 2**20)
     ends = np.log2(_MEBIBYTES)[:, None]
-    return weight_bytes * np.clip((octave - ends[:-1]) / np.diff(ends, axis=0), 0, 1)  # type: ignore[no-any-return]
+    return weight_bytes * np.clip((octave - ends[:-1]) / np.diff(ends, axis=0), 0, 1)
 
 
 def additive(operators: Operators, scale: Scale) -> dict[str, Floats]:
@@ -196,4 +196,4 @@ def _added(table: dict[str, Floats], kinds: Sequence[str], what: str) -> Floats:
 
 
 def _sum(parts: Iterable[npt.NDArray[np.generic]]) -> Floats:
-    return np.add.reduce([part.sum(axis=1, dtype=np.float64) for part in parts])  # type: ignore[no-any-return,call-overload]
+    return np.add.reduce([part.sum(axis=1, dtype=np.float64) for part in parts])  # type: ignore[no-any-return]
