@@ -11,9 +11,9 @@ from vitas_hw.core.errors import InputError
 from vitas_hw.core.operators import SubnetColumns
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
-from vitas_hw.predictors.features import Floats, Inputs, Scale
+from vitas_hw.predictors.features import FeatureTable, Floats, Inputs, Scale
 from vitas_hw.predictors.folds import folds, relative_error
-from vitas_hw.predictors.kinds import Model, kind_named
+from vitas_hw.predictors.line import Line, fit_line
 from vitas_hw.predictors.predictor import Predictor, assemble, checked_examples
 from vitas_hw.predictors.smooth import Smooth, Standard
 from vitas_hw.predictors.transfer_model import BEFORE, Corrected, with_before
@@ -31,9 +31,9 @@ _COLUMNS = (
     "tokens",
     "head_width",
 )
-_PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 1e4)  # the last leaves one factor for all
+_LINES = ((BEFORE,), (BEFORE, "operators", "macs"), (BEFORE, *_COLUMNS[1:7], "heads"))
+_PENALTIES = (3.0, 10.0, 30.0, None)  # the last leaves the line as it is
 _SLACK = 0.5  # of the range of corrections seen, beyond it
-_WORTH_IT = 0.9  # the line must err by 10% less than the old prediction: few measurements flatter it
 
 
 def transfer(
@@ -47,10 +47,9 @@ def transfer(
     fingerprint: str = "",
     seed: int = 0,
 ) -> Predictor:
-    """A predictor for ``target``: the old prediction, corrected by a small ridge regression.
-
-    Where the new target has so little to do with the old one that a physical line through the new measurements
-    predicts better, that line takes the old prediction's place.
+    """A predictor for ``target``: a non-negative line through the old prediction and the few kinds of work that the new
+    target may be worse at, then a small ridge regression. Where the targets have nothing in common, the line does
+    without the old prediction.
 
     Args:
         old: a predictor of the same space, of any target.
@@ -69,12 +68,13 @@ def transfer(
     old.check_subnets(subnets)
     scale = Scale.of(target)
     inputs, measured = checked_examples(subnets, latency_ms, scale, FEWEST_TO_TRANSFER)
+    table = with_before(inputs, old.model, old.scale)
     held_out = np.empty(len(measured))
     for train, test in folds(len(measured), seed):
-        held_out[test] = _fit(old, inputs.rows(train), measured[train], scale, seed).predict(inputs.rows(test))
+        held_out[test] = _fit(old, table.rows(train), measured[train], seed).of(table.rows(test))
     return assemble(
         Corrected.kind,
-        _fit(old, inputs, measured, scale, seed),
+        _fit(old, table, measured, seed),
         inputs.table,
         held_out,
         measured,
@@ -117,27 +117,23 @@ def choose_to_measure(old: Predictor, candidates: Sequence[Subnet], count: int, 
     return [different[index] for index in chosen]
 
 
-def _fit(old: Predictor, inputs: Inputs, latency_ms: Floats, scale: Scale, seed: int) -> Corrected:
-    """The better, by cross-validation, of correcting the old model and correcting a line of the new measurements."""
-    split = folds(len(inputs), seed)
-    fit_linear = kind_named("linear").fit
-
-    def both(rows: Inputs, latency: Floats) -> list[tuple[str, Model, Scale]]:
-        return [(old.kind, old.model, old.scale), ("linear", fit_linear(rows, latency, seed), scale)]
-
-    held_out = np.empty((2, len(_PENALTIES), len(latency_ms)))
-    for train, test in split:
-        seen, unseen = inputs.rows(train), inputs.rows(test)
-        for base, before in enumerate(both(seen, latency_ms[train])):
-            for row, penalty in enumerate(_PENALTIES):
-                held_out[base, row, test] = _correct(before, seen, latency_ms[train], penalty).predict(unseen)
+def _fit(old: Predictor, table: FeatureTable, latency_ms: Floats, seed: int) -> Corrected:
+    """Columns of the line and penalty of the correction by cross-validation."""
+    held_out = np.empty((len(_LINES), len(_PENALTIES), len(latency_ms)))
+    for train, test in folds(len(table), seed):
+        seen, unseen = table.rows(train), table.rows(test)
+        for i, names in enumerate(_LINES):
+            line = fit_line(seen, names, latency_ms[train])
+            for j, penalty in enumerate(_PENALTIES):
+                held_out[i, j, test] = _correct(old, line, seen, latency_ms[train], penalty).of(unseen)
     errors = np.array([[relative_error(row, latency_ms) for row in rows] for rows in held_out])
-    base = int(errors[1].min() < errors[0].min() * _WORTH_IT)
-    penalty = _PENALTIES[int(np.argmin(errors[base]))]
-    return _correct(both(inputs, latency_ms)[base], inputs, latency_ms, penalty)
+    best_line, best_penalty = divmod(int(np.argmin(errors)), len(_PENALTIES))
+    line = fit_line(table, _LINES[best_line], latency_ms)
+    return _correct(old, line, table, latency_ms, _PENALTIES[best_penalty])
 
 
-def _correct(before: tuple[str, Model, Scale], inputs: Inputs, latency_ms: Floats, penalty: float) -> Corrected:
-    table = with_before(inputs, before[1], before[2])
-    residual = np.log(latency_ms / table.columns((BEFORE,))[:, 0])
-    return Corrected(*before, Smooth.fit(table, residual, penalty, _COLUMNS, _SLACK))
+def _correct(old: Predictor, line: Line, table: FeatureTable, latency_ms: Floats, penalty: float | None) -> Corrected:
+    correction = None
+    if penalty is not None:
+        correction = Smooth.fit(table, np.log(latency_ms / line.of(table)), penalty, _COLUMNS, _SLACK)
+    return Corrected(old.kind, old.model, old.scale, line, correction)
