@@ -65,7 +65,8 @@ def _print(done: Fitted) -> None:
     found = done.report
     shown = ("mape", "rmspe", "within_5", "within_10")
     console.table(
-        f"{found.samples} examples ({done.dropped} failed or incomplete), each predicted without having been seen",
+        f"{found.samples} examples ({done.dropped} failed or incomplete), each predicted without having been seen.\n"
+        f"Noise floor (mean difference of two measurements): {noise_floor_text(found.noise_floor)}",
         ["kind", "mean error", "root mean square", "within 5%", "within 10%", "Kendall", "Spearman"],
         [
             [
@@ -74,8 +75,7 @@ def _print(done: Fitted) -> None:
                 *(f"{one.scores[name]:.3f}" for name in ("kendall", "spearman")),
             ]
             for one in found.kinds
-        ]
-        + [["noise floor", noise_floor_text(found.noise_floor), "", "", "", "", ""]],
+        ],
     )
     default = found.default
     console.table(

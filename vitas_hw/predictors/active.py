@@ -13,7 +13,7 @@ from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.predictors.features import Floats, Inputs, Scale
 from vitas_hw.predictors.folds import folds
-from vitas_hw.predictors.kinds import DEFAULT_KIND, Model, kind_named
+from vitas_hw.predictors.kinds import DEFAULT_KIND, Model, fit_model
 from vitas_hw.predictors.predictor import FEWEST, checked_examples
 from vitas_hw.predictors.smooth import Standard
 
@@ -51,8 +51,9 @@ def fit_ensemble(
     """
     scale = Scale.of(target)
     inputs, measured = checked_examples(subnets, latency_ms, scale, FEWEST)
-    fit = kind_named(kind).fit
-    members = tuple(fit(inputs.rows(train), measured[train], seed) for train, _ in folds(len(measured), seed))
+    members = tuple(
+        fit_model(kind, inputs.rows(train), measured[train], seed) for train, _ in folds(len(measured), seed)
+    )
     return Ensemble(members, scale)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from vitas_hw.core.errors import one_of
 from vitas_hw.predictors.boosted import Boosted, fit_boosted
@@ -65,13 +66,23 @@ def kind_named(name: str) -> Kind:
     return KINDS[name]
 
 
+def fit_model(kind: str, inputs: Inputs, latency_ms: Floats, seed: int, groups: Any = None) -> Model:
+    """A model of a kind, fitted on one thread: its matrices are so small that more threads only wait for each other.
+
+    Raises InputError on an unknown kind, or one that the examples do not allow.
+    """
+    fit = kind_named(kind).fit
+    with threadpool_limits(1):
+        return fit(inputs, latency_ms, seed, groups)
+
+
 def held_out_predictions(kind: str, inputs: Inputs, latency_ms: Floats, seed: int, groups: Any = None) -> Floats:
     """(N,) milliseconds: each row predicted by a model that was fitted, hyperparameters too, without its fold."""
-    fit = kind_named(kind).fit
     predicted = np.empty(len(latency_ms))
     for train, test in folds(len(inputs), seed, groups):
         inside = None if groups is None else groups[train]
         if inside is not None and len(np.unique(inside)) < 2:
             inside = None  # one group is left to learn from: its own rows choose the hyperparameters
-        predicted[test] = fit(inputs.rows(train), latency_ms[train], seed, inside).predict(inputs.rows(test))
+        model = fit_model(kind, inputs.rows(train), latency_ms[train], seed, inside)
+        predicted[test] = model.predict(inputs.rows(test))
     return predicted

@@ -18,7 +18,7 @@ from vitas_hw.core.target import Target
 from vitas_hw.predictors.calibration import COVERAGE as COVERAGE
 from vitas_hw.predictors.calibration import Calibration
 from vitas_hw.predictors.features import FEATURES_VERSION, FeatureTable, Floats, Inputs, Scale, features
-from vitas_hw.predictors.kinds import DEFAULT_KIND, KINDS, Model, held_out_predictions, kind_named
+from vitas_hw.predictors.kinds import DEFAULT_KIND, Model, fit_model, held_out_predictions, kind_named
 from vitas_hw.predictors.scores import scores as scores
 from vitas_hw.predictors.storage import exactly, number, numbers, read_sealed, text, whole, write_sealed
 from vitas_hw.predictors.transfer_model import Corrected
@@ -206,7 +206,7 @@ def fit(
     kind_named(kind)
     inputs, measured = checked_examples(subnets, latency_ms, Scale.of(target), FEWEST)
     held_out = held_out_predictions(kind, inputs, measured, seed)
-    model = KINDS[kind].fit(inputs, measured, seed)
+    model = fit_model(kind, inputs, measured, seed)
     return assemble(
         kind,
         model,

@@ -11,7 +11,7 @@ import numpy as np
 from vitas_hw.predictors.calibration import Calibration
 from vitas_hw.predictors.features import Floats, Inputs, Ints
 from vitas_hw.predictors.folds import folds
-from vitas_hw.predictors.kinds import KINDS, held_out_predictions, kind_named
+from vitas_hw.predictors.kinds import KINDS, fit_model, held_out_predictions, kind_named
 from vitas_hw.predictors.scores import scores
 
 _SIZES = (20, 50, 100, 200, 400)  # of the learning curve
@@ -145,7 +145,7 @@ def _learning_curve(
         inside = None if groups is None else groups[rows]
         if inside is not None and len(np.unique(inside)) < 2:
             continue
-        model = KINDS[kind].fit(inputs.rows(rows), measured[rows], seed, inside)
+        model = fit_model(kind, inputs.rows(rows), measured[rows], seed, inside)
         error = np.abs(model.predict(inputs.rows(test)) / measured[test] - 1)
         points.append((size, float(error.mean())))
     return tuple(points)

@@ -14,7 +14,7 @@ import numpy as np
 from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.predictors.calibration import Calibration
 from vitas_hw.predictors.features import FeatureTable, Floats, Inputs
-from vitas_hw.predictors.kinds import KINDS, Model, held_out_predictions, kind_named
+from vitas_hw.predictors.kinds import Model, fit_model, held_out_predictions, kind_named
 from vitas_hw.predictors.predictor import FEWEST, Prediction
 from vitas_hw.predictors.scores import scores
 from vitas_hw.predictors.storage import exactly, number, numbers, read_sealed, text, whole, write_sealed
@@ -197,7 +197,7 @@ def fit_table(
         kind=kind,
         column=column,
         names=table.names,
-        model=KINDS[kind].fit(table.inputs, table.target, seed, table.groups),
+        model=fit_model(kind, table.inputs, table.target, seed, table.groups),
         calibration=Calibration.of(held_out, table.target),
         seen=tuple(seen),
         metrics={**scores(held_out, table.target), "noise_floor": None},

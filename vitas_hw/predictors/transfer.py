@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_limits
 
 from vitas_hw.core.errors import InputError
 from vitas_hw.core.operators import SubnetColumns
@@ -117,6 +118,7 @@ def choose_to_measure(old: Predictor, candidates: Sequence[Subnet], count: int, 
     return [different[index] for index in chosen]
 
 
+@threadpool_limits.wrap(limits=1)  # type: ignore[untyped-decorator]
 def _fit(old: Predictor, table: FeatureTable, latency_ms: Floats, seed: int) -> Corrected:
     """Columns of the line and penalty of the correction by cross-validation."""
     held_out = np.empty((len(_LINES), len(_PENALTIES), len(latency_ms)))

@@ -10,7 +10,7 @@ from pathlib import Path
 from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.files import write_atomic
 from vitas_hw.predictors.features import Scale
-from vitas_hw.predictors.kinds import DEFAULT_KIND, KINDS, kind_named
+from vitas_hw.predictors.kinds import DEFAULT_KIND, KINDS, fit_model, kind_named
 from vitas_hw.predictors.predictor import FEWEST, Predictor, assemble, checked_examples, save_predictor
 from vitas_hw.predictors.report import FitReport, kinds_for, report
 from vitas_hw.predictors.table import (
@@ -74,7 +74,7 @@ def fit_profile(
         found = report(inputs, measured, noise_floor=floor, kinds=names, seed=seed, on_kind=advance)
     predictor = assemble(
         kind,
-        KINDS[kind].fit(inputs, measured, seed),
+        fit_model(kind, inputs, measured, seed),
         inputs.table,
         found.default.held_out_ms,
         measured,
