@@ -52,7 +52,7 @@ def fit_profile(
     Args:
         profile_path: a profile's file, or the name of a shipped one.
         kind: of the predictor that is written.
-        output: the folder to write to: ``<target>--<space>.json``, ``.report.json`` and ``.png``.
+        output: the folder to write to: ``<target>--<space>.json``, and in ``reports/`` a report and a plot.
         seed: of folds and models; the same profile and seed give the same bytes.
         progress: where to report to.
 
@@ -106,7 +106,7 @@ def fit_csv(
         column: to predict; positive.
         group: rows with one value of this column are held out together.
         kind: of the predictor that is written; ``lookup`` needs subnets, ``flops`` a column named mac or flop.
-        output: the folder to write to: ``<file>--<column>.json``, ``.report.json`` and ``.png``.
+        output: the folder to write to: ``<file>--<column>.json``, and in ``reports/`` a report and a plot.
         seed: of folds and models.
         progress: where to report to.
 
@@ -158,7 +158,8 @@ def _write(
 ) -> Fitted:
     from vitas_hw.report.plots import plot_fit
 
-    path, report_path, plot_path = (stem.with_name(stem.name + end) for end in (".json", ".report.json", ".png"))
+    path = stem.with_name(f"{stem.name}.json")
+    report_path, plot_path = (stem.parent / "reports" / f"{stem.name}{end}" for end in (".json", ".png"))
     try:
         plot_fit(
             found.measured_ms.tolist(),
