@@ -26,7 +26,8 @@ from vitas_hw.profiling.environment import fingerprint
 from vitas_hw.workflows import fleet as fleet_module
 from vitas_hw.workflows.cluster import Cluster, Device
 from vitas_hw.workflows.fleet import kinds_of, profile_fleet
-from vitas_hw.workflows.profile import REPEAT_EVERY, Profiled, ProfileSettings
+from vitas_hw.workflows.measuring import REPEAT_EVERY
+from vitas_hw.workflows.profile import Profiled, ProfileSettings
 from vitas_hw.workflows.progress import Silent
 from vitas_hw.workflows.run import Run
 from vitas_hw.workflows.station import Facts
