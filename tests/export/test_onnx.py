@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime as ort
-import openvino as ov
 import pytest
 import torch
 from onnx import numpy_helper
@@ -20,6 +19,7 @@ from vitas_hw.export import onnx_export
 from vitas_hw.export.calibration import activation_scales
 from vitas_hw.export.onnx_export import export_onnx, onnx_logits
 from vitas_hw.export.onnx_graph import INPUT, onnx_graph, parameter_shapes, random_weights
+from vitas_hw.export.openvino_import import load_openvino
 from vitas_hw.supernet.plain import build_model
 
 
@@ -61,7 +61,7 @@ def weights_of(model: torch.nn.Module) -> dict[str, np.ndarray]:
 
 def logits_of(graph: onnx.ModelProto, images: np.ndarray, runtime: str) -> np.ndarray:
     if runtime == "openvino":
-        core = ov.Core()
+        core = load_openvino().Core()
         settings = {"INFERENCE_PRECISION_HINT": "f32"}
         return core.compile_model(core.read_model(graph.SerializeToString()), "CPU", settings)(images)[0]
     options = ort.SessionOptions()

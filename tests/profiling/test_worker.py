@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from fake_worker import (
     CRASHES,
     CRASHES_ONCE,
     FINE,
+    FORKS,
     HANGS,
     HANGS_LOCKED,
     OUT_OF_MEMORY,
@@ -46,6 +48,17 @@ def subnet_that(kind: int, space: SearchSpace) -> Subnet:
 def pid_of(worker: Worker) -> int:
     assert worker._process is not None
     return worker._process.pid
+
+
+def living_of(group: int) -> list[str]:
+    """What is alive of a process group."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, _, number = path.read_text().rsplit(")", 1)[1].split()[:3]
+            if int(number) == group and state != "Z":
+                found.append(path.parent.name)
+    return found
 
 
 def is_gone(pid: int, seconds: float = 10.0) -> bool:
@@ -115,6 +128,14 @@ def test_renewing_takes_a_new_process_and_closing_leaves_none(worker: Worker, sm
     assert is_gone(first)
     assert is_gone(second)
     worker.close()  # twice is fine
+
+
+def test_what_a_runtime_forked_neither_blocks_nor_stays(worker: Worker, small: SearchSpace) -> None:
+    assert worker.visit(subnet_that(FORKS, small)).samples_ms
+    group = pid_of(worker)
+    assert len(living_of(group)) == 2
+    worker.close()  # would wait for ever on the pipe that the child holds
+    assert not living_of(group)
 
 
 def test_a_device_that_cannot_be_used_is_no_failure_of_a_subnet(small: SearchSpace) -> None:

@@ -120,8 +120,7 @@ class Worker:
     def close(self) -> None:
         """End the process, whatever it does."""
         if self._process is not None:
-            self._process.kill()
-            self._end()
+            self._end(patience_s=0)
 
     def __enter__(self) -> Worker:
         return self
@@ -166,10 +165,13 @@ class Worker:
         line = self._replies.get(timeout=timeout_s)
         return json.loads(line) if line is not None and line.endswith("\n") else None
 
-    def _end(self) -> str:
-        """Clear a process that ended, or was killed, and say how."""
+    def _end(self, patience_s: float = 5.0) -> str:
+        """Kill the process if it still runs, and what it started; clear up and say how it ended."""
         assert self._process is not None
         assert self._errors is not None
+        with suppress(subprocess.TimeoutExpired):  # one that is dying may say of what
+            self._process.wait(timeout=patience_s)
+        _kill_group(self._process)
         status = self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
@@ -190,6 +192,15 @@ class Worker:
         except BaseException:
             self.close()
             raise
+
+
+def _kill_group(process: subprocess.Popen[str]) -> None:
+    """A runtime may have forked: what it left would keep our pipes open."""
+    if hasattr(os, "killpg"):
+        with suppress(ProcessLookupError):  # nobody is left
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
 
 
 def _forward(stream: IO[str] | None, replies: queue.Queue[str | None]) -> None:

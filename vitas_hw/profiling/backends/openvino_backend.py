@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from importlib import import_module
 from typing import Any
 
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
+from vitas_hw.export.openvino_import import load_openvino
 from vitas_hw.profiling.backend import BackendInfo, Floats
 from vitas_hw.profiling.backends.clock import random_images
 from vitas_hw.profiling.backends.onnx_model import cpu_threads, finest, onnx_bytes
@@ -24,7 +24,7 @@ _RUNTIME_TYPES = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "i8": "int8", "u
 def info(name: str) -> BackendInfo:
     """What OpenVINO can do here."""
     try:
-        ov = import_module("openvino")
+        ov = load_openvino()
     except ImportError:
         return BackendInfo(name, None, missing="it is not installed", install="pip install openvino")
     core = ov.Core()
@@ -47,7 +47,7 @@ class OpenVinoBackend:
     """
 
     def __init__(self, target: Target, device: str) -> None:
-        ov = import_module("openvino")
+        ov = load_openvino()
         self.target = target
         self.version: str = ov.get_version()
         self._core, self._tensor, self._device = ov.Core(), ov.Tensor, device.upper()
