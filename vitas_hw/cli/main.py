@@ -9,11 +9,13 @@ from typing import Annotated
 
 import typer
 
+from vitas_hw.cli.compare import compare
 from vitas_hw.cli.doctor import doctor
 from vitas_hw.cli.evaluate import evaluate
 from vitas_hw.cli.export import export
 from vitas_hw.cli.profile import profile
 from vitas_hw.cli.quickstart import quickstart
+from vitas_hw.cli.retrain import retrain
 from vitas_hw.cli.search import search
 from vitas_hw.cli.spaces import spaces
 from vitas_hw.cli.train import train
@@ -26,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (quickstart, profile, train, search, evaluate, export, spaces, doctor):
+for command in (quickstart, profile, train, search, retrain, evaluate, compare, export, spaces, doctor):
     app.command()(command)
 _INTERRUPTED = 130
 # typer carries a copy of click in some versions and uses the installed one in others: ask it for its exceptions
