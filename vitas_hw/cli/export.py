@@ -47,8 +47,8 @@ def export(
     formats = tuple(name for name, wanted in asked.items() if wanted)
     if not formats:
         raise InputError("Say which format to export.", "Run: vitas-hw export --onnx")
-    from vitas_hw.workflows.export import Exported, ExportSettings
     from vitas_hw.workflows.export import export as export_subnet
+    from vitas_hw.workflows.export_job import Exported, ExportSettings
     from vitas_hw.workflows.run import Run
 
     settings = ExportSettings(
@@ -93,3 +93,4 @@ def export(
     )
     for one in done:
         console.OUT.print(f"{one.format}: {one.path}", markup=False)
+    console.OUT.print(f"Model card: {first.card}", markup=False)

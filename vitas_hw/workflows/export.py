@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -15,165 +15,27 @@ from typing import Any
 import numpy as np
 import torch
 
-from vitas_hw.core.errors import InputError, VitasError, one_of
+from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.files import write_atomic
-from vitas_hw.export.calibration import activation_scales
 from vitas_hw.export.onnx_export import model_graph, onnx_program, torch_program, where_it_differs
 from vitas_hw.export.parity import (
-    Batches,
     Parity,
     ParityError,
     Program,
     measure_parity,
     with_fixed_batch,
 )
-from vitas_hw.training.data import ImageData
-from vitas_hw.training.parts import Split
+from vitas_hw.workflows.card import model_card
+from vitas_hw.workflows.export_card import card_of
+from vitas_hw.workflows.export_job import BATCH, FORMATS, OF_THE_MODEL, Export, Exported, ExportSettings
 from vitas_hw.workflows.named import Chosen, choose, data_for
 from vitas_hw.workflows.progress import SILENT, Progress
 from vitas_hw.workflows.run import Run
 
-FORMATS = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2", "timm": "-timm", "tensorrt": ".engine"}
-PRECISIONS = ("fp32", "fp16", "int8")
-_OF_THE_MODEL = ("torch", "timm")  # always float32
-_IMAGES, _CALIBRATION, _BATCH = 1000, 256, 64
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExportSettings:
-    """What to write.
-
-    Args:
-        formats: of ``FORMATS``.
-        precision: of ONNX, OpenVINO and TensorRT; the others are float32.
-        batch_size: fixed; None leaves it open.
-        opset: of ONNX; None takes the lowest that the graph needs.
-        compute_capabilities: of the GPUs to build the engine for ahead of time (``8.9``).
-        max_drop: with int8, how much top-1 may fall, as a share.
-        images: most images of the test part to compare on.
-        data: whose images; None is the run's.
-        seed: of fresh weights, and of the images where there are no data.
-    """
-
-    formats: tuple[str, ...] = ("onnx",)
-    precision: str = "fp32"
-    batch_size: int | None = None
-    opset: int | None = None
-    compute_capabilities: tuple[str, ...] = ()
-    max_drop: float = 0.01
-    images: int = _IMAGES
-    data: str | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in self.formats:
-            if name not in FORMATS:
-                raise one_of(name, FORMATS, "format")
-        if not self.formats:
-            raise InputError("Say which format to export.", "Run: vitas-hw export --onnx")
-        if self.precision not in PRECISIONS:
-            raise one_of(self.precision, PRECISIONS, "precision of an export")
-        if self.batch_size is not None and self.batch_size < 1:
-            raise InputError(f"--batch-size must be at least 1, not {self.batch_size}.")
-        if not 0 <= self.max_drop <= 1:
-            raise InputError(f"--max-drop is a share from 0 to 1, not {self.max_drop}.", "Try --max-drop 0.01")
-        if self.images < 1:
-            raise InputError(f"--images must be at least 1, not {self.images}.")
-
-
-@dataclass(frozen=True)
-class Exported:
-    """A kept file and how it compares.
-
-    Args:
-        format: of ``FORMATS``.
-        path: the file, or timm's folder.
-        precision: of the file.
-        parity: the plain model beside the file (of an engine: beside the graph it was built of).
-        extraction: super-transformer beside the extracted model, where there is one.
-        checked: what was run for the comparison.
-        latency_ms: p50 before and after quantisation, by precision.
-    """
-
-    format: str
-    path: Path
-    precision: str
-    parity: Parity
-    extraction: Parity | None
-    checked: str
-    latency_ms: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def report(self) -> Path:
-        """Where the comparison is written."""
-        return self.path.with_name(f"{self.path.name}.parity.json")
-
-    @property
-    def top1(self) -> float | None:
-        return self.parity.others[self.format].top1
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "format": self.format,
-            "precision": self.precision,
-            "checked": self.checked,
-            "exported": self.parity.to_dict(),
-            "extraction": None if self.extraction is None else self.extraction.to_dict(),
-            "latency_ms": self.latency_ms,
-        }
-
-
-@dataclass(frozen=True)
-class Export:
-    """All that an export needs to know of its subject; data are None where there are none."""
-
-    chosen: Chosen
-    data: ImageData | None
-    settings: ExportSettings
-
-    @property
-    def about(self) -> dict[str, object]:
-        """What goes into every file."""
-        about: dict[str, object] = {"weights": self.chosen.weights}
-        if self.chosen.seed is not None:
-            about["seed"] = self.chosen.seed
-        if self.data is not None:
-            about |= {"preprocessing": self.data.preprocessing.to_dict(), "class_names": self.data.class_names}
-            about["data"] = self.data.name
-        return about
-
-    def batches(self) -> Batches:
-        """Images of the test part, evenly spread; random ones without data."""
-        subnet = self.chosen.subnet
-        if self.data is None:
-            count = min(self.settings.images, 16)
-            shape = (count, subnet.in_chans, *subnet.image_size)
-            yield np.random.default_rng(self.settings.seed).standard_normal(shape, np.float32), None
-            return
-        for images, labels in _some(self.data.test, self.settings.images).batches(_BATCH):
-            yield images.numpy(), labels.numpy()
-
-    def scales(self) -> dict[str, float]:
-        """Of int8 activations, from images of the search part. Raises InputError without data."""
-        if self.data is None:
-            raise InputError("int8 needs images to calibrate on, and there are none.", "Name some: --data folder:PATH")
-        model = self.chosen.model
-        found: dict[str, float] = {}
-        for images, _ in _some(self.data.search, _CALIBRATION).batches(_BATCH):
-            for name, scale in activation_scales(model, images).items():
-                found[name] = max(found.get(name, 0.0), scale)
-        return found
-
-
-def _some(split: Split, most: int) -> Split:
-    if len(split) <= most:
-        return split
-    return split.subset(np.linspace(0, len(split) - 1, most).astype(int).tolist())
-
 
 def export(
     run: Run,
-    settings: ExportSettings = ExportSettings(),  # frozen
+    settings: ExportSettings = ExportSettings(),  # noqa: B008  # frozen
     *,
     subnet: str | None = None,
     rank: int | None = None,
@@ -219,7 +81,7 @@ def _path(run: Run, chosen: Chosen, settings: ExportSettings, name: str, output:
         run.path.mkdir(parents=True, exist_ok=True)
         suffix = (
             FORMATS[name]
-            if settings.precision == "fp32" or name in _OF_THE_MODEL
+            if settings.precision == "fp32" or name in OF_THE_MODEL
             else f"-{settings.precision}{FORMATS[name]}"
         )
         return run.path / f"{chosen.name}{suffix}"
@@ -257,7 +119,7 @@ def _extraction(export_: Export) -> Parity | None:
 def _written(export_: Export, name: str, path: Path, extraction: Parity | None, progress: Progress) -> Exported:
     """One format, checked in a folder beside its place, then moved there."""
     settings, chosen = export_.settings, export_.chosen
-    precision = "fp32" if name in _OF_THE_MODEL else settings.precision
+    precision = "fp32" if name in OF_THE_MODEL else settings.precision
     with _beside(path) as folder:
         made = folder / path.name
         program, checked, graph = _make(export_, name, made)
@@ -332,7 +194,7 @@ def _engine(settings: ExportSettings, model: bytes, path: Path) -> None:
         model,
         library=library,
         precision=settings.precision,
-        batch_sizes=None if settings.batch_size else BatchSizes(1, 1, _BATCH),
+        batch_sizes=None if settings.batch_size else BatchSizes(1, 1, BATCH),
         compute_capabilities=settings.compute_capabilities,
     )
     path.write_bytes(engine)
@@ -379,8 +241,13 @@ def _move(folder: Path, path: Path) -> None:
 
 
 def _card_and_record(run: Run, export_: Export, done: Sequence[Exported]) -> None:
-    if not run.manifest.exists():
-        return  # a published name, outside of any run
-    settings = asdict(export_.settings) | {"subnet": export_.chosen.subnet.to_dict(), "command": sys.argv[1:]}
-    files = [one.path for one in done if one.path.is_file()] + [one.report for one in done]
-    run.record("export", run.space(None), settings, list(export_.chosen.inputs), files)
+    in_a_run = run.manifest.exists()
+    if in_a_run:
+        settings = asdict(export_.settings) | {"subnet": export_.chosen.subnet.to_dict()}
+        files = [one.path for one in done if one.path.is_file()] + [one.report for one in done]
+        run.record("export", run.space(None), settings, list(export_.chosen.inputs), files)
+    this = {"step": "export", "command": sys.argv[1:], "settings": {"seed": export_.settings.seed}}
+    steps = run.read()["steps"] if in_a_run else [this]
+    text = model_card(card_of(run, export_, done, steps))
+    for one in done:
+        write_atomic(one.card, text)

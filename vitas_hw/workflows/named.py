@@ -196,12 +196,24 @@ def _last_choice(run: Run) -> Chosen:
     subnet = result.choice.subnet
     words, path = "the choice's of the last search", run.choice
     if run.retrained.exists() and load_model(run.retrained)[1] == subnet:
-        words, path = "the choice's, retrained", run.retrained
+        top1 = _retrained_top1(run)
+        if top1 is None or result.final_top1 is None or top1 >= result.final_top1:
+            words, path = "the choice's, retrained", run.retrained
+        else:
+            words += f" (retrained it has {top1:.2%} on the search split, not {result.final_top1:.2%})"
     model, subnet = load_model(path)
     inherited = None
     if run.supernet.exists() and run.space(None).contains(subnet):
         inherited = _inheriting(run, "choice", subnet, result.choice.layers).inherited
     return Chosen("choice", subnet, model, words, inherited, inputs=(path,), result=result)
+
+
+def _retrained_top1(run: Run) -> float | None:
+    """On the search split, as the last retraining recorded it."""
+    for step in reversed(run.read()["steps"]):
+        if step["step"] == "retrain" and run.retrained.name in step["outputs"]:
+            return float(step["settings"]["top1"])
+    return None
 
 
 def _of_the_front(run: Run, rank: int) -> Chosen:
