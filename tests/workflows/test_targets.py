@@ -57,7 +57,7 @@ def test_what_is_asked_for_becomes_a_target(device: str, asked: dict[str, object
         ("cpu", {"backend": "tflite"}, r"Unknown backend 'tflite'.*onnxruntime"),
         ("cuda", {"backend": "tensorrt"}, r"tensorrt cannot be used: it is not installed. pip install tensorrt"),
         ("cuda", {"backend": "onnxruntime"}, r"no device 'cuda:0' for onnxruntime"),
-        ("cpu", {"precision": "fp16"}, r"Unknown precision of onnxruntime 'fp16'.*Known: fp32"),
+        ("cpu", {"precision": "fp16"}, r"onnxruntime does not compute in fp16 here, only in fp32"),
     ],
 )
 def test_what_is_not_here_is_refused_in_one_sentence(device: str, asked: dict[str, str], says: str) -> None:

@@ -13,6 +13,8 @@ from vitas_hw.cli.compare import compare
 from vitas_hw.cli.doctor import doctor
 from vitas_hw.cli.evaluate import evaluate
 from vitas_hw.cli.export import export
+from vitas_hw.cli.fit import fit
+from vitas_hw.cli.predict import predict
 from vitas_hw.cli.profile import profile
 from vitas_hw.cli.quickstart import quickstart
 from vitas_hw.cli.retrain import retrain
@@ -28,7 +30,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (quickstart, profile, train, search, retrain, evaluate, compare, export, spaces, doctor):
+for command in (
+    quickstart, doctor, profile, fit, predict, train, search, retrain, evaluate, compare, export, spaces,
+):  # fmt: skip
     app.command()(command)
 _INTERRUPTED = 130
 # typer carries a copy of click in some versions and uses the installed one in others: ask it for its exceptions

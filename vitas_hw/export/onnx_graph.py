@@ -48,19 +48,15 @@ def random_weights(subnet: Subnet, seed: int) -> dict[str, Floats]:
     values do not matter to a dense model's latency as long as none is denormal; uniform ones are quick to draw.
     """
     rng = np.random.default_rng(seed)
-    shapes = parameter_shapes(subnet)
-    draws = rng.random(sum(int(np.prod(shape)) for shape in shapes.values()), np.float32)
-    draws -= np.float32(0.5)
-    draws *= np.float32(0.07)
-    weights, start = {}, 0
-    for name, shape in shapes.items():
-        stop = start + int(np.prod(shape))
-        own = draws[start:stop]
+    weights = {}
+    for name, shape in parameter_shapes(subnet).items():
         # a matrix as the transpose of what is contiguous: MatMul's layout is then written without reordering
-        weights[name] = own.reshape(shape[::-1]).T if len(shape) == 2 else own.reshape(shape)
+        own = rng.random(shape[::-1], np.float32).T if len(shape) == 2 else rng.random(shape, np.float32)
+        own -= np.float32(0.5)
+        own *= np.float32(0.07)
         if "norm" in name and name.endswith("weight"):
-            weights[name] += np.float32(1)
-        start = stop
+            own += np.float32(1)
+        weights[name] = own
     return weights
 
 

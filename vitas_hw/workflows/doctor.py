@@ -97,6 +97,8 @@ def _ask(name: str) -> BackendInfo:
     except Exception as error:  # whatever a broken runtime raises is a finding
         said = next((line for line in str(error).splitlines() if line.strip()), "no message")
         package = _PACKAGES.get(name) or _PACKAGES[name.rsplit("-", 1)[0]]
+        if isinstance(error, ModuleNotFoundError):
+            return BackendInfo(name, None, missing=f"{error.name} is not installed", install=f"pip install {package}")
         missing = f"it fails to load: {type(error).__name__}: {said}"
         return BackendInfo(name, None, missing=missing, install=f"pip install --force-reinstall {package}")
 

@@ -102,7 +102,7 @@ class TensorRTBackend:
             images=images,
             stream=stream,
             precision=self.target.precision,  # the builder has checked that the graph's is the same
-            peak_bytes=torch.cuda.memory_allocated() - before + loaded.weight_bytes,
+            peak_bytes=loaded.peak_bytes(torch.cuda.memory_allocated() - before),
         )
 
 
@@ -123,10 +123,11 @@ class _LoadedEngine:
         self._memory = torch.empty(size, dtype=torch.uint8, device="cuda")
         self._context.set_device_memory(self._memory.data_ptr(), size)
 
-    @property
-    def weight_bytes(self) -> int:
-        """What the library keeps outside of torch's memory."""
-        return int(self._engine.get_engine_stat())
+    def peak_bytes(self, torch_bytes: int) -> int | None:
+        """Torch's part and the weights, which the library keeps elsewhere; None if it does not tell how many."""
+        if not hasattr(self._engine, "get_engine_stat"):  # older versions of tensorrt
+            return None
+        return torch_bytes + int(self._engine.get_engine_stat())
 
     def bind(self, images: torch.Tensor) -> Callable[[], torch.Tensor]:
         """One inference on the current stream, from ``images`` to the logits it returns; both stay where they are."""

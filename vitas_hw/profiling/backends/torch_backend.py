@@ -46,9 +46,9 @@ class TorchBackend:
     - ``torch-eager``: operator by operator; on CUDA the launches count where they are slower than the kernels.
     - ``torch-compile``: ``torch.compile`` of the whole forward pass for fixed shapes; on CUDA captured as above.
 
-    float32 is float32: TF32 is off while a session of ours runs, for products and convolutions alike. On the CPU
+    float32 is float32: no TF32, for products and convolutions alike, while a session of ours runs. On the CPU
     fp16 and bf16 run in that type whether or not the processor has instructions for it, which may be slow.
-    Threads and TF32 are put back after every call, so that nothing else in the process feels a session.
+    Threads and precisions are put back after every call, so that nothing else in the process feels a session.
     """
 
     def __init__(self, target: Target, device: str) -> None:
