@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from vitas_hw.cli.compare import compare
 from vitas_hw.cli.doctor import doctor
 from vitas_hw.cli.evaluate import evaluate
 from vitas_hw.cli.export import export
@@ -16,6 +17,7 @@ from vitas_hw.cli.fit import fit
 from vitas_hw.cli.predict import predict
 from vitas_hw.cli.profile import profile
 from vitas_hw.cli.quickstart import quickstart
+from vitas_hw.cli.retrain import retrain
 from vitas_hw.cli.search import search
 from vitas_hw.cli.spaces import spaces
 from vitas_hw.cli.train import train
@@ -28,7 +30,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (quickstart, doctor, profile, fit, predict, train, search, evaluate, export, spaces):
+for command in (
+    quickstart, doctor, profile, fit, predict, train, search, retrain, evaluate, compare, export, spaces,
+):  # fmt: skip
     app.command()(command)
 _INTERRUPTED = 130
 # typer carries a copy of click in some versions and uses the installed one in others: ask it for its exceptions

@@ -33,9 +33,9 @@ def quickstart(
 
     here = Run(run)
     done = whole_road(here, seed=seed, epochs=epochs, fresh=fresh, progress=console.Reporter())
-    parity, result = done.exported.parity, done.searched.result
+    top1, result = done.exported.top1, done.searched.result
     if as_json:
-        console.print_json(summary(here, done.searched) | {"top1": parity.top1_onnx, "top1_split": "test"})
+        console.print_json(summary(here, done.searched) | {"top1": top1, "top1_split": "test"})
         return
     finalists_table(done.searched)
     subnet = result.choice.subnet
@@ -44,7 +44,7 @@ def quickstart(
         ["", "value"],
         [
             ["choice", f"patch {subnet.patch_size}, width {subnet.embed_dim}, {subnet.depth} blocks ({subnet.digest})"],
-            ["top-1 on test, of the ONNX file", f"{parity.top1_onnx:.2%}"],
+            ["top-1 on test, of the ONNX file", f"{top1:.2%}"],
             ["budget", str(result.budget)],
             ["predicted p50", console.milliseconds(result.choice.predicted_ms)],
             ["measured p50", console.milliseconds(result.measured_ms.get(subnet.digest))],

@@ -1,93 +1,88 @@
-"""A trained plain model as an ONNX file, kept only if it computes the same."""
+"""A plain model as an ONNX file."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import onnx
+import onnx.version_converter
 import onnxruntime as ort
 import torch
 from timm.models.vision_transformer import VisionTransformer
 
-from vitas_hw.core.errors import VitasError
-from vitas_hw.core.files import atomic_path
+from vitas_hw.core.errors import InputError
 from vitas_hw.core.subnet import Subnet
+from vitas_hw.export.first_difference import first_difference
 from vitas_hw.export.onnx_graph import INPUT, onnx_graph
+from vitas_hw.export.parity import TOLERANCES, Floats, Program
 
-TOLERANCE = 1e-4
-_BATCH = 256
-
-
-@dataclass(frozen=True)
-class Parity:
-    """The exported file beside torch on N images: largest logit difference, shares of equal and correct top-1."""
-
-    largest_difference: float
-    agreement: float
-    top1_torch: float
-    top1_onnx: float
-    images: int
+OPSETS = range(18, 24)
 
 
-def export_onnx(
+def model_graph(
     model: VisionTransformer,
     subnet: Subnet,
-    path: Path,
     *,
-    images: npt.NDArray[np.float32],
-    labels: npt.NDArray[np.int64],
-    metadata: Mapping[str, object],
-) -> Parity:
-    """Write ``path`` with an open batch size, once ONNX Runtime and torch agree on it.
+    batch_size: int | None = None,
+    precision: str = "fp32",
+    opset: int | None = None,
+    scales: Mapping[str, float] | None = None,
+    metadata: Mapping[str, object] | None = None,
+) -> onnx.ModelProto:
+    """The checked ONNX graph of a model.
 
     Args:
         model: plain model of ``subnet``.
         subnet: its architecture.
-        path: replaced in one step, or left as it is.
-        images: (N, C, H, W) preprocessed, on which both are compared.
-        labels: (N,)
+        batch_size: fixed; None leaves it open.
+        precision: ``fp32``, ``fp16`` (norms and softmax stay float32) or ``int8``.
+        opset: one of ``OPSETS``; None takes the lowest that the graph needs.
+        scales: with int8, see ``activation_scales``.
         metadata: stored in the file, each value as JSON.
 
     Raises:
-        VitasError: logits differ by more than 1e-4, or a top-1 differs. Nothing is kept then.
+        InputError: an opset that cannot be had.
     """
+    if opset is not None and opset not in OPSETS:
+        raise InputError(f"ONNX opset {opset} cannot be written.", f"Known: {OPSETS[0]} to {OPSETS[-1]}.")
     weights = {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
-    texts = {key: json.dumps(value) for key, value in {**metadata, "subnet": subnet.to_dict()}.items()}
-    graph = onnx_graph(subnet, weights, metadata=texts)
+    texts = {key: json.dumps(value) for key, value in {**(metadata or {}), "subnet": subnet.to_dict()}.items()}
+    graph = onnx_graph(subnet, weights, batch_size=batch_size, metadata=texts, precision=precision, scales=scales)
+    if opset is not None and opset != graph.opset_import[0].version:
+        graph = onnx.version_converter.convert_version(graph, opset)
+        onnx.helper.set_model_props(graph, texts)
     onnx.checker.check_model(graph, full_check=True)
-    with atomic_path(path) as temporary:
-        onnx.save_model(graph, temporary, format="protobuf")
-        parity = _parity(model, temporary, images, labels)
-        if parity.largest_difference > TOLERANCE or parity.agreement < 1.0:
-            raise VitasError(
-                f"The export was not kept: its logits differ from torch's by up to {parity.largest_difference:.2g}"
-                f" ({TOLERANCE:g} is allowed), top-1 agrees on {parity.agreement:.1%} of {parity.images} images."
-            )
-    return parity
+    return graph
 
 
-def onnx_logits(path: Path, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """(N, num_classes) of an ONNX file for images (N, C, H, W), by ONNX Runtime on the CPU."""
-    session = ort.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
-    parts = [session.run(None, {INPUT: images[start : start + _BATCH]})[0] for start in range(0, len(images), _BATCH)]
-    return np.concatenate(parts)
+def onnx_program(model: bytes) -> Program:
+    """An ONNX file as ONNX Runtime computes it on the CPU."""
+    session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+
+    def run(images: Floats) -> Floats:
+        logits: Floats = session.run(None, {INPUT: images})[0]
+        return logits
+
+    return run
 
 
-@torch.inference_mode()
-def _parity(
-    model: VisionTransformer, path: Path, images: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]
-) -> Parity:
-    ours = onnx_logits(path, images)
-    torchs = model.eval()(torch.from_numpy(images)).numpy()
-    return Parity(
-        largest_difference=float(np.abs(ours - torchs).max()),
-        agreement=float((ours.argmax(1) == torchs.argmax(1)).mean()),
-        top1_torch=float((torchs.argmax(1) == labels).mean()),
-        top1_onnx=float((ours.argmax(1) == labels).mean()),
-        images=len(images),
-    )
+def torch_program(model: torch.nn.Module) -> Program:
+    """A model of torch on the CPU."""
+    model.eval()
+
+    @torch.inference_mode()
+    def run(images: Floats) -> Floats:
+        logits: Floats = model(torch.from_numpy(images)).float().numpy()
+        return logits
+
+    return run
+
+
+def where_it_differs(graph: onnx.ModelProto, model: VisionTransformer, images: Floats, precision: str) -> str:
+    """A sentence on the first layer that differs."""
+    tolerance = TOLERANCES[precision].logits if precision in TOLERANCES else 0.1
+    layer = first_difference(graph, model, images, tolerance)
+    if layer is None:
+        return "No single layer of the ONNX graph is off by more than the tolerance."
+    return f"The first layer that differs is {layer}."

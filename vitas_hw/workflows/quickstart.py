@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from vitas_hw.workflows.export import Exported, export_run
+from vitas_hw.workflows.export import export_run
+from vitas_hw.workflows.export_job import Exported
 from vitas_hw.workflows.profile import Profiled, ProfileSettings, profile
 from vitas_hw.workflows.progress import SILENT, Progress
 from vitas_hw.workflows.run import DEFAULT_SPACE, Run

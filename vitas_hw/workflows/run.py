@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -88,6 +89,16 @@ class Run:
         return self.path / "choice.safetensors"
 
     @property
+    def retrained(self) -> Path:
+        """Weights of the subnet retrained last."""
+        return self.path / "retrained.safetensors"
+
+    @property
+    def retraining_state(self) -> Path:
+        """What an unfinished retraining goes on from."""
+        return self.path / "retraining.pt"
+
+    @property
     def onnx(self) -> Path:
         return self.path / "choice.onnx"
 
@@ -139,8 +150,14 @@ class Run:
 
     def forget_search(self) -> None:
         """Remove what an earlier search left, so that no later step takes it for this one's."""
-        for path in (self.onnx, self.choice, self.result, self.candidates, self.plot):
+        for path in (self.choice, self.retrained, self.result, self.candidates, self.plot):
             path.unlink(missing_ok=True)
+        for pattern in ("choice*", "rank-*"):  # exports and their reports
+            for path in self.path.glob(pattern):
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
 
     def _write(self, manifest: dict[str, Any]) -> None:
         try:

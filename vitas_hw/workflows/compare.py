@@ -1,0 +1,138 @@
+"""Subnets side by side on one target: costs, latency from one interleaved run, accuracy where it can be had."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from vitas_hw.core.errors import InputError, VitasError
+from vitas_hw.core.subnet import Subnet
+from vitas_hw.core.target import Target
+from vitas_hw.profiling.journal import Journal
+from vitas_hw.profiling.measure import measure, measurements
+from vitas_hw.profiling.timing import Timing
+from vitas_hw.workflows.named import choose, subnet_named
+from vitas_hw.workflows.progress import SILENT, Progress
+from vitas_hw.workflows.run import Run
+from vitas_hw.workflows.targets import Place, find_place
+
+ROUNDS = 5
+_TIMING = Timing(sample_s=0.2, anchor_samples=5)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A row: p50 and p90 in milliseconds, or why it does not run; top-1 on the test part if it has trained weights."""
+
+    name: str
+    subnet: Subnet
+    p50_ms: float | None
+    p90_ms: float | None
+    failed: str
+    top1: float | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All rows, in the order given, and the target of their latencies."""
+
+    target: Target
+    rows: tuple[Compared, ...]
+
+
+def compare(
+    run: Run,
+    words: Sequence[str],
+    *,
+    device: str = "cpu",
+    backend: str | None = None,
+    precision: str = "fp32",
+    batch_size: int = 1,
+    threads: int = 1,
+    rounds: int = ROUNDS,
+    data: str | None = None,
+    seed: int = 0,
+    progress: Progress = SILENT,
+) -> Comparison:
+    """Measure subnets in interleaved rounds on one target.
+
+    Args:
+        run: of ``choice``, ``smallest`` and ``largest``, and of the weights of subnets of its space.
+        words: see ``subnet_named``, or files of trained subnets (``.safetensors``).
+        device, backend, precision, batch_size, threads: see ``find_place``.
+        rounds: visits to each.
+        data: whose test part tells the accuracy; None is the run's. Subnets without trained weights get none.
+        seed: of the orders.
+        progress: where to report to.
+
+    Raises:
+        InputError: fewer than two subnets, an unknown one, images of several sizes, no such device.
+    """
+    if len(words) < 2:
+        raise InputError("Give at least two subnets to compare.", "Run: vitas-hw compare vitas-c deit-ti")
+    if rounds < 1:
+        raise InputError(f"--rounds must be at least 1, not {rounds}.")
+    subnets = [choose(run, word).subnet if word.endswith(".safetensors") else subnet_named(word, run) for word in words]
+    sizes = {subnet.image_size for subnet in subnets}
+    if len(sizes) > 1:
+        shown = ", ".join(f"{height}x{width}" for height, width in sorted(sizes))
+        raise InputError(f"A target has one image size; these subnets take {shown}.", "Compare those of one size.")
+    place = find_place(
+        device, subnets[0].image_size, backend=backend, precision=precision, batch_size=batch_size, threads=threads
+    )
+    tops = [_top1(run, word, subnet, data) for word, subnet in zip(words, subnets, strict=True)]
+    distinct = list(dict.fromkeys(subnets))
+    with (
+        TemporaryDirectory() as folder,
+        progress.step(f"measuring on {place.target.slug}", rounds * len(distinct)) as advance,
+        place.worker(_TIMING) as worker,
+    ):
+        journal = Journal.open(Path(folder) / "journal.jsonl", {})
+        measure(worker, distinct, rounds=rounds, seed=seed, journal=journal, on_visit=lambda: advance(""))
+        found = dict(zip(distinct, measurements(journal, distinct, "first", rounds), strict=True))
+    rows = []
+    for word, subnet, top1 in zip(words, subnets, tops, strict=True):
+        one = found[subnet]
+        p50, p90 = (None, None) if one.failed else (one.latency_ms, one.percentile(90))
+        rows.append(Compared(word, subnet, p50, p90, one.failed, top1))
+    return Comparison(place.target, tuple(rows))
+
+
+def precisions_side_by_side(
+    subnet: Subnet, backend: str, precisions: Sequence[str], progress: Progress = SILENT, rounds: int = 3
+) -> dict[str, float]:
+    """P50 in milliseconds of a subnet on this CPU, one thread, in several precisions, visited in turn.
+
+    A precision that this CPU does not run is left out, and reported.
+    """
+    with ExitStack() as stack, progress.step("measuring before and after", rounds * len(precisions)) as advance:
+        places: dict[str, Place] = {}
+        for precision in precisions:
+            try:
+                places[precision] = find_place("cpu", subnet.image_size, backend=backend, precision=precision)
+            except VitasError as error:
+                progress.note(f"no latency in {precision}: {error.problem}")
+        workers = {name: stack.enter_context(place.worker(_TIMING)) for name, place in places.items()}
+        samples: dict[str, list[float]] = {name: [] for name in workers}
+        for _ in range(rounds):
+            for name, worker in workers.items():
+                samples[name].append(float(np.median(worker.visit(subnet).samples_ms)))
+                advance("")
+    return {name: float(np.median(p50s)) for name, p50s in samples.items()}
+
+
+def _top1(run: Run, word: str, subnet: Subnet, data: str | None) -> float | None:
+    """On the test part, where the subnet has trained weights and there are images for it."""
+    trained = word.endswith(".safetensors") or (word == "choice" and run.choice.exists())
+    if not trained and not (run.supernet.exists() and run.space(None).contains(subnet)):
+        return None
+    from vitas_hw.training.evaluate import accuracy
+    from vitas_hw.workflows.named import data_for
+
+    found = data_for(run, subnet, data)
+    return None if found is None else accuracy(choose(run, word).model, found.test).top1
