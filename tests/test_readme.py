@@ -41,7 +41,7 @@ def test_its_yaml_is_a_space(tmp_path: Path) -> None:
 
 def test_its_commands_exist(capsys: pytest.CaptureFixture[str]) -> None:
     commands = {line.split()[2] for block in blocks("console") for line in block.splitlines() if "$ vitas-hw" in line}
-    assert commands == {"train", "profile", "search", "evaluate", "export"}
+    assert commands == {"train", "profile", "search", "evaluate", "export", "doctor"}
     for command in commands:
         assert main([command, "--help"]) == 0
     capsys.readouterr()
@@ -112,9 +112,73 @@ def cost_rows() -> list[str]:
     return rows
 
 
+def repeatability_rows() -> list[str]:
+    result = json.loads((ROOT / "benchmarks/results/repeatability_onnxruntime.json").read_text())
+    labels = {
+        "ours": "ours: interleaved rounds, new processes, drift corrected by the anchor",
+        "all rounds, no anchor": "the same visits without the anchor",
+        "one round, no anchor": "one round of them, without the anchor",
+        "naive: 15 in a row, median": "naive: 15 inferences in a row, their median",
+    }
+    goal = result["goal"]
+    rows = []
+    for name, label in labels.items():
+        found = result["rows"][name]
+        goals = (f" (goal {goal['median']:.0%})", f" (goal {goal['p90']:.0%})") if name == "ours" else ("", "")
+        rows.append(f"| {label} | {found['median']:.1%}{goals[0]} | {found['p90']:.1%}{goals[1]} |")
+    return rows
+
+
+def speed_rows() -> list[str]:
+    result = json.loads((ROOT / "benchmarks/results/export_speed.json").read_text())
+    rows = []
+    for name, label in {
+        "ours": "ours: the graph written from the subnet",
+        "torch, legacy": "`torch.onnx.export(dynamo=False)`",
+        "torch, default": "`torch.onnx.export`",
+    }.items():
+        times = "" if name == "ours" else f"{result['times_ours'][name]['median']:.1f} (goal {result['goal'][name]})"
+        rows.append(
+            f"| {label} | {result['seconds'][name]['median']:.2f} s | {times} | {result['rows_a_minute'][name]:.0f} |"
+        )
+    return rows
+
+
+def truth_row() -> str:
+    result = json.loads((ROOT / "benchmarks/results/truth.json").read_text())
+    ratios = [row["ratio"] for row in result["rows"]]
+    floor = result["noise_floor_of_the_same_run"]
+    return (
+        f"{len(ratios)} subnets by OpenVINO's own `benchmark_app`: ours over theirs {result['ratio_median']:.3f} at the"
+        f" median, {min(ratios):.3f} to {max(ratios):.3f}; our own halves of the same run differ by {floor['mean']:.1%}"
+        f" on average, {floor['p90']:.1%} at the 90th percentile."
+    )
+
+
+def profile_rows() -> list[str]:
+    rows = []
+    for path in sorted((ROOT / "profiles").glob("*.jsonl")):
+        profile = vh.load_profile(path)
+        floor = profile.noise_floor
+        assert floor is not None
+        latencies = [measurement.latency_ms for measurement in profile.ok]
+        rows.append(
+            f"| `{profile.name}` | {len(profile.ok)} | {min(latencies):.3g} to {max(latencies):.3g} ms"
+            f" | {floor.mean:.1%}, {floor.median:.1%}, {floor.p90:.1%} ({floor.pairs} pairs) |"
+        )
+    return rows
+
+
 def test_the_tables_of_the_method_are_those_of_the_benchmarks() -> None:
     for row in (*order_rows(), *cost_rows()):
         assert row in README
+
+
+def test_the_tables_of_the_profiler_are_those_of_the_benchmarks() -> None:
+    for row in (*repeatability_rows(), *speed_rows(), truth_row()):
+        assert row in README
+    for row in profile_rows():
+        assert row in (ROOT / "profiles/README.md").read_text()
 
 
 def test_the_share_inside_a_budget_is_that_of_the_benchmark() -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +18,8 @@ from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.export.onnx_graph import Floats
 from vitas_hw.profiling.backend import Backend, backend_info, open_backend
+from vitas_hw.profiling.backends.cuda_session import capture
+from vitas_hw.profiling.backends.torch_settings import session_settings
 from vitas_hw.supernet.plain import build_model
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
@@ -114,6 +120,27 @@ def test_a_replayed_graph_reads_the_images_it_is_given(subnet: Subnet) -> None:
     session.close()
 
 
+def test_a_captured_graph_keeps_the_weights_it_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    replayed: list[bool] = []
+    graph = SimpleNamespace(replay=lambda: replayed.append(True))
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: graph)
+    monkeypatch.setattr(torch.cuda, "graph", lambda *_, **__: nullcontext())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: None)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    model, images = torch.nn.Linear(3, 2), torch.ones(1, 3)
+    weights = weakref.ref(model.weight)
+    with torch.inference_mode():  # or the logits would keep the weights, for gradients
+        launch = capture(lambda model=model: model(images))  # type: ignore[misc]
+        expected = model(images)
+    del model
+    assert torch.equal(launch(), expected)
+    assert replayed == [True]
+    assert weights() is not None
+    del launch
+    gc.collect()
+    assert weights() is None
+
+
 def test_weights_come_from_the_digest_and_leave_the_generator_alone(subnet: Subnet) -> None:
     state = torch.random.get_rng_state()
     backend = opened("torch", "cpu")
@@ -135,19 +162,35 @@ def test_a_session_has_its_own_threads_and_gives_them_back(subnet: Subnet, monke
     assert torch.get_num_threads() == before
 
 
-def test_tf32_is_off_in_a_session_only() -> None:
-    from vitas_hw.profiling.backends.torch_settings import session_settings
-
-    cudnn = torch.backends.cudnn.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = True
+@pytest.mark.parametrize("before", ["highest", "high", "medium"])
+def test_float32_is_float32_in_a_session_only(before: str) -> None:
+    convolutions = torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision(before)
     try:
         with session_settings():
-            assert not torch.backends.cudnn.allow_tf32
+            assert torch.get_float32_matmul_precision() == "highest"
             assert not torch.backends.cuda.matmul.allow_tf32
-        assert torch.backends.cudnn.allow_tf32 == cudnn
-        assert torch.backends.cuda.matmul.allow_tf32
+            assert not torch.backends.cudnn.allow_tf32
+        assert torch.get_float32_matmul_precision() == before
+        assert torch.backends.cuda.matmul.allow_tf32 == (before != "highest")
+        assert torch.backends.cudnn.allow_tf32 == convolutions
     finally:
-        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.set_float32_matmul_precision("highest")
+
+
+@pytest.mark.skipif(not hasattr(torch.backends, "fp32_precision"), reason="needs torch 2.9 or newer")
+def test_the_newer_switches_of_float32_are_put_back_too() -> None:
+    switches = [torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.mkldnn.matmul]  # type: ignore[attr-defined]
+    before = [switch.fp32_precision for switch in switches]
+    try:
+        switches[0].fp32_precision = "tf32"
+        switches[2].fp32_precision = "bf16"
+        with session_settings():
+            assert [switch.fp32_precision for switch in switches] == ["ieee"] * 3
+        assert [switch.fp32_precision for switch in switches] == ["tf32", before[1], "bf16"]
+    finally:
+        for switch, value in zip(switches, before, strict=True):
+            switch.fp32_precision = value
 
 
 @pytest.mark.parametrize("name", ["torch", "torch-eager", "torch-compile"])

@@ -13,12 +13,13 @@ import torch
 
 from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.space import SearchSpace
-from vitas_hw.core.subnet import Subnet
+from vitas_hw.core.subnet import Block, Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.export.onnx_graph import onnx_graph, random_weights
 from vitas_hw.profiling.backend import INPUTS, Backend, backend_info, open_backend
 from vitas_hw.profiling.backends import onnxruntime_backend, openvino_backend
 from vitas_hw.profiling.backends.clock import digest_seed, random_images, wall_clock_ms
+from vitas_hw.profiling.backends.onnx_model import finest
 from vitas_hw.supernet.plain import build_model
 
 RUNTIMES = ("onnxruntime", "openvino")
@@ -221,10 +222,16 @@ def test_the_check_is_made_once_a_backend(small: SearchSpace, monkeypatch: pytes
     assert len(calls) == 1
 
 
+def test_the_finest_precision_counts_and_none_is_guessed() -> None:
+    assert finest({"int8", "fp32"}) == "fp32"
+    assert finest({"int8"}) == "int8"
+    for unclear in (set(), {"fp16", "unknown"}):
+        with pytest.raises(VitasError, match="does not say"):
+            finest(unclear)
+
+
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_any_image_size_and_channels(runtime: str) -> None:
-    from vitas_hw.core.subnet import Block
-
     subnet = Subnet((32, 48), 3, 16, 40, (Block(2, 12, 37),), 7)
     found = MODULES[runtime].open_backend(Target("here", runtime, "fp32", 1, 1, (32, 48)), "cpu").open(subnet)
     assert found.logits(np.zeros((1, 3, 32, 48), np.float32)).shape == (1, 7)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from vitas_hw.cli.doctor import doctor
 from vitas_hw.cli.evaluate import evaluate
 from vitas_hw.cli.export import export
 from vitas_hw.cli.profile import profile
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (quickstart, profile, train, search, evaluate, export, spaces):
+for command in (quickstart, profile, train, search, evaluate, export, spaces, doctor):
     app.command()(command)
 _INTERRUPTED = 130
 # typer carries a copy of click in some versions and uses the installed one in others: ask it for its exceptions

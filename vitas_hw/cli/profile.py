@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -41,6 +41,10 @@ def profile(
     table: Annotated[
         Path | None, typer.Option("--import", help="Measure nothing: read the table that a bundle's runner filled.")
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option("--ray", help="Measure on the machines of a Ray cluster: auto, or its address."),
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget earlier timings of this target.")] = False,
     run: RunOption = DEFAULT_RUN,
     seed: SeedOption = 0,
@@ -51,6 +55,7 @@ def profile(
     Example: vitas-hw profile --device cpu --num-subnets 200
     """
     from vitas_hw.cli import console
+    from vitas_hw.workflows import fleet
     from vitas_hw.workflows.imports import import_profile, make_bundle
     from vitas_hw.workflows.profile import ProfileSettings
     from vitas_hw.workflows.profile import profile as profile_device
@@ -75,27 +80,45 @@ def profile(
         )
     elif table is not None:
         _print(import_profile(Run(run), settings, table), as_json)
+    elif ray is not None:
+        _print_fleet(
+            fleet.profile_fleet(Run(run), settings, address=ray, space=space, fresh=fresh, progress=console.Reporter()),
+            as_json,
+        )
     else:
         _print(profile_device(Run(run), settings, space=space, fresh=fresh, progress=console.Reporter()), as_json)
+
+
+def _print_fleet(profiles: list[Profiled], as_json: bool) -> None:
+    from vitas_hw.cli import console
+
+    if as_json:
+        console.print_json({"profiles": [_as_json(done) for done in profiles]})
+        return
+    for done in profiles:
+        _print(done, as_json=False)
+
+
+def _as_json(done: Profiled) -> dict[str, Any]:
+    floor = done.profile.noise_floor
+    return {
+        "profile": str(done.profile_path),
+        "predictor": str(done.predictor_path),
+        "ok": len(done.profile.ok),
+        "failed": len(done.profile.measurements) - len(done.profile.ok),
+        "noise_floor": None if floor is None else floor.mean,
+        "mape": done.predictor.metrics["mape"],
+    }
 
 
 def _print(done: Profiled, as_json: bool) -> None:
     from vitas_hw.cli import console
 
+    if as_json:
+        console.print_json(_as_json(done))
+        return
     floor = done.profile.noise_floor
     failed = [measurement for measurement in done.profile.measurements if measurement.failed]
-    if as_json:
-        console.print_json(
-            {
-                "profile": str(done.profile_path),
-                "predictor": str(done.predictor_path),
-                "ok": len(done.profile.ok),
-                "failed": len(failed),
-                "noise_floor": None if floor is None else floor.mean,
-                "mape": done.predictor.metrics["mape"],
-            }
-        )
-        return
     latencies = [measurement.latency_ms for measurement in done.profile.ok]
     metrics = done.predictor.metrics
     console.table(

@@ -48,19 +48,15 @@ def random_weights(subnet: Subnet, seed: int) -> dict[str, Floats]:
     values do not matter to a dense model's latency as long as none is denormal; uniform ones are quick to draw.
     """
     rng = np.random.default_rng(seed)
-    shapes = parameter_shapes(subnet)
-    draws = rng.random(sum(int(np.prod(shape)) for shape in shapes.values()), np.float32)
-    draws -= np.float32(0.5)
-    draws *= np.float32(0.07)
-    weights, start = {}, 0
-    for name, shape in shapes.items():
-        stop = start + int(np.prod(shape))
-        own = draws[start:stop]
+    weights = {}
+    for name, shape in parameter_shapes(subnet).items():
         # a matrix as the transpose of what is contiguous: MatMul's layout is then written without reordering
-        weights[name] = own.reshape(shape[::-1]).T if len(shape) == 2 else own.reshape(shape)
+        own = rng.random(shape[::-1], np.float32).T if len(shape) == 2 else rng.random(shape, np.float32)
+        own -= np.float32(0.5)
+        own *= np.float32(0.07)
         if "norm" in name and name.endswith("weight"):
-            weights[name] += np.float32(1)
-        start = stop
+            own += np.float32(1)
+        weights[name] = own
     return weights
 
 
@@ -73,6 +69,7 @@ def onnx_graph(
     precision: str = "fp32",
     keep_fp32: bool = True,
     scales: Mapping[str, float] | None = None,
+    weight_limit: int = 127,
 ) -> onnx.ModelProto:
     """The model ``images (B, in_chans, height, width) -> logits (B, num_classes)``, both float32 in every precision.
 
@@ -87,11 +84,13 @@ def onnx_graph(
         scales: with int8: the activations' step at the input of ``patch_embed.proj``, of each block's ``attn.qkv``,
             ``attn.proj``, ``mlp.fc1``, ``mlp.fc2`` and of ``head``, by name (``blocks.0.attn.qkv``). None takes one
             step for all that suits timing, not accuracy.
+        weight_limit: with int8: largest weight. 63 for x86 processors: those without VNNI add two 8-bit products in 16
+            bits, which overflows with larger weights, in ONNX Runtime and OpenVINO alike; it costs one bit of weights.
 
     Raises:
-        InputError: unknown precision.
+        InputError: unknown precision, or a scale is missing or not positive.
     """
-    graph = OnnxWriter(weights, precision, keep_fp32, scales)
+    graph = OnnxWriter(weights, precision, keep_fp32=keep_fp32, scales=scales, weight_limit=weight_limit)
     tokens, e = subnet.num_patches + 1, subnet.embed_dim
 
     patches = graph.convolution("patch_embed.proj", graph.enter(), subnet.patch_size)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
-from vitas_hw.core.errors import one_of
+from vitas_hw.core.errors import InputError, one_of
 from vitas_hw.core.target import PRECISIONS
 
 Floats = npt.NDArray[np.float32]
@@ -32,17 +32,24 @@ class OnnxWriter:
             float32.
         keep_fp32: compute norms and softmax in float32 between casts, where the precision is fp16 or bf16.
         scales: int8 activation scale of each linear's input, by the linear's name; None takes ``NOMINAL_SCALE``.
+        weight_limit: largest int8 weight.
 
     Raises:
-        InputError: unknown precision.
+        InputError: unknown precision; while a linear is written: ``scales`` has none for it.
     """
 
     def __init__(
-        self, weights: Mapping[str, Floats], precision: str, keep_fp32: bool, scales: Mapping[str, float] | None
+        self,
+        weights: Mapping[str, Floats],
+        precision: str,
+        *,
+        keep_fp32: bool = True,
+        scales: Mapping[str, float] | None = None,
+        weight_limit: int = 127,
     ) -> None:
         if precision not in PRECISIONS:
             raise one_of(precision, PRECISIONS, "precision")
-        self._weights, self._scales = weights, scales
+        self._weights, self._scales, self._limit = weights, scales, weight_limit
         self._quantised = precision == "int8"
         self._type = _TYPES.get(precision, TensorProto.FLOAT)
         self._keeps = keep_fp32 and self._type != TensorProto.FLOAT
@@ -128,12 +135,15 @@ class OnnxWriter:
         """Activation and weight of a product; in int8 both go through a symmetric quantisation, zero points 0."""
         if not self._quantised:
             return x, self._store(f"{name}.weight", weight, self._type)
-        scale = NOMINAL_SCALE if self._scales is None else self._scales[name]
+        scale = NOMINAL_SCALE if self._scales is None else self._scales.get(name, 0.0)
+        if not 0 < scale < np.inf:
+            raise InputError(f"int8 needs a positive activation scale for {name!r}, not {scale}.")
         zero = self._store("zero", np.array(0, np.int8))
         about = [self._store(f"{name}.scale", np.array(scale, np.float32)), zero]
         x = self.add("DequantizeLinear", [self.add("QuantizeLinear", [x, *about]), *about])
         others = tuple(other for other in range(weight.ndim) if other != axis)
-        steps = np.maximum(np.abs(weight).max(axis=others, keepdims=True) / np.float32(127), np.float32(1e-12))
+        largest = np.abs(weight).max(axis=others, keepdims=True)
+        steps = np.maximum(largest / np.float32(self._limit), np.float32(1e-12))
         whole = np.rint(weight / steps).astype(np.int8)
         stored = [self._store(f"{name}.weight", whole), self._store(f"{name}.weight_scale", steps.ravel())]
         zeros = self._store(f"zeros_{steps.size}", np.zeros(steps.size, np.int8))

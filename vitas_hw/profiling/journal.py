@@ -19,11 +19,13 @@ class Journal:
     """An append-only JSON Lines file; one write a line.
 
     ``attempts`` maps (measurement, round, digest) to its visits in order: more than one if the machine was unsteady.
+    ``devices`` maps the same to the device that made the last of them, where several shared the work.
     ``failures`` maps a digest to the reason why the subnet cannot run, ``conditions`` is what was seen of the machine.
     """
 
     path: Path
     attempts: dict[Key, list[Visit]] = field(default_factory=dict)
+    devices: dict[Key, str] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     conditions: list[dict[str, Any]] = field(default_factory=list)
 
@@ -60,8 +62,8 @@ class Journal:
                 ) from error
         return journal
 
-    def add_visit(self, measurement: str, round_: int, digest: str, visit: Visit) -> None:
-        """Keep one visit's raw samples."""
+    def add_visit(self, measurement: str, round_: int, digest: str, visit: Visit, *, device: str | None = None) -> None:
+        """Keep one visit's raw samples, and which device made it if several share the work."""
         line: dict[str, Any] = {
             "measurement": measurement,
             "round": round_,
@@ -72,6 +74,8 @@ class Journal:
         }
         if visit.peak_bytes is not None:
             line["peak_bytes"] = visit.peak_bytes
+        if device is not None:
+            line["device"] = device
         self._append(line)
         self._read_visit(line)  # as rounded in the file, so that a resume finds the very same
 
@@ -115,6 +119,8 @@ class Journal:
         peak = line.get("peak_bytes")
         visit = Visit(samples, before, after, None if peak is None else int(peak))
         self.attempts.setdefault(key, []).append(visit)
+        if "device" in line:
+            self.devices[key] = str(line["device"])
 
 
 def _nanoseconds(samples_ms: tuple[float, ...]) -> list[float]:

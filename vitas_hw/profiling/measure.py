@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,6 +19,31 @@ USUAL = 0.3  # most relative distance of the anchor from the median of the visit
 ATTEMPTS = 3  # at one visit of an unsteady machine; the steadiest counts
 _HOPELESS = 5  # failures in a row, and nothing else: the fault is not the subnets'
 _RECENT = 50
+
+
+@dataclass(frozen=True)
+class Pass:
+    """An attempt at a round of a measurement: of ``order``, what is unsettled when its turn comes is visited."""
+
+    name: str
+    round_: int
+    attempt: int
+    order: tuple[Subnet, ...]
+
+    def unsettled(self, journal: Journal, subnet: Subnet) -> bool:
+        """Whether this visit is still to be made, or to be repeated in this attempt."""
+        visits = journal.attempts.get((self.name, self.round_, subnet.digest), [])
+        if subnet.digest in journal.failures or len(visits) > self.attempt:
+            return False
+        return not visits or _disturbance(visits[-1], _usual(journal)) > 1
+
+
+def passes(subnets: Sequence[Subnet], *, name: str, rounds: int, seed: int) -> Iterator[Pass]:
+    """All attempts at all rounds, each round in an order of its own; a pass begins when the one before it is over."""
+    for round_ in range(rounds):
+        order = tuple(subnets[index] for index in np.random.default_rng([seed, round_]).permutation(len(subnets)))
+        for attempt in range(ATTEMPTS):
+            yield Pass(name, round_, attempt, order)
 
 
 def measure(
@@ -48,19 +74,17 @@ def measure(
     Raises:
         VitasError: nothing runs at all, or the measuring process cannot start.
     """
-    for round_ in range(rounds):
-        order = [subnets[index] for index in np.random.default_rng([seed, round_]).permutation(len(subnets))]
-        begun = False
-        for attempt in range(ATTEMPTS):
-            for subnet in order:
-                if _unsettled(journal, (name, round_, subnet.digest), attempt):
-                    if not begun:
-                        meter.renew()
-                        on_round(name, round_)
-                        begun = True
-                    _visit(meter, subnet, journal, name, round_)
-                if attempt == 0:
-                    on_visit()
+    begun = -1
+    for pass_ in passes(subnets, name=name, rounds=rounds, seed=seed):
+        for subnet in pass_.order:
+            if pass_.unsettled(journal, subnet):
+                if begun < pass_.round_:
+                    meter.renew()
+                    on_round(name, pass_.round_)
+                    begun = pass_.round_
+                _visit(meter, subnet, journal, pass_)
+            if pass_.attempt == 0:
+                on_visit()
 
 
 def measurements(journal: Journal, subnets: Sequence[Subnet], name: str, rounds: int) -> list[Measurement]:
@@ -81,24 +105,21 @@ def noise_floor(first: Sequence[Measurement], second: Sequence[Measurement]) -> 
     return NoiseFloor.of([a for a, _ in pairs], [b for _, b in pairs])
 
 
-def _visit(meter: Meter, subnet: Subnet, journal: Journal, name: str, round_: int) -> None:
+def keep_failure(journal: Journal, subnet: Subnet, reason: str) -> None:
+    """Note that a subnet cannot run. Raises VitasError if none has run so far: the fault is not theirs."""
+    journal.add_failure(subnet.digest, reason)
+    if len(journal.failures) >= _HOPELESS and not journal.attempts:
+        raise VitasError(
+            f"None of the first {len(journal.failures)} subnets runs; the last one's reason: {reason}",
+            "See: vitas-hw doctor",
+        )
+
+
+def _visit(meter: Meter, subnet: Subnet, journal: Journal, pass_: Pass) -> None:
     try:
-        journal.add_visit(name, round_, subnet.digest, meter.visit(subnet))
+        journal.add_visit(pass_.name, pass_.round_, subnet.digest, meter.visit(subnet))
     except SubnetFailedError as error:
-        journal.add_failure(subnet.digest, str(error))
-        if len(journal.failures) >= _HOPELESS and not journal.attempts:
-            raise VitasError(
-                f"None of the first {len(journal.failures)} subnets runs; the last one's reason: {error}",
-                "See: vitas-hw doctor",
-            ) from error
-
-
-def _unsettled(journal: Journal, key: tuple[str, int, str], attempt: int) -> bool:
-    """Whether a visit is still to be made, or to be repeated, in this attempt at its round."""
-    visits = journal.attempts.get(key, [])
-    if key[2] in journal.failures or len(visits) > attempt:
-        return False
-    return not visits or _disturbance(visits[-1], _usual(journal)) > 1
+        keep_failure(journal, subnet, str(error))
 
 
 def _usual(journal: Journal) -> float:

@@ -29,7 +29,7 @@ class Timing:
     steady: float = 0.03
     max_warmup_s: float = 0.1
     sample_s: float = 0.06
-    min_samples: int = 5
+    min_samples: int = 3
     max_samples: int = 200
     anchor_samples: int = 3
 

@@ -130,15 +130,14 @@ def profile(
     if fresh:
         path.unlink(missing_ok=True)
     run.begin(found)
-    watch = _Watch(place, progress)
+    watch = Watch(place, progress)
     watch.look()  # before any work of ours
     with place.worker(TIMING, settings.timeout_s) as worker:
-        about = environment({**asdict(TIMING), "repeat_every": REPEAT_EVERY}, place.accelerator)
-        about |= {"device": place.device, "backend_version": worker.start(), "anchor": anchor_subnet_of(place)}
-        journal = Journal.open(path, _header(place.target, found, about, settings.seed))
+        about = about_of(place, worker.start())
+        journal = Journal.open(path, header_of(place.target, found, about, settings.seed))
         progress.note(f"profiling {len(subnets)} subnets of {found.name} on {place.target.slug}")
         if not journal.attempts:
-            _compare_with_fp32(place, settings.timeout_s, progress)
+            compare_with_fp32(place, settings.timeout_s, progress)
         repeats = subnets[::REPEAT_EVERY]
         with progress.step("measuring", settings.rounds * (len(subnets) + len(repeats))) as advance:
             for name, chosen in (("first", subnets), ("second", repeats)):
@@ -153,7 +152,6 @@ def profile(
                     on_visit=lambda: advance(""),
                 )
     watch.look()
-    about |= {"rounds": settings.rounds, "conditions": journal.conditions}
     result = profile_of(journal, place.target, found, about, subnets, settings.rounds)
     return keep(run, result, asdict(settings), settings.seed)
 
@@ -170,6 +168,9 @@ def profile_of(
     first = measurements(journal, subnets, "first", rounds)
     second = measurements(journal, subnets[::REPEAT_EVERY], "second", rounds)
     floor = noise_floor(first[::REPEAT_EVERY], second)
+    about = {**about, "rounds": rounds, "conditions": journal.conditions}
+    if journal.devices:  # several shared the work: the noise floor has the difference between them in it
+        about["devices"] = sorted(set(journal.devices.values()))
     return Profile(target, space, about, floor, anchor_ms(journal) if journal.attempts else None, tuple(first))
 
 
@@ -189,18 +190,24 @@ def journal_path(run: Run, target: Target, space: SearchSpace) -> Path:
     return run.profiles / f"{target.slug}--{space.name}.journal.jsonl"
 
 
+def about_of(place: Place, backend_version: str) -> dict[str, Any]:
+    """The environment of a profiling on this machine, as JSON types."""
+    about = environment({**asdict(TIMING), "repeat_every": REPEAT_EVERY}, place.accelerator)
+    return about | {"device": place.device, "backend_version": backend_version, "anchor": anchor_subnet_of(place)}
+
+
 def anchor_subnet_of(place: Place) -> dict[str, Any]:
     """The anchor as JSON types."""
     return anchor_subnet(place.target.image_size).to_dict()
 
 
-def _header(target: Target, space: SearchSpace, about: dict[str, Any], seed: int) -> dict[str, Any]:
+def header_of(target: Target, space: SearchSpace, about: dict[str, Any], seed: int) -> dict[str, Any]:
     """What must be the same for timings to belong together."""
     facts = {key: about[key] for key in ("fingerprint", "backend_version", "settings", "anchor")}
     return {"target": target.to_dict(), "space": space.to_dict(), "seed": seed, **facts}
 
 
-def _compare_with_fp32(place: Place, timeout_s: float, progress: Progress) -> None:
+def compare_with_fp32(place: Place, timeout_s: float, progress: Progress) -> None:
     """Say it if the precision asked for is slower than float32."""
     plain = place.in_fp32()
     if plain is None:
@@ -215,7 +222,7 @@ def _compare_with_fp32(place: Place, timeout_s: float, progress: Progress) -> No
         )
 
 
-class _Watch:
+class Watch:
     """Looks at the machine and says each reason for mistrust once."""
 
     def __init__(self, place: Place, progress: Progress) -> None:

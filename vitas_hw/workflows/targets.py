@@ -75,7 +75,10 @@ def find_place(
     device = "cuda:0" if device == "cuda" else device
     found = _backend(device, backend)
     if precision not in found.precisions:
-        raise one_of(precision, found.precisions, f"precision of {found.name}")
+        raise InputError(
+            f"{found.name} does not compute in {precision} here, only in {', '.join(found.precisions)}.",
+            "Try another --precision or --backend; see: vitas-hw doctor",
+        )
     hardware_name = found.devices[device]
     target = Target(
         device_name or device_slug(hardware_name),

@@ -28,18 +28,27 @@ def capture(run: Callable[[], torch.Tensor]) -> Callable[[], torch.Tensor]:
         run: launches the work on the current stream, reads and writes memory that stays where it is.
 
     Returns:
-        A function that replays the graph on the current stream; its tensor is overwritten by the next replay.
+        A function that replays the graph on the current stream; its tensor is overwritten by the next replay. It
+        keeps ``run`` and all that it holds alive.
     """
     warm_up(run)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph, stream=torch.cuda.current_stream()):
         output = run()
+    return _Replay(graph, output, run)
 
-    def replay() -> torch.Tensor:
-        graph.replay()
-        return output
 
-    return replay
+class _Replay:
+    """A captured graph with what it reads: the graph knows addresses only and keeps no memory alive."""
+
+    def __init__(self, graph: torch.cuda.CUDAGraph, output: torch.Tensor, captured: Callable[[], torch.Tensor]) -> None:
+        self._graph = graph
+        self._output = output
+        self._captured = captured  # owns the weights
+
+    def __call__(self) -> torch.Tensor:
+        self._graph.replay()
+        return self._output
 
 
 def warm_up(run: Callable[[], torch.Tensor]) -> None:

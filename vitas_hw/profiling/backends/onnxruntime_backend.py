@@ -42,7 +42,11 @@ def info(name: str) -> BackendInfo:
     """What ONNX Runtime can do here."""
     provider = _TENSORRT if name == "onnxruntime-trt" else _CUDA
     there = provider in ort.get_available_providers()
-    gpus = _cuda_devices() if there else {}
+    gpus: Mapping[str, str] = {}
+    if there:  # torch costs seconds to import
+        from vitas_hw.profiling.backends.cuda_session import cuda_devices
+
+        gpus = cuda_devices()
     install = _INSTALL_CUDA if not there and which("nvidia-smi") else ""
     if name == "onnxruntime-trt":
         missing = "" if gpus else "there is no CUDA device" if there else f"this ONNX Runtime has no {provider}"
@@ -79,7 +83,7 @@ class OnnxRuntimeBackend:
         if self._runs_in != self.target.precision:
             raise VitasError(
                 f"ONNX Runtime on {self._device} computes {self.target.precision} in {self._runs_in} here,"
-                " with casts around each product.",
+                " converting to it and back around each product.",
                 f"Try --precision {self._runs_in}",
             )
         session = _session(model, self._options(), self._provider())
@@ -174,7 +178,7 @@ def effective_precision(model: bytes, options: ort.SessionOptions, provider: tup
         elif weights and node.op_type == "Cast":
             matrices[node.output[0]] = node.attribute[0].i
         elif weights:
-            found |= {_TYPES[matrices[name]] for name in weights}
+            found |= {_TYPES.get(matrices[name], "unknown") for name in weights}
     return finest(found)
 
 
@@ -190,12 +194,6 @@ def _runs_on_cpu(precision: str) -> bool:
     except VitasError:
         return False
     return True
-
-
-def _cuda_devices() -> dict[str, str]:
-    import torch
-
-    return {f"cuda:{index}": torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())}
 
 
 def _session(model: bytes, options: ort.SessionOptions, provider: tuple[str, dict[str, Any]]) -> ort.InferenceSession:

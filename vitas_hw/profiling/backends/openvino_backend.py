@@ -134,4 +134,4 @@ def effective_precision(compiled: Any) -> str:
         kind = facts["layerType"].value.lower().replace("_", "")
         found.setdefault(kind, set()).add(facts["runtimePrecision"].value)
     linears = found.get("fullyconnected") or set().union(*(found[kind] for kind in kinds & set(found)))
-    return finest({_RUNTIME_TYPES[name] for name in linears})
+    return finest({_RUNTIME_TYPES.get(name, "unknown") for name in linears})

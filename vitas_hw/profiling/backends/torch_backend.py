@@ -9,13 +9,14 @@ from itertools import cycle
 import torch
 from torch import nn
 
-from vitas_hw.core.errors import InputError, VitasError, one_of
+from vitas_hw.core.errors import VitasError, one_of
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.export.onnx_graph import random_weights
 from vitas_hw.profiling.backend import BackendInfo, Floats, Session
 from vitas_hw.profiling.backends.clock import digest_seed, random_images, wall_clock_ms
 from vitas_hw.profiling.backends.cuda_session import CudaSession, capture, cuda_devices, warm_up
+from vitas_hw.profiling.backends.onnx_model import cpu_threads
 from vitas_hw.profiling.backends.torch_settings import check_shape, session_settings, torch_errors
 from vitas_hw.profiling.environment import cpu_model
 from vitas_hw.supernet.plain import build_model
@@ -45,9 +46,9 @@ class TorchBackend:
     - ``torch-eager``: operator by operator; on CUDA the launches count where they are slower than the kernels.
     - ``torch-compile``: ``torch.compile`` of the whole forward pass for fixed shapes; on CUDA captured as above.
 
-    float32 is float32: TF32 is off while a session of ours runs, for products and convolutions alike. On the CPU
+    float32 is float32: no TF32, for products and convolutions alike, while a session of ours runs. On the CPU
     fp16 and bf16 run in that type whether or not the processor has instructions for it, which may be slow.
-    Threads and TF32 are put back after every call, so that nothing else in the process feels a session.
+    Threads and precisions are put back after every call, so that nothing else in the process feels a session.
     """
 
     def __init__(self, target: Target, device: str) -> None:
@@ -58,12 +59,10 @@ class TorchBackend:
             raise one_of(device, there.devices, f"device of {target.backend}")
         if target.precision not in DTYPES:
             raise one_of(target.precision, DTYPES, f"precision of {target.backend}")
-        if device == "cpu" and target.threads is None:
-            raise InputError("A target on the CPU says its threads.", "Add --threads 1")
         self.target = target
         self.version = str(torch.__version__)
         self._device = torch.device(device)
-        self._threads = target.threads if device == "cpu" else None
+        self._threads = cpu_threads(target) if device == "cpu" else None
 
     def open(self, subnet: Subnet, weights: Mapping[str, Floats] | None = None) -> Session:
         with torch_errors("PyTorch refused the model"), session_settings(self._threads):

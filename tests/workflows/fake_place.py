@@ -1,0 +1,33 @@
+"""A target that is found on any machine of a cluster: the made-up runtime, on hardware that a variable names."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from vitas_hw.core.errors import VitasError
+from vitas_hw.core.space import SearchSpace
+from vitas_hw.core.target import Target
+from vitas_hw.profiling.timing import Timing
+from vitas_hw.profiling.worker import Worker
+from vitas_hw.workflows.profile import ProfileSettings
+from vitas_hw.workflows.targets import Place
+
+FAKE = str(Path(__file__).parents[1] / "profiling" / "fake_worker.py")
+HARDWARE = "FAKE_HARDWARE"
+
+
+class FakePlace(Place):
+    def worker(self, timing: Timing, timeout_s: float = 60.0) -> Worker:
+        return Worker(self.target, "cpu", timing, timeout_s=timeout_s, program=(sys.executable, FAKE, "of-a-fleet"))
+
+
+def find_place(settings: ProfileSettings, space: SearchSpace) -> Place:
+    hardware = os.environ[HARDWARE]
+    if hardware == "unfit":
+        raise VitasError("There is no such runtime here.")
+    if settings.device == "cuda:0":
+        assert os.environ["CUDA_VISIBLE_DEVICES"] in ("0", "1")  # one only
+    target = Target("fake", "onnxruntime", "fp32", settings.batch_size, settings.threads, space.image_size)
+    return FakePlace(target, "cpu", hardware)

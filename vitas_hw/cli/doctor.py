@@ -1,0 +1,67 @@
+"""``vitas-hw doctor``"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vitas_hw.cli.options import JsonOption
+
+if TYPE_CHECKING:
+    from vitas_hw.workflows.doctor import Machine
+
+
+def doctor(as_json: JsonOption = False) -> None:
+    """What this machine can measure, and what is missing for the rest.
+
+    Example: vitas-hw doctor --json
+    """
+    from vitas_hw.cli import console
+    from vitas_hw.workflows.doctor import diagnose
+
+    found = diagnose()
+    if as_json:
+        console.print_json(found.to_dict())
+        return
+    for line in _machine_lines(found.machine):
+        console.OUT.print(line, markup=False)
+    console.OUT.print()
+    console.table(
+        "Devices",
+        ["--device", "hardware", "backends"],
+        [[device.device, device.hardware, "\n".join(device.backends)] for device in found.devices],
+    )
+    console.OUT.print()
+    console.table(
+        "Backends",
+        ["backend", "version", "devices", "precisions"],
+        [
+            [info.name, _short(info.version), ", ".join(info.devices) or "-", ", ".join(info.precisions) or "-"]
+            for info in found.backends
+        ],
+    )
+    gaps = [info for info in found.backends if info.missing or info.install]
+    if gaps:
+        console.OUT.print("\nMissing", style="bold")
+    for info in gaps:
+        console.OUT.print(f"{info.name}: {info.missing or 'more devices can be had'}", markup=False)
+        if info.install:
+            console.OUT.print(f"    {info.install}", markup=False)
+
+
+def _machine_lines(machine: Machine) -> list[str]:
+    usable = "" if machine.usable_cores == machine.cores else f", {machine.usable_cores} of them for this process"
+    memory = "?" if machine.memory_bytes is None else f"{machine.memory_bytes / 2**30:.1f} GiB"
+    driver = (
+        f"driver {machine.nvidia_driver}: {', '.join(machine.nvidia_gpus)}" if machine.nvidia_driver else "no driver"
+    )
+    return [
+        f"CPU     {machine.cpu}, {machine.cores} logical cores{usable}",
+        f"memory  {memory}, disk {machine.disk_free_bytes / 2**30:.1f} GiB free",
+        f"NVIDIA  {driver}",
+        f"system  {machine.system}, Python {machine.python}",
+    ]
+
+
+def _short(version: str | None) -> str:
+    """Without OpenVINO's build and branch; a dash for None."""
+    return (version or "-").split("-")[0] or "-"

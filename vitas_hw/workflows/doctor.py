@@ -1,0 +1,145 @@
+"""What this machine can measure, and what is missing for the rest."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from vitas_hw.core.target import BACKENDS
+from vitas_hw.profiling.backend import BackendInfo, backend_info
+from vitas_hw.profiling.environment import cpu_model
+
+_NVIDIA_SMI_S = 20.0  # a driver that hangs must not hang the doctor
+_PACKAGES = {  # for a runtime that is there and broken; one that is missing says its own line
+    "torch": "torch timm",
+    "onnxruntime": "onnxruntime",
+    "openvino": "openvino",
+    "tensorrt": "tensorrt",
+    "tensorrt-rtx": "tensorrt-rtx-cu13",
+}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The computer, as far as it bears on measuring.
+
+    Args:
+        cpu: the processor's own name.
+        cores, usable_cores: logical ones, of the machine and of this process.
+        memory_bytes: of the machine; None where the system does not tell.
+        disk_free_bytes: where the doctor was called.
+        python, system: versions.
+        nvidia_driver: its version; None without one.
+        nvidia_gpus: the GPUs' own names, as the driver tells them.
+    """
+
+    cpu: str
+    cores: int
+    usable_cores: int
+    memory_bytes: int | None
+    disk_free_bytes: int
+    python: str
+    system: str
+    nvidia_driver: str | None
+    nvidia_gpus: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Device:
+    """Something to measure on.
+
+    Args:
+        device: the value of ``--device``.
+        hardware: its own name.
+        backends: those that can use it.
+    """
+
+    device: str
+    hardware: str
+    backends: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The machine, all backends in the order of ``BACKENDS``, and what they find to measure on."""
+
+    machine: Machine
+    devices: tuple[Device, ...]
+    backends: tuple[BackendInfo, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON types."""
+        return {
+            "machine": {**asdict(self.machine), "nvidia_gpus": list(self.machine.nvidia_gpus)},
+            "devices": [{**asdict(device), "backends": list(device.backends)} for device in self.devices],
+            "backends": [
+                {**asdict(found), "devices": dict(found.devices), "precisions": list(found.precisions)}
+                for found in self.backends
+            ],
+        }
+
+
+def diagnose() -> Diagnosis:
+    """Ask every backend. Imports every runtime; one whose import fails is reported as missing."""
+    backends = tuple(_ask(name) for name in BACKENDS)
+    return Diagnosis(_machine(), _devices(backends), backends)
+
+
+def _ask(name: str) -> BackendInfo:
+    try:
+        return backend_info(name)
+    except Exception as error:  # whatever a broken runtime raises is a finding
+        said = next((line for line in str(error).splitlines() if line.strip()), "no message")
+        package = _PACKAGES.get(name) or _PACKAGES[name.rsplit("-", 1)[0]]
+        if isinstance(error, ModuleNotFoundError):
+            return BackendInfo(name, None, missing=f"{error.name} is not installed", install=f"pip install {package}")
+        missing = f"it fails to load: {type(error).__name__}: {said}"
+        return BackendInfo(name, None, missing=missing, install=f"pip install --force-reinstall {package}")
+
+
+def _devices(backends: Sequence[BackendInfo]) -> tuple[Device, ...]:
+    users: dict[tuple[str, str], list[str]] = {}
+    for found in backends:
+        for device, hardware in found.devices.items():
+            users.setdefault((device, hardware), []).append(found.name)
+    return tuple(Device(device, hardware, tuple(names)) for (device, hardware), names in users.items())
+
+
+def _machine() -> Machine:
+    cores = os.cpu_count() or 1
+    driver, gpus = _nvidia()
+    return Machine(
+        cpu=cpu_model(),
+        cores=cores,
+        usable_cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores,
+        memory_bytes=_memory_bytes(),
+        disk_free_bytes=shutil.disk_usage(Path.cwd()).free,
+        python=platform.python_version(),
+        system=f"{platform.system()} {platform.release()}",
+        nvidia_driver=driver,
+        nvidia_gpus=gpus,
+    )
+
+
+def _memory_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # no such call, or no such name, on this system
+        return None
+
+
+def _nvidia() -> tuple[str | None, tuple[str, ...]]:
+    """The driver's version and its GPUs by ``nvidia-smi``; (None, ()) where there is none or it fails."""
+    command = ["nvidia-smi", "--query-gpu=driver_version,name", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_NVIDIA_SMI_S)
+    except (OSError, subprocess.SubprocessError):
+        return None, ()
+    rows = [line.split(", ", 1) for line in done.stdout.splitlines() if ", " in line]
+    return (rows[0][0] if rows else None), tuple(name for _, name in rows)
