@@ -13,7 +13,7 @@ from vitas_hw.searching.regression import Surrogate, code_features
 _BATCH_SHARE = 0.25  # of the population: subnets confirmed before the surrogate is fitted again
 _GROWTH = 16  # one more for every so many subnets known, so that fitting stays a small part of a long search
 _FRESH, _BRED, _GENERATIONS, _PARENTS = 400, 200, 4, 60
-_CURIOSITY = 0.5  # spreads of the surrogate's members that an unknown subnet is given on top
+_CURIOSITY = 1.0  # spreads of the surrogate's members that an unknown subnet is given on top
 _KEPT = 0.5  # of a race go on to the next part of the split
 
 

@@ -168,7 +168,7 @@ def search_run(
     place = place_of(predictor.target, predictor.fingerprint) if predictor else None
     confidence = settings.confidence_of(place is not None)
     # before torch is loaded: an impossible budget ends at once
-    costs = checked_costs(space, predictor, budget, confidence, settings.targets)
+    costs = checked_costs(space, predictor, budget, confidence, _targets(run, settings))
 
     from vitas_hw.supernet.checkpoint import save_model
     from vitas_hw.training.ranks import Ranks, pick_device
@@ -216,6 +216,12 @@ def search_run(
     about |= {"evolution": settings.to_dict(), "finetune": None if tuned.recipe is None else asdict(tuned.recipe)}
     run.record("search", space, about, inputs, [run.candidates, run.result, run.plot, run.choice])
     return Searched(result, meter is not None, predictor)
+
+
+def _targets(run: Run, settings: SearchSettings) -> dict[str, Range]:
+    """The further targets; a name that this run has fitted a predictor by is that file."""
+    own = {name: run.predictors / f"{name}.json" for name in settings.targets}
+    return {str(own[name]) if own[name].exists() else name: bounds for name, bounds in settings.targets.items()}
 
 
 def _archive(run: Run, device: str, supernet: str, *, fresh: bool) -> Archive:
