@@ -19,7 +19,7 @@ from vitas_hw.searching.costs import Costs, OtherTarget
 from vitas_hw.searching.effort import Evolution
 from vitas_hw.searching.result import Candidate, SearchResult, save_candidates, save_result
 from vitas_hw.workflows.closed_loop import ClosedLoop, Measure, recorded, result_of
-from vitas_hw.workflows.evaluations import supernet_evaluations
+from vitas_hw.workflows.evaluations import part_shares, supernet_evaluations
 from vitas_hw.workflows.progress import SILENT, Progress
 from vitas_hw.workflows.run import Run, file_sha256
 from vitas_hw.workflows.search_settings import SearchSettings, search_settings
@@ -182,7 +182,7 @@ def search_run(
     data = replace(data, search=data.search.to(where))
     inputs = [run.supernet] if predictor_path is None else [run.supernet, predictor_path]
     hashes = {path.name: file_sha256(path) for path in inputs}
-    archive = _archive(run, where.split(":")[0], hashes[run.supernet.name], fresh=fresh)
+    archive = _archive(run, where.split(":")[0], hashes[run.supernet.name], len(data.search), fresh=fresh)
     if len(archive):
         progress.note(f"{len(archive)} evaluations are known from {run.path / EVALUATIONS}")
     meter = (
@@ -224,11 +224,12 @@ def _targets(run: Run, settings: SearchSettings) -> dict[str, Range]:
     return {str(own[name]) if own[name].exists() else name: bounds for name, bounds in settings.targets.items()}
 
 
-def _archive(run: Run, device: str, supernet: str, *, fresh: bool) -> Archive:
+def _archive(run: Run, device: str, supernet: str, images: int, *, fresh: bool) -> Archive:
     path = run.path / EVALUATIONS
     if fresh:
         path.unlink(missing_ok=True)
-    return Archive.open(path, {"supernet": supernet, "data": file_sha256(run.data), "device": device})
+    header = {"supernet": supernet, "data": file_sha256(run.data), "parts": part_shares(images), "device": device}
+    return Archive.open(path, header)
 
 
 def _search_name(budget: Budget, settings: SearchSettings, costs: Costs, hashes: dict[str, str]) -> str:
