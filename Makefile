@@ -3,10 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test test-full lint format clean
+.PHONY: quickstart predictors test test-full lint format clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/vitas-hw quickstart
+
+predictors: $(VENV)/.installed
+	for profile in profiles/*.jsonl; do $(BIN)/vitas-hw fit $$profile --output predictors || exit 1; done
 
 test: lint
 	$(BIN)/python -m pytest -q -m "not full"

@@ -27,7 +27,7 @@ from vitas_hw.profiling.anchor import anchor_subnet
 from vitas_hw.profiling.backend import open_backend
 from vitas_hw.profiling.selection import choose_subnets
 from vitas_hw.profiling.timing import time_visit
-from vitas_hw.workflows.profile import TIMING
+from vitas_hw.workflows.measuring import TIMING
 from vitas_hw.workflows.targets import find_place
 
 ROUNDS = 3

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,14 @@ from hypothesis import strategies as st
 
 import vitas_hw as vh
 from vitas_hw.core.errors import FileError, InputError, VitasError
-from vitas_hw.core.operators import operators
+from vitas_hw.core.operators import SubnetColumns, operators
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
-from vitas_hw.predictors.features import features
+from vitas_hw.predictors.features import Inputs, Scale, additive, features
+from vitas_hw.predictors.kinds import KINDS
 from vitas_hw.predictors.predictor import Predictor, fit, read_predictor, save_predictor, scores
+from vitas_hw.predictors.storage import seal
 from vitas_hw.profiling.profile import Measurement, Profile
 
 TARGET = Target("test-cpu", "onnxruntime", "fp32", 1, 1, (32, 32))
@@ -35,7 +38,7 @@ def sample(space: SearchSpace, count: int, seed: int = 0) -> list[Subnet]:
     return list(dict.fromkeys(space.sample(rng, p_identity=rng.random()) for _ in range(count)))
 
 
-def fitted(space: SearchSpace, count: int = 150, noise: float = 0.0) -> Predictor:
+def fitted(space: SearchSpace, count: int = 150, noise: float = 0.0, kind: str = "xgboost") -> Predictor:
     subnets = sample(space, count)
     return fit(
         subnets,
@@ -45,6 +48,7 @@ def fitted(space: SearchSpace, count: int = 150, noise: float = 0.0) -> Predicto
         noise_floor=noise,
         profile_sha256="p",
         fingerprint="f",
+        kind=kind,
     )
 
 
@@ -60,14 +64,30 @@ def test_it_predicts_subnets_it_has_not_seen(predictor: Predictor, digits: Searc
     assert found["spearman"] > 0.99
 
 
-def test_trees_learn_what_the_line_misses(digits: SearchSpace) -> None:
-    model = fitted(digits).model
-    fresh = sample(digits, 200, seed=9)
-    table = features(operators(fresh))
-    assert model.rounds > 0
-    with_trees = scores(model.predict(table), latency(fresh))["mape"]
-    line_only = type(model)(model.intercept, model.coefficients, 0, "")
-    assert with_trees < scores(line_only.predict(table), latency(fresh))["mape"]
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_learns_and_comes_back_from_its_file(kind: str, digits: SearchSpace, tmp_path: Path) -> None:
+    predictor, fresh = fitted(digits, noise=0.02, kind=kind), sample(digits, 100, seed=9)
+    found = scores(predictor.predict(fresh).latency_ms, latency(fresh))
+    assert found["spearman"] > (0.9 if kind in ("flops", "lookup") else 0.99)
+    assert found["mape"] < (0.3 if kind in ("flops", "lookup") else 0.05)
+    path = tmp_path / "p.json"
+    save_predictor(predictor, path)
+    assert read_predictor(path).predict(fresh).latency_ms == pytest.approx(
+        predictor.predict(fresh).latency_ms, rel=1e-9
+    )
+    assert path.read_text() == seal(read_predictor(path).to_dict())
+
+
+def test_parts_beyond_the_line_are_taken_only_where_they_help(digits: SearchSpace) -> None:
+    subnets = sample(digits, 150)
+    inputs = Inputs.of(SubnetColumns.of(subnets), Scale())
+    straight = inputs.table.columns(("macs", "operators")) @ np.array([2e-8, 0.01])
+    noisy = straight * np.random.default_rng(0).normal(1, 0.03, len(subnets))
+    plain = KINDS["xgboost"].fit(inputs, noisy, 0)
+    assert (plain.smooth, plain.booster) == (None, "")
+    macs = inputs.table.columns(("macs",))[:, 0]
+    jagged = straight * np.where(np.sin(macs / 4e6) > 0, 1.3, 1.0) * np.where(macs > np.median(macs), 1.4, 1.0)
+    assert KINDS["xgboost"].fit(inputs, jagged, 0).booster
 
 
 def test_the_interval_covers_what_it_says(predictor: Predictor, digits: SearchSpace) -> None:
@@ -132,7 +152,7 @@ def test_fit_predictor_takes_the_rows_that_ran(digits: SearchSpace) -> None:
     profile = Profile(TARGET, digits, {"fingerprint": "f"}, None, tuple(rows))
     found = vh.fit_predictor(profile)
     assert found.metrics["noise_floor"] is None
-    with pytest.raises(InputError, match="Known: xgboost"):
+    with pytest.raises(InputError, match="Known: xgboost, linear"):
         vh.fit_predictor(profile, kind="magic")
 
 
@@ -144,19 +164,37 @@ def test_an_unknown_name_lists_the_shipped_ones() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"schema": 2},
+        {"schema": 1},
+        {"schema": True},
         {"features": 99},
         {"target": {}},
         {"space": 3},
         {"seen": 1},
-        {"half_width": "wide"},
-        {"model": {"intercept": 0, "coefficients": {}, "rounds": 0, "booster": None}},
+        {"calibration": {"coverage": 0.9, "edges_ms": [], "half_widths": [-1.0]}},
+        {"metrics": {"mape": "small"}},
+        {"samples": 0},
+        {"kind": "magic"},
+        {"kind": "mlp"},
+        {"model": {"intercept": 0, "coefficients": {}, "least": 1}},
+        {"unknown": 1},
     ],
 )
 def test_a_changed_file_is_refused(predictor: Predictor, tmp_path: Path, change: dict[str, object]) -> None:
     path = tmp_path / "p.json"
-    path.write_text(json.dumps(predictor.to_dict() | change))
+    path.write_text(json.dumps(json.loads(seal(predictor.to_dict())) | change))
     with pytest.raises(FileError, match=r"p\.json"):
+        read_predictor(path)
+    path.write_text(seal(predictor.to_dict() | change))  # with a hash that fits, too
+    with pytest.raises(FileError, match=r"p\.json"):
+        read_predictor(path)
+
+
+def test_a_changed_number_is_refused_with_the_reason(predictor: Predictor, tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    data = json.loads(seal(predictor.to_dict()))
+    data["model"]["line"]["intercept"] += 1
+    path.write_text(json.dumps(data))
+    with pytest.raises(FileError, match="was changed after it was written"):
         read_predictor(path)
 
 
@@ -170,10 +208,141 @@ def test_any_text_is_refused(tmp_path_factory: pytest.TempPathFactory, text: str
 
 
 def test_features_have_names_and_are_finite(digits: SearchSpace) -> None:
-    table = features(operators(sample(digits, 30)))
+    table = features(SubnetColumns.of(sample(digits, 30)))
     assert len(set(table.names)) == len(table.names) == table.values.shape[1]
     assert np.isfinite(table.values).all()
-    one = features(operators([digits.largest]))
+    assert (table.values >= 0).all()
+    one = features(SubnetColumns.of([digits.largest]))
     assert one.columns(("linear.macs",))[0, 0] == sum(
         int(row.macs.sum()) for row in operators([digits.largest]).rows if row.kind == "linear"
     )
+    assert one.columns(("tokens",))[0, 0] == digits.largest.num_patches + 1
+    assert one.columns(("head_width",))[0, 0] == digits.largest.blocks[0].head_dim
+
+
+@pytest.mark.parametrize("scale", [Scale(), Scale(8, 2)])
+@pytest.mark.parametrize("name", ["vitas-digits", "vitas-deit-tiny", "autoformer-small"])
+def test_counting_each_block_once_is_counting_all(name: str, scale: Scale, rng: np.random.Generator) -> None:
+    space = vh.load_space(name)
+    columns = space.columns(space.sample_codes(100, rng))
+    table = features(columns, scale)
+    for column, values in additive(operators(columns), scale).items():
+        assert np.array_equal(table.columns((column,))[:, 0], values), column
+
+
+def test_blocks_of_different_images_and_classes_are_told_apart(digits: SearchSpace) -> None:
+    mixed = [digits.smallest, vh.published_subnet("deit-ti"), digits.largest, vh.published_subnet("vitas-c")]
+    macs = features(SubnetColumns.of(mixed)).columns(("macs",))[:, 0]
+    assert macs.tolist() == [subnet.macs for subnet in mixed]
+
+
+def test_it_refuses_another_target(predictor: Predictor) -> None:
+    predictor.check_target(TARGET)
+    with pytest.raises(InputError, match="was fitted for test-cpu-onnxruntime"):
+        predictor.check_target(Target("test-cpu", "openvino", "fp32", 1, 1, (32, 32)))
+
+
+@pytest.mark.parametrize("kind", ["xgboost", "linear", "mlp"])
+@pytest.mark.parametrize("count", [20, 40])
+def test_constant_latencies_are_predicted(kind: str, count: int, digits: SearchSpace) -> None:
+    subnets = sample(digits, count)
+    found = fit(
+        subnets,
+        [2.5] * len(subnets),
+        target=TARGET,
+        space=digits,
+        noise_floor=None,
+        profile_sha256="",
+        fingerprint="",
+        kind=kind,
+    )
+    assert found.predict(sample(digits, 50, seed=3)).latency_ms == pytest.approx(2.5, rel=1e-3)
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), 0.0, -1.0])
+def test_impossible_latencies_are_one_sentence(wrong: float, digits: SearchSpace) -> None:
+    subnets = sample(digits, 30)
+    values = [1.0] * (len(subnets) - 1) + [wrong]
+    with pytest.raises(InputError, match="positive and finite"):
+        fit(subnets, values, target=TARGET, space=digits, noise_floor=None, profile_sha256="", fingerprint="")
+
+
+def test_a_subnet_measured_twice_counts_once(digits: SearchSpace) -> None:
+    subnets = sample(digits, 19)
+    with pytest.raises(VitasError, match="has 19"):
+        fit(
+            subnets * 2,
+            [1.0] * 38,
+            target=TARGET,
+            space=digits,
+            noise_floor=None,
+            profile_sha256="",
+            fingerprint="",
+        )
+
+
+def leaves(data: object, path: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+    inside = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    return [path, *(leaf for key, value in inside for leaf in leaves(value, (*path, key)))]
+
+
+@pytest.fixture(scope="module")
+def jagged() -> Callable[[], Predictor]:
+    """Gives a predictor that has trees; itself it would be too long for what Hypothesis prints."""
+    space = vh.load_space("vitas-digits")
+    subnets = sample(space, 150)
+    macs = np.array([subnet.macs for subnet in subnets], float)
+    values = latency(subnets) * np.where(np.sin(macs / 4e6) > 0, 1.3, 1.0) * np.where(macs > 8e7, 1.4, 1.0)
+    found = fit(subnets, values, target=TARGET, space=space, noise_floor=None, profile_sha256="", fingerprint="")
+    assert found.model.booster
+    return lambda: found
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.integers(0, 10**9),
+    st.booleans(),
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(allow_nan=False, allow_infinity=False),
+        st.text(),
+        st.lists(st.integers(-3, 10**10), max_size=4),
+    ),
+)
+def test_a_fuzzed_file_with_a_fitting_hash_never_crashes(
+    jagged: Callable[[], Predictor], tmp_path_factory: pytest.TempPathFactory, where: int, in_trees: bool, value: object
+) -> None:
+    content = json.loads(json.dumps(jagged().to_dict()))
+    paths = [path for path in leaves(content)[1:] if ("booster" in path) == in_trees]
+    *way, last = paths[where % len(paths)]
+    part = content
+    for key in way:
+        part = part[key]
+    part[last] = value
+    path = tmp_path_factory.getbasetemp() / "fuzzed.json"
+    path.write_text(seal(content))
+    try:
+        read = read_predictor(path)
+    except FileError:
+        return
+    found = read.predict([jagged().space.smallest, jagged().space.largest])
+    assert np.isfinite(found.latency_ms).all()
+    assert (found.latency_ms > 0).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**9), st.integers(0, 255))
+def test_a_changed_byte_is_refused_or_changes_nothing(
+    jagged: Callable[[], Predictor], tmp_path_factory: pytest.TempPathFactory, where: int, byte: int
+) -> None:
+    content = bytearray(seal(jagged().to_dict()).encode())
+    content[where % len(content)] = byte
+    path = tmp_path_factory.getbasetemp() / "flipped.json"
+    path.write_bytes(content)
+    try:
+        read = read_predictor(path)
+    except FileError:
+        return
+    assert read.to_dict() == jagged().to_dict()

@@ -21,13 +21,17 @@ from fake_place import HARDWARE, find_place
 from vitas_hw.cli.main import main
 from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.space import SearchSpace
+from vitas_hw.core.target import Target
 from vitas_hw.profiling.environment import fingerprint
 from vitas_hw.workflows import fleet as fleet_module
-from vitas_hw.workflows.cluster import Cluster
-from vitas_hw.workflows.fleet import profile_fleet
-from vitas_hw.workflows.profile import REPEAT_EVERY, Profiled, ProfileSettings
+from vitas_hw.workflows.cluster import Cluster, Device
+from vitas_hw.workflows.fleet import kinds_of, profile_fleet
+from vitas_hw.workflows.measuring import REPEAT_EVERY
+from vitas_hw.workflows.profile import Profiled, ProfileSettings
 from vitas_hw.workflows.progress import Silent
 from vitas_hw.workflows.run import Run
+from vitas_hw.workflows.station import Facts
+from vitas_hw.workflows.targets import Place
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # Ray leaves log files and sockets open
@@ -310,7 +314,7 @@ def test_what_cannot_be_spread_is_said(machines: Machines, space: str, tmp_path:
 
     with pytest.raises(InputError, match="cpu and cuda, not 'mps'"):
         attempt(device="mps")
-    with pytest.raises(VitasError, match=r"No machine with 64 CPUs.*ray status"):
+    with pytest.raises(VitasError, match=r"No machine of at least 64 CPUs.*ray status"):
         attempt(threads=64)
     with pytest.raises(VitasError, match=r"No GPU in the cluster.*ray status"):
         attempt(device="cuda")
@@ -323,6 +327,24 @@ def test_each_gpu_is_a_device_of_its_own(space: str, tmp_path: Path) -> None:
         (done,) = profile_fleet(Run(tmp_path), settings, address=machines.address, space=space, find_place=find_place)
     assert len(done.profile.environment["devices"]) == 2
     assert_whole(journal_of(done))
+
+
+def test_other_hardware_of_the_same_name_is_told_apart_and_other_runtimes_are_refused() -> None:
+    target = Target("fake", "onnxruntime", "fp32", 1, 1, (32, 32))
+
+    def device(name: str, mark: str, version: str = "1", target: Target = target) -> Device:
+        return Device(name, Facts(Place(target, "cpu", None), {"fingerprint": mark, "backend_version": version}), None)
+
+    a, b, c = device("x", "aaaaaa"), device("y", "aaaaaa"), device("z", "bbbbbb")
+    assert kinds_of([a, b]) == {target: [a, b]}
+    assert kinds_of([a, b, c]) == {
+        replace(target, device_name="fake-aaaa"): [a, b],
+        replace(target, device_name="fake-bbbb"): [c],
+    }
+    other = device("z", "bbbbbb", target=replace(target, device_name="other"))
+    assert kinds_of([a, other]) == {target: [a], replace(target, device_name="other"): [other]}
+    with pytest.raises(VitasError, match=r"different versions of onnxruntime: 2 on y, 1 on x.*same one"):
+        kinds_of([a, device("y", "aaaaaa", "2")])
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "no.such.host.invalid:6379"])

@@ -12,6 +12,8 @@ import typer
 from vitas_hw.cli.doctor import doctor
 from vitas_hw.cli.evaluate import evaluate
 from vitas_hw.cli.export import export
+from vitas_hw.cli.fit import fit
+from vitas_hw.cli.predict import predict
 from vitas_hw.cli.profile import profile
 from vitas_hw.cli.quickstart import quickstart
 from vitas_hw.cli.search import search
@@ -26,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (quickstart, profile, train, search, evaluate, export, spaces, doctor):
+for command in (quickstart, doctor, profile, fit, predict, train, search, evaluate, export, spaces):
     app.command()(command)
 _INTERRUPTED = 130
 # typer carries a copy of click in some versions and uses the installed one in others: ask it for its exceptions

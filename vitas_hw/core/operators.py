@@ -40,6 +40,33 @@ class SubnetColumns:
     def __len__(self) -> int:
         return len(self.embed_dim)
 
+    def rows(self, chosen: Ints | slice) -> SubnetColumns:
+        """Some of the subnets, by index."""
+        return SubnetColumns(**{name: getattr(self, name)[chosen] for name in self.__dataclass_fields__})
+
+    def distinct_blocks(self) -> tuple[SubnetColumns, Ints]:
+        """The U different blocks as subnets of one block each, and (N, L) where each block is among them.
+
+        What is outside the blocks counts to a block's identity, so that sizes that add up over blocks can be counted
+        once for each of U and gathered. An absent block is one without heads.
+        """
+        once = [getattr(self, name) for name in _ONCE]
+        key, size = np.zeros_like(self.num_heads), 1
+        for values in (*once, *(getattr(self, name) for name in _PER_BLOCK)):
+            numbers, different = _numbered(values)
+            key = key * different + (numbers[:, None] if values.ndim == 1 else numbers)
+            size *= different
+            if size > _MOST_KEYS:
+                key, size = _numbered(key)
+        seen = np.zeros(size, bool)
+        seen[key] = True
+        first = np.zeros(size, np.int64)
+        first[key.ravel()] = np.arange(key.size)
+        subnet, block = np.divmod(first[seen], max(key.shape[1], 1))
+        blocks = {name: getattr(self, name)[subnet, block][:, None] for name in _PER_BLOCK}
+        outside = {name: getattr(self, name)[subnet] for name in _ONCE}
+        return SubnetColumns(**outside, **blocks), (np.cumsum(seen) - 1)[key]
+
     @classmethod
     def of(cls, subnets: Sequence[Subnet]) -> SubnetColumns:
         depth = max((s.depth for s in subnets), default=1)
@@ -54,6 +81,23 @@ class SubnetColumns:
             [(*s.image_size, s.in_chans, s.patch_size, s.embed_dim, s.num_classes) for s in subnets], np.int64
         ).reshape(len(subnets), 6)
         return cls(*rest.T, *blocks)
+
+
+_ONCE = ("height", "width", "in_chans", "patch_size", "embed_dim", "num_classes")
+_PER_BLOCK = ("num_heads", "head_dim", "mlp_dim")
+_MOST_KEYS = 1 << 22
+
+
+def _numbered(values: Ints) -> tuple[Ints, int]:
+    """Each value's number among the different ones, and how many those are."""
+    if not values.size:
+        return values, 1
+    if values.min() >= 0 and values.max() < _MOST_KEYS:
+        seen = np.zeros(int(values.max()) + 1, bool)
+        seen[values] = True
+        return (np.cumsum(seen) - 1)[values], int(seen.sum())
+    different, numbers = np.unique(values, return_inverse=True)
+    return numbers.reshape(values.shape), len(different)
 
 
 @dataclass(frozen=True)

@@ -2,57 +2,198 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_matrix
 
-from vitas_hw.core.operators import KINDS, PRODUCTS, WEIGHTED, Operators
+from vitas_hw.core.operators import KINDS, PRODUCTS, WEIGHTED, Operator, Operators, SubnetColumns, operators
+from vitas_hw.core.target import Target
 
-FEATURES_VERSION = 1
+FEATURES_VERSION = 2
 Floats = npt.NDArray[np.float64]
-_TILE = 16  # the vector width of CPUs in float32 and the side of a GPU's matrix tile
+Ints = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.int64] | slice
+_TILES = (8, 16, 64)  # AVX2 and AVX-512 in float32, and the side of a GPU's block
+_THIN = 16  # fewer rows than this leave a product bound by loading its weights
+_BALANCES = (2, 8, 64, 256)  # MACs a byte: a core in its cache, from memory; a GPU in float32, its matrix units
+_CACHE = 1 << 20  # bytes: a core's own cache
+# A model's weights are read once an inference. Those of a model larger than a cache all come from beyond it each time:
+# the share that does rises from 0 to 1 somewhere between two of these sizes, half an octave apart.
+_MEBIBYTES = tuple(round(2 ** (half / 2), 2) for half in range(17))
+_STREAMED = tuple(f"streamed_{size:g}" for size in _MEBIBYTES[:-1])
+_ELEMENT_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What a target does to the sizes: images at once, and bytes an element."""
+
+    batch_size: int = 1
+    element_bytes: int = 4
+
+    @classmethod
+    def of(cls, target: Target) -> Scale:
+        return cls(target.batch_size, _ELEMENT_BYTES[target.precision])
 
 
 @dataclass(frozen=True)
 class FeatureTable:
-    """``values`` (N, F) float64 and the F ``names`` of its columns."""
+    """``values`` (N, F) float64 and the F ``names`` of its columns.
+
+    ``physical`` are those that time is a non-negative sum of, in nested sets from few to many; ``size`` is the one
+    that stands for the whole work (MACs), where there is one.
+    """
 
     names: tuple[str, ...]
     values: Floats
+    physical: tuple[tuple[str, ...], ...]
+    size: str | None
 
-    def columns(self, names: tuple[str, ...]) -> Floats:
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def columns(self, names: Sequence[str]) -> Floats:
         return self.values[:, [self.names.index(name) for name in names]]
 
+    def rows(self, chosen: Rows) -> FeatureTable:
+        return FeatureTable(self.names, self.values[chosen], self.physical, self.size)
 
-def features(operators: Operators) -> FeatureTable:
-    """Per kind of operator: how many, MACs, weights, activation elements moved; then products weighed by their shape.
 
-    ``padded_macs`` are the MACs after rounding each product's inner and outer size up to a tile of 16; ``thin_macs``
-    are those of products with fewer rows than a tile, which stay bound by loading the weights.
+_FEW = ("macs", "operators", "bytes")
+_SOME = ("convolution.macs", "linear.macs", "attention.macs", "operators", "weight_bytes", "moved_bytes")
+_MANY = (
+    "operators",
+    "softmax.count",
+    "heads",
+    "convolution.macs",
+    "linear.macs",
+    "attention.macs",
+    "thin_macs",
+    *(f"{kind}.waste_{tile}" for kind in ("linear", "attention") for tile in _TILES),
+    *(f"excess_{balance}" for balance in _BALANCES),
+    "weight_bytes",
+    "linear.moved",
+    "attention.moved",
+    "softmax.moved",
+    "norm.moved",
+    "activation.moved",
+    "beyond_cache",
+)
+PHYSICAL = (("macs",), _FEW, _SOME, (*_SOME, *_STREAMED), (*_MANY, *_STREAMED))
+
+
+def features(columns: SubnetColumns, scale: Scale = Scale()) -> FeatureTable:
+    """Sizes of one inference of N subnets: ``scale.batch_size`` images.
+
+    Per kind of operator: how many, MACs, bytes of weights, bytes of activations moved. Over the products:
+    ``waste_T`` are the MACs added by rounding sizes up to the hardware's tile T; ``excess_B`` is the time, in MACs,
+    that moving bytes takes beyond the MACs on hardware that does B MACs in the time of a byte (the roofline);
+    ``thin_macs`` belong to products of fewer than 16 rows; ``beyond_cache`` are the bytes of products that do not fit
+    a core's own cache. All of these add up over operators, so each different block is counted once. ``streamed_M`` are
+    the bytes of weights read from beyond a cache of M MiB; ``head_width`` and ``tokens`` are means over the heads.
     """
+    bare, of_subnet = _bare(columns).distinct_blocks()
+    blocks, of_block = columns.distinct_blocks()
+    outside = additive(operators(bare), scale)
+    names = tuple(outside)
+    outside_values = np.stack(list(outside.values()), axis=1)
+    block_values = np.stack(list(additive(operators(blocks), scale).values()), axis=1)
+    count, depth = of_block.shape
+    rows = np.arange(count + 1) * depth
+    gather = csr_matrix((np.ones(count * depth), of_block.ravel(), rows), (count, len(blocks)))
+    values = gather @ block_values  # which counts what is outside the blocks once a block
+    values -= outside_values[of_subnet[:, 0]] * (depth - 1)
+    sums = dict(zip(names, values.T, strict=True))
+    elements = sums["softmax.moved"] / (2 * scale.element_bytes)  # tokens x tokens for each head
+    derived = {
+        "tokens": np.sqrt(elements / np.maximum(sums["heads"], 1)),
+        "head_width": sums["attention.macs"] / np.maximum(2 * elements, 1),
+        **dict(zip(_STREAMED, _streamed(sums["weight_bytes"]), strict=True)),
+    }
+    return FeatureTable((*names, *derived), np.column_stack([values, *derived.values()]), PHYSICAL, "macs")
+
+
+def _streamed(weight_bytes: Floats) -> Floats:
+    """(sizes, N) bytes of weights read from beyond a cache of each size, by a ramp up to the next size."""
+    octave = np.log2(np.maximum(weight_bytes, 1) / 2**20)
+    ends = np.log2(_MEBIBYTES)[:, None]
+    return weight_bytes * np.clip((octave - ends[:-1]) / np.diff(ends, axis=0), 0, 1)
+
+
+def additive(operators: Operators, scale: Scale) -> dict[str, Floats]:
+    """The columns of ``features`` that add up over operators, (N,) each."""
+    images, size = scale.batch_size, scale.element_bytes
     table: dict[str, Floats] = {"operators": _sum(row.present for row in operators.rows)}
     for kind in KINDS:
-        rows = operators.of_kind(kind)
-        table[f"{kind}.count"] = _sum(row.present for row in rows)
-        table[f"{kind}.moved"] = _sum(part for row in rows for part in (row.inputs, row.outputs))
+        of_kind = operators.of_kind(kind)
+        table[f"{kind}.count"] = _sum(row.present for row in of_kind)
+        table[f"{kind}.moved"] = _sum(part for row in of_kind for part in (row.inputs, row.outputs)) * images * size
         if kind in PRODUCTS:
-            table[f"{kind}.macs"] = _sum(row.macs for row in rows)
+            table[f"{kind}.macs"] = _sum(row.macs for row in of_kind) * images
         if kind in WEIGHTED:
-            table[f"{kind}.weights"] = _sum(row.weights for row in rows)
+            table[f"{kind}.weights"] = _sum(row.weights for row in of_kind) * size
+    table["macs"] = _added(table, PRODUCTS, "macs")
+    table["weight_bytes"] = _added(table, WEIGHTED, "weights")
+    table["moved_bytes"] = _added(table, KINDS, "moved")
+    table["bytes"] = table["weight_bytes"] + table["moved_bytes"]
     products = operators.of_kind(*PRODUCTS)
-    table["padded_macs"] = _sum(row.batch * row.m * _padded(row.k) * _padded(row.n) for row in products)
-    table["thin_macs"] = _sum(np.where(row.m < _TILE, row.macs, 0) for row in products)
-    table["largest_weight"] = np.max([row.weights.max(axis=1) for row in operators.rows], axis=0).astype(np.float64)
-    attention = operators.of_kind("attention")
-    table["heads"] = _sum(row.batch for row in attention)
-    table["tokens"] = np.max([row.m.max(axis=1) for row in products], axis=0).astype(np.float64)
-    return FeatureTable(tuple(table), np.stack(list(table.values()), axis=1))
+    for tile in _TILES:
+        for kind in ("linear", "attention"):
+            padded = _sum(_padded_macs(row, tile, images) for row in operators.of_kind(kind))
+            table[f"{kind}.waste_{tile}"] = padded - table[f"{kind}.macs"]
+    traffic = [(row.weights + (row.inputs + row.outputs) * images) * size for row in products]
+    for balance in _BALANCES:
+        beyond = (balance * moved - row.macs * images for row, moved in zip(products, traffic, strict=True))
+        table[f"excess_{balance}"] = _sum(np.maximum(part, 0) for part in beyond)
+    table["beyond_cache"] = _sum(np.where(moved > _CACHE, moved, 0) for moved in traffic)
+    table["thin_macs"] = _sum(row.macs * (row.m * images < _THIN) for row in products) * images
+    table["heads"] = _sum(row.batch for row in operators.of_kind("attention")) * images / 2  # two products a head
+    return table
 
 
-def _padded(size: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    return -(-size // _TILE) * _TILE
+def _bare(columns: SubnetColumns) -> SubnetColumns:
+    absent = np.zeros((len(columns), 1), np.int64)
+    return replace(columns, num_heads=absent, head_dim=absent, mlp_dim=absent)
 
 
-def _sum(parts: object) -> Floats:
-    return np.add.reduce([part.sum(axis=1) for part in parts]).astype(np.float64)  # type: ignore[attr-defined,no-any-return]
+@dataclass(frozen=True)
+class Inputs:
+    """N examples as the kinds of predictor see them; ``columns`` is None for a table of somebody's own numbers."""
+
+    table: FeatureTable
+    columns: SubnetColumns | None = None
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @classmethod
+    def of(cls, columns: SubnetColumns, scale: Scale) -> Inputs:
+        return cls(features(columns, scale), columns)
+
+    def rows(self, chosen: Rows) -> Inputs:
+        return Inputs(self.table.rows(chosen), None if self.columns is None else self.columns.rows(chosen))
+
+
+def _padded_macs(row: Operator, tile: int, images: int) -> Ints:
+    """MACs of a product with its inner and outer sizes rounded up to the tile; a GPU's (64) also cuts the rows."""
+    k, n = _padded(row.k, tile), _padded(row.n, tile)
+    if tile < 64:
+        return row.batch * row.m * k * n * images
+    if row.kind == "attention":
+        return row.batch * _padded(row.m, tile) * k * n * images
+    return row.batch * _padded(row.m * images, tile) * k * n
+
+
+def _padded(sizes: Ints, tile: int) -> Ints:
+    return (sizes + (tile - 1)) & -tile  # tiles are powers of two
+
+
+def _added(table: dict[str, Floats], kinds: Sequence[str], what: str) -> Floats:
+    return np.add.reduce([table[f"{kind}.{what}"] for kind in kinds])  # type: ignore[no-any-return]
+
+
+def _sum(parts: Iterable[npt.NDArray[np.generic]]) -> Floats:
+    return np.add.reduce([part.sum(axis=1, dtype=np.float64) for part in parts])  # type: ignore[no-any-return]

@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import kendalltau, spearmanr
 
-from vitas_hw.core.errors import FileError, InputError, VitasError
-from vitas_hw.core.files import write_atomic
-from vitas_hw.core.operators import SubnetColumns, operators
+from vitas_hw.core.errors import InputError, VitasError
+from vitas_hw.core.operators import SubnetColumns
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
-from vitas_hw.predictors.features import FEATURES_VERSION, Floats, features
-from vitas_hw.predictors.model import LatencyModel, fit_model
+from vitas_hw.predictors.calibration import COVERAGE as COVERAGE
+from vitas_hw.predictors.calibration import Calibration
+from vitas_hw.predictors.features import FEATURES_VERSION, FeatureTable, Floats, Inputs, Scale, features
+from vitas_hw.predictors.kinds import DEFAULT_KIND, Model, fit_model, held_out_predictions, kind_named
+from vitas_hw.predictors.scores import scores as scores
+from vitas_hw.predictors.storage import exactly, number, numbers, read_sealed, text, whole, write_sealed
+from vitas_hw.predictors.transfer_model import Corrected
 
-SCHEMA = 1
-COVERAGE = 0.9
+SCHEMA = 2
 FEWEST = 20
+_AT_ONCE = 16384  # subnets: their columns then stay in the processor's caches
+_EXTENT = (
+    "macs",
+    "linear.macs",
+    "attention.macs",
+    "operators",
+    "weight_bytes",
+    "moved_bytes",
+    "heads",
+    "tokens",
+    "head_width",
+)
+_BEYOND = 1.05  # a size up to 5% beyond what was seen is still inside
+_FIELDS = ("schema", "kind", "features", "target", "space", "profile_sha256", "fingerprint", "seed", "samples")
+_FITTED = ("metrics", "calibration", "seen", "model")
 
 
 @dataclass(frozen=True)
@@ -44,40 +60,51 @@ class Predictor:
     """Predicts the latency of a space's subnets on one target.
 
     Args:
-        kind: how it was fitted.
+        kind: one of ``KINDS``, or ``transfer``.
         target: device, backend, precision, batch size, threads, image size.
         space: the space of the profile.
         model: the regression.
-        half_width: of the interval, on the logarithm of the latency.
-        seen: (least, most) of each feature in the profile.
-        metrics: how well it predicts subnets it has not seen (shares, not percent), and the profile's noise floor.
+        calibration: of the interval.
+        seen: (least, most) of each of the sizes that say what lies inside.
+        metrics: how well it predicts subnets it has not seen (shares, not percent), and the profile's noise floor;
+            None is not measured.
         profile_sha256: of the profile file; empty if it never was one.
         fingerprint: of the hardware it was measured on.
         seed: of folds and trees.
+        samples: how many subnets it was fitted to.
     """
 
     kind: str
     target: Target
     space: SearchSpace
-    model: LatencyModel
-    half_width: float
+    model: Model
+    calibration: Calibration
     seen: tuple[tuple[float, float], ...]
     metrics: dict[str, float | None]
     profile_sha256: str
     fingerprint: str
     seed: int
+    samples: int
 
     @property
     def name(self) -> str:
         """``<target>--<space>``, the stem of its file."""
         return f"{self.target.slug}--{self.space.name}"
 
-    def predict(self, subnets: Sequence[Subnet]) -> Prediction:
-        """Latencies of N subnets.
+    @property
+    def scale(self) -> Scale:
+        return Scale.of(self.target)
 
-        Raises:
-            InputError: a subnet has another image size, channels or classes than the predictor's space.
-        """
+    def check_target(self, target: Target) -> None:
+        """Raise InputError unless this is the target that the predictor was fitted for."""
+        if target != self.target:
+            raise InputError(
+                f"The predictor was fitted for {self.target.slug}, not for {target.slug}.",
+                "Run: vitas-hw profile (on that target)",
+            )
+
+    def check_subnets(self, subnets: Sequence[Subnet]) -> None:
+        """Raise InputError if one has another image size, channels or classes than the predictor's space."""
         wanted = (self.space.image_size, self.space.in_chans, self.space.num_classes)
         for subnet in subnets:
             if (subnet.image_size, subnet.in_chans, subnet.num_classes) != wanted:
@@ -85,16 +112,31 @@ class Predictor:
                     f"The predictor {self.name} is for images {wanted[0][0]}x{wanted[0][1]} with {wanted[1]} channel(s)"
                     f" and {wanted[2]} classes; subnet {subnet.digest} has others."
                 )
+
+    def predict(self, subnets: Sequence[Subnet]) -> Prediction:
+        """Latencies of N subnets.
+
+        Raises:
+            InputError: a subnet has another image size, channels or classes than the predictor's space.
+        """
+        self.check_subnets(subnets)
         return self.predict_columns(SubnetColumns.of(subnets))
 
     def predict_columns(self, columns: SubnetColumns) -> Prediction:
         """As ``predict``, from the columns of ``SearchSpace.columns``: for many subnets."""
-        table = features(operators(columns))
-        latency = self.model.predict(table)
+        parts = [
+            self._predict(columns.rows(slice(start, start + _AT_ONCE)))
+            for start in range(0, max(len(columns), 1), _AT_ONCE)
+        ]
+        latency, inside = (np.concatenate(some) for some in zip(*parts, strict=True))
+        return Prediction(latency, *self.calibration.interval(latency), inside)
+
+    def _predict(self, columns: SubnetColumns) -> tuple[Floats, npt.NDArray[np.bool_]]:
+        inputs = Inputs.of(columns, self.scale)
         least, most = np.asarray(self.seen).T
-        inside = ((table.values >= least) & (table.values <= most)).all(axis=1)
-        wide = np.exp(self.half_width)
-        return Prediction(latency, latency / wide, latency * wide, inside)
+        sizes = inputs.table.columns(_EXTENT)
+        inside = ((sizes >= least / _BEYOND) & (sizes <= most * _BEYOND)).all(axis=1)
+        return self.model.predict(inputs), inside
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -106,11 +148,41 @@ class Predictor:
             "profile_sha256": self.profile_sha256,
             "fingerprint": self.fingerprint,
             "seed": self.seed,
+            "samples": self.samples,
             "metrics": self.metrics,
-            "half_width": self.half_width,
+            "calibration": self.calibration.to_dict(),
             "seen": [list(bounds) for bounds in self.seen],
             "model": self.model.to_dict(),
         }
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Predictor:
+        """Inverse of ``to_dict``. Raises ValueError, KeyError, TypeError or InputError on anything else."""
+        exactly(data, (*_FIELDS, *_FITTED))
+        space = SearchSpace.from_dict(data["space"])
+        load = Corrected.from_dict if data["kind"] == Corrected.kind else kind_named(text(data["kind"])).load
+        seen = numbers(data["seen"], len(_EXTENT), 2)
+        predictor = cls(
+            kind=data["kind"],
+            target=Target.from_dict(data["target"]),
+            space=space,
+            model=load(data["model"], feature_names(space)),
+            calibration=Calibration.from_dict(data["calibration"]),
+            seen=tuple((least, most) for least, most in seen.tolist()),
+            metrics={text(k): None if value is None else number(value) for k, value in data["metrics"].items()},
+            profile_sha256=text(data["profile_sha256"]),
+            fingerprint=text(data["fingerprint"]),
+            seed=whole(data["seed"], 0, 2**32 - 1),
+            samples=whole(data["samples"], 1, 2**31),
+        )
+        if predictor.target.image_size != space.image_size:
+            raise ValueError("target and space have different image sizes")
+        return predictor
+
+
+def feature_names(space: SearchSpace) -> tuple[str, ...]:
+    """The names of the features of a space's subnets."""
+    return features(SubnetColumns.of([space.smallest])).names
 
 
 def fit(
@@ -123,84 +195,90 @@ def fit(
     profile_sha256: str,
     fingerprint: str,
     seed: int = 0,
+    kind: str = DEFAULT_KIND,
 ) -> Predictor:
-    """Fit the XGBoost predictor to N measured subnets.
+    """Fit a predictor to N measured subnets.
 
     Raises:
+        InputError: an unknown kind; a latency that is not positive and finite.
         VitasError: fewer than 20 subnets.
     """
-    if len(subnets) < FEWEST:
-        raise VitasError(
-            f"A predictor needs at least {FEWEST} measured subnets; this profile has {len(subnets)}.",
-            f"Run: vitas-hw profile --num-subnets {FEWEST} (or more)",
-        )
-    table = features(operators(subnets))
-    measured = np.asarray(latency_ms, np.float64)
-    model, held_out = fit_model(table, measured, seed)
-    metrics: dict[str, float | None] = {**scores(held_out, measured), "noise_floor": noise_floor}
-    return Predictor(
-        kind="xgboost",
+    kind_named(kind)
+    inputs, measured = checked_examples(subnets, latency_ms, Scale.of(target), FEWEST)
+    held_out = held_out_predictions(kind, inputs, measured, seed)
+    model = fit_model(kind, inputs, measured, seed)
+    return assemble(
+        kind,
+        model,
+        inputs.table,
+        held_out,
+        measured,
         target=target,
         space=space,
-        model=model,
-        half_width=_half_width(held_out, measured),
-        seen=tuple(zip(table.values.min(axis=0).tolist(), table.values.max(axis=0).tolist(), strict=True)),
-        metrics=metrics,
+        noise_floor=noise_floor,
         profile_sha256=profile_sha256,
         fingerprint=fingerprint,
         seed=seed,
     )
 
 
-def scores(predicted: Floats, measured: Floats) -> dict[str, float]:
-    """MAPE, shares within 5% and 10%, Kendall's tau and Spearman's rho of (N,) predictions."""
-    error = np.abs(predicted / measured - 1)
-    return {
-        "mape": float(error.mean()),
-        "within_5": float((error <= 0.05).mean()),
-        "within_10": float((error <= 0.10).mean()),
-        "kendall": float(kendalltau(predicted, measured).statistic),
-        "spearman": float(spearmanr(predicted, measured).statistic),
-    }
+def assemble(
+    kind: str,
+    model: Model,
+    table: FeatureTable,
+    held_out: Floats,
+    measured: Floats,
+    *,
+    noise_floor: float | None,
+    **about: Any,
+) -> Predictor:
+    """A predictor from its parts: metrics and intervals come from (N,) held-out predictions of the N measurements."""
+    sizes = table.columns(_EXTENT)
+    return Predictor(
+        kind=kind,
+        model=model,
+        calibration=Calibration.of(held_out, measured),
+        seen=tuple(zip(sizes.min(axis=0).tolist(), sizes.max(axis=0).tolist(), strict=True)),
+        metrics={**scores(held_out, measured), "noise_floor": noise_floor},
+        samples=len(measured),
+        **about,
+    )
+
+
+def checked_examples(
+    subnets: Sequence[Subnet], latency_ms: Sequence[float], scale: Scale, fewest: int
+) -> tuple[Inputs, Floats]:
+    """Features and (N,) milliseconds; of a subnet measured several times, the median, where it stands first.
+
+    Raises:
+        InputError: a latency that is not positive and finite, or not one for each subnet.
+        VitasError: fewer than ``fewest`` different subnets.
+    """
+    measured = np.asarray(latency_ms, np.float64)
+    if measured.shape != (len(subnets),) or not (np.isfinite(measured) & (measured > 0)).all():
+        raise InputError("Every subnet needs one latency, positive and finite, in milliseconds.")
+    rows: dict[Subnet, list[float]] = {}
+    for subnet, value in zip(subnets, measured.tolist(), strict=True):
+        rows.setdefault(subnet, []).append(value)
+    if len(rows) < fewest:
+        raise VitasError(
+            f"A predictor needs at least {fewest} measured subnets; this profile has {len(rows)}.",
+            f"Run: vitas-hw profile --num-subnets {fewest} (or more)",
+        )
+    medians = np.array([np.median(values) for values in rows.values()])
+    return Inputs.of(SubnetColumns.of(list(rows)), scale), medians
 
 
 def save_predictor(predictor: Predictor, path: Path) -> None:
     """Write the JSON file in one step; equal predictors give equal bytes."""
-    write_atomic(path, json.dumps(predictor.to_dict(), separators=(",", ":")) + "\n")
+    write_sealed(predictor.to_dict(), path)
 
 
 def read_predictor(path: Path) -> Predictor:
-    """Read a predictor's file. Raises FileError if it is missing, broken, or of another schema or feature version."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        if data["schema"] != SCHEMA or data["features"] != FEATURES_VERSION:
-            raise FileError(
-                f"{path} has schema {data['schema']} and features {data['features']}; this version reads {SCHEMA} and"
-                f" {FEATURES_VERSION}.",
-                "Fit it again from its profile.",
-            )
-        return Predictor(
-            kind=str(data["kind"]),
-            target=Target.from_dict(data["target"]),
-            space=SearchSpace.from_dict(data["space"]),
-            model=LatencyModel.from_dict(data["model"]),
-            half_width=float(data["half_width"]),
-            seen=tuple((float(least), float(most)) for least, most in data["seen"]),
-            metrics=dict(data["metrics"]),
-            profile_sha256=str(data["profile_sha256"]),
-            fingerprint=str(data["fingerprint"]),
-            seed=int(data["seed"]),
-        )
-    except FileError:
-        raise
-    except OSError as error:
-        raise FileError(f"Cannot read the predictor {path}: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InputError) as error:
-        raise FileError(f"{path} is not a predictor: {type(error).__name__}: {error}.") from error
+    """Read a predictor's file.
 
-
-def _half_width(held_out: Floats, measured: Floats) -> float:
-    """Conformal: the smallest width that would have covered the share wanted of the held-out measurements."""
-    errors = np.sort(np.abs(np.log(held_out / measured)))
-    rank = min(int(np.ceil((len(errors) + 1) * COVERAGE)), len(errors))
-    return float(errors[rank - 1])
+    Raises:
+        FileError: it is missing, broken, was changed after it was written, or is of another schema or feature version.
+    """
+    build: Callable[[dict[str, Any]], Predictor] = Predictor.from_dict
+    return read_sealed(path, "a predictor", {"schema": SCHEMA, "features": FEATURES_VERSION}, build)

@@ -157,6 +157,8 @@ class Cluster:
             actor = station.options(scheduling_strategy=here, max_restarts=0, **needs).remote(*arguments)
             self._actors.append(actor)
             tickets[actor.open.remote()] = name, actor
+        if settings.device == "cpu" and any("#" in name for name, _ in tickets.values()):
+            self._progress.note("warning: some nodes of the cluster are one machine: they slow each other down")
         done, late = self._ray.wait(list(tickets), num_returns=len(tickets), timeout=_OPEN_S) if tickets else ([], [])
         answers = {ticket: self.result(ticket) for ticket in done}
         answers |= dict.fromkeys(late, f"no answer in {_OPEN_S:g} s: is all of it in use? See: ray status")
@@ -167,7 +169,7 @@ class Cluster:
             else:
                 self.devices.append(Device(name, answers[ticket], actor))
         if not self.devices:
-            wanted = "GPU" if settings.device != "cpu" else f"machine with {settings.threads} CPUs"
+            wanted = "GPU" if settings.device != "cpu" else f"machine of at least {settings.threads} CPUs"
             reasons = sorted(set(answers.values()))
             raise VitasError(
                 f"No {wanted} in the cluster can be measured on. {' '.join(reasons)}".rstrip(), "See: ray status"

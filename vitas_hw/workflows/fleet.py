@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from itertools import chain
 
-from vitas_hw.core.errors import VitasError
+from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
@@ -15,15 +15,8 @@ from vitas_hw.profiling.journal import Journal
 from vitas_hw.profiling.measure import passes
 from vitas_hw.profiling.spread import Spread
 from vitas_hw.workflows.cluster import Cluster, Device, connected
-from vitas_hw.workflows.profile import (
-    REPEAT_EVERY,
-    Profiled,
-    ProfileSettings,
-    header_of,
-    journal_path,
-    keep,
-    profile_of,
-)
+from vitas_hw.workflows.measuring import REPEAT_EVERY, header_of, journal_path, profile_of
+from vitas_hw.workflows.profile import Profiled, ProfileSettings, keep
 from vitas_hw.workflows.progress import SILENT, Progress
 from vitas_hw.workflows.run import Run
 from vitas_hw.workflows.station import FindPlace
@@ -68,12 +61,13 @@ def profile_fleet(
         VitasError: Ray or the cluster is missing, no machine can measure, or the last device of a kind is lost; what
             was measured is kept, and the profiles of other kinds are finished.
     """
+    if settings.until is not None:
+        raise InputError("Batches that depend on each other are not spread over a cluster.", "Leave out --until.")
     found = run.space(space)
     subnets = settings.chosen(found)
     run.begin(found)
     with connected(address) as ray, Cluster(ray, settings, found, find_place, progress) as cluster:
-        kinds = _kinds(cluster.devices)
-        progress.note(f"profiling {len(subnets)} subnets of {found.name} on {len(cluster.devices)} devices")
+        kinds = kinds_of(cluster.devices)
         total = len(kinds) * settings.rounds * (len(subnets) + len(subnets[::REPEAT_EVERY]))
         with progress.step("measuring", total) as advance:
             groups = [
@@ -82,7 +76,7 @@ def profile_fleet(
             ]
             for group in groups:
                 names = ", ".join(group.devices)
-                progress.note(f"{group.target.slug}: {names}")
+                progress.note(f"profiling {len(subnets)} subnets of {found.name} on {group.target.slug}, by: {names}")
                 if not group.journal.attempts:
                     cluster.compare_with_fp32(next(iter(group.devices.values())))
             _measure(cluster, groups, progress)
@@ -93,6 +87,7 @@ def profile_fleet(
             profile_of(group.journal, group.target, found, group.about, subnets, settings.rounds),
             asdict(settings),
             settings.seed,
+            settings.old,
         )
         for group in groups
         if group.failed is None
@@ -103,7 +98,7 @@ def profile_fleet(
     return done
 
 
-def _kinds(devices: Iterable[Device]) -> dict[Target, list[Device]]:
+def kinds_of(devices: Iterable[Device]) -> dict[Target, list[Device]]:
     """Devices that may share a profile, by its target, whose name says more than the hardware's own where it has to."""
     kinds: dict[tuple[Target, str, str], list[Device]] = defaultdict(list)
     for device in devices:

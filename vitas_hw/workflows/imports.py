@@ -18,7 +18,8 @@ from vitas_hw.profiling.imported import Bundle, ImportedVisit, read_bundle, read
 from vitas_hw.profiling.measure import noise_floor
 from vitas_hw.profiling.profile import Measurement, Profile
 from vitas_hw.workflows.bundle import write_bundle
-from vitas_hw.workflows.profile import REPEAT_EVERY, TIMING, Profiled, ProfileSettings, keep
+from vitas_hw.workflows.measuring import REPEAT_EVERY, TIMING
+from vitas_hw.workflows.profile import Profiled, ProfileSettings, keep
 from vitas_hw.workflows.progress import SILENT, Progress
 from vitas_hw.workflows.run import Run
 
@@ -91,7 +92,7 @@ def import_profile(run: Run, settings: ProfileSettings, table: Path) -> Profiled
     }
     profile = Profile(target, bundle.space, about, noise_floor(first, second), usual, tuple(first))
     run.begin(bundle.space)
-    return keep(run, profile, asdict(settings), settings.seed)
+    return keep(run, profile, asdict(settings), settings.seed, settings.old)
 
 
 def _usual_anchor_ms(visits: Sequence[ImportedVisit]) -> float | None:

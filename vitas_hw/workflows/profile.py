@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from vitas_hw.core.errors import InputError
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
-from vitas_hw.core.target import Target
 from vitas_hw.predictors.predictor import FEWEST, Predictor, save_predictor
-from vitas_hw.profiling.anchor import anchor_subnet
-from vitas_hw.profiling.conditions import Conditions, snapshot, warnings
-from vitas_hw.profiling.environment import environment
 from vitas_hw.profiling.journal import Journal
-from vitas_hw.profiling.measure import anchor_ms, measure, measurements, noise_floor
-from vitas_hw.profiling.profile import Profile, save_profile
+from vitas_hw.profiling.measure import measure, measurements
+from vitas_hw.profiling.profile import Measurement, Profile, save_profile
 from vitas_hw.profiling.selection import SELECTIONS, choose_subnets, load_subnets
-from vitas_hw.profiling.timing import Timing
 from vitas_hw.profiling.worker import DEFAULT_TIMEOUT_S
+from vitas_hw.workflows.growing import Growth, grow
+from vitas_hw.workflows.measuring import (
+    REPEAT_EVERY,
+    TIMING,
+    Watch,
+    about_of,
+    compare_with_fp32,
+    header_of,
+    journal_path,
+    profile_of,
+)
 from vitas_hw.workflows.predict import fit_predictor
 from vitas_hw.workflows.progress import SILENT, Progress
 from vitas_hw.workflows.run import Run
 from vitas_hw.workflows.targets import Place, find_place
-
-TIMING = Timing()
-REPEAT_EVERY = 8  # one subnet in eight is measured twice, for the noise floor
+from vitas_hw.workflows.transferring import WouldHave, old_predictor, telling_subnets, transferred, would_have
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +48,8 @@ class ProfileSettings:
         subnets: ``stratified`` over MACs, ``random``, or a file of subnets.
         rounds: visits to each, spread over the whole time.
         timeout_s: of one visit; a subnet that takes longer has failed.
+        until: the cross-validated error, a fraction, at which to stop; ``num_subnets`` is then the most to measure.
+        old: name or file of a predictor of the same space, of any target, to start from: few subnets are enough then.
         seed: of subnets and orders.
     """
 
@@ -58,10 +63,18 @@ class ProfileSettings:
     subnets: str = "stratified"
     rounds: int = 3
     timeout_s: float = DEFAULT_TIMEOUT_S
+    until: float | None = None
+    old: str | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.num_subnets < FEWEST:
+        if self.until is not None and not 0 < self.until < 1:
+            raise InputError(f"--until is a mean error between 0% and 100%, not {self.until:.3g}.", "Try --until 3%")
+        if (self.until is not None or self.old is not None) and self.subnets != "stratified":
+            raise InputError("--until and --from choose the subnets themselves.", "Leave out --subnets.")
+        if self.until is not None and self.old is not None:
+            raise InputError("--until fits a predictor anew, --from corrects an old one.", "Give one of them.")
+        if self.num_subnets < FEWEST and self.old is None:
             raise InputError(f"--num-subnets {self.num_subnets} is too few: a predictor needs at least {FEWEST}.")
         if self.rounds < 1:
             raise InputError(f"--rounds must be at least 1, not {self.rounds}.")
@@ -81,7 +94,9 @@ class ProfileSettings:
         )
 
     def chosen(self, space: SearchSpace) -> list[Subnet]:
-        """The subnets to measure."""
+        """The subnets to measure; with ``until``, to begin with."""
+        if self.old is not None:
+            return telling_subnets(old_predictor(self.old, space), self.num_subnets, self.seed)
         if self.subnets in SELECTIONS:
             return choose_subnets(space, self.num_subnets, self.seed, self.subnets)
         given = load_subnets(self.subnets, space)
@@ -92,12 +107,13 @@ class ProfileSettings:
 
 @dataclass(frozen=True)
 class Profiled:
-    """A finished profiling and its files."""
+    """A finished profiling and its files; what fewer or more subnets give, if it started from an old predictor."""
 
     profile: Profile
     predictor: Predictor
     profile_path: Path
     predictor_path: Path
+    would_have: tuple[WouldHave, ...] = ()
 
 
 def profile(
@@ -138,9 +154,9 @@ def profile(
         progress.note(f"profiling {len(subnets)} subnets of {found.name} on {place.target.slug}")
         if not journal.attempts:
             compare_with_fp32(place, settings.timeout_s, progress)
-        repeats = subnets[::REPEAT_EVERY]
-        with progress.step("measuring", settings.rounds * (len(subnets) + len(repeats))) as advance:
-            for name, chosen in (("first", subnets), ("second", repeats)):
+
+        def take(name: str, chosen: Sequence[Subnet]) -> list[Measurement]:
+            with progress.step("measuring", settings.rounds * len(chosen)) as advance:
                 measure(
                     worker,
                     chosen,
@@ -151,92 +167,55 @@ def profile(
                     on_round=lambda name, round_: journal.add_conditions(name, round_, watch.look()),
                     on_visit=lambda: advance(""),
                 )
+            return measurements(journal, chosen, name, settings.rounds)
+
+        growth = None
+        if settings.until is not None:
+            growth = _grow(found, place, settings, lambda chosen: take("first", chosen), progress)
+            subnets = growth.subnets
+        else:
+            take("first", subnets)
+        take("second", subnets[::REPEAT_EVERY])
     watch.look()
     result = profile_of(journal, place.target, found, about, subnets, settings.rounds)
-    return keep(run, result, asdict(settings), settings.seed)
+    if growth is not None:
+        result = replace(result, environment={**result.environment, "grown": _growth_dict(growth)})
+    return keep(run, result, asdict(settings), settings.seed, settings.old)
 
 
-def profile_of(
-    journal: Journal,
-    target: Target,
-    space: SearchSpace,
-    about: dict[str, Any],
-    subnets: Sequence[Subnet],
-    rounds: int,
-) -> Profile:
-    """The profile that a journal's visits make, with its noise floor."""
-    first = measurements(journal, subnets, "first", rounds)
-    second = measurements(journal, subnets[::REPEAT_EVERY], "second", rounds)
-    floor = noise_floor(first[::REPEAT_EVERY], second)
-    about = {**about, "rounds": rounds, "conditions": journal.conditions}
-    if journal.devices:  # several shared the work: the noise floor has the difference between them in it
-        about["devices"] = sorted(set(journal.devices.values()))
-    return Profile(target, space, about, floor, anchor_ms(journal) if journal.attempts else None, tuple(first))
-
-
-def keep(run: Run, profile: Profile, settings: dict[str, Any], seed: int) -> Profiled:
-    """Save a profile in the run and fit its predictor."""
+def keep(run: Run, profile: Profile, settings: dict[str, Any], seed: int, old: str | None = None) -> Profiled:
+    """Save a profile in the run and fit its predictor, from an old one if one is named."""
     profile_path = run.profiles / f"{profile.name}.jsonl"
     predictor_path = run.predictors / f"{profile.name}.json"
     save_profile(profile, profile_path)
-    predictor = fit_predictor(profile, path=profile_path, seed=seed)
+    if old is None:
+        predictor, tried = fit_predictor(profile, path=profile_path, seed=seed), []
+    else:
+        before = old_predictor(old, profile.space)
+        predictor, tried = transferred(before, profile, profile_path, seed), would_have(before, profile, seed)
     save_predictor(predictor, predictor_path)
     run.record("profile", profile.space, settings, [], [profile_path, predictor_path])
-    return Profiled(profile, predictor, profile_path, predictor_path)
+    return Profiled(profile, predictor, profile_path, predictor_path, tuple(tried))
 
 
-def journal_path(run: Run, target: Target, space: SearchSpace) -> Path:
-    """Where the timings of a target and space are kept."""
-    return run.profiles / f"{target.slug}--{space.name}.journal.jsonl"
+def _grow(
+    space: SearchSpace,
+    place: Place,
+    settings: ProfileSettings,
+    take: Callable[[Sequence[Subnet]], Sequence[Measurement]],
+    progress: Progress,
+) -> Growth:
+    assert settings.until is not None
+    return grow(
+        space,
+        place.target,
+        wanted=settings.until,
+        most=settings.num_subnets,
+        seed=settings.seed,
+        measure=take,
+        progress=progress,
+    )
 
 
-def about_of(place: Place, backend_version: str) -> dict[str, Any]:
-    """The environment of a profiling on this machine, as JSON types."""
-    about = environment({**asdict(TIMING), "repeat_every": REPEAT_EVERY}, place.accelerator)
-    return about | {"device": place.device, "backend_version": backend_version, "anchor": anchor_subnet_of(place)}
-
-
-def anchor_subnet_of(place: Place) -> dict[str, Any]:
-    """The anchor as JSON types."""
-    return anchor_subnet(place.target.image_size).to_dict()
-
-
-def header_of(target: Target, space: SearchSpace, about: dict[str, Any], seed: int) -> dict[str, Any]:
-    """What must be the same for timings to belong together."""
-    facts = {key: about[key] for key in ("fingerprint", "backend_version", "settings", "anchor")}
-    return {"target": target.to_dict(), "space": space.to_dict(), "seed": seed, **facts}
-
-
-def compare_with_fp32(place: Place, timeout_s: float, progress: Progress) -> None:
-    """Say it if the precision asked for is slower than float32."""
-    plain = place.in_fp32()
-    if plain is None:
-        return
-    anchor = anchor_subnet(place.target.image_size)
-    with place.worker(TIMING, timeout_s) as asked, plain.worker(TIMING, timeout_s) as fp32:
-        took = asked.visit(anchor).anchor_ms
-        took_fp32 = fp32.visit(anchor).anchor_ms
-    if took > took_fp32:
-        progress.note(
-            f"{place.target.precision} is slower than fp32 here: {took:.3g} ms for the anchor against {took_fp32:.3g}"
-        )
-
-
-class Watch:
-    """Looks at the machine and says each reason for mistrust once."""
-
-    def __init__(self, place: Place, progress: Progress) -> None:
-        self._device, self._threads = place.device, place.target.threads or 1
-        self._progress = progress
-        self._last: Conditions | None = None
-        self._said: set[str] = set()
-
-    def look(self) -> dict[str, Any]:
-        """The machine now, as JSON types."""
-        self._last = snapshot(self._device, self._last)
-        for sentence in warnings(self._last, self._threads):
-            kind = re.sub(r"[\d.]+", "", sentence)
-            if kind not in self._said:
-                self._said.add(kind)
-                self._progress.note(f"warning: {sentence}")
-        return self._last.to_dict()
+def _growth_dict(growth: Growth) -> dict[str, Any]:
+    return {"history": [list(step) for step in growth.history], "reason": growth.reason}

@@ -11,7 +11,8 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.profiling.spread import Report
 from vitas_hw.profiling.worker import SubnetFailedError
-from vitas_hw.workflows.profile import TIMING, ProfileSettings, Watch, about_of, compare_with_fp32
+from vitas_hw.workflows.measuring import TIMING, Watch, about_of, compare_with_fp32
+from vitas_hw.workflows.profile import ProfileSettings
 from vitas_hw.workflows.progress import Silent
 from vitas_hw.workflows.targets import Place
 

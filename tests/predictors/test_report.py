@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import vitas_hw as vh
+from vitas_hw.cli.main import main
+from vitas_hw.core.operators import SubnetColumns
+from vitas_hw.core.space import SearchSpace
+from vitas_hw.core.target import Target
+from vitas_hw.predictors.calibration import Calibration
+from vitas_hw.predictors.features import Inputs, Scale
+from vitas_hw.predictors.report import noise_floor_text, report
+from vitas_hw.profiling.profile import Measurement, Profile, save_profile
+
+TARGET = Target("test-cpu", "onnxruntime", "fp32", 1, 1, (32, 32))
+
+
+def made_up(space: SearchSpace, count: int) -> tuple[list, np.ndarray]:
+    rng = np.random.default_rng(0)
+    subnets = list(dict.fromkeys(space.sample(rng, p_identity=rng.random()) for _ in range(count)))
+    clean = np.array([0.1 * subnet.depth + subnet.macs * 2e-8 for subnet in subnets])
+    return subnets, clean * rng.normal(1, 0.03, len(subnets))
+
+
+def test_it_says_what_unseen_subnets_would_have_got(digits: SearchSpace) -> None:
+    subnets, measured = made_up(digits, 120)
+    inputs = Inputs.of(SubnetColumns.of(subnets), Scale())
+    found = report(inputs, measured, noise_floor=None, kinds=["linear", "flops"])
+    by_kind = {one.kind: one.scores for one in found.kinds}
+    assert 0.015 < by_kind["linear"]["mape"] < 0.035  # the noise put in: not less, as it would be on seen subnets
+    assert by_kind["linear"]["mape"] < by_kind["flops"]["mape"]
+    assert len(found.default.decile_mape) == 10
+    assert [size for size, _ in found.learning_curve] == [20, 50, len(subnets) * 4 // 5]
+    assert 0.8 <= found.coverage <= 0.98
+    data = json.loads(json.dumps(found.to_dict()))
+    assert data["noise_floor"] == noise_floor_text(None) == "not measured"
+
+
+def test_intervals_widen_where_errors_are_larger() -> None:
+    rng = np.random.default_rng(0)
+    held_out = np.linspace(1, 10, 600)
+    measured = held_out * np.exp(rng.normal(0, np.where(held_out < 4, 0.1, 0.02)))
+    found = Calibration.of(held_out, measured)
+    lower, upper = found.interval(held_out)
+    inside = (lower <= measured) & (measured <= upper)
+    for third in np.array_split(inside, 3):
+        assert 0.87 <= third.mean() <= 0.94
+    assert found.half_widths[0] > 3 * found.half_widths[2]
+    few = Calibration.of(held_out[:8], measured[:8])
+    assert len(few.half_widths) == 1
+    assert few.half_widths[0] == np.abs(np.log(held_out[:8] / measured[:8])).max()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str) -> dict:
+    assert main([*words, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_fit_and_predict_a_profile(digits: SearchSpace, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    subnets, measured = made_up(digits, 60)
+    rows = [Measurement(subnet, ((float(ms),),)) for subnet, ms in zip(subnets, measured, strict=True)]
+    rows[3] = Measurement(subnets[3], failed="no memory")
+    save_profile(Profile(TARGET, digits, {"fingerprint": "f"}, None, tuple(rows)), folder / "mine.jsonl")
+    found = said(capsys, "fit", "mine.jsonl", "--kind", "linear")
+    assert (found["samples"], found["dropped"], found["noise_floor"]) == (len(subnets) - 1, 1, None)
+    assert [one["kind"] for one in found["kinds"]] == ["linear", "xgboost", "flops", "lookup", "mlp"]
+    assert {"mape", "rmspe", "within_5", "within_10", "kendall", "spearman"} < set(found["kinds"][0])
+    predictor = vh.load_predictor(found["predictor"])
+    assert predictor.metrics["mape"] == found["kinds"][0]["mape"]
+    assert Path(found["plot"]).read_bytes().startswith(b"\x89PNG")
+    first = Path(found["predictor"]).read_bytes()
+    assert main(["fit", "mine.jsonl", "--kind", "linear"]) == 0
+    assert "(mean difference of two measurements): not measured" in " ".join(capsys.readouterr().out.split())
+    assert Path(found["predictor"]).read_bytes() == first
+    words = ["smallest", "random:1", digits.largest.to_json()]
+    predicted = said(capsys, "predict", *words, "--predictor", found["predictor"])
+    subnets = [digits.smallest, digits.sample(1), digits.largest]
+    assert predicted["latency_ms"] == predictor.predict(subnets).latency_ms.tolist()
+    assert set(predicted) == {"latency_ms", "lower_ms", "upper_ms", "inside"}
+
+
+def test_fit_and_predict_a_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    rows = [f"m{i // 5},{x:.3f},{2 + x:.3f}" for i, x in enumerate(rng.uniform(1, 9, 60))]
+    (folder / "phone.csv").write_text("\n".join(["net,work,my ms", *rows]) + "\n")
+    found = said(capsys, "fit", "--csv", "phone.csv", "--column", "my ms", "--group", "net")
+    assert found["predictor"] == "predictors/phone--my-ms.json"
+    assert [one["kind"] for one in found["kinds"]] == ["xgboost", "linear", "mlp"]
+    predicted = said(capsys, "predict", "--csv", "phone.csv", "--predictor", found["predictor"])
+    assert predicted["latency_ms"] == pytest.approx([2 + float(row.split(",")[1]) for row in rows], rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["fit"], "Give a profile, or --csv"),
+        (["fit", "--csv", "a.csv"], "Give a profile, or --csv"),
+        (["fit", "nowhere.jsonl"], "Cannot read the profile"),
+        (["fit", "nowhere"], "There is no profile 'nowhere'"),
+        (["fit", "nowhere", "--kind", "magic"], "Unknown kind of predictor"),
+        (["fit", "--csv", "a.csv", "--column", "ms"], "Cannot read the table"),
+        (["predict", "smallest"], "Say which predictor"),
+        (["predict", "--predictor", "x"], "Give subnets, or --csv"),
+        (["predict", "smallest", "--predictor", "x"], "Unknown predictor"),
+        (["predict", "--csv", "a.csv", "--predictor", "x.json"], "Cannot read the predictor"),
+    ],
+)
+def test_mistakes_are_one_sentence(
+    words: list[str], says: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_unknown_subnets_and_lookup_for_a_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = "amd-epyc-zen5-onnxruntime-fp32-b1-t1-i32--vitas-digits"
+    assert main(["predict", "tiny", "--predictor", name]) == 2
+    assert "Unknown subnet 'tiny'" in capsys.readouterr().err
+    (folder / "a.csv").write_text("a,ms\n" + "1,2\n" * 30)
+    assert main(["fit", "--csv", "a.csv", "--column", "ms", "--kind", "lookup"]) == 2
+    assert "cannot be fitted to this table" in capsys.readouterr().err

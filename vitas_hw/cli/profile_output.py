@@ -1,0 +1,112 @@
+"""What ``vitas-hw profile`` prints."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitas_hw.cli import console
+from vitas_hw.profiling.imported import Bundle
+from vitas_hw.workflows.profile import Profiled
+from vitas_hw.workflows.transferring import WouldHave
+
+
+def print_fleet(profiles: list[Profiled], as_json: bool) -> None:
+    """A table for each profile; as JSON, one object with all of them."""
+    if as_json:
+        console.print_json({"profiles": [_as_json(done) for done in profiles]})
+        return
+    for done in profiles:
+        print_profiled(done, as_json=False)
+
+
+def _as_json(done: Profiled) -> dict[str, Any]:
+    floor = done.profile.noise_floor
+    return {
+        "profile": str(done.profile_path),
+        "predictor": str(done.predictor_path),
+        "ok": len(done.profile.ok),
+        "failed": len(done.profile.measurements) - len(done.profile.ok),
+        "noise_floor": None if floor is None else floor.mean,
+        "mape": done.predictor.metrics["mape"],
+        "would_have": [asdict(tried) for tried in done.would_have],
+        "grown": done.profile.environment.get("grown"),
+    }
+
+
+def print_profiled(done: Profiled, as_json: bool) -> None:
+    """What was measured, how well the machine kept still, and how good the predictor is."""
+    if as_json:
+        console.print_json(_as_json(done))
+        return
+    floor = done.profile.noise_floor
+    failed = [measurement for measurement in done.profile.measurements if measurement.failed]
+    latencies = [measurement.latency_ms for measurement in done.profile.ok]
+    metrics = done.predictor.metrics
+    console.table(
+        f"Profile of {done.profile.name}",
+        ["", "value"],
+        [
+            ["subnets measured", str(len(done.profile.ok))],
+            ["failed", f"{len(failed)}, the first: {failed[0].failed}" if failed else "0"],
+            ["p50 from", console.milliseconds(min(latencies))],
+            ["p50 to", console.milliseconds(max(latencies))],
+            ["noise floor: mean difference of two measurements", console.percent(floor.mean if floor else None)],
+            ["  its median and 90th percentile", _percents(floor.median, floor.p90) if floor else "-"],
+            ["the machine's drift around its median (90% of visits)", _drift(done)],
+            ["predictor: mean error on unseen subnets", console.percent(metrics["mape"])],
+            ["predictor: within 10%", console.percent(metrics["within_10"])],
+            ["predictor: Spearman", f"{metrics['spearman']:.3f}"],
+        ],
+    )
+    if done.would_have:
+        console.table(
+            "Starting from the old predictor, so many subnets give",
+            ["measured", "mean error", "Spearman", "on"],
+            [_tried(tried) for tried in done.would_have],
+        )
+    if "grown" in done.profile.environment:
+        console.OUT.print(f"Stopped: {done.profile.environment['grown']['reason']}", markup=False)
+    console.OUT.print(f"Profile:   {done.profile_path}\nPredictor: {done.predictor_path}", markup=False)
+    console.OUT.print("Next: vitas-hw search --latency 5ms (after vitas-hw train)", markup=False)
+
+
+def print_bundle(made: Bundle, folder: Path, as_json: bool) -> None:
+    """Where the bundle lies, and what to type there and back here."""
+    if as_json:
+        console.print_json({"bundle": str(folder), "subnets": len(made.subnets), "visits": len(made.visits)})
+        return
+    console.OUT.print(
+        f"{len(made.subnets)} models and a runner lie in {folder}; its README says what to do.", markup=False
+    )
+    console.OUT.print(
+        f"There:  python run.py --out results.csv\nBack here:  vitas-hw profile --import {folder}/results.csv"
+        " --device-name NAME",
+        markup=False,
+    )
+
+
+def _tried(tried: WouldHave) -> list[str]:
+    if tried.mape is None:
+        return [str(tried.count), "-", "-", "too few others are measured"]
+    return [
+        str(tried.count),
+        console.percent(tried.mape),
+        f"{tried.spearman:.3f}",
+        f"{tried.tested} others that are measured",
+    ]
+
+
+def _percents(*shares: float) -> str:
+    return ", ".join(console.percent(share) for share in shares)
+
+
+def _drift(done: Profiled) -> str:
+    drift = [change for measurement in done.profile.ok for change in measurement.drift]
+    if not drift:
+        return "not measured"
+    low, high = np.percentile(drift, [5, 95]) - 1
+    return f"{low:+.1%} to {high:+.1%}"

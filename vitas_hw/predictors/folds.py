@@ -1,0 +1,37 @@
+"""Folds of a cross-validation, and how far off held-out predictions are."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from vitas_hw.core.errors import VitasError
+from vitas_hw.predictors.features import Floats, Ints
+
+FOLDS = 5
+Fold = tuple[Ints, Ints]
+
+
+def folds(count: int, seed: int, groups: npt.NDArray[np.generic] | None = None) -> list[Fold]:
+    """(train, test) row indices of at most five folds; every row is tested once, a group's rows in one fold.
+
+    Raises:
+        VitasError: fewer than two groups.
+    """
+    members = np.arange(count) if groups is None else np.unique(groups, return_inverse=True)[1]
+    sizes = np.bincount(members)
+    if len(sizes) < 2:
+        raise VitasError("A cross-validation needs at least two groups of rows; the table has one.", "Drop --group")
+    order = np.random.default_rng(seed).permutation(len(sizes))
+    order = order[np.argsort(-sizes[order], kind="stable")]  # the largest groups first, so that the folds fill evenly
+    filled, fold_of = np.zeros(min(FOLDS, len(sizes)), np.int64), np.zeros(len(sizes), np.int64)
+    for group in order:
+        fold_of[group] = np.argmin(filled)
+        filled[fold_of[group]] += sizes[group]
+    tested = fold_of[members]
+    return [(np.flatnonzero(tested != fold), np.flatnonzero(tested == fold)) for fold in range(len(filled))]
+
+
+def relative_error(predicted: Floats, measured: Floats) -> float:
+    """Mean of |predicted / measured - 1|."""
+    return float(np.abs(predicted / measured - 1).mean())

@@ -1,0 +1,126 @@
+"""Columns made fit for linear and neural regression, and a smooth correction of a line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.linear_model import Ridge
+
+from vitas_hw.predictors.features import FeatureTable, Floats
+from vitas_hw.predictors.storage import exactly, numbers, text
+
+_FARTHEST = 4.0  # standard deviations: beyond, a correction goes on no farther
+
+
+@dataclass(frozen=True)
+class Standard:
+    """Columns with mean 0 and deviation 1; those that are never negative on a logarithmic scale.
+
+    Args:
+        names: of the C columns.
+        unit: (C,) what a column is divided by before its logarithm; 0 for one that is taken as it is.
+        mean, deviation: (C,) after that.
+    """
+
+    names: tuple[str, ...]
+    unit: Floats
+    mean: Floats
+    deviation: Floats
+
+    @classmethod
+    def of(cls, table: FeatureTable, names: Sequence[str] | None = None) -> Standard:
+        names = tuple(names or table.names)
+        x = table.columns(names)
+        unit = np.where((x >= 0).all(axis=0), np.abs(x).mean(axis=0), 0.0)
+        scaled = _scaled(x, unit)
+        deviation = scaled.std(axis=0)
+        return cls(names, unit, scaled.mean(axis=0), np.where(deviation > 1e-9, deviation, np.inf))
+
+    def __call__(self, table: FeatureTable) -> Floats:
+        """(N, C)."""
+        scaled = (_scaled(table.columns(self.names), self.unit) - self.mean) / self.deviation
+        return np.clip(scaled, -_FARTHEST, _FARTHEST)
+
+    def to_dict(self) -> dict[str, Any]:
+        deviation = [0.0 if np.isinf(value) else value for value in self.deviation.tolist()]
+        return {
+            "names": list(self.names),
+            "unit": self.unit.tolist(),
+            "mean": self.mean.tolist(),
+            "deviation": deviation,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Any, names: Sequence[str]) -> Standard:
+        """Inverse of ``to_dict``. Raises ValueError on anything else."""
+        exactly(data, ("names", "unit", "mean", "deviation"))
+        own = tuple(text(name) for name in data["names"])
+        if not own or not set(own) <= set(names):
+            raise ValueError("a column is not known")
+        unit, mean, deviation = (numbers(data[key], len(own)) for key in ("unit", "mean", "deviation"))
+        if (unit < 0).any() or (deviation < 0).any():
+            raise ValueError("a scale is negative")
+        return cls(own, unit, mean, np.where(deviation > 0, deviation, np.inf))
+
+
+def _scaled(x: Floats, unit: Floats) -> Floats:
+    logarithmic = unit > 0
+    return np.where(logarithmic, np.log1p(np.maximum(x, 0) / np.where(logarithmic, unit, 1.0)), x)
+
+
+@dataclass(frozen=True)
+class Smooth:
+    """A ridge regression of a logarithmic residual, held inside the range that was seen."""
+
+    standard: Standard
+    intercept: float
+    coefficients: Floats
+    range: tuple[float, float]
+
+    @classmethod
+    def fit(
+        cls,
+        table: FeatureTable,
+        residual: Floats,
+        alpha: float,
+        names: Sequence[str] | None = None,
+        slack: float = 0.0,
+    ) -> Smooth:
+        """``alpha`` is the penalty; ``slack`` widens the range, in shares of it; ``names`` None takes all columns."""
+        standard = Standard.of(table, names)
+        ridge = Ridge(alpha=alpha).fit(standard(table), residual)
+        low, high = float(residual.min()), float(residual.max())
+        wider = slack * (high - low)
+        return cls(standard, float(ridge.intercept_), ridge.coef_, (low - wider, high + wider))
+
+    def __call__(self, table: FeatureTable) -> Floats:
+        """(N,) logarithmic residuals."""
+        return np.clip(self.intercept + self.standard(table) @ self.coefficients, *self.range)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "standard": self.standard.to_dict(),
+            "intercept": self.intercept,
+            "coefficients": self.coefficients.tolist(),
+            "range": list(self.range),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Any, names: Sequence[str]) -> Smooth:
+        """Inverse of ``to_dict``. Raises ValueError on anything else."""
+        exactly(data, ("standard", "intercept", "coefficients", "range"))
+        standard = Standard.from_dict(data["standard"], names)
+        low, high = log_range(data["range"])
+        (intercept,) = numbers([data["intercept"]], 1)
+        return cls(standard, float(intercept), numbers(data["coefficients"], len(standard.names)), (low, high))
+
+
+def log_range(data: Any) -> tuple[float, float]:
+    """(low, high) of a logarithmic residual from a file. Raises ValueError on anything else."""
+    low, high = numbers(data, 2).tolist()
+    if not -50 <= low <= high <= 50:
+        raise ValueError("a range of corrections is turned round or too wide")
+    return low, high

@@ -1,0 +1,142 @@
+"""Predictors as JSON files that say when they were changed: a hash of the content lies inside.
+
+The numbers in a file are checked too, so that a file whose hash was made to fit still gives no crash and no NaN.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import numpy as np
+
+from vitas_hw.core.errors import FileError, InputError
+from vitas_hw.core.files import write_atomic
+from vitas_hw.predictors.features import Floats
+
+Read = TypeVar("Read")
+_MOST_MAGNITUDE = 1e30
+
+
+def seal(data: dict[str, Any]) -> str:
+    """The text of a predictor's file: ``data`` and the SHA-256 of it. Equal data give equal text.
+
+    Raises ValueError on a number that is not finite.
+    """
+    return _text({**data, "sha256": _hash(data)}) + "\n"
+
+
+def write_sealed(data: dict[str, Any], path: Path) -> None:
+    """Write ``seal(data)`` in one step."""
+    write_atomic(path, seal(data))
+
+
+def read_sealed(path: Path, what: str, expected: dict[str, Any], build: Callable[[dict[str, Any]], Read]) -> Read:
+    """What ``build`` makes of a file's data.
+
+    Args:
+        path: the file.
+        what: it should be, for the errors: "a predictor".
+        expected: schema and versions, which must be equal.
+        build: raises ValueError, KeyError, TypeError or InputError on data that are no such thing.
+
+    Raises:
+        FileError: the file is missing, is no JSON, is of another version, was changed, or makes no sense.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_not_a_number)
+        if not isinstance(data, dict) or "sha256" not in data:
+            raise FileError(f"{path} is not {what}: it holds no content hash.")
+        for key, value in expected.items():
+            if data.get(key) != value or isinstance(data.get(key), bool):
+                raise FileError(
+                    f"{path} has {key} {data.get(key)!r}; this version reads {value!r}.", "Run: vitas-hw fit (again)"
+                )
+        if data.pop("sha256") != _hash(data):
+            raise FileError(
+                f"{path} was changed after it was written: its content does not fit the hash inside.",
+                "Run: vitas-hw fit (again)",
+            )
+        return build(data)
+    except FileError:
+        raise
+    except OSError as error:
+        raise FileError(f"Cannot read the predictor {path}: {error.strerror}.") from error
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        OverflowError,
+        RecursionError,
+        InputError,
+    ) as error:
+        raise FileError(f"{path} is not {what}: {type(error).__name__}: {error}.") from error
+
+
+def number(value: Any) -> float:
+    """A finite float of sane size. Raises ValueError on anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _MOST_MAGNITUDE:
+        raise ValueError(f"{value!r} is not a finite number")
+    return float(value)
+
+
+def numbers(values: Any, *shape: int | None) -> Floats:
+    """An array of finite floats of a shape; None stands for any length. Raises ValueError on anything else."""
+    array = np.array([number(value) for value in _flat(values, len(shape))], np.float64).reshape(
+        _shape(values, len(shape))
+    )
+    if any(wanted is not None and wanted != found for wanted, found in zip(shape, array.shape, strict=True)):
+        raise ValueError(f"an array has the shape {array.shape}, not {shape}")
+    return array
+
+
+def whole(value: Any, least: int, most: int) -> int:
+    """An integer between bounds. Raises ValueError on anything else."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ValueError(f"{value!r} is not a whole number from {least} to {most}")
+    return value
+
+
+def text(value: Any) -> str:
+    """A string. Raises ValueError on anything else."""
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is not text")
+    return value
+
+
+def exactly(data: Any, fields: Sequence[str]) -> dict[str, Any]:
+    """``data`` if it is an object of exactly these fields. Raises ValueError on anything else."""
+    if not isinstance(data, dict) or set(data) != set(fields):
+        raise ValueError(f"the fields are {', '.join(fields)}, not {', '.join(map(str, data)) or 'none'}")
+    return data
+
+
+def _flat(values: Any, depth: int) -> list[Any]:
+    if not isinstance(values, list):
+        raise ValueError(f"{values!r} is not a list")
+    return values if depth == 1 else [value for row in values for value in _flat(row, depth - 1)]
+
+
+def _shape(values: list[Any], depth: int) -> tuple[int, ...]:
+    return (
+        (len(values),)
+        if depth == 1
+        else (len(values), *(_shape(values[0], depth - 1) if values else (0,) * (depth - 1)))
+    )
+
+
+def _text(data: dict[str, Any]) -> str:
+    return json.dumps(data, separators=(",", ":"), allow_nan=False)
+
+
+def _hash(data: dict[str, Any]) -> str:
+    return hashlib.sha256(_text(data).encode()).hexdigest()
+
+
+def _not_a_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a finite number")

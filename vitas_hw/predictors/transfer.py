@@ -1,0 +1,141 @@
+"""A predictor for a new target from an old one and a few measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_limits
+
+from vitas_hw.core.errors import InputError
+from vitas_hw.core.operators import SubnetColumns
+from vitas_hw.core.subnet import Subnet
+from vitas_hw.core.target import Target
+from vitas_hw.predictors.features import FeatureTable, Floats, Inputs, Scale
+from vitas_hw.predictors.folds import folds, relative_error
+from vitas_hw.predictors.line import Line, fit_line
+from vitas_hw.predictors.predictor import Predictor, assemble, checked_examples
+from vitas_hw.predictors.smooth import Smooth, Standard
+from vitas_hw.predictors.transfer_model import BEFORE, Corrected, with_before
+
+FEWEST_TO_TRANSFER = 8
+# what two machines disagree about: a call's price, memory, attention, thin heads; the rest is in the old prediction
+_COLUMNS = (
+    BEFORE,
+    "macs",
+    "operators",
+    "weight_bytes",
+    "moved_bytes",
+    "attention.macs",
+    "softmax.moved",
+    "tokens",
+    "head_width",
+)
+_LINES = ((BEFORE,), (BEFORE, "operators", "macs"), (BEFORE, *_COLUMNS[1:7], "heads"))
+_PENALTIES = (3.0, 10.0, 30.0, None)  # the last leaves the line as it is
+_SLACK = 0.5  # of the range of corrections seen, beyond it
+
+
+def transfer(
+    old: Predictor,
+    subnets: Sequence[Subnet],
+    latency_ms: Sequence[float],
+    *,
+    target: Target,
+    noise_floor: float | None = None,
+    profile_sha256: str = "",
+    fingerprint: str = "",
+    seed: int = 0,
+) -> Predictor:
+    """A predictor for ``target``: a non-negative line through the old prediction and the few kinds of work that the new
+    target may be worse at, then a small ridge regression. Where the targets have nothing in common, the line does
+    without the old prediction.
+
+    Args:
+        old: a predictor of the same space, of any target.
+        subnets: N >= 8 subnets of that space, best those of ``choose_to_measure``.
+        latency_ms: (N,) their milliseconds on the new target.
+        target: the new one.
+        noise_floor: of the measurements, if known.
+        profile_sha256: of their profile.
+        fingerprint: of the hardware.
+        seed: of folds.
+
+    Raises:
+        InputError: subnets of other images or classes; a latency that is not positive and finite.
+        VitasError: too few different subnets.
+    """
+    old.check_subnets(subnets)
+    scale = Scale.of(target)
+    inputs, measured = checked_examples(subnets, latency_ms, scale, FEWEST_TO_TRANSFER)
+    table = with_before(inputs, old.model, old.scale)
+    held_out = np.empty(len(measured))
+    for train, test in folds(len(measured), seed):
+        held_out[test] = _fit(old, table.rows(train), measured[train], seed).of(table.rows(test))
+    return assemble(
+        Corrected.kind,
+        _fit(old, table, measured, seed),
+        inputs.table,
+        held_out,
+        measured,
+        noise_floor=noise_floor,
+        target=target,
+        space=old.space,
+        profile_sha256=profile_sha256,
+        fingerprint=fingerprint,
+        seed=seed,
+    )
+
+
+def choose_to_measure(old: Predictor, candidates: Sequence[Subnet], count: int, seed: int = 0) -> list[Subnet]:
+    """Which subnets tell most about a new target: the fastest, the slowest, and one in the middle of each of
+    ``count - 2`` clusters of what the correction looks at.
+
+    Raises:
+        InputError: fewer candidates than ``count``, or a ``count`` below 2.
+    """
+    different = list(dict.fromkeys(candidates))
+    if not 2 <= count <= len(different):
+        raise InputError(
+            f"From {len(different)} different candidates, 2 to {len(different)} can be chosen, not {count}."
+        )
+    old.check_subnets(different)
+    table = with_before(Inputs.of(SubnetColumns.of(different), old.scale), old.model, old.scale)
+    before = table.columns((BEFORE,))[:, 0]
+    chosen = list(dict.fromkeys([int(np.argmin(before)), int(np.argmax(before))]))
+    points = Standard.of(table, _COLUMNS)(table)
+    centres = count - len(chosen)
+    if centres:
+        clusters = min(centres, len(np.unique(points, axis=0)))
+        means = KMeans(clusters, n_init=3, random_state=seed).fit(points).cluster_centers_
+        for mean in means:
+            distance = ((points - mean) ** 2).sum(axis=1)
+            distance[chosen] = np.inf
+            chosen.append(int(np.argmin(distance)))
+    rest = (index for index in np.random.default_rng(seed).permutation(len(different)).tolist() if index not in chosen)
+    chosen += [next(rest) for _ in range(count - len(chosen))]  # equal points make fewer clusters
+    return [different[index] for index in chosen]
+
+
+@threadpool_limits.wrap(limits=1)  # type: ignore[untyped-decorator]
+def _fit(old: Predictor, table: FeatureTable, latency_ms: Floats, seed: int) -> Corrected:
+    """Columns of the line and penalty of the correction by cross-validation."""
+    held_out = np.empty((len(_LINES), len(_PENALTIES), len(latency_ms)))
+    for train, test in folds(len(table), seed):
+        seen, unseen = table.rows(train), table.rows(test)
+        for i, names in enumerate(_LINES):
+            line = fit_line(seen, names, latency_ms[train])
+            for j, penalty in enumerate(_PENALTIES):
+                held_out[i, j, test] = _correct(old, line, seen, latency_ms[train], penalty).of(unseen)
+    errors = np.array([[relative_error(row, latency_ms) for row in rows] for rows in held_out])
+    best_line, best_penalty = divmod(int(np.argmin(errors)), len(_PENALTIES))
+    line = fit_line(table, _LINES[best_line], latency_ms)
+    return _correct(old, line, table, latency_ms, _PENALTIES[best_penalty])
+
+
+def _correct(old: Predictor, line: Line, table: FeatureTable, latency_ms: Floats, penalty: float | None) -> Corrected:
+    correction = None
+    if penalty is not None:
+        correction = Smooth.fit(table, np.log(latency_ms / line.of(table)), penalty, _COLUMNS, _SLACK)
+    return Corrected(old.kind, old.model, old.scale, line, correction)
