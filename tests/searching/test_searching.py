@@ -11,14 +11,17 @@ import pytest
 
 from vitas_hw.core.budget import Budget, Range
 from vitas_hw.core.errors import FileError, InfeasibleBudgetError, InputError, VitasError
-from vitas_hw.core.operators import Ints, SubnetColumns, operators
+from vitas_hw.core.operators import SubnetColumns, operators
 from vitas_hw.core.presets import PRESETS, preset
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
+from vitas_hw.searching.admission import Admission
 from vitas_hw.searching.costs import Costs
-from vitas_hw.searching.evolution import Evolution, evolve
+from vitas_hw.searching.effort import Evolution
+from vitas_hw.searching.engine import Evaluations, Job, explore
 from vitas_hw.searching.finalists import choose_measured
 from vitas_hw.searching.identity import identity_probability
+from vitas_hw.searching.optimisers import OPTIMISERS, make_optimiser
 from vitas_hw.searching.result import (
     Candidate,
     SearchResult,
@@ -43,14 +46,16 @@ class PerMac:
         return Prediction(operators(columns).macs / 1e7)
 
 
-def params_score(space: SearchSpace, codes: Ints) -> list[float]:
+def params_score(space: SearchSpace, jobs: Sequence[Job]) -> list[float]:
     """A made-up top-1 that grows with the parameters."""
-    return [space.decode(code).params / 1e8 for code in codes]
+    return [space.decode(code).params / 1e8 for code, _ in jobs]
 
 
-def search(space: SearchSpace, budget: Budget, seed: int = 0, **size: int) -> list[Candidate]:
+def search(space: SearchSpace, budget: Budget, seed: int = 0, optimizer: str = "nsga2", **size: int) -> list[Candidate]:
     costs = Costs(space, PerMac())
-    return evolve(space, costs, budget, partial(params_score, space), Evolution(**size), seed=seed)
+    evolution = Evolution(**size)
+    optimiser = make_optimiser(optimizer, Admission(space, costs, budget), evolution, seed)
+    return explore(optimiser, Evaluations(space, partial(params_score, space)), costs, evolution.evaluations)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -114,9 +119,10 @@ def test_a_narrow_budget_that_some_subnet_fits_is_found(budget: Budget, digits: 
     assert search(digits, budget, population=6, generations=2)
 
 
-def test_all_candidates_are_different_and_inside_the_budget(digits: SearchSpace) -> None:
+@pytest.mark.parametrize("optimizer", OPTIMISERS)
+def test_all_candidates_are_different_and_inside_the_budget(optimizer: str, digits: SearchSpace) -> None:
     budget = Budget.parse(latency="4ms", params="8M")
-    found = search(digits, budget, population=16, generations=5)
+    found = search(digits, budget, optimizer=optimizer, population=16, generations=5)
     assert len(found) == 80
     assert len({candidate.subnet for candidate in found}) == 80
     for candidate in found:
@@ -125,32 +131,38 @@ def test_all_candidates_are_different_and_inside_the_budget(digits: SearchSpace)
         assert candidate.predicted_ms <= 4
 
 
-def test_evolution_beats_as_many_random_subnets(digits: SearchSpace) -> None:
+@pytest.mark.parametrize("optimizer", ["surrogate", "nsga2"])
+def test_a_search_beats_as_many_random_subnets(optimizer: str, digits: SearchSpace) -> None:
     budget = Budget.parse(latency="6ms")
-    evolved = max(c.top1 for c in search(digits, budget, population=20, generations=12))
+    evolved = max(c.top1 for c in search(digits, budget, optimizer=optimizer, population=20, generations=12))
     costs = Costs(digits, PerMac())
     rng = np.random.default_rng(0)
     codes = np.concatenate([digits.sample_codes(4000, rng, p) for p in (0.3, 0.5, 0.7)])
     inside = codes[costs.excess(codes, budget) <= 0][:240]
     assert len(inside) == 240
-    assert evolved > max(params_score(digits, inside))
+    assert evolved > max(params_score(digits, [(code, 0) for code in inside]))
 
 
-def test_the_same_seed_gives_the_same_candidates_byte_for_byte(digits: SearchSpace, tmp_path: Path) -> None:
+@pytest.mark.parametrize("optimizer", OPTIMISERS)
+def test_the_same_seed_gives_the_same_candidates_byte_for_byte(
+    optimizer: str, digits: SearchSpace, tmp_path: Path
+) -> None:
     budget = Budget.parse(latency="3ms")
     files = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         np.random.seed(ord(name))  # noqa: NPY002  # the global generator must not matter
-        save_candidates(search(digits, budget, seed=seed, population=8, generations=4), tmp_path / name)
+        found = search(digits, budget, seed=seed, optimizer=optimizer, population=8, generations=4)
+        save_candidates(found, tmp_path / name)
         files.append((tmp_path / name).read_bytes())
     assert files[0] == files[1] != files[2]
 
 
-def test_a_space_smaller_than_the_evolution_ends(small: SearchSpace) -> None:
+@pytest.mark.parametrize("optimizer", OPTIMISERS)
+def test_a_space_smaller_than_the_evolution_ends(optimizer: str, small: SearchSpace) -> None:
     tiny = SearchSpace.from_dict(
         small.to_dict() | {"depth": [1, 1], "embed_dims": [24], "attn_dims": [12], "mlp_dims": [32, 64]}
     )
-    found = search(tiny, Budget(), population=20, generations=5)
+    found = search(tiny, Budget(), optimizer=optimizer, population=20, generations=5)
     assert {candidate.subnet for candidate in found} <= {tiny.decode(c) for c in _all_codes(tiny)}
     assert len(found) == tiny.size == 8
 

@@ -10,7 +10,6 @@ from vitas_hw.cli.options import (
     DEFAULT_RUN,
     FlopsOption,
     JsonOption,
-    LatencyOption,
     ParamsOption,
     RunOption,
     SeedOption,
@@ -22,34 +21,86 @@ if TYPE_CHECKING:
     from vitas_hw.workflows.search import Searched
 
 
+_METHOD, _WHERE = "How it searches", "Where and how long"
+
+
 def search(
-    latency: LatencyOption = None,
+    latency: Annotated[
+        list[str] | None,
+        typer.Option("--latency", help="5ms, or a range: 4ms-5ms; PREDICTOR=20ms for a further target, repeatable."),
+    ] = None,
     flops: FlopsOption = None,
     params: ParamsOption = None,
-    population: Annotated[int, typer.Option("--population", min=2, help="Subnets in a generation.")] = 16,
-    generations: Annotated[int, typer.Option("--generations", min=1, help="Generations of the evolution.")] = 6,
+    confidence: Annotated[
+        float | None,
+        typer.Option(
+            "--confidence",
+            help="With which predicted latency shall hold: 0.5 takes the prediction. Default: 0.5 where the finalists"
+            " are measured, else 0.95.",
+        ),
+    ] = None,
+    pareto: Annotated[
+        str | None, typer.Option("--pareto", help="The whole front: latency,top1 or flops,top1 or params,top1.")
+    ] = None,
+    choose: Annotated[
+        str | None, typer.Option("--choose", help="Of a front: knee (default) or best.", rich_help_panel=_METHOD)
+    ] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(
+            "--optimizer",
+            help="surrogate (default), nsga2, regularized-evolution, random; paper is nsga2 with 50 x 40.",
+            rich_help_panel=_METHOD,
+        ),
+    ] = None,
+    population: Annotated[
+        int | None, typer.Option("--population", min=2, help="Default: 16.", rich_help_panel=_METHOD)
+    ] = None,
+    generations: Annotated[
+        int | None,
+        typer.Option(
+            "--generations", min=1, help="Population x generations are evaluated. Default: 6.", rich_help_panel=_METHOD
+        ),
+    ] = None,
     device: TorchDeviceOption = "auto",
+    max_time: Annotated[
+        str | None,
+        typer.Option("--max-time", help="Stop in time with the best so far: 90s, 30m, 8h.", rich_help_panel=_WHERE),
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget earlier evaluations and measurements.")] = False,
     run: RunOption = DEFAULT_RUN,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Find the most accurate subnet under a budget, measure the finalists, fine-tune the winner.
 
-    Without a budget: a latency that 15% of the space's random subnets meet on the profiled device.
+    Without a budget: a latency that 15% of the space's random subnets meet on the profiled device. Killed at any
+    moment, the same command goes on.
 
     Example: vitas-hw search --latency 5ms
     """
     from vitas_hw.cli import console
-    from vitas_hw.core.budget import Budget
+    from vitas_hw.core.budget import Budget, parse_duration
+    from vitas_hw.workflows.search_settings import parse_latencies, search_settings
 
-    budget = Budget.parse(latency, flops, params)
-    from vitas_hw.searching.evolution import Evolution
+    own, targets = parse_latencies(latency)
+    budget = Budget.parse(own, flops, params)
+    settings = search_settings(
+        optimizer=optimizer,
+        population=population,
+        generations=generations,
+        pareto=pareto,
+        choose=choose,
+        confidence=confidence,
+        seed=seed,
+        max_time_s=None if max_time is None else parse_duration(max_time),
+        targets=targets,
+    )
     from vitas_hw.workflows.run import Run
     from vitas_hw.workflows.search import search_run
 
     here = Run(run)
-    evolution = Evolution(population=population, generations=generations)
-    done = search_run(here, budget, evolution=evolution, seed=seed, device=device, progress=console.Reporter())
+    done = search_run(here, budget, settings, device=device, fresh=fresh, progress=console.Reporter())
     if as_json:
         console.print_json(summary(here, done) | {"top1": done.result.final_top1, "top1_split": "search"})
         return
@@ -68,6 +119,8 @@ def summary(run: Run, done: Searched) -> dict[str, Any]:
         "target": None if done.predictor is None else done.predictor.target.slug,
         "predicted_ms": result.choice.predicted_ms,
         "measured_ms": result.measured_ms.get(subnet.digest),
+        "violations": len(result.violations),
+        "targets": result.targets,
         "macs": subnet.macs,
         "params": subnet.params,
         "run": str(run.path),

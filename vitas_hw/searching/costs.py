@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from vitas_hw.core.budget import Budget, cost_name, show_cost, three_digits
+from vitas_hw.core.budget import Budget, Range, cost_name, show_cost, three_digits
 from vitas_hw.core.errors import InfeasibleBudgetError, InputError
 from vitas_hw.core.operators import Ints, SubnetColumns, operators
 from vitas_hw.core.space import HEADER, PER_BLOCK, SearchSpace
@@ -26,35 +27,78 @@ class Predicts(Protocol):
     """As much of a predictor as a search needs."""
 
     def predict_columns(self, columns: SubnetColumns) -> object:
-        """An object with ``latency_ms`` (N,)."""
+        """An object with ``latency_ms`` (N,) and, for a confidence other than one half, ``upper_ms`` (N,)."""
         ...
 
 
 @dataclass(frozen=True)
+class OtherTarget:
+    """A second target that the subnet must be good on: its predictor and the latency allowed there."""
+
+    name: str
+    predictor: Predicts
+    latency_ms: Range
+
+
+@dataclass(frozen=True)
 class Costs:
-    """MACs, parameters and, with a predictor, latency of codes of a space."""
+    """MACs, parameters and, with a predictor, latency of codes of a space.
+
+    Args:
+        space: of the codes.
+        predictor: of the latency that the budget speaks of.
+        confidence: with which a subnet shall measure at most what counts against the budget: one half takes the
+            prediction itself, more an upper bound of it. The predictor's interval, which holds 90% of measurements, is
+            widened or narrowed as if the errors' logarithms were normal.
+        correction: what measured latencies are, in units of predicted ones.
+        others: further targets.
+    """
 
     space: SearchSpace
     predictor: Predicts | None = None
+    confidence: float = 0.5
+    correction: float = 1.0
+    others: tuple[OtherTarget, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0.5 <= self.confidence < 1:
+            raise InputError(f"A confidence lies between 0.5 and 1, not {self.confidence}.", "Try --confidence 0.95")
+
+    @property
+    def bound(self) -> bool:
+        """Whether there is a budget besides the one given."""
+        return bool(self.others)
 
     def of(self, codes: Ints) -> dict[str, Floats]:
-        """(N,) each: ``latency_ms`` (with a predictor), ``macs``, ``params`` of N canonical codes."""
+        """(N,) each: predicted ``latency_ms`` (with a predictor), ``macs``, ``params`` of N canonical codes."""
         columns = self.space.columns(codes)
-        table = operators(columns)
-        costs = {"macs": table.macs.astype(np.float64), "params": table.params.astype(np.float64)}
+        costs = _counted(columns)
         if self.predictor is not None:
             costs["latency_ms"] = self.predictor.predict_columns(columns).latency_ms  # type: ignore[attr-defined]
         return costs
 
+    def latency_ms(self, codes: Ints) -> list[float | None]:
+        """Predicted latency of N codes; None without a predictor."""
+        return self.of(codes)["latency_ms"].tolist() if self.predictor is not None else [None] * len(codes)
+
+    def counted(self, codes: Ints) -> dict[str, Floats]:
+        """(N,) each: what counts against a budget: as ``of``, but latencies are upper bounds, of every target."""
+        columns = self.space.columns(codes)
+        costs = _counted(columns)
+        if self.predictor is not None:
+            costs["latency_ms"] = self._upper(self.predictor, columns) * self.correction
+        return costs | {_OTHER + other.name: self._upper(other.predictor, columns) for other in self.others}
+
     def excess(self, codes: Ints, budget: Budget) -> Floats:
         """(N,) how far each code lies outside, relative to the bound that it crosses most; 0 or less is inside."""
-        costs = self._asked(codes, budget)
-        return np.max([bounds.excess(costs[cost]) for cost, bounds in budget.asked.items()], axis=0)  # type: ignore[no-any-return]
+        asked = self._asked(budget)
+        costs = self.counted(codes)
+        return np.max([bounds.excess(costs[cost]) for cost, bounds in asked.items()], axis=0)  # type: ignore[no-any-return]
 
     def reachable(self, cost: str) -> tuple[float, float]:
         """The smallest and largest value of one cost over the space, found by descent from its corners."""
-        least = _descend(self.space, lambda codes: self.of(codes)[cost])[1]
-        most = _descend(self.space, lambda codes: -self.of(codes)[cost])[1]
+        least = _descend(self.space, lambda codes: self.counted(codes)[cost])[1]
+        most = _descend(self.space, lambda codes: -self.counted(codes)[cost])[1]
         return least, -most
 
     def feasible_code(self, budget: Budget) -> Ints:
@@ -72,51 +116,109 @@ class Costs:
             self._check_reach(budget)  # most impossible budgets end here, at once
             code, outside = _descend(self.space, excess, enough=0.0, generations=_GENERATIONS)
         if outside > 0:
-            raise self._infeasible(budget, "a wider range, or fewer budgets at once.")
+            raise self._infeasible(budget, f"{self._nearest(budget, code)}, the nearest that some subnet fits.")
         return code
 
-    def _asked(self, codes: Ints, budget: Budget) -> Mapping[str, Floats]:
+    def _asked(self, budget: Budget) -> dict[str, Range]:
         if budget.latency_ms is not None and self.predictor is None:
             raise InputError("A latency budget needs a predictor.", "Run: vitas-hw profile")
-        return self.of(codes)
+        return budget.asked | {_OTHER + other.name: other.latency_ms for other in self.others}
+
+    def _upper(self, predictor: Predicts, columns: SubnetColumns) -> Floats:
+        found = predictor.predict_columns(columns)
+        latency: Floats = found.latency_ms  # type: ignore[attr-defined]
+        if self.confidence == 0.5:
+            return latency
+        share = NormalDist().inv_cdf(self.confidence) / NormalDist().inv_cdf(_UPPER_CONFIDENCE)
+        return latency * (found.upper_ms / latency) ** share  # type: ignore[attr-defined,no-any-return]
 
     def _check_reach(self, budget: Budget) -> None:
-        advice = _suggestion(budget, {cost: self.reachable(cost) for cost in budget.asked})
+        asked = self._asked(budget)
+        advice = _suggestion(asked, {cost: self.reachable(cost) for cost in asked})
         if advice:
             raise self._infeasible(budget, advice)
 
+    def _nearest(self, budget: Budget, code: Ints) -> str:
+        """The budget, each range of it widened as far as ``code`` needs."""
+        costs = self.counted(code[None])
+        words = []
+        for cost, bounds in self._asked(budget).items():
+            option, unit, suffix = _option(cost)
+            value = float(costs[cost][0])
+            high = None if bounds.high is None else max(bounds.high, value)
+            low = None if bounds.low is None else min(bounds.low, value)
+            ends = [
+                *([] if low is None else [_round_down(low / unit)]),
+                *([] if high is None else [_round_up(high / unit)]),
+            ]
+            words.append(f"{option}{'-'.join(ends)}{suffix}")
+        return " ".join(words)
+
     def _infeasible(self, budget: Budget, advice: str) -> InfeasibleBudgetError:
-        ranges = {cost: self.reachable(cost) for cost in budget.asked}
-        reach = "; ".join(
-            f"{'predicted ' if cost == 'latency_ms' else ''}{cost_name(cost)} from {show_cost(least, cost)} to"
-            f" {show_cost(most, cost)}"
-            for cost, (least, most) in ranges.items()
-        )
+        asked = self._asked(budget)
+        wanted = [str(budget)] if budget.asked else []
+        wanted += [f"{other.name} {Budget(latency_ms=other.latency_ms)}" for other in self.others]
+        reach = "; ".join(f"{_said(cost)} {_from_to(cost, *self.reachable(cost))}" for cost in asked)
         return InfeasibleBudgetError(
-            f"No subnet of {self.space.name!r} was found that fits the budget of {budget}: its subnets reach {reach}.",
+            f"No subnet of {self.space.name!r} was found that fits the budget of {' and '.join(wanted)}: its subnets"
+            f" reach {reach}.",
             f"Try {advice}",
         )
+
+
+_OTHER = "latency_ms of "
+_UPPER_CONFIDENCE = 0.95  # of the upper end of an interval that holds 90%
+
+
+def _counted(columns: SubnetColumns) -> dict[str, Floats]:
+    table = operators(columns)
+    return {"macs": table.macs.astype(np.float64), "params": table.params.astype(np.float64)}
+
+
+def _kind(cost: str) -> str:
+    return "latency_ms" if cost.startswith("latency_ms") else cost
+
+
+def _said(cost: str) -> str:
+    predicted = "predicted " if _kind(cost) == "latency_ms" else ""
+    return f"{predicted}{cost_name(_kind(cost))}{cost.removeprefix('latency_ms') if predicted else ''}"
+
+
+def _from_to(cost: str, least: float, most: float) -> str:
+    return f"from {show_cost(least, _kind(cost))} to {show_cost(most, _kind(cost))}"
 
 
 _OPTIONS = {"latency_ms": ("--latency", 1.0, "ms"), "macs": ("--flops", 1e9, "G"), "params": ("--params", 1e6, "M")}
 
 
-def _suggestion(budget: Budget, ranges: Mapping[str, tuple[float, float]]) -> str:
+def _option(cost: str) -> tuple[str, float, str]:
+    """The option up to its number, the size of its unit, the unit."""
+    option, unit, suffix = _OPTIONS[_kind(cost)]
+    name = cost.removeprefix(_OTHER)
+    return f"{option} {name}=" if name != cost else f"{option} ", unit, suffix
+
+
+def _suggestion(asked: Mapping[str, Range], ranges: Mapping[str, tuple[float, float]]) -> str:
     """Bounds a little inside what can be reached, for each cost that is out of reach, in the command's own words."""
     words = []
-    for cost, bounds in budget.asked.items():
+    for cost, bounds in asked.items():
         least, most = ranges[cost]
-        option, unit, suffix = _OPTIONS[cost]
+        option, unit, suffix = _option(cost)
         if bounds.high is not None and bounds.high < least:
-            words.append(f"{option} {_round_up(least * 1.2 / unit)}{suffix} or more")
+            words.append(f"{option}{_round_up(least * 1.2 / unit)}{suffix} or more")
         elif bounds.low is not None and bounds.low > most:
-            words.append(f"{option} with a lower bound of at most {most * 0.8 / unit:.2g}{suffix}")
+            words.append(f"{option.strip()} with a lower bound of at most {most * 0.8 / unit:.2g}{suffix}")
     return " and ".join(words)
 
 
 def _round_up(value: float) -> str:
     step = 10.0 ** (np.floor(np.log10(value)) - 1)
     return three_digits(float(f"{np.ceil(value / step) * step:.2g}"))
+
+
+def _round_down(value: float) -> str:
+    step = 10.0 ** (np.floor(np.log10(value)) - 1)
+    return three_digits(float(f"{np.floor(value / step) * step:.2g}"))
 
 
 def _descend(space: SearchSpace, score: Score, enough: float = -np.inf, generations: int = 0) -> tuple[Ints, float]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,109 +13,61 @@ from pymoo.core.mutation import Mutation
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 
-from vitas_hw.core.budget import Budget
-from vitas_hw.core.errors import InputError
 from vitas_hw.core.operators import Ints
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.variation import crossover, mutation
-from vitas_hw.searching.costs import Costs
-from vitas_hw.searching.result import Candidate
+from vitas_hw.searching.admission import Admission
+from vitas_hw.searching.effort import Evolution
+from vitas_hw.searching.optimiser import Floats, Trials
 
-_IDENTITY_PROBABILITIES = (0.5, 0.7, 0.3, 0.9, 0.1)  # tried in turn until the first population is full
-_MOST_DRAWS = 40
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evolution:
-    """Size of the evolution; every generation evaluates at most ``population`` new subnets."""
-
-    population: int = 16
-    generations: int = 6
-
-    def __post_init__(self) -> None:
-        if self.population < 2 or self.generations < 1:
-            raise InputError(f"An evolution needs a population of at least 2 and a generation, not {self}.")
+__all__ = ["Evolution", "Nsga2"]
 
 
-def evolve(
-    space: SearchSpace,
-    costs: Costs,
-    budget: Budget,
-    evaluate: Callable[[Ints], Sequence[float]],
-    evolution: Evolution,
-    *,
-    seed: int,
-    on_candidate: Callable[[Candidate], None] = lambda _: None,
-) -> list[Candidate]:
-    """Every subnet evaluated, in the order of evaluation; all lie inside the budget, none twice.
+class Nsga2:
+    """The paper's evolution.
 
     Args:
-        space: what to search.
-        costs: of the space's codes.
-        budget: no subnet outside it is evaluated; an empty one admits all.
-        evaluate: top-1 of canonical codes (N, code_length) with the supernet's weights, in [0, 1].
-        evolution: how much.
-        seed: the same seed, supernet and predictor give the same candidates.
-        on_candidate: called after each evaluation.
-
-    Raises:
-        InfeasibleBudgetError: no subnet fits.
+        admission: what may be asked for.
+        evolution: size of a population and number of generations.
+        seed: of every draw.
+        against: a cost (``latency_ms``, ``macs`` or ``params``) to hold down while top-1 goes up: the population then
+            spreads over the whole Pareto front. None is top-1 alone.
     """
-    rng = np.random.default_rng(seed)
-    inside = _Inside(space, costs, budget)
-    algorithm = NSGA2(
-        pop_size=evolution.population,
-        sampling=_first_population(space, costs, budget, evolution.population, rng),
-        crossover=_Crossover(space),
-        mutation=_Mutation(space),
-        eliminate_duplicates=inside,
-    )
-    problem = Problem(n_var=space.code_length, n_obj=1, xl=0, xu=space.cardinalities - 1, vtype=int)
-    algorithm.setup(problem, termination=("n_gen", evolution.generations), seed=seed, verbose=False)
-    candidates: list[Candidate] = []
-    for _ in range(evolution.generations):
-        offspring = algorithm.ask()
-        if offspring is None or not len(offspring):
-            break  # the budget admits no subnet that has not been seen
-        codes = np.asarray(offspring.get("X"), np.int64)
-        inside.remember(codes)
-        prices = costs.of(codes)
-        errors = []
-        for row, code in enumerate(codes):
-            found = Candidate(
-                subnet=space.decode(code),
-                top1=float(evaluate(code[None])[0]),
-                predicted_ms=float(prices["latency_ms"][row]) if "latency_ms" in prices else None,
-                layers=None if space.identity_shifting else space.layers(code),
-            )
-            candidates.append(found)
-            errors.append(1.0 - found.top1)
-            on_candidate(found)
-        Evaluator().eval(_Known(problem, errors), offspring)
-        algorithm.tell(infills=offspring)
-    return candidates
 
+    def __init__(self, admission: Admission, evolution: Evolution, seed: int, against: str | None = None) -> None:
+        self._admission, self._against = admission, against
+        space = admission.space
+        first = admission.draw(evolution.population, np.random.default_rng(seed))
+        self._algorithm = NSGA2(
+            pop_size=evolution.population,
+            sampling=Population.new("X", first),
+            crossover=_Crossover(space),
+            mutation=_Mutation(space),
+            eliminate_duplicates=_Inside(admission),
+        )
+        objectives = 1 if against is None else 2
+        xu = space.cardinalities - 1
+        self._problem = Problem(n_var=space.code_length, n_obj=objectives, xl=0, xu=xu, vtype=int)
+        termination = ("n_gen", evolution.generations)
+        self._algorithm.setup(self._problem, termination=termination, seed=seed, verbose=False)
+        self._offspring: Any = None
 
-def _first_population(
-    space: SearchSpace, costs: Costs, budget: Budget, count: int, rng: np.random.Generator
-) -> Population:
-    """Distinct codes inside the budget: random ones, then mutants of those where random ones are too rare."""
-    if not budget.asked:
-        return Population.new("X", _distinct(space.sample_codes(4 * count, rng))[:count])
-    found = costs.feasible_code(budget)[None]
-    for draw in range(_MOST_DRAWS):
-        p_identity = _IDENTITY_PROBABILITIES[draw % len(_IDENTITY_PROBABILITIES)]
-        drawn = space.sample_codes(500, rng, p_identity)
-        if draw >= len(_IDENTITY_PROBABILITIES):
-            drawn = np.concatenate([drawn, mutation(space, found[rng.integers(0, len(found), 500)], rng)])
-        found = _distinct(np.concatenate([found, drawn[costs.excess(drawn, budget) <= 0]]))
-        if len(found) >= count:
-            break
-    return Population.new("X", rng.permutation(found)[:count])
+    def ask(self) -> Trials:
+        """A generation; no codes once the generations are over or the budget admits no subnet that is new."""
+        self._offspring = self._algorithm.ask() if self._algorithm.has_next() else None
+        if self._offspring is None or not len(self._offspring):
+            return Trials(np.zeros((0, self._admission.space.code_length), np.int64))
+        codes = np.asarray(self._offspring.get("X"), np.int64)
+        self._admission.remember(codes)
+        return Trials(codes)
 
-
-def _distinct(codes: Ints) -> Ints:
-    return codes[np.sort(np.unique(codes, axis=0, return_index=True)[1])]
+    def tell(self, trials: Trials, top1: Floats) -> None:
+        """Survivors are chosen."""
+        goals = [1.0 - top1]
+        if self._against is not None:
+            goals.append(self._admission.costs.of(trials.codes)[self._against])
+        Evaluator().eval(_Known(self._problem, np.stack(goals, axis=1)), self._offspring)
+        self._algorithm.tell(infills=self._offspring)
 
 
 class _Crossover(Crossover):  # type: ignore[misc]  # pymoo is not typed
@@ -141,25 +91,20 @@ class _Mutation(Mutation):  # type: ignore[misc]
 class _Inside(DuplicateElimination):  # type: ignore[misc]
     """Drops what lies outside the budget or was evaluated before; pymoo then mates again, a bounded number of times."""
 
-    def __init__(self, space: SearchSpace, costs: Costs, budget: Budget) -> None:
+    def __init__(self, admission: Admission) -> None:
         super().__init__()
-        self._space, self._costs, self._budget = space, costs, budget
-        self._seen: set[bytes] = set()
-
-    def remember(self, codes: Ints) -> None:
-        self._seen.update(code.tobytes() for code in codes)
+        self._admission = admission
 
     def _do(self, population: Any, other: Any, drop: Any) -> Any:
         codes = np.asarray(population.get("X"), np.int64)
         if other is None:  # among themselves; the budget is asked only once for each
-            known = set(self._seen)
-            if self._budget.asked:
-                drop[self._costs.excess(codes, self._budget) > 0] = True
+            known: set[bytes] = set()
+            drop[self._admission.outside(codes)] = True
         else:
             known = {code.tobytes() for code in np.asarray(other.get("X"), np.int64)}
         for row, code in enumerate(codes):
             key = code.tobytes()
-            if key in known:
+            if key in known or (other is None and self._admission.seen(code)):
                 drop[row] = True
             elif other is None:
                 known.add(key)
@@ -167,11 +112,11 @@ class _Inside(DuplicateElimination):  # type: ignore[misc]
 
 
 class _Known(Problem):  # type: ignore[misc]
-    """Hands pymoo the errors that are already known."""
+    """Hands pymoo the objectives that are already known."""
 
-    def __init__(self, problem: Problem, errors: list[float]) -> None:
-        super().__init__(n_var=problem.n_var, n_obj=1, xl=problem.xl, xu=problem.xu, vtype=int)
-        self._errors = errors
+    def __init__(self, problem: Problem, goals: Floats) -> None:
+        super().__init__(n_var=problem.n_var, n_obj=problem.n_obj, xl=problem.xl, xu=problem.xu, vtype=int)
+        self._goals = goals
 
     def _evaluate(self, _x: Any, out: dict[str, Any], *_: Any, **__: Any) -> None:
-        out["F"] = np.array(self._errors)[:, None]
+        out["F"] = self._goals

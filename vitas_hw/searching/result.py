@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from vitas_hw.core.budget import Budget
 from vitas_hw.core.errors import FileError, InputError
@@ -47,38 +49,68 @@ class SearchResult:
     Args:
         budget: what was asked.
         seed: of the evolution.
-        evolution: its settings.
+        evolution: its settings: optimizer, size, confidence, what the front is against.
         space: name of the space.
         inputs: hashes of supernet and predictor.
         candidates: all evaluated subnets, in order.
         measured_ms: digest to measured p50 of the finalists; empty where the device was not there.
         choice: the best candidate that measured inside the budget.
         final_top1: of the choice on the search split after fine-tuning; None before it.
+        targets: low and high in milliseconds of every further target, by its predictor.
+        correction: what measured latencies were, in units of predicted ones, when the choice was made.
     """
 
     budget: Budget
     seed: int
-    evolution: dict[str, int]
+    evolution: dict[str, Any]
     space: str
     inputs: dict[str, str]
     candidates: tuple[Candidate, ...]
     measured_ms: dict[str, float]
     choice: Candidate
     final_top1: float | None = None
+    targets: dict[str, list[float | None]] = field(default_factory=dict)
+    correction: float = 1.0
 
     @property
     def front(self) -> list[Candidate]:
-        """The Pareto front of top-1 over predicted latency (over MACs without a predictor), cheapest first."""
-        return pareto_front(self.candidates)
+        """The Pareto front of top-1 over the cost searched against, cheapest first.
+
+        That cost is predicted latency (MACs without a predictor) unless another was asked for.
+        """
+        return pareto_front(self.candidates, self.evolution.get("pareto"))
+
+    @property
+    def violations(self) -> list[str]:
+        """Digests of the finalists that measured outside the latency budget."""
+        bounds = self.budget.latency_ms
+        return [digest for digest, ms in self.measured_ms.items() if bounds is not None and bounds.excess(ms) > 0]
 
 
-def pareto_front(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Those that no other candidate beats in top-1 at no more cost, cheapest first; of equals the first."""
+def pareto_front(candidates: Sequence[Candidate], cost: str | None = None) -> list[Candidate]:
+    """Those that no other candidate beats in top-1 at no more cost, cheapest first; of equals the first.
+
+    ``cost`` is ``latency_ms``, ``macs`` or ``params``; None is predicted latency, or MACs without a predictor.
+    """
     front: list[Candidate] = []
-    for candidate in sorted(candidates, key=lambda c: (_cost(c), -c.top1)):
+    for candidate in sorted(candidates, key=lambda c: (_cost(c, cost), -c.top1)):
         if not front or candidate.top1 > front[-1].top1:
             front.append(candidate)
     return front
+
+
+def knee_first(candidates: Sequence[Candidate], cost: str | None = None) -> list[Candidate]:
+    """The front's knee, the rest of the front by how near they come to being it, and then the others, best first.
+
+    The knee lies farthest above the straight line between the front's cheapest and its most accurate subnet, both
+    axes scaled to that line.
+    """
+    front = pareto_front(candidates, cost)
+    costs, top1 = np.array([_cost(c, cost) for c in front]), np.array([c.top1 for c in front])
+    across, up = max(float(np.ptp(costs)), 1e-12), max(float(np.ptp(top1)), 1e-12)
+    above = (top1 - top1[0]) / up - (costs - costs[0]) / across
+    ranked = [front[row] for row in np.argsort(-above, kind="stable")]
+    return ranked + [c for c in best_first(candidates) if c not in front]
 
 
 def best_first(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -105,6 +137,9 @@ def save_result(result: SearchResult, path: Path) -> None:
         "choice": result.choice.to_dict(),
         "final_top1": result.final_top1,
         "front": [candidate.subnet.digest for candidate in result.front],
+        "targets": result.targets,
+        "correction": result.correction,
+        "violations": result.violations,
     }
     write_atomic(path, json.dumps(data, indent=1) + "\n")
 
@@ -126,6 +161,8 @@ def load_result(path: Path, candidates_path: Path) -> SearchResult:
             measured_ms=data["measured_ms"],
             choice=_candidate(data["choice"]),
             final_top1=data["final_top1"],
+            targets=data.get("targets", {}),
+            correction=data.get("correction", 1.0),
         )
     except OSError as error:
         raise FileError(f"Cannot read the search result {path}: {error.strerror}.", "Run: vitas-hw search") from error
@@ -140,5 +177,7 @@ def _candidate(data: dict[str, Any]) -> Candidate:
     return Candidate(Subnet.from_dict(data["subnet"]), data["top1"], data["predicted_ms"], layers)
 
 
-def _cost(candidate: Candidate) -> float:
+def _cost(candidate: Candidate, cost: str | None = None) -> float:
+    if cost in ("macs", "params"):
+        return float(getattr(candidate.subnet, cost))
     return candidate.predicted_ms if candidate.predicted_ms is not None else float(candidate.subnet.macs)

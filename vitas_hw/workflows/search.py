@@ -1,28 +1,33 @@
-"""Searching a run's space: evolution, finalists measured, the choice fine-tuned."""
+"""Searching a run's space: candidates, finalists measured, the choice fine-tuned."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from vitas_hw.core.budget import Budget, Range
-from vitas_hw.core.errors import InputError
+from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.space import SearchSpace
-from vitas_hw.core.subnet import Subnet
 from vitas_hw.predictors.predictor import Predictor
-from vitas_hw.searching.costs import Costs
-from vitas_hw.searching.evolution import Evolution, evolve
-from vitas_hw.searching.finalists import Verdict, choose_measured
-from vitas_hw.searching.result import Candidate, SearchResult, best_first, save_candidates, save_result
+from vitas_hw.searching.archive import Archive
+from vitas_hw.searching.costs import Costs, OtherTarget
+from vitas_hw.searching.effort import Evolution
+from vitas_hw.searching.result import Candidate, SearchResult, save_candidates, save_result
+from vitas_hw.workflows.closed_loop import ClosedLoop, Measure, recorded, result_of
+from vitas_hw.workflows.evaluations import part_shares, supernet_evaluations
 from vitas_hw.workflows.progress import SILENT, Progress
 from vitas_hw.workflows.run import Run, file_sha256
+from vitas_hw.workflows.search_settings import SearchSettings, search_settings
 
-Measure = Callable[[Sequence[Subnet]], Sequence[float]]
 _DEFAULT_SHARE = 0.15  # of random subnets that the default budget admits
 _SHARE_SAMPLES = 4000
+_MOST_MARGIN = 0.03
+EVALUATIONS = "evaluations.jsonl"  # in the run
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,10 @@ def search(
     predictor: Predictor | None = None,
     measure: Measure | None = None,
     evolution: Evolution = Evolution(),  # noqa: B008  # frozen
+    optimizer: str | None = None,
+    confidence: float | None = None,
+    pareto: str | None = None,
+    choose: str | None = None,
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> SearchResult:
@@ -57,7 +66,11 @@ def search(
         latency, flops, params: the budget in words: ``"5ms"``, ``"1.3G"``, ``"6M"``, or ranges.
         predictor: of the space, for a latency budget.
         measure: subnets to p50 in milliseconds on the target; without it the choice is made by prediction.
-        evolution: population and generations.
+        evolution: how many subnets are evaluated at most: population times generations.
+        optimizer: ``surrogate`` (default), ``nsga2``, ``regularized-evolution`` or ``random``.
+        confidence: with which the predicted latency shall hold, from 0.5; None is 0.5 with ``measure``, else 0.95.
+        pareto: ``"latency,top1"`` (or flops, params) for the whole front.
+        choose: of a front ``"knee"`` (default) or ``"best"``.
         seed: the same seed, supernet and predictor give the same candidates and scores.
         progress: where to report to.
 
@@ -66,16 +79,40 @@ def search(
         InputError: a budget that cannot be read, a latency without a predictor, a predictor of another space.
     """
     budget = Budget.parse(latency, flops, params)
-    costs = checked_costs(space, predictor, budget)
-    return _search(space, supernet, data, budget, costs, measure, evolution, seed, progress, inputs={})
+    settings = search_settings(
+        optimizer=optimizer,
+        population=evolution.population,
+        generations=evolution.generations,
+        pareto=pareto,
+        choose=choose,
+        confidence=confidence,
+        seed=seed,
+    )
+    costs = checked_costs(space, predictor, budget, settings.confidence_of(measure is not None))
+    evaluations = supernet_evaluations(space, supernet, data, Archive())
+    loop = ClosedLoop(costs, budget, evaluations, settings, progress, measure)
+    return result_of(loop, loop.run(), inputs={})
 
 
-def checked_costs(space: SearchSpace, predictor: Predictor | None, budget: Budget) -> Costs:
-    """The costs of a space, after making sure that some subnet fits the budget; raises as ``search`` does."""
-    if predictor is not None and predictor.space != space:
-        raise InputError(f"The predictor {predictor.name} was fitted for another space than {space.name!r}.")
-    costs = Costs(space, predictor)
-    if budget.asked:
+def checked_costs(
+    space: SearchSpace,
+    predictor: Predictor | None,
+    budget: Budget,
+    confidence: float = 0.5,
+    others: Mapping[str, Range] | None = None,
+) -> Costs:
+    """The costs of a space, after making sure that some subnet fits the budget; raises as ``search`` does.
+
+    ``others`` are further targets: predictors by name or path, and the latency allowed on each.
+    """
+    from vitas_hw.workflows.predict import load_predictor
+
+    targets = [OtherTarget(name, load_predictor(name), bounds) for name, bounds in (others or {}).items()]
+    for one in [predictor, *(target.predictor for target in targets)]:
+        if isinstance(one, Predictor) and one.space != space:
+            raise InputError(f"The predictor {one.name} was fitted for another space than {space.name!r}.")
+    costs = Costs(space, predictor, confidence, others=tuple(targets))
+    if budget.asked or targets:
         costs.feasible_code(budget)
     return costs
 
@@ -91,45 +128,51 @@ def default_budget(space: SearchSpace, predictor: Predictor) -> Budget:
 def search_run(
     run: Run,
     budget: Budget,
+    settings: SearchSettings | None = None,
     *,
-    evolution: Evolution = Evolution(),  # noqa: B008  # frozen
     seed: int = 0,
     device: str = "auto",
+    fresh: bool = False,
     progress: Progress = SILENT,
 ) -> Searched:
     """Search with a run's super-transformer and predictor, measure the finalists, fine-tune and keep the choice.
 
+    Every evaluation is kept in the run: the same search, killed at any moment and repeated, goes on and ends as if
+    never killed.
+
     Args:
         run: has been trained; for a latency, profiled too.
-        budget: an empty one takes ``default_budget``.
-        evolution: population and generations.
-        seed: of evolution and fine-tuning.
+        budget: an empty one takes ``default_budget``, unless a front is asked for.
+        settings: how to search.
+        seed: of a search without settings.
         device: that evaluates and fine-tunes; ``auto`` is a GPU if there is one. Latency is measured on the target.
+        fresh: forget earlier evaluations and measurements.
         progress: where to report to.
     """
     from vitas_hw.workflows.finalists import finalist_meter, load_run_predictor, run_anchor_ms
     from vitas_hw.workflows.targets import place_of
 
+    settings = settings or SearchSettings(seed=seed)
     space = run.space(None)
     if not run.supernet.exists():
         raise InputError(f"The run {run.path} has no super-transformer.", "Run: vitas-hw train")
-    needs_predictor = budget.latency_ms is not None or not budget.asked
+    unbound = not budget.asked and not settings.targets
+    needs_predictor = budget.latency_ms is not None or (unbound and settings.pareto in (None, "latency_ms"))
     predictor, predictor_path = None, None
     if needs_predictor or run.predictors.is_dir():
         predictor, predictor_path = load_run_predictor(run)
-    if not budget.asked:
+    if unbound and settings.pareto is None:
         assert predictor is not None
         budget = default_budget(space, predictor)
         progress.note(f"no budget given, so one that binds: {budget}")
-    costs = checked_costs(space, predictor, budget)  # before torch is loaded: an impossible budget ends at once
+    place = place_of(predictor.target, predictor.fingerprint) if predictor else None
+    confidence = settings.confidence_of(place is not None)
+    # before torch is loaded: an impossible budget ends at once
+    costs = checked_costs(space, predictor, budget, confidence, _targets(run, settings))
 
     from vitas_hw.supernet.checkpoint import save_model
-    from vitas_hw.supernet.supernet import extract
-    from vitas_hw.training.evaluate import accuracy
-    from vitas_hw.training.loop import Runtime, fit
-    from vitas_hw.training.objective import ModelObjective
     from vitas_hw.training.ranks import Ranks, pick_device
-    from vitas_hw.training.recipe import finetune_recipe
+    from vitas_hw.workflows.choice import finetuned
     from vitas_hw.workflows.train import load_run_data, load_run_supernet
 
     run.forget_search()
@@ -137,43 +180,78 @@ def search_run(
     supernet = load_run_supernet(run).to(where)
     data = load_run_data(run, space)
     data = replace(data, search=data.search.to(where))
-    place = place_of(predictor.target, predictor.fingerprint) if predictor else None
-    meter = finalist_meter(place, run_anchor_ms(run, predictor), seed, progress) if place and predictor else None
-    if meter is None:
-        progress.note("the target is not at hand: the choice is made by prediction")
     inputs = [run.supernet] if predictor_path is None else [run.supernet, predictor_path]
     hashes = {path.name: file_sha256(path) for path in inputs}
-    result = _search(space, supernet, data, budget, costs, meter, evolution, seed, progress, hashes)
-    choice = result.choice
-    sides = [extract(supernet, choice.subnet, side or None, choice.layers) for side in supernet.sides]
-    model = max(sides, key=lambda side: accuracy(side, data.search).top1) if len(sides) > 1 else sides[0]
-    recipe = finetune_recipe(data.name, choice.subnet.macs, len(data.train))
-    if recipe is None:
-        progress.note("the choice keeps the super-transformer's weights: fine-tuning on these data is not brief")
-    else:
-        with progress.step("fine-tuning the choice", recipe.epochs) as advance:
-            fit(
-                ModelObjective(model, recipe),
-                data.train,
-                recipe,
-                seed=seed,
-                num_classes=space.num_classes,
-                runtime=Runtime(device=where),
-                on_epoch=lambda epoch: advance(f"loss {epoch.loss:.3f}"),
-            )
-    result = replace(result, final_top1=accuracy(model, data.search).top1)
+    archive = _archive(run, where.split(":")[0], hashes[run.supernet.name], len(data.search), fresh=fresh)
+    if len(archive):
+        progress.note(f"{len(archive)} evaluations are known from {run.path / EVALUATIONS}")
+    meter = (
+        finalist_meter(place, run_anchor_ms(run, predictor), settings.seed, progress) if place and predictor else None
+    )
+    name = _search_name(budget, settings, costs, hashes)
+    if meter is None:
+        progress.note(_unmeasured(budget, settings, confidence))
+    loop = ClosedLoop(
+        costs,
+        budget,
+        supernet_evaluations(space, supernet, data, archive),
+        settings,
+        progress,
+        recorded(meter, archive, name) if meter else None,
+        margin=_margin(predictor),
+    )
+    try:
+        result = result_of(loop, loop.run(), hashes)
+    except VitasError:
+        archive.end(name)  # whoever tries again wants to measure again
+        raise
+    tuned = finetuned(supernet, result.choice, data, settings.seed, progress)
+    result = replace(result, final_top1=tuned.top1)
     save_candidates(result.candidates, run.candidates)
     save_result(result, run.result)
     _plot(result, run.plot)
-    save_model(model.cpu(), result.choice.subnet, run.choice)  # last: where it is, the rest is too
-    settings = {
-        "budget": budget.to_dict(),
-        "evolution": asdict(evolution),
-        "seed": seed,
-        "finetune": None if recipe is None else asdict(recipe),
-    }
-    run.record("search", space, settings, inputs, [run.candidates, run.result, run.plot, run.choice])
+    save_model(tuned.model.cpu(), result.choice.subnet, run.choice)  # last: where it is, the rest is too
+    archive.end(name)
+    about = {"budget": budget.to_dict(), "targets": result.targets, "seed": settings.seed}
+    about |= {"evolution": settings.to_dict(), "finetune": None if tuned.recipe is None else asdict(tuned.recipe)}
+    run.record("search", space, about, inputs, [run.candidates, run.result, run.plot, run.choice])
     return Searched(result, meter is not None, predictor)
+
+
+def _targets(run: Run, settings: SearchSettings) -> dict[str, Range]:
+    """The further targets; a name that this run has fitted a predictor by is that file."""
+    own = {name: run.predictors / f"{name}.json" for name in settings.targets}
+    return {str(own[name]) if own[name].exists() else name: bounds for name, bounds in settings.targets.items()}
+
+
+def _archive(run: Run, device: str, supernet: str, images: int, *, fresh: bool) -> Archive:
+    path = run.path / EVALUATIONS
+    if fresh:
+        path.unlink(missing_ok=True)
+    header = {"supernet": supernet, "data": file_sha256(run.data), "parts": part_shares(images), "device": device}
+    return Archive.open(path, header)
+
+
+def _search_name(budget: Budget, settings: SearchSettings, costs: Costs, hashes: dict[str, str]) -> str:
+    """The same for the same search: by it a resumed one finds its measurements."""
+    targets = {other.name: str(other.latency_ms) for other in costs.others}
+    said = [budget.to_dict(), settings.to_dict(), settings.seed, costs.confidence, targets, hashes]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _unmeasured(budget: Budget, settings: SearchSettings, confidence: float) -> str:
+    if budget.latency_ms is None and not settings.targets:
+        return "the target is not at hand: latencies are predicted, not measured"
+    return (
+        "the target is not at hand: the choice is made by the prediction's upper bound, which holds with a confidence"
+        f" of {confidence:.0%}, and not measured"
+    )
+
+
+def _margin(predictor: Predictor | None) -> float:
+    """What the choice measures below its ceiling: the noise of the target, so that it is inside on another day too."""
+    noise = predictor.metrics.get("noise_floor") if predictor else None
+    return min(noise or 0.0, _MOST_MARGIN)
 
 
 def _plot(result: SearchResult, path: Path) -> None:
@@ -183,7 +261,7 @@ def _plot(result: SearchResult, path: Path) -> None:
 
     def point(candidate: Candidate) -> Point:
         measured = result.measured_ms.get(candidate.subnet.digest) if timed else None
-        cost = candidate.predicted_ms if candidate.predicted_ms is not None else candidate.subnet.macs / 1e6
+        cost = candidate.predicted_ms if candidate.predicted_ms is not None and timed else candidate.subnet.macs / 1e6
         return Point(cost, candidate.top1, measured)
 
     bounds = result.budget.latency_ms if timed else result.budget.macs
@@ -195,60 +273,4 @@ def _plot(result: SearchResult, path: Path) -> None:
         cost_label="predicted p50, ms (red: measured)" if timed else "MMACs",
         ceiling=bounds.high / scale if bounds and bounds.high else None,
         path=path,
-    )
-
-
-def _search(
-    space: SearchSpace,
-    supernet: object,
-    data: object,
-    budget: Budget,
-    costs: Costs,
-    measure: Measure | None,
-    evolution: Evolution,
-    seed: int,
-    progress: Progress,
-    inputs: dict[str, str],
-) -> SearchResult:
-    from vitas_hw.supernet.supernet import Supernet
-    from vitas_hw.training.data import ImageData
-    from vitas_hw.training.evaluate import subnet_accuracy
-
-    if not isinstance(supernet, Supernet) or not isinstance(data, ImageData):
-        raise InputError("search needs supernet=build_supernet(...) or a loaded one, and data=load_data(...).")
-    if supernet.space != space:
-        raise InputError(f"The super-transformer is one of another space than {space.name!r}.")
-    best = 0.0
-
-    with progress.step(f"searching under {budget}", evolution.population * evolution.generations) as advance:
-
-        def on_candidate(candidate: Candidate) -> None:
-            nonlocal best
-            best = max(best, candidate.top1)
-            advance(f"best top-1 {best:.3f}")
-
-        candidates = evolve(
-            space,
-            costs,
-            budget,
-            lambda codes: [
-                subnet_accuracy(supernet, space.decode(code), data.search, space.layers(code)).top1 for code in codes
-            ],
-            evolution,
-            seed=seed,
-            on_candidate=on_candidate,
-        )
-    if measure is None:
-        verdict = Verdict(best_first(candidates)[0], {})
-    else:
-        verdict = choose_measured(candidates, budget.latency_ms, measure)
-    return SearchResult(
-        budget=budget,
-        seed=seed,
-        evolution=asdict(evolution),
-        space=space.name,
-        inputs=inputs,
-        candidates=tuple(candidates),
-        measured_ms=verdict.measured_ms,
-        choice=verdict.choice,
     )

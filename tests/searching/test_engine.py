@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vitas_hw.core.budget import Budget, Range
+from vitas_hw.core.errors import FileError, InfeasibleBudgetError, InputError
+from vitas_hw.core.operators import SubnetColumns, operators
+from vitas_hw.core.space import SearchSpace
+from vitas_hw.searching.admission import Admission
+from vitas_hw.searching.archive import Archive
+from vitas_hw.searching.costs import Costs, OtherTarget
+from vitas_hw.searching.effort import PAPER, Evolution
+from vitas_hw.searching.engine import Evaluations, Job, explore
+from vitas_hw.searching.optimisers import OPTIMISERS, make_optimiser, named
+from vitas_hw.searching.result import Candidate, knee_first
+
+SHARES = (0.25, 0.25, 0.5)
+
+
+class KilledError(Exception):
+    pass
+
+
+class Scorer:
+    """A made-up top-1 that grows with the widths and differs between parts; may be killed after some evaluations."""
+
+    def __init__(self, lives: int | None = None) -> None:
+        self.lives = lives
+        self.jobs: list[tuple[bytes, int]] = []
+
+    def __call__(self, jobs: Sequence[Job]) -> Iterator[float]:
+        for code, part in jobs:
+            if self.lives is not None and len(self.jobs) >= self.lives:
+                raise KilledError
+            self.jobs.append((code.tobytes(), part))
+            yield float(code.mean() / code.max() + 0.01 * part)
+
+
+class TwoTimes:
+    """Predicts a millisecond per ten million MACs, and as an upper end of its interval twice that."""
+
+    def __init__(self, scale: float = 1.0) -> None:
+        self.scale = scale
+
+    def predict_columns(self, columns: SubnetColumns) -> TwoTimes:
+        self.latency_ms = operators(columns).macs / 1e7 * self.scale
+        self.upper_ms = 2 * self.latency_ms
+        return self
+
+
+def search(
+    space: SearchSpace, name: str, archive: Archive, scorer: Scorer, shares: tuple[float, ...] = (1.0,), limit: int = 32
+) -> tuple[list[Candidate], Evaluations]:
+    costs, budget = Costs(space), Budget.parse(flops="2M")
+    evolution = Evolution(population=8, generations=limit // 8)
+    optimiser = make_optimiser(name, Admission(space, costs, budget), evolution, 0, levels=len(shares))
+    evaluations = Evaluations(space, scorer, shares, archive)
+    return explore(optimiser, evaluations, costs, limit), evaluations
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_a_killed_search_goes_on_and_ends_as_if_never_killed(name: str, small: SearchSpace, tmp_path: Path) -> None:
+    whole, _ = search(small, name, Archive(), Scorer())
+    header = {"supernet": "abc"}
+    path = tmp_path / "evaluations.jsonl"
+    lives = 0
+    for lives in (1, 11, 8):
+        with pytest.raises(KilledError):
+            search(small, name, Archive.open(path, header), Scorer(lives))
+        with path.open("a") as file:
+            file.write('{"subnet":"torn')  # what a kill in the middle of a write leaves
+    last = Scorer()
+    resumed, _ = search(small, name, Archive.open(path, header), last)
+    assert resumed == whole
+    assert len(last.jobs) == len(whole) - 20
+    again = Scorer()
+    assert search(small, name, Archive.open(path, header), again)[0] == whole
+    assert not again.jobs
+
+
+def test_another_supernet_begins_anew_and_a_broken_line_is_named(small: SearchSpace, tmp_path: Path) -> None:
+    path = tmp_path / "evaluations.jsonl"
+    search(small, "random", Archive.open(path, {"supernet": "a"}), Scorer())
+    assert len(Archive.open(path, {"supernet": "a"})) == 32
+    assert len(Archive.open(path, {"supernet": "b"})) == 0
+    path.write_text(path.read_text() + "nonsense\n{}\n")
+    with pytest.raises(FileError, match=r"line 2, is broken.*--fresh"):
+        Archive.open(path, {"supernet": "b"})
+
+
+def test_measurements_are_kept_until_their_search_has_ended(tmp_path: Path) -> None:
+    path = tmp_path / "evaluations.jsonl"
+    archive = Archive.open(path, {})
+    archive.add_measured("one", {"a": 1.0})
+    archive.add_measured("one", {"b": 2.0})
+    archive.add_measured("two", {"a": 3.0})
+    assert Archive.open(path, {}).measured("one") == [{"a": 1.0}, {"b": 2.0}]
+    archive.end("one")
+    assert Archive.open(path, {}).measured("one") == []
+    assert Archive.open(path, {}).measured("two") == [{"a": 3.0}]
+
+
+def test_racing_evaluates_the_promising_on_all_of_the_split_and_counts_in_whole_splits(small: SearchSpace) -> None:
+    scorer = Scorer()
+    found, evaluations = search(small, "surrogate", Archive(), scorer, SHARES)
+    by_part = [sum(part == one for _, part in scorer.jobs) for one in range(3)]
+    assert by_part[0] > by_part[1] > by_part[2] == len(found) > 0
+    assert evaluations.spent == pytest.approx(sum(n * share for n, share in zip(by_part, SHARES, strict=True)))
+    assert evaluations.spent <= 32
+    assert len(set(scorer.jobs)) == len(scorer.jobs)
+    code = small.encode(found[0].subnet)
+    assert found[0].top1 == pytest.approx(code.mean() / code.max() + 0.01 * (0.25 + 2 * 0.5))
+
+
+def test_time_ends_a_search_with_the_best_so_far(small: SearchSpace) -> None:
+    costs = Costs(small)
+    optimiser = make_optimiser("random", Admission(small, costs, Budget()), Evolution(), 0)
+    found = explore(optimiser, Evaluations(small, Scorer()), costs, 96, time_is_up=lambda: True)
+    assert len(found) == 1
+
+
+def test_the_confidence_moves_what_is_admitted_to_the_upper_bound(digits: SearchSpace) -> None:
+    codes = digits.sample_codes(500, np.random.default_rng(0))
+    predicted = Costs(digits, TwoTimes()).of(codes)["latency_ms"]
+    budget = Budget(latency_ms=Range(None, float(np.median(predicted))))
+    for confidence, factor in ((0.5, 1.0), (0.95, 2.0)):
+        inside = Costs(digits, TwoTimes(), confidence).excess(codes, budget) <= 0
+        np.testing.assert_array_equal(inside, predicted * factor <= np.median(predicted) * (1 + 1e-12))
+    with pytest.raises(InputError, match=r"between 0\.5 and 1"):
+        Costs(digits, TwoTimes(), 1.0)
+
+
+def test_a_subnet_for_two_targets_is_good_on_both(digits: SearchSpace) -> None:
+    other = OtherTarget("phone", TwoTimes(10.0), Range(None, 30.0))
+    costs = Costs(digits, TwoTimes(), others=(other,))
+    codes = Admission(digits, costs, Budget.parse(latency="5ms")).draw(50, np.random.default_rng(0))
+    assert len(codes) == 50
+    assert costs.of(codes)["latency_ms"].max() <= 3.0
+    impossible = OtherTarget("phone", TwoTimes(10.0), Range(None, 0.01))
+    with pytest.raises(InfeasibleBudgetError, match=r"phone.*--latency phone="):
+        Costs(digits, TwoTimes(), others=(impossible,)).feasible_code(Budget.parse(latency="5ms"))
+
+
+def test_an_infeasible_mix_names_the_nearest_budget_and_that_is_feasible(digits: SearchSpace) -> None:
+    costs = Costs(digits)
+    with pytest.raises(InfeasibleBudgetError, match="nearest") as caught:
+        costs.feasible_code(Budget.parse(flops="20M", params="30M-40M"))
+    words = caught.value.next_step.replace(",", " ").split()
+    nearest = Budget.parse(flops=words[words.index("--flops") + 1], params=words[words.index("--params") + 1])
+    assert nearest.macs is not None
+    assert costs.excess(costs.feasible_code(nearest)[None], nearest)[0] <= 0
+
+
+def test_a_front_spreads_and_its_knee_comes_first(small: SearchSpace) -> None:
+    costs = Costs(small)
+    evolution = Evolution(population=16, generations=6)
+    optimiser = make_optimiser("nsga2", Admission(small, costs, Budget()), evolution, 0, against="macs")
+    found = explore(optimiser, Evaluations(small, Scorer()), costs, 96)
+    macs = [candidate.subnet.macs for candidate in found]
+    assert min(macs) < 0.1 * max(macs)
+    rows = [(0.5, 1.0), (0.8, 2.0), (0.85, 9.0), (0.3, 5.0)]
+    four = [Candidate(small.sample(seed), top1, cost) for seed, (top1, cost) in enumerate(rows)]
+    assert [c.top1 for c in knee_first(four)] == [0.8, 0.5, 0.85, 0.3]
+
+
+def test_presets_and_names() -> None:
+    assert named("paper", None, None) == ("nsga2", PAPER)
+    assert named("random", 4, None) == ("random", Evolution(population=4))
+    with pytest.raises(InputError, match="Known: surrogate, nsga2, regularized-evolution, random, paper"):
+        named("best", None, None)

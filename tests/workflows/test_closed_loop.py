@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from vitas_hw.core.budget import Budget, Range
+from vitas_hw.core.errors import InputError, VitasError
+from vitas_hw.core.operators import SubnetColumns, operators
+from vitas_hw.core.space import SearchSpace
+from vitas_hw.core.subnet import Subnet
+from vitas_hw.searching.archive import Archive
+from vitas_hw.searching.costs import Costs
+from vitas_hw.searching.effort import Evolution
+from vitas_hw.searching.engine import Evaluations, Job
+from vitas_hw.workflows.closed_loop import ClosedLoop, recorded
+from vitas_hw.workflows.evaluations import part_shares
+from vitas_hw.workflows.progress import SILENT
+from vitas_hw.workflows.search_settings import SearchSettings, parse_latencies, search_settings
+
+
+class PerMac:
+    def predict_columns(self, columns: SubnetColumns) -> PerMac:
+        self.latency_ms = operators(columns).macs / 1e7
+        return self
+
+
+def loop(space: SearchSpace, factor: float | None, ceiling: str, archive: Archive | None = None) -> ClosedLoop:
+    """Top-1 grows with the MACs; the device takes ``factor`` times the prediction."""
+
+    def evaluate(jobs: Sequence[Job]) -> list[float]:
+        return [space.decode(code).macs / space.largest.macs for code, _ in jobs]
+
+    def measure(subnets: Sequence[Subnet]) -> list[float]:
+        return [subnet.macs / 1e7 * (factor or 1) for subnet in subnets]
+
+    settings = SearchSettings(evolution=Evolution(population=8, generations=3))
+    budget = Budget.parse(latency=ceiling)
+    evaluations = Evaluations(space, evaluate, archive=archive or Archive())
+    return ClosedLoop(Costs(space, PerMac()), budget, evaluations, settings, SILENT, measure if factor else None)
+
+
+def test_the_search_goes_on_until_the_choice_measures_inside(digits: SearchSpace) -> None:
+    settled = loop(digits, 3.0, "5ms").run()
+    choice = settled.verdict.choice
+    assert settled.verdict.measured_ms[choice.subnet.digest] <= 5.0
+    assert settled.correction == pytest.approx(3.0)
+    assert len(settled.candidates) >= 24
+
+
+def test_a_device_that_nothing_is_fast_enough_for_ends_the_search(digits: SearchSpace) -> None:
+    with pytest.raises(VitasError, match=r"measured inside the budget|fits the budget"):
+        loop(digits, 1e4, "5ms").run()
+
+
+def test_without_the_device_the_best_predicted_is_chosen(digits: SearchSpace) -> None:
+    settled = loop(digits, None, "5ms").run()
+    assert settled.verdict.measured_ms == {}
+    assert settled.verdict.choice.top1 == max(candidate.top1 for candidate in settled.candidates)
+
+
+def test_recorded_measurements_are_not_taken_again(small: SearchSpace) -> None:
+    archive, subnets = Archive(), [small.sample(0), small.sample(1)]
+    assert recorded(lambda _: [1.0, 2.0], archive, "x")(subnets) == [1.0, 2.0]
+    replayed = recorded(lambda _: [7.0, 7.0], archive, "x")
+    assert replayed(subnets) == [1.0, 2.0]
+    assert replayed(subnets) == [7.0, 7.0]
+
+
+def test_only_a_large_search_split_is_raced_on() -> None:
+    assert [len(part_shares(images)) for images in (144, 1999, 2000, 3999, 4000, 10_000)] == [1, 1, 2, 2, 3, 3]
+
+
+def test_words_become_settings() -> None:
+    front = search_settings(pareto="latency,top1")
+    assert (front.optimizer, front.pareto, front.choose) == ("nsga2", "latency_ms", "knee")
+    assert search_settings().optimizer == "surrogate"
+    assert (search_settings().confidence_of(True), search_settings().confidence_of(False)) == (0.5, 0.95)
+    assert parse_latencies(["a=20ms", "5ms"]) == ("5ms", {"a": Range(None, 20.0)})
+    for wrong in ({"pareto": "top1"}, {"choose": "knee"}, {"pareto": "flops,top1", "optimizer": "random"}):
+        with pytest.raises(InputError):
+            search_settings(**wrong)
+    for words in (["5ms", "6ms"], ["a=5ms", "a=6ms"], ["=5ms"]):
+        with pytest.raises(InputError):
+            parse_latencies(words)

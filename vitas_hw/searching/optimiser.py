@@ -1,0 +1,37 @@
+"""What an optimiser is: it is asked for codes to evaluate and told their top-1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from vitas_hw.core.operators import Ints
+
+Floats = npt.NDArray[np.float64]
+WHOLE = -1
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Codes (N, code_length) to evaluate on the first parts of the search split.
+
+    ``level`` counts from 0; ``WHOLE`` is all of the split.
+    """
+
+    codes: Ints
+    level: int = WHOLE
+
+
+class Optimiser(Protocol):
+    """Proposes canonical codes inside the budget; owns its generator, so that equal answers give equal questions."""
+
+    def ask(self) -> Trials:
+        """What to evaluate next; no codes if there is nothing left."""
+        ...
+
+    def tell(self, trials: Trials, top1: Floats) -> None:
+        """The answer to the last question: top-1 (N,) of its codes."""
+        ...
