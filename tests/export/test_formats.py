@@ -43,7 +43,8 @@ else:
 """
 READERS = {
     "onnx": "import onnxruntime; logits = onnxruntime.InferenceSession(model).run(None, {'images': images})[0]",
-    "xml": "import openvino\n"
+    # its telemetry forks, and without a network may hold our pipes for ever (export/openvino_import.py)
+    "xml": "sys.modules['openvino_telemetry'] = None; import openvino\n"
     "logits = openvino.compile_model(model, 'CPU', {'INFERENCE_PRECISION_HINT': 'f32'})([images])[0]",
     "pt2": "import torch; logits = torch.export.load(model).module()(torch.from_numpy(images)).detach().numpy()",
     "timm": "import sys, os, torch, timm; sys.path.insert(0, model)\n"

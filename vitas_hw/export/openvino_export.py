@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from vitas_hw.core.errors import VitasError
+from vitas_hw.export.openvino_import import load_openvino
 from vitas_hw.export.parity import Floats, Program
 
 
 def _library() -> Any:
     try:
-        return import_module("openvino")
+        return load_openvino()
     except ImportError as error:
         raise VitasError("OpenVINO is not installed.", "Run: pip install 'vitas-hw[openvino]'") from error
 
