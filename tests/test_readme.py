@@ -164,7 +164,8 @@ def profile_rows() -> list[str]:
         latencies = [measurement.latency_ms for measurement in profile.ok]
         rows.append(
             f"| `{profile.name}` | {len(profile.ok)} | {min(latencies):.3g} to {max(latencies):.3g} ms"
-            f" | {floor.mean:.1%}, {floor.median:.1%}, {floor.p90:.1%} ({floor.pairs} pairs) |"
+            f" | {floor.mean:.1%}, {'-' if floor.median is None else f'{floor.median:.1%}'}, {floor.p90:.1%}"
+            f" ({floor.pairs} pairs) |"
         )
     return rows
 

@@ -100,7 +100,7 @@ def _tried(tried: WouldHave) -> list[str]:
     ]
 
 
-def _percents(*shares: float) -> str:
+def _percents(*shares: float | None) -> str:
     return ", ".join(console.percent(share) for share in shares)
 
 

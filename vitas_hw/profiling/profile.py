@@ -62,10 +62,13 @@ class Measurement:
 
 @dataclass(frozen=True)
 class NoiseFloor:
-    """Relative difference between two measurements of the same subnet, far apart in time, sessions built anew."""
+    """Relative difference between two measurements of the same subnet, far apart in time, sessions built anew.
+
+    ``median`` is None in a profile from before it was kept.
+    """
 
     mean: float
-    median: float
+    median: float | None
     p90: float
     pairs: int
 
@@ -177,7 +180,7 @@ def _schemas() -> tuple[Any, Any]:
 
     class Floor(Strict):
         mean: float
-        median: float
+        median: float | None
         p90: float
         pairs: int
 
