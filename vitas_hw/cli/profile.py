@@ -9,48 +9,57 @@ import typer
 
 from vitas_hw.cli.options import DEFAULT_RUN, JsonOption, RunOption, SeedOption, SpaceOption
 
+_TARGET, _WHICH, _ELSEWHERE = "Target", "Which subnets, and how often", "Measured elsewhere"
+
 
 def profile(
     device: Annotated[
-        str, typer.Option("--device", help="What to measure on: cpu, cuda:0, mps, gpu (Intel's); see vitas-hw doctor.")
+        str, typer.Option("--device", help="cpu, cuda:0, mps or gpu (Intel's).", rich_help_panel=_TARGET)
     ] = "cpu",
     backend: Annotated[
-        str | None, typer.Option("--backend", help="onnxruntime, openvino, torch, tensorrt, ...; see vitas-hw doctor.")
+        str | None,
+        typer.Option("--backend", help="onnxruntime, openvino, torch, tensorrt ...", rich_help_panel=_TARGET),
     ] = None,
-    precision: Annotated[str, typer.Option("--precision", help="fp32, fp16, bf16 or int8.")] = "fp32",
+    precision: Annotated[
+        str, typer.Option("--precision", help="fp32, fp16, bf16 or int8.", rich_help_panel=_TARGET)
+    ] = "fp32",
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", min=1, help="Images per inference.", rich_help_panel=_TARGET)
+    ] = 1,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="CPU threads.", rich_help_panel=_TARGET)] = 1,
+    device_name: Annotated[
+        str | None, typer.Option("--device-name", help="The device's name in files.", rich_help_panel=_TARGET)
+    ] = None,
     num_subnets: Annotated[
         int | None,
-        typer.Option("--num-subnets", help="How many subnets: 120; with --from 20; with --until at the most, 1000."),
+        typer.Option("--num-subnets", help="120; --from 20; --until at most 1000.", rich_help_panel=_WHICH),
     ] = None,
     subnets: Annotated[
-        str, typer.Option("--subnets", help="stratified (over MACs), random, or a file with one subnet (JSON) a line.")
+        str, typer.Option("--subnets", help="stratified (over MACs), random, or a file.", rich_help_panel=_WHICH)
     ] = "stratified",
-    rounds: Annotated[int, typer.Option("--rounds", help="Visits to each subnet, spread over the whole time.")] = 3,
+    rounds: Annotated[
+        int, typer.Option("--rounds", help="Visits to each, spread over the time.", rich_help_panel=_WHICH)
+    ] = 3,
     until: Annotated[
-        str | None,
-        typer.Option("--until", help="Measure in batches until the error on unseen subnets is this, for example 3%."),
+        str | None, typer.Option("--until", help="Go on until this error, say 3%.", rich_help_panel=_WHICH)
     ] = None,
     old: Annotated[
-        str | None, typer.Option("--from", help="A predictor of another target: few subnets are enough to correct it.")
+        str | None, typer.Option("--from", help="Correct this predictor of another target.", rich_help_panel=_WHICH)
     ] = None,
-    space: SpaceOption = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Images per inference.")] = 1,
-    threads: Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")] = 1,
-    timeout: Annotated[float, typer.Option("--timeout", help="Most seconds for one visit of a subnet.")] = 120.0,
-    device_name: Annotated[str | None, typer.Option("--device-name", help="The device's name in files.")] = None,
+    timeout: Annotated[
+        float, typer.Option("--timeout", help="Most seconds for one visit.", rich_help_panel=_WHICH)
+    ] = 120.0,
     bundle: Annotated[
         Path | None,
-        typer.Option(
-            "--bundle", help="Measure nothing: write models and a runner here, for a device without vitas-hw."
-        ),
+        typer.Option("--bundle", help="Write models and a runner here instead.", rich_help_panel=_ELSEWHERE),
     ] = None,
     table: Annotated[
-        Path | None, typer.Option("--import", help="Measure nothing: read the table that a bundle's runner filled.")
+        Path | None, typer.Option("--import", help="Read the runner's table instead.", rich_help_panel=_ELSEWHERE)
     ] = None,
     ray: Annotated[
-        str | None,
-        typer.Option("--ray", help="Measure on the machines of a Ray cluster: auto, or its address."),
+        str | None, typer.Option("--ray", help="By a Ray cluster: auto, or its address.", rich_help_panel=_ELSEWHERE)
     ] = None,
+    space: SpaceOption = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget earlier timings of this target.")] = False,
     run: RunOption = DEFAULT_RUN,
     seed: SeedOption = 0,
@@ -76,7 +85,7 @@ def profile(
         device_name=device_name,
         batch_size=batch_size,
         threads=threads,
-        num_subnets=num_subnets or (20 if old else 1000 if until else 120),
+        num_subnets=num_subnets if num_subnets is not None else 20 if old else 1000 if until else 120,
         subnets=subnets,
         rounds=rounds,
         timeout_s=timeout,
