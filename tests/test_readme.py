@@ -118,6 +118,7 @@ def repeatability_rows() -> list[str]:
         "ours": "ours: interleaved rounds, new processes, drift corrected by the anchor",
         "all rounds, no anchor": "the same visits without the anchor",
         "one round, no anchor": "one round of them, without the anchor",
+        "all rounds, minimum, no anchor": "their minimum, without the anchor (no p50)",
         "naive: 15 in a row, median": "naive: 15 inferences in a row, their median",
     }
     goal = result["goal"]
