@@ -17,8 +17,10 @@ import yaml
 
 import vitas_hw as vh
 from vitas_hw.core.space import SearchSpace
+from vitas_hw.workflows.measuring import REPEAT_EVERY
 
-SUBNETS, ROUNDS, REPEATS = 40, 3, 7
+SUBNETS, ROUNDS = 40, 3
+REPEATS = len(range(0, SUBNETS, REPEAT_EVERY))
 PATIENCE_S = 120
 
 

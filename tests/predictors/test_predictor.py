@@ -149,7 +149,7 @@ def test_fit_predictor_takes_the_rows_that_ran(digits: SearchSpace) -> None:
     subnets = sample(digits, 30)
     rows = [Measurement(subnet, ((float(ms),),)) for subnet, ms in zip(subnets, latency(subnets), strict=True)]
     rows[4] = Measurement(subnets[4], failed="no")
-    profile = Profile(TARGET, digits, {"fingerprint": "f"}, None, tuple(rows))
+    profile = Profile(TARGET, digits, {"fingerprint": "f"}, None, None, tuple(rows))
     found = vh.fit_predictor(profile)
     assert found.metrics["noise_floor"] is None
     with pytest.raises(InputError, match="Known: xgboost, linear"):

@@ -70,7 +70,7 @@ def test_fit_and_predict_a_profile(digits: SearchSpace, folder: Path, capsys: py
     subnets, measured = made_up(digits, 60)
     rows = [Measurement(subnet, ((float(ms),),)) for subnet, ms in zip(subnets, measured, strict=True)]
     rows[3] = Measurement(subnets[3], failed="no memory")
-    save_profile(Profile(TARGET, digits, {"fingerprint": "f"}, None, tuple(rows)), folder / "mine.jsonl")
+    save_profile(Profile(TARGET, digits, {"fingerprint": "f"}, None, None, tuple(rows)), folder / "mine.jsonl")
     found = said(capsys, "fit", "mine.jsonl", "--kind", "linear")
     assert (found["samples"], found["dropped"], found["noise_floor"]) == (len(subnets) - 1, 1, None)
     assert [one["kind"] for one in found["kinds"]] == ["linear", "xgboost", "flops", "lookup", "mlp"]

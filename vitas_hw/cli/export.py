@@ -15,23 +15,23 @@ _SUBNET = "A published name, a JSON file, smallest, largest, or trained .safeten
 def export(
     subnet: Annotated[str | None, typer.Argument(help=_SUBNET)] = None,
     onnx: Annotated[bool, typer.Option("--onnx", help="For ONNX Runtime.")] = False,
-    openvino: Annotated[bool, typer.Option("--openvino", help="OpenVINO's IR: .xml and .bin.")] = False,
-    tensorrt: Annotated[bool, typer.Option("--tensorrt", help="An engine for NVIDIA GPUs.")] = False,
-    timm: Annotated[bool, typer.Option("--timm", help="A folder for timm.create_model('local-dir:...').")] = False,
-    torch: Annotated[bool, typer.Option("--torch", help="A program of torch.export, .pt2.")] = False,
-    rank: Annotated[int | None, typer.Option("--rank", help="Of the search's front, 1 the most accurate.")] = None,
+    openvino: Annotated[bool, typer.Option("--openvino", help="OpenVINO's IR.")] = False,
+    tensorrt: Annotated[bool, typer.Option("--tensorrt", help="An engine.")] = False,
+    timm: Annotated[bool, typer.Option("--timm", help="A folder timm loads.")] = False,
+    torch: Annotated[bool, typer.Option("--torch", help="torch.export, .pt2.")] = False,
+    rank: Annotated[int | None, typer.Option("--rank", help="Of the front, 1 is best.")] = None,
     precision: Annotated[
         str, typer.Option("--precision", help="fp32, fp16 or int8; timm and torch stay fp32.")
     ] = "fp32",
     batch_size: Annotated[int | None, typer.Option("--batch-size", help="Fix it. Default: any.")] = None,
     opset: Annotated[int | None, typer.Option("--opset", help="Of ONNX, 18 to 23.")] = None,
     compute_capability: Annotated[
-        list[str] | None, typer.Option("--compute-capability", help="GPU to build an engine for, as 8.9; repeatable.")
+        list[str] | None, typer.Option("--compute-capability", help="Of the engine, as 8.9.")
     ] = None,
     max_drop: Annotated[float, typer.Option("--max-drop", help="Top-1 that int8 may cost, as a share.")] = 0.01,
-    images: Annotated[int, typer.Option("--images", help="Most test images to compare on.")] = 1000,
-    data: Annotated[str | None, typer.Option("--data", help="Images to compare on. Default: the run's.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", help="File to write. Default: in the run.")] = None,
+    images: Annotated[int, typer.Option("--images", help="Most to compare on.")] = 1000,
+    data: Annotated[str | None, typer.Option("--data", help="To compare on.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", help="File to write.")] = None,
     run: RunOption = DEFAULT_RUN,
     seed: SeedOption = 0,
     as_json: JsonOption = False,

@@ -27,7 +27,7 @@ _METHOD, _WHERE = "How it searches", "Where and how long"
 def search(
     latency: Annotated[
         list[str] | None,
-        typer.Option("--latency", help="5ms, or a range: 4ms-5ms; PREDICTOR=20ms for a further target, repeatable."),
+        typer.Option("--latency", help="5ms, 4ms-5ms; also NAME=20ms."),
     ] = None,
     flops: FlopsOption = None,
     params: ParamsOption = None,
@@ -35,13 +35,10 @@ def search(
         float | None,
         typer.Option(
             "--confidence",
-            help="With which predicted latency shall hold: 0.5 takes the prediction. Default: 0.5 where the finalists"
-            " are measured, else 0.95.",
+            help="That the prediction holds. Default: 0.5; 0.95 if unmeasured.",
         ),
     ] = None,
-    pareto: Annotated[
-        str | None, typer.Option("--pareto", help="The whole front: latency,top1 or flops,top1 or params,top1.")
-    ] = None,
+    pareto: Annotated[str | None, typer.Option("--pareto", help="A front: latency,top1 (flops, params).")] = None,
     choose: Annotated[
         str | None, typer.Option("--choose", help="Of a front: knee (default) or best.", rich_help_panel=_METHOD)
     ] = None,
@@ -58,16 +55,14 @@ def search(
     ] = None,
     generations: Annotated[
         int | None,
-        typer.Option(
-            "--generations", min=1, help="Population x generations are evaluated. Default: 6.", rich_help_panel=_METHOD
-        ),
+        typer.Option("--generations", min=1, help="Default: 6 populations.", rich_help_panel=_METHOD),
     ] = None,
     device: TorchDeviceOption = "auto",
     max_time: Annotated[
         str | None,
         typer.Option("--max-time", help="Stop in time with the best so far: 90s, 30m, 8h.", rich_help_panel=_WHERE),
     ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget earlier evaluations and measurements.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget earlier work.")] = False,
     run: RunOption = DEFAULT_RUN,
     seed: SeedOption = 0,
     as_json: JsonOption = False,

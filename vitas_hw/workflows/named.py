@@ -120,14 +120,17 @@ def subnet_named(word: str, run: Run) -> Subnet:
 
 
 def data_for(run: Run, subnet: Subnet, spec: str | None = None) -> ImageData | None:
-    """Images of a subnet's size and classes: those of ``spec``, else the run's if they fit, else None."""
+    """Images of a subnet's size and classes: those of ``spec``, else the run's if they fit, else None.
+
+    Raises FileError if the run was trained and its description of the data is missing or broken.
+    """
     from vitas_hw.training.data import load_data
     from vitas_hw.workflows.train import load_run_data
 
     space = space_around(subnet)
     if spec is not None:
         return load_data(spec, space)
-    if not run.data.exists():
+    if not run.data.exists() and not run.supernet.exists():
         return None
     own = run.space(None)
     fits = (own.image_size, own.in_chans, own.num_classes) == (space.image_size, space.in_chans, space.num_classes)
