@@ -22,6 +22,7 @@ from bench_tools import RESULTS, bootstrap, write
 import vitas_hw as vh
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.export.onnx_graph import onnx_graph, random_weights
+from vitas_hw.profiling.backends.clock import digest_seed
 from vitas_hw.profiling.profile import NoiseFloor
 from vitas_hw.profiling.selection import choose_subnets
 from vitas_hw.profiling.timing import Timing
@@ -61,7 +62,7 @@ def main() -> None:
     with TemporaryDirectory() as temporary, place.worker(timing) as worker:
         model = Path(temporary) / "model.onnx"
         for subnet in subnets:
-            weights = random_weights(subnet, int(subnet.digest, 16) % 2**32)
+            weights = random_weights(subnet, digest_seed(subnet))
             model.write_bytes(onnx_graph(subnet, weights, batch_size=1).SerializeToString())
             pairs: list[tuple[float, float]] = []
             for turn in range(arguments.turns):
