@@ -12,7 +12,7 @@ predictors: $(VENV)/.installed
 	for profile in profiles/*.jsonl; do $(BIN)/vitas-hw fit $$profile --output predictors || exit 1; done
 
 test: lint
-	$(BIN)/python -m pytest -q -m "not full"
+	$(BIN)/python -m pytest -q -m "not full" -n 2 --dist loadfile
 
 test-full: lint
 	$(BIN)/python -m pytest -q

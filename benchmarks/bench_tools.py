@@ -56,7 +56,7 @@ def run_missing(jobs: Sequence[Any], run: Callable[[Any], dict[str, Any]], path:
     """
     done = read_rows(path)
     missing = [job for job in jobs if not any(asdict(job).items() <= row.items() for row in done)]
-    print(f"{len(jobs) - len(missing)} of {len(jobs)} nets trained", flush=True)
+    print(f"{len(jobs) - len(missing)} of {len(jobs)} done", flush=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(workers) as pool:
         for finished in as_completed([pool.submit(run, job) for job in missing]):

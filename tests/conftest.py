@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 
 import numpy as np
@@ -7,6 +8,17 @@ import pytest
 
 from vitas_hw.core.presets import preset
 from vitas_hw.core.space import SearchSpace
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a background job's is, and its processes inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many inputs the fuzz tests have tried, in whichever process."""
+    reports = [report for some in terminalreporter.stats.values() for report in some]
+    tried = [value for report in reports for key, value in getattr(report, "user_properties", ()) if key == "tried"]
+    if tried:
+        terminalreporter.write_line("Inputs tried: " + ", ".join(sorted(str(value) for value in tried)))
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import vitas_hw as vh
@@ -41,7 +42,7 @@ def test_its_yaml_is_a_space(tmp_path: Path) -> None:
 
 def test_its_commands_exist(capsys: pytest.CaptureFixture[str]) -> None:
     commands = {line.split()[2] for block in blocks("console") for line in block.splitlines() if "$ vitas-hw" in line}
-    assert commands == {"train", "profile", "search", "evaluate", "export", "doctor"}
+    assert commands == {"train", "profile", "search", "evaluate", "export", "doctor", "report", "runs", "spaces"}
     for command in commands:
         assert main([command, "--help"]) == 0
     capsys.readouterr()
@@ -145,6 +146,78 @@ def speed_rows() -> list[str]:
     return rows
 
 
+def search_rows() -> list[str]:
+    found = json.loads((ROOT / "benchmarks/results/search_truth.json").read_text())
+    labels = {
+        "surrogate": "**ours** (`surrogate`, the default)",
+        "regularized-evolution": "`regularized-evolution`",
+        "nsga2": "`nsga2`, population 16",
+        "paper": "`paper`: NSGA-II, population 50",
+        "random": "`random`",
+        "pymoo-stock": "pymoo's stock integer operators",
+    }
+    rows = []
+    for method, label in labels.items():
+        row = found["methods"][method]
+        median = f"{row['needed_median']:g}".replace("inf", "-")
+        rows.append(
+            f"| {label} | {median} | {row['never']} of {sum(r['method'] == method for r in found['rows'])}"
+            f" | {row['regret_after_96']:.2%} | {row['rank_after_96']:.0f} |"
+        )
+    return rows
+
+
+def search_sentence() -> str:
+    found = json.loads((ROOT / "benchmarks/results/search_truth.json").read_text())
+    by = {(row["quantile"], row["method"], row["seed"]): row for row in found["rows"]}
+    cases = [(quantile, seed) for quantile, method, seed in by if method == "surrogate"]
+    ours, paper = ([by[q, method, seed] for q, seed in cases] for method in ("surrogate", "paper"))
+    worse = [a["end_regret"] - b["end_regret"] for a, b in zip(ours, paper, strict=True)]
+    early = sum(a["regret"] > b["regret"] for a, b in zip(ours, paper, strict=True))
+    needed = {
+        q: [np.median([by[q, m, s]["needed"] or np.inf for p, s in cases if p == q]) for m in ("surrogate", "random")]
+        for q, _ in cases
+    }
+    most = [max(row["evaluations"] for row in rows) for rows in (ours, paper)]
+    shares = sorted(a / b for a, b in needed.values())
+    medians = [found["methods"][method]["needed_median"] for method in ("surrogate", "random")]
+    return (
+        f"Ours needs {medians[0] / medians[1]:.2f} of random's evaluations (goal 0.25), {shares[0]:.2f} to"
+        f" {shares[-1]:.2f} under the single ceilings. After 96 evaluations it is behind `paper` in {early} of"
+        f" {len(cases)} cases; given {most[0]} against {most[1]} it ends behind in {sum(w > 0 for w in worse)},"
+        f" by at most {max(worse):.2%} (goal: never)."
+    )
+
+
+def budget_rows() -> list[str]:
+    found = json.loads((ROOT / "benchmarks/results/search_budget.json").read_text())
+    used, larger = found["share_used"], found["where_larger_are_better"]
+    rows = {
+        "searches, each under another ceiling": f"{found['searches']}",
+        "the choice, measured again, inside": f"{found['inside']} (goal {found['inside_goal']})",
+        "worst over its ceiling": f"{found['worst_over']:+.1%} (goal at most {found['over_allowed']:.1%})",
+        "used of the ceiling, median (quartiles)": f"{used['median']:.0%} ({used['q1']:.0%} to {used['q3']:.0%})",
+        f"used more than {larger['used_more_than']:.0%}, where larger subnets were more accurate": (
+            f"{larger['did']} of {larger['searches']}"
+        ),
+        "ended without a choice": f"{found['ended_without_choice']}",
+    }
+    return [f"| {label} | {value} |" for label, value in rows.items()]
+
+
+def proxy_rows() -> list[str]:
+    found = json.loads((ROOT / "benchmarks/results/proxy.json").read_text())
+    labels = {"DSS": "the training-free proxy (DSS of TF-TAS)", "MACs": "MACs", "parameters": "parameters"}
+    rows = []
+    for name, label in labels.items():
+        cells = []
+        for key in ("tau", "tau_within_patch"):
+            low, high = found["orders"][name][key]["interval_95"]
+            cells.append(f"{found['orders'][name][key]['value']:.2f} ({low:.2f} to {high:.2f})")
+        rows.append(f"| {label} | {' | '.join(cells)} |")
+    return rows
+
+
 def truth_row() -> str:
     result = json.loads((ROOT / "benchmarks/results/truth.json").read_text())
     ratios = [row["ratio"] for row in result["rows"]]
@@ -153,6 +226,42 @@ def truth_row() -> str:
         f"{len(ratios)} subnets by OpenVINO's own `benchmark_app`: ours over theirs {result['ratio_median']:.3f} at the"
         f" median, {min(ratios):.3f} to {max(ratios):.3f}; our own halves of the same run differ by {floor['mean']:.1%}"
         f" on average, {floor['p90']:.1%} at the 90th percentile."
+    )
+
+
+def predictor_rows() -> list[str]:
+    result = json.loads((ROOT / "benchmarks/results/predictors.json").read_text())
+    rows = []
+    for name, found in result["profiles"].items():
+        own, perfect, other = found["kinds"]["xgboost"], found["perfect"], found["best_baseline"]
+        thirds = min(own[f"third_{part}"] for part in (1, 2, 3))
+        rows.append(
+            f"| `{name}` | {own['mape']:.1%} | {found['kinds'][other]['mape']:.1%} (`{other}`) | {perfect['mape']:.1%}"
+            f" | {own['within_10']:.0%}, {perfect['within_10']:.0%} | {own['kendall']:.2f}, {perfect['kendall']:.2f}"
+            f" | {own['coverage']:.0%}, {thirds:.0%} |"
+        )
+    return rows
+
+
+def transfer_rows() -> list[str]:
+    result = json.loads((ROOT / "benchmarks/results/predictors.json").read_text())
+    rows = []
+    for name, found in result["transfer"].items():
+        three = [found[key] for key in ("transfer 20", "line through MACs 20", "full fit")]
+        cells = [f"{one['mape']:.1%}, {one['spearman']:.3f}" for one in three]
+        ways = [f"`{way}`" for way in name.split(" -> ")]
+        rows.append(f"| {' to '.join(ways)} | {' | '.join(cells)} |")
+    return rows
+
+
+def throughput_row() -> str:
+    result = json.loads((ROOT / "benchmarks/results/predictor_throughput.json").read_text())
+    subnets, codes = (
+        min(found[key] for found in result["predictors"].values()) for key in ("from_subnets", "from_codes")
+    )
+    return (
+        f"The slowest of the shipped predictors predicts {subnets:,} subnets a second, or {codes:,} codes of its space"
+        " (goals 20,000 and 200,000; one core)."
     )
 
 
@@ -181,6 +290,16 @@ def test_the_tables_of_the_profiler_are_those_of_the_benchmarks() -> None:
         assert row in README
     for row in profile_rows():
         assert row in (ROOT / "profiles/README.md").read_text()
+
+
+def test_the_tables_of_the_predictors_are_those_of_the_benchmarks() -> None:
+    for row in (*predictor_rows(), *transfer_rows(), throughput_row()):
+        assert row in README
+
+
+def test_the_tables_of_the_search_are_those_of_the_benchmarks() -> None:
+    for row in (*search_rows(), search_sentence(), *proxy_rows()):
+        assert row in README
 
 
 def test_the_share_inside_a_budget_is_that_of_the_benchmark() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import zipfile
@@ -11,7 +12,9 @@ import pytest
 
 import vitas_hw as vh
 from vitas_hw.predictors.predictor import save_predictor
+from vitas_hw.predictors.storage import seal
 from vitas_hw.workflows.predict import shipped
+from vitas_hw.workflows.predictor_card import predictor_card
 from vitas_hw.workflows.run import file_sha256
 
 ROOT = Path(__file__).parent.parent
@@ -45,6 +48,16 @@ def test_a_shipped_predictor_reproduces_its_measurements(name: str) -> None:
     measured = [measurement.latency_ms for measurement in profile.ok]
     inside = [low <= ms <= high for low, ms, high in zip(found.lower_ms, measured, found.upper_ms, strict=True)]
     assert sum(inside) / len(inside) > 0.85
+
+
+@pytest.mark.parametrize("name", PREDICTORS)
+def test_a_shipped_predictor_has_its_card_and_report(name: str) -> None:
+    folder = shipped("predictors")
+    report = json.loads((folder / "reports" / f"{name}.json").read_text())
+    predictor = vh.load_predictor(name)
+    assert {key: predictor.metrics[key] for key in report["kinds"][0]["scores"]} == report["kinds"][0]["scores"]
+    assert (folder / "cards" / f"{name}.md").read_text() == predictor_card(predictor, report)
+    assert (folder / f"{name}.json").read_text() == seal(predictor.to_dict())
 
 
 @pytest.mark.full

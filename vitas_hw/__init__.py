@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vitas_hw.profiling.profile import load_profile as load_profile
     from vitas_hw.supernet.checkpoint import load_supernet as load_supernet
     from vitas_hw.supernet.plain import build_model as build_model
+    from vitas_hw.supernet.proxy import proxy_score as proxy_score
     from vitas_hw.supernet.supernet import build_supernet as build_supernet
     from vitas_hw.supernet.supernet import extract as extract
     from vitas_hw.training.data import load_data as load_data
@@ -43,6 +44,7 @@ _HOMES = {
     "load_profile": "profiling.profile",
     "load_space": "workflows.run",
     "load_supernet": "supernet.checkpoint",
+    "proxy_score": "supernet.proxy",
     "published_subnet": "core.published",
     "search": "workflows.search",
 }

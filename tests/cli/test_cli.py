@@ -95,6 +95,7 @@ def test_the_manifest_tells_every_step(trained: Path) -> None:
     assert str(trained) not in json.dumps(manifest)
 
 
+@pytest.mark.full
 def test_the_same_search_again_is_the_same_byte_for_byte(trained: Path) -> None:
     files = []
     for _ in range(2):
@@ -102,6 +103,29 @@ def test_the_same_search_again_is_the_same_byte_for_byte(trained: Path) -> None:
         files.append((trained / "runs/default/candidates.jsonl").read_bytes())
     assert files[0] == files[1]
     assert files[0].count(b"\n") == 18
+
+
+def test_a_search_by_the_proxy_needs_nothing_trained_and_says_so_everywhere(trained: Path) -> None:
+    where = ["--run", "runs/proxy"]
+    words = ["search", "--accuracy", "proxy", "--flops", "8M", "--population", "4", "--generations", "2", *where]
+    done = run(trained, *words)
+    assert done.returncode == 0, done.stderr
+    assert "ranked by a training-free proxy" in done.stderr
+    assert "Next: vitas-hw retrain" in done.stdout
+    found = run_json(trained, *words)
+    assert (found["accuracy"], found["top1"], found["top1_inherited"]) == ("proxy", None, None)
+    assert found["proxy_score"] == pytest.approx(vh.proxy_score(vh.Subnet.from_dict(found["subnet"])))
+    folder = trained / "runs/proxy"
+    assert json.loads((folder / "search.json").read_text())["accuracy"] == "proxy"
+    rows = [json.loads(line) for line in (folder / "candidates.jsonl").read_text().splitlines()]
+    assert len(rows) == 8
+    assert all("top1" not in row for row in rows)
+    assert max(row["proxy_score"] for row in rows) == found["proxy_score"]
+    assert not (folder / "choice.safetensors").exists()
+    exported = run(trained, "export", "--onnx", *where)
+    assert exported.returncode == 0, exported.stderr
+    assert "fresh, not trained" in exported.stderr
+    assert "vitas-hw retrain" in exported.stderr
 
 
 def test_a_search_without_a_budget_takes_one_that_binds(trained: Path, small: SearchSpace) -> None:
@@ -119,7 +143,6 @@ def test_a_search_without_a_budget_takes_one_that_binds(trained: Path, small: Se
 def test_tables_are_for_people(trained: Path) -> None:
     done = run(trained, "search", "--flops", "2M", "--population", "4", "--generations", "2")
     assert done.returncode == 0, done.stderr
-    assert (trained / "runs/default/search.png").read_bytes().startswith(b"\x89PNG")
     for word in ("inherited", "final", "predicted", "measured", "Next: vitas-hw export --onnx"):
         assert word in done.stdout
     assert all(len(line) <= 80 for line in done.stdout.splitlines())
@@ -137,6 +160,7 @@ MISTAKES = [
     (["search", "--latency", "5"], ["--latency '5' has no unit; known: us, ms, s.", "Example: --latency 5ms"]),
     (["search", "--latency", "5min"], ["has the unit 'min'; known: us, ms, s.", "Example: --latency 5ms"]),
     (["search", "--run", "runs/nothing"], ["has no super-transformer", "Run: vitas-hw train"]),
+    (["search", "--accuracy", "guess"], ["Unknown accuracy 'guess'", "Known: supernet, proxy"]),
     (["search", "--population", "1"], ["Invalid value for '--population'", "See: vitas-hw search --help"]),
     (["profile", "--device", "cuda:7"], ["There is no device 'cuda:7'", "Try --device cpu"]),
     (["profile", "--num-subnets", "3"], ["--num-subnets 3 is too few", "at least 20"]),
@@ -157,10 +181,16 @@ MISTAKES = [
     (["profile", "--seed", "5000000000"], ["Invalid value for '--seed'"]),
     (["quickstart", "--epochs", "0", "--run", "runs/new"], ["--epochs must be at least 1"]),
     (["export"], ["Say which format", "vitas-hw export --onnx"]),
+    (["report", "--run", "runs/nothing"], ["There is no run in runs/nothing", "see: vitas-hw runs"]),
+    (["report", "--output", "."], [". is a directory", "--output report.html"]),
+    (["runs", "nowhere"], ["There is no folder nowhere", "Run: vitas-hw quickstart"]),
     (["export", "--onnx", "--run", "runs/nothing"], ["has no choice to export", "Run: vitas-hw search"]),
     (["train", "--init", "vit_tinny"], ["vit_tinny is neither a model that timm knows nor a file", "Names like it: "]),
     (["train", "--init", "none.pth"], ["There is no file none.pth", "NAME:FILE"]),
-    (["train", "--init", "deit_tiny_patch16_224:none.pth"], ["none.pth is no readable file of weights"]),
+    (
+        ["train", "--init", "deit_tiny_patch16_224:none.pth"],
+        ["Cannot read the weights none.pth: No such file or directory."],
+    ),
     (["train", "--teacher", "resnet1"], ["The teacher resnet1 is neither a model that timm knows"]),
     (["train", "--private", "heads"], ["Unknown private part 'heads'", "Known: patch_embed, cls_token, pos_embed, qk"]),
     (["train", "--max-time", "soon"], ["--max-time 'soon' is no duration", "Write a number and one of: s, m"]),
@@ -177,6 +207,8 @@ MISTAKES = [
     (["evaluate", "--random", "1", "--split", "train"], ["Unknown part 'train'", "Known: test, search"]),
     (["evaluate", "--random", "1", "--run", "runs/nothing"], ["has no super-transformer", "Run: vitas-hw train"]),
     (["spaces", "missing.yml"], ["Cannot read the space missing.yml"]),
+    (["spaces", "vitas-digits", "--for", "digits"], ["Give the name of a space, or --for DATA"]),
+    (["spaces", "--for", "folder:none"], ["none is not a folder", "--data folder:PATH"]),
     (["nonsense"], ["No such command 'nonsense'", "See: vitas-hw --help"]),
     (["search", "--nonsense"], ["No such option", "See: vitas-hw search --help"]),
 ]
@@ -209,6 +241,7 @@ def test_an_export_into_no_folder_is_refused(trained: Path) -> None:
     assert ". is a directory" in done.stderr
 
 
+@pytest.mark.full
 def test_a_new_super_transformer_forgets_the_choice_of_the_old_one(trained: Path, small: SearchSpace) -> None:
     words = ("--run", "runs/again")
     run_json(trained, "train", "--space", "small.yaml", "--epochs", "1", *words)
@@ -276,7 +309,10 @@ def test_every_option_of_training_reaches_it(trained: Path) -> None:
     assert (supernet.sharing, supernet.private) == ("bilateral", ("pos_embed", "qk"))
     small_search = ["--flops", "3M", "--population", "4", "--generations", "2"]
     searched = run(trained, "search", "--run", "runs/options", *small_search)
-    assert "keeps the super-transformer's weights" in searched.stderr
+    assert searched.returncode == 0, searched.stderr
+    assert (
+        json.loads((trained / "runs/options/run.json").read_text())["steps"][-1]["settings"]["finetune"]["epochs"] == 20
+    )
     exported = run_json(trained, "export", "--onnx", "--run", "runs/options")
     assert (exported["agreement"], exported["images"]) == (1.0, 40)
 
@@ -335,7 +371,8 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(trained: Path) -> Non
     stopped.send_signal(signal.SIGINT)
     said = stopped.communicate()[1]
     assert stopped.returncode == 130
-    assert "Interrupted. Timings and checkpoints so far are kept" in said
+    assert "Interrupted. Timings, evaluations and checkpoints so far are kept; to go on:\n" in said
+    assert said.endswith(f"vitas-hw {' '.join(words)}\n")
     assert "Traceback" not in said
     (path,) = trained.glob(journal)
     kept = path.read_text().splitlines()
@@ -348,14 +385,6 @@ def test_debug_shows_the_traceback(trained: Path) -> None:
     assert done.returncode == 2
     assert "Traceback" in done.stderr
     assert "Unknown space 'nope'" in done.stderr
-
-
-@pytest.mark.parametrize("command", ["quickstart", "profile", "train", "search", "evaluate", "export", "spaces"])
-def test_each_commands_help_fits_one_screen_with_an_example(tmp_path: Path, command: str) -> None:
-    done = run(tmp_path, command, "--help")
-    assert done.returncode == 0
-    assert f"Example: vitas-hw {command}" in done.stdout
-    assert len(done.stdout.splitlines()) <= (75 if command == "train" else 50)  # its options stand in four panels
 
 
 def test_version_and_bare_command(tmp_path: Path) -> None:
@@ -379,7 +408,8 @@ def test_spaces_lists_the_presets(tmp_path: Path) -> None:
         ("a: [", "is not YAML"),
         ("patch_sizes: 5", "describes no space"),
         ("colour: red", "unknown field 'colour'"),
-        ("mlp_dims: 2020-13-45", "describes no space"),
+        ("mlp_dims: 2020-13-45", "is not YAML: month must be in 1..12"),
+        ("mlp_dims: 2020-12-24", "describes no space"),
         ("[" * 5000, "is not YAML"),
         ("!!python/object/apply:os.system ['true']", "is not YAML"),
     ],
@@ -407,3 +437,7 @@ def test_quickstart_gives_an_accurate_model_inside_its_budget(tmp_path: Path) ->
     )
     assert float(scored.stdout) == pytest.approx(found["top1"], abs=1e-9)
     assert run_json(tmp_path, "search", "--latency", "5ms")["measured_ms"] <= 5.0
+    retrained = run_json(tmp_path, "retrain", "--init", "supernet")
+    assert retrained["top1"] >= retrained["inherited_top1"]
+    for name, report in run_json(tmp_path, "export", "--onnx", "--openvino", "--precision", "int8")["reports"].items():
+        assert report["exported"]["top1"] - report["exported"]["others"][name]["top1"] <= 0.01

@@ -117,3 +117,39 @@ def test_the_driver_is_the_one_that_nvidia_smi_tells(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(subprocess, "run", fails)
     assert doctor._nvidia() == (None, ())
+
+
+def test_targets_shipped_predictors_and_gaps_are_told(
+    ask: dict[str, BackendInfo | Exception], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask["onnxruntime"] = BackendInfo("onnxruntime", "1.20", {"cpu": "A CPU"}, ("fp32", "int8"))
+    ask["openvino"] = BackendInfo("openvino", None, missing="it is not installed", install="pip install openvino")
+    monkeypatch.setattr(doctor, "_LITTLE_DISK", 2**80)
+    monkeypatch.setattr(doctor, "_LITTLE_MEMORY", 2**80)
+    monkeypatch.setattr(doctor, "_memory_free_bytes", lambda: 2**30)
+    found = printed_json(capsys)
+    assert {"device": "cpu", "backend": "onnxruntime", "precision": "int8"} in found["targets"]
+    assert not [target for target in found["targets"] if target["backend"] == "openvino"]
+    names = {path.stem for path in doctor.shipped("predictors").glob("*.json")}
+    assert {row["name"] for row in found["predictors"]} == names
+    lines = {gap["what"].split(":")[0]: gap["line"] for gap in found["gaps"]}
+    assert lines["openvino"] == "pip install openvino"
+    assert lines["disk"] == "vitas-hw train --run /another/disk/run"
+    assert lines["memory"] == "vitas-hw train --batch-size 16"
+    assert main(["doctor"]) == 0
+    printed = capsys.readouterr().out
+    assert "Targets that vitas-hw profile can measure here" in printed
+    assert all(f" {name}\n" in printed for name in names)
+
+
+def test_a_shipped_predictor_fits_the_machine_that_it_was_measured_on(
+    ask: dict[str, BackendInfo | Exception], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask["onnxruntime"] = BackendInfo("onnxruntime", "1.20", {"cpu": "A CPU"}, ("fp32",))
+    known = doctor.read_predictor(next(doctor.shipped("predictors").glob("*zen5-onnxruntime*.json")))
+    monkeypatch.setattr("vitas_hw.workflows.targets.fingerprint", lambda _: known.fingerprint)
+    found = printed_json(capsys)
+    fitting = {row["name"] for row in found["predictors"] if row["fits"]}
+    assert known.name in fitting
+    assert not [name for name in fitting if "openvino" in name]
+    assert not [gap for gap in found["gaps"] if gap["what"].startswith("predictors")]

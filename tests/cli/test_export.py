@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import vitas_hw as vh
 from vitas_hw.cli.main import main
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.export import onnx_graph as writer
+from vitas_hw.export.engine_record import EngineRecord, read_record, sha256, write_record
 from vitas_hw.workflows import export as workflow
 
 RUN = Path("runs/default")
@@ -31,6 +33,24 @@ def searched(tmp_path_factory: pytest.TempPathFactory, small: SearchSpace) -> Pa
         assert main(["search", "--flops", "1M", "--population", "6", "--generations", "2"]) == 0
     (folder / "bad.json").write_text(
         vh.published_subnet("deit-ti").to_json().replace('"num_heads":3', '"num_heads":2.5')
+    )
+    five = (
+        vh.published_subnet("deit-ti").to_json().replace('"num_heads":3,"head_dim":64', '"num_heads":5,"attn_dim":192')
+    )
+    (folder / "five.json").write_text(five)
+    engine = folder / "elsewhere.engine"
+    engine.write_bytes(b"for a GPU that no machine has")
+    write_record(
+        engine,
+        EngineRecord(
+            library="tensorrt-rtx",
+            version=version("tensorrt-rtx-cu13"),
+            device=None,
+            compute_capabilities=("1.0",),
+            precision="fp32",
+            subnet=small.smallest,
+            engine_sha256=sha256(engine.read_bytes()),
+        ),
     )
     return folder
 
@@ -78,13 +98,25 @@ def test_of_the_front_with_a_fixed_batch_and_half_precision(capsys: pytest.Captu
     assert ort.InferenceSession(found["onnx"]).get_inputs()[0].shape == [7, 1, 32, 32]
     assert "inherited from the super-transformer" in Path("runs/default/rank-1-fp16.onnx.md").read_text()
     assert found["reports"]["onnx"]["exported"]["images"] == 360
+    assert found["reports"]["onnx"]["latency_ms"] == {}  # ONNX Runtime does not compute in fp16 on a CPU
 
 
-def test_int8_is_measured_before_and_after_and_refused_if_it_costs_too_much(
+@pytest.mark.parametrize("name", ["onnx", "openvino"])
+def test_int8_is_measured_before_and_after_where_its_runtime_runs_it(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = run_json(capsys, "export", f"--{name}", "--precision", "int8", "--max-drop", "0.2")
+    report = found["reports"][name]
+    assert list(report["latency_ms"]) == ["fp32", "int8"]
+    assert min(report["latency_ms"].values()) > 0
+    assert report["exported"]["others"][name]["top1"] >= report["exported"]["top1"] - 0.2
+    assert "fp32 " in Path(f"{found[name]}.md").read_text().split("## Files")[1]
+
+
+def test_int8_is_refused_if_it_costs_too_much(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = run_json(capsys, "export", "--onnx", "--precision", "int8", "--max-drop", "0.2")
-    assert set(found["reports"]["onnx"]["latency_ms"]) == {"fp32", "int8"}
     before = files()
     monkeypatch.setattr(workflow.Export, "scales", lambda self: dict.fromkeys(_linears(found["onnx"]), 10.0))
     assert main(["export", "--onnx", "--precision", "int8"]) == 1
@@ -119,6 +151,17 @@ def test_a_published_name_has_fresh_weights_and_says_so(capsys: pytest.CaptureFi
     assert (metadata["weights"], metadata["seed"]) == ("fresh, not trained, drawn with seed 4", 4)
     assert found["reports"]["onnx"]["extraction"] is None
     assert found["top1"] < 0.5
+
+
+def test_an_engine_ahead_of_time_says_what_it_was_built_for(capsys: pytest.CaptureFixture[str], searched: Path) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="needs tensorrt-rtx-cu13")
+    found = run_json(capsys, "export", "--tensorrt", "--precision", "fp16", "--compute-capability", "8.9")
+    record = read_record(Path(found["tensorrt"]))
+    assert (record.library, record.version) == ("tensorrt-rtx", version("tensorrt-rtx-cu13"))
+    assert (record.device, record.compute_capabilities, record.precision) == (None, ("8.9",), "fp16")
+    assert record.subnet == vh.Subnet.from_dict(
+        json.loads(Path("runs/default/search.json").read_text())["choice"]["subnet"]
+    )
 
 
 def test_compare_puts_subnets_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
@@ -161,6 +204,20 @@ MISTAKES = [
     (["export", "nothing", "--onnx"], ["Unknown subnet 'nothing'", "Known: choice"]),
     (["export", "bad.json", "--onnx"], ["bad.json holds no subnet: num_heads must be a whole number"]),
     (["export", "none.json", "--onnx"], ["Cannot read the subnet none.json"]),
+    (["export", "five.json", "--onnx"], ["five.json holds no subnet", "exactly the fields num_heads, head_dim"]),
+    (["export", "vitas-z", "--onnx"], ["Unknown subnet 'vitas-z'", "vitas-a, vitas-b"]),
+    (["export", "elsewhere.engine", "--onnx"], ["was built for compute capability 1.0, and this machine has"]),
+    (["compare", "elsewhere.engine", "smallest"], ["was built for compute capability 1.0, and this machine has"]),
+    (["retrain", "elsewhere.engine"], ["was built for compute capability 1.0, and this machine has"]),
+    (["compare", "none.engine", "smallest"], ["There is no engine none.engine"]),
+    (["compare", "smallest", "five.json"], ["five.json holds no subnet"]),
+    (["export", "--onnx", "--output", "no/where.onnx"], ["The folder no does not exist", "mkdir -p no"]),
+    (["export", "--tensorrt", "--output", "no/where.engine"], ["The folder no does not exist"]),
+    (["export", "--openvino", "--opset", "3"], ["ONNX opset 3 cannot be written"]),
+    (["export", "--onnx", "--rank", "0"], ["there is no rank 0"]),
+    (["retrain", "--rank", "99"], ["there is no rank 99"]),
+    (["retrain", "vitas-z"], ["Unknown subnet 'vitas-z'"]),
+    (["retrain", "--teacher", "resnet1"], ["neither a model that timm knows", "--teacher regnety_160"]),
     (["export", "--onnx", "--timm", "--output", "no/where"], ["The folder no does not exist"]),
     (["export", "--tensorrt", "--compute-capability", "9.0"], ["Unknown compute capability of tensorrt-rtx '9.0'"]),
     (["compare", "smallest"], ["at least two subnets"]),

@@ -77,7 +77,7 @@ def processes(run: Path) -> dict[int, int]:
     ("launcher", "victim"),
     [
         pytest.param(ALONE, "itself", id="one process"),
-        pytest.param(TWO, "worker", id="a worker of two"),
+        pytest.param(TWO, "worker", id="a worker of two", marks=pytest.mark.full),
         pytest.param(TWO, "launcher", id="the launcher of two", marks=pytest.mark.full),
     ],
 )

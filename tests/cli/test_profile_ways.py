@@ -63,6 +63,8 @@ def test_profiling_stops_for_a_reason(words: list[str], capsys: pytest.CaptureFi
         (["--until", "soon"], "Try --until 3%"),
         (["--until", "3%", "--bundle", "b"], "Leave it out"),
         (["--until", "3%", "--ray", "auto"], "Leave out --until"),
+        (["--until", "3%", "--max-time", "1h"], "Give one of them"),
+        (["--max-time", "1h", "--bundle", "b"], "--max-time is for measuring on this machine"),
         (["--until", "3%", "--subnets", "random"], "Leave out --subnets"),
         (["--from", "nobody"], "Unknown predictor 'nobody'"),
         (["--bundle", "b", "--import", "t.csv"], "Give one of them"),
@@ -80,3 +82,12 @@ def test_what_makes_no_sense_is_one_sentence(
 ) -> None:
     assert main([*words, *options]) == 2
     assert says in capsys.readouterr().err
+
+
+def test_profiling_stops_in_time_and_goes_on(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    words = [*words, "--num-subnets", "24"]
+    assert main([*words, "--max-time", "0.1s"]) == 1  # over before the measuring process has started
+    said = capsys.readouterr().err
+    assert "time is up: 0 of 24 subnets measured; the same command goes on" in said
+    assert "needs at least 20 measured subnets; this profile has 0" in said
+    assert run(words, capsys)["ok"] == 24

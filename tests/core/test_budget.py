@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vitas_hw.core.budget import Budget, Range, parse_range, show_cost
+from vitas_hw.core.budget import Budget, Range, parse_range, show_cost, write_cost
 from vitas_hw.core.errors import InputError
 
 
@@ -104,6 +104,28 @@ def test_how_a_budget_reads() -> None:
 )
 def test_costs_read_without_exponents(value: float, cost: str, text: str) -> None:
     assert show_cost(value, cost) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "cost", "text"),
+    [
+        (140e3, "macs", "140K"),
+        (1.3e6, "params", "1.3M"),
+        (2.1e9, "macs", "2.1G"),
+        (999.0, "params", "0.999K"),
+        (5.0, "latency_ms", "5ms"),
+        (0.24, "latency_ms", "0.24ms"),
+        (0.0012, "latency_ms", "1.2us"),
+        (2500.0, "latency_ms", "2500ms"),
+    ],
+)
+def test_a_bound_is_written_in_the_unit_that_suits_it(value: float, cost: str, text: str) -> None:
+    assert write_cost(value, cost) == text
+
+
+@given(st.floats(1e-30, 1e30), st.sampled_from(["latency_ms", "macs", "params"]))
+def test_a_written_bound_is_read_exactly(value: float, cost: str) -> None:
+    assert parse_range(write_cost(value, cost), cost) == Range(None, value)
 
 
 def test_an_empty_budget_asks_for_nothing() -> None:

@@ -12,14 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from timm.models.vision_transformer import VisionTransformer
+from written import READERS, UNIFORM, write
 
 from vitas_hw.core.published import published_subnet
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Block, Subnet
-from vitas_hw.export.onnx_export import model_graph, torch_program
-from vitas_hw.export.openvino_export import openvino_program, write_openvino
-from vitas_hw.export.timm_export import timm_architecture, timm_program, write_timm
-from vitas_hw.export.torch_export import exported_program, write_torch
+from vitas_hw.export.onnx_export import torch_program
+from vitas_hw.export.openvino_export import openvino_program
+from vitas_hw.export.timm_export import timm_architecture, timm_program
+from vitas_hw.export.torch_export import exported_program
 from vitas_hw.supernet.plain import build_model
 
 # runs one of READERS as on a machine without us: python -I -c BARE FORBIDDEN CODE MODEL IMAGES LOGITS
@@ -41,20 +42,8 @@ except ModuleNotFoundError:
 else:
     sys.exit("this machine has vitas_hw")
 """
-READERS = {
-    "onnx": "import onnxruntime; logits = onnxruntime.InferenceSession(model).run(None, {'images': images})[0]",
-    # its telemetry forks, and without a network may hold our pipes for ever (export/openvino_import.py)
-    "xml": "sys.modules['openvino_telemetry'] = None; import openvino\n"
-    "logits = openvino.compile_model(model, 'CPU', {'INFERENCE_PRECISION_HINT': 'f32'})([images])[0]",
-    "pt2": "import torch; logits = torch.export.load(model).module()(torch.from_numpy(images)).detach().numpy()",
-    "timm": "import sys, os, torch, timm; sys.path.insert(0, model)\n"
-    "if os.path.exists(model + '/vitas_subnet.py'): import vitas_subnet\n"
-    "found = timm.create_model('local-dir:' + model, pretrained=True).eval()\n"
-    "logits = found(torch.from_numpy(images)).detach().numpy()",
-}
 # besides us; torch itself looks whether others are there, so nothing more can be hidden from it
 OTHERS = {"onnx": ",torch,timm,onnx", "xml": ",torch,timm,onnx,onnxruntime", "pt2": "", "timm": ""}
-UNIFORM = Subnet((32, 32), 1, 8, 36, (Block(3, 12, 41),) * 2, 10)
 
 
 @pytest.fixture(params=["of blocks", "uniform"])
@@ -67,19 +56,6 @@ def model(subnet: Subnet, randomise: Callable[[object, int], None]) -> VisionTra
     model = build_model(subnet).eval()
     randomise(model, 0)
     return model
-
-
-def write(model: VisionTransformer, subnet: Subnet, kind: str, path: Path) -> None:
-    if kind == "timm":
-        path.mkdir()
-        how = {"mean": [0.5], "std": [0.2], "interpolation": "bilinear", "crop_pct": 1.0}
-        write_timm(model, subnet, path, preprocessing=how, class_names=list("abcdefghij"), about={"weights": "drawn"})
-    elif kind == "pt2":
-        write_torch(model, subnet, path, batch_size=None, metadata={})
-    elif kind == "xml":
-        write_openvino(model_graph(model, subnet).SerializeToString(), path, half=False, metadata={"data": "digits"})
-    else:
-        path.write_bytes(model_graph(model, subnet).SerializeToString())
 
 
 @pytest.mark.parametrize("kind", READERS)

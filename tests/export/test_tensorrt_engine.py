@@ -47,6 +47,17 @@ def test_the_precision_is_the_one_of_the_graph(precision: str, product: str, sub
     assert {network.get_input(0).dtype, network.get_output(0).dtype} == {trt.DataType.FLOAT}
 
 
+def test_half_precision_keeps_softmax_and_norms_in_float32(subnet: Subnet) -> None:
+    log = tensorrt_engine.new_log(trt)
+    model = graph(subnet, "fp16").SerializeToString()
+    network, _parser = tensorrt_engine.parse_network(trt, trt.Builder(log), log, model)
+    types = Counter((layer.type.name, layer.get_output(0).dtype.name) for layer in tensorrt_engine.layers(network))
+    kept = {name: count for (name, kind), count in types.items() if kind == "FLOAT" and name != "CAST"}
+    norms = sum(count for name, count in kept.items() if "NORM" in name)
+    assert (kept["SOFTMAX"], norms) == (subnet.depth, 2 * subnet.depth + 1)
+    assert not [name for name, kind in types if kind == "HALF" and (name == "SOFTMAX" or "NORM" in name)]
+
+
 @pytest.mark.parametrize(("written", "asked"), [("fp32", "fp16"), ("fp16", "fp32"), ("int8", "fp32")])
 def test_a_graph_of_another_precision_is_refused(written: str, asked: str, subnet: Subnet) -> None:
     with pytest.raises(InputError, match=f"run in {written}, not in {asked}"):

@@ -78,6 +78,8 @@ def test_fit_and_predict_a_profile(digits: SearchSpace, folder: Path, capsys: py
     predictor = vh.load_predictor(found["predictor"])
     assert predictor.metrics["mape"] == found["kinds"][0]["mape"]
     assert Path(found["plot"]).read_bytes().startswith(b"\x89PNG")
+    card = Path(found["predictor"]).parent / "cards" / f"{predictor.name}.md"
+    assert f"{len(subnets) - 1} subnets" in card.read_text()
     first = Path(found["predictor"]).read_bytes()
     assert main(["fit", "mine.jsonl", "--kind", "linear"]) == 0
     assert "(mean difference of two measurements): not measured" in " ".join(capsys.readouterr().out.split())

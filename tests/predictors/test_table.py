@@ -8,9 +8,9 @@ import pytest
 
 from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.predictors.folds import folds
-from vitas_hw.predictors.predictor import read_predictor
+from vitas_hw.predictors.predictor import read_predictor, save_predictor
 from vitas_hw.predictors.storage import seal
-from vitas_hw.predictors.table import fit_table, read_table, read_table_predictor, save_table_predictor
+from vitas_hw.predictors.table import fit_table, read_table, read_table_predictor
 
 
 def write(path: Path, count: int, **columns: object) -> Path:
@@ -31,7 +31,7 @@ def test_a_column_is_predicted_from_the_others(tmp_path: Path) -> None:
     found = predictor.predict(fresh.values)
     assert found.latency_ms == pytest.approx(1 + 3 * fresh.values[:, 0], rel=0.01)
     path = tmp_path / "p.json"
-    save_table_predictor(predictor, path)
+    save_predictor(predictor, path)
     again = read_table_predictor(path)
     assert np.array_equal(again.predict(fresh.values).latency_ms, found.latency_ms)
     assert path.read_text() == seal(again.to_dict())

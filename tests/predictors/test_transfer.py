@@ -14,7 +14,8 @@ from vitas_hw.core.target import Target
 from vitas_hw.predictors.active import choose_next, fit_ensemble, keep_going
 from vitas_hw.predictors.features import Inputs, Scale
 from vitas_hw.predictors.line import fit_flops
-from vitas_hw.predictors.predictor import Predictor, fit, read_predictor, save_predictor, scores
+from vitas_hw.predictors.predictor import Predictor, fit, read_predictor, save_predictor
+from vitas_hw.predictors.scores import scores
 from vitas_hw.predictors.transfer import choose_to_measure, transfer
 
 OLD = Target("test-cpu", "onnxruntime", "fp32", 1, 1, (32, 32))

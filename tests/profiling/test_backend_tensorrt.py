@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import PRECISIONS, Target
 from vitas_hw.export import tensorrt_engine
-from vitas_hw.profiling.backend import backend_info, open_backend
+from vitas_hw.export.onnx_graph import random_weights
+from vitas_hw.profiling.backend import KeepsWork, backend_info, open_backend
 from vitas_hw.profiling.backends import tensorrt_backend
 from vitas_hw.profiling.backends.tensorrt_backend import TensorRTBackend
 from vitas_hw.supernet.plain import build_model
@@ -56,6 +58,25 @@ def test_without_a_gpu_engines_are_built_and_not_run(subnet: Subnet, monkeypatch
     backend = TensorRTBackend(target("tensorrt-rtx", "fp16"), "cuda:0")
     assert backend.version == found.version
     assert len(backend.build(subnet)) > 1000
+
+
+def test_a_profile_builds_each_engine_once(subnet: Subnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="needs tensorrt-rtx-cu13")
+    assert not isinstance(open_backend(Target("here", "onnxruntime", "fp32", 1, 1, (32, 32)), "cpu"), KeepsWork)
+    first = TensorRTBackend(target("tensorrt-rtx"), "cuda:0")
+    assert isinstance(first, KeepsWork)
+    first.keep_in(tmp_path / "engines")
+    engine = first.build(subnet)
+    again = TensorRTBackend(target("tensorrt-rtx"), "cuda:0")  # the next round's process
+    again.keep_in(tmp_path / "engines")
+    builds = []
+    monkeypatch.setattr(tensorrt_backend, "build_engine", lambda *_, **words: builds.append(words) or b"built")
+    assert again.build(subnet) == engine
+    assert again.build(subnet, {n: w + 1 for n, w in random_weights(subnet, 0).items()}) == b"built"
+    half = TensorRTBackend(target("tensorrt-rtx", "fp16"), "cuda:0")
+    half.keep_in(tmp_path / "engines")
+    half.build(subnet)
+    assert [words["precision"] for words in builds] == ["fp32", "fp16"]
 
 
 def test_a_gpu_that_the_library_does_not_know_is_no_device(monkeypatch: pytest.MonkeyPatch) -> None:

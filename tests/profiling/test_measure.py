@@ -213,3 +213,19 @@ def test_conditions_are_kept_and_come_back(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     Journal.open(path, {}).add_conditions("first", 0, {"load_1m": 0.5})
     assert Journal.open(path, {}).conditions == [{"measurement": "first", "round": 0, "conditions": {"load_1m": 0.5}}]
+
+
+def test_when_time_is_up_nothing_more_is_measured_and_what_was_counts(subnets: list[Subnet], tmp_path: Path) -> None:
+    path, meter = tmp_path / "journal", FakeMeter()
+    journal = Journal.open(path, {"machine": 1})
+    done = measure(
+        meter, subnets, rounds=2, seed=0, journal=journal, time_is_up=lambda: len(meter.visited) == len(subnets) + 3
+    )
+    assert not done
+    found = measurements(journal, subnets, "first", 2)
+    assert sorted(len(measurement.rounds_ms) for measurement in found) == [1] * (len(subnets) - 3) + [2] * 3
+    early = Journal.open(tmp_path / "early", {"machine": 1})
+    other = FakeMeter()
+    assert not measure(other, subnets, rounds=1, seed=0, journal=early, time_is_up=lambda: len(other.visited) == 2)
+    assert {measurement.subnet.digest for measurement in measurements(early, subnets, "first", 1)} == set(other.visited)
+    assert take(FakeMeter(), subnets, path, rounds=2) == take(FakeMeter(), subnets, tmp_path / "at once", rounds=2)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from vitas_hw.core.budget import Budget, Range
 from vitas_hw.core.errors import FileError, InfeasibleBudgetError, InputError
 from vitas_hw.core.operators import SubnetColumns, operators
+from vitas_hw.core.presets import preset
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.searching.admission import Admission
 from vitas_hw.searching.archive import Archive
@@ -60,6 +62,16 @@ def search(
     optimiser = make_optimiser(name, Admission(space, costs, budget), evolution, 0, levels=len(shares))
     evaluations = Evaluations(space, scorer, shares, archive)
     return explore(optimiser, evaluations, costs, limit), evaluations
+
+
+def test_what_is_tried_instead_is_in_units_that_people_use() -> None:
+    tiny = preset("vitas-digits")
+    with pytest.raises(InfeasibleBudgetError) as caught:
+        Costs(tiny).feasible_code(Budget.parse(flops="1K"))
+    number = re.search(r"--flops (\S+) or more", caught.value.next_step)
+    assert number is not None
+    assert re.fullmatch(r"[1-9]\d{0,2}(\.\d+)?[KMG]", number[1])
+    Costs(tiny).feasible_code(Budget.parse(flops=number[1]))
 
 
 @pytest.mark.parametrize("name", OPTIMISERS)

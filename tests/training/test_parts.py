@@ -87,7 +87,8 @@ def test_the_fast_path_resumes_too() -> None:
     assert isinstance(part, IndexedPart)
     whole = epoch(part, OFF, batch_size=64)
     assert same(whole[5:], epoch(part, OFF, batch_size=64, skip=5))
-    slow = replace(part, images=None)
+    assert part.keep
+    slow = replace(part, keep=False)
     assert same(whole, epoch(slow, OFF, batch_size=64))
 
 

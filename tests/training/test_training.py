@@ -220,14 +220,22 @@ def test_a_single_image_is_trained_on_unmixed(small: SearchSpace, data: ImageDat
 
 def test_the_papers_recipe() -> None:
     """ViTAS section 4.1, and the reference's supernet recipe."""
-    recipe = supernet_recipe("folder:somewhere")
+    recipe = supernet_recipe("folder:somewhere", 1_281_167)
     assert recipe == vitas_supernet()
+    assert recipe == supernet_recipe("folder:somewhere")  # nobody knows yet how many
     assert (recipe.epochs, recipe.batch_size, recipe.lr, recipe.warmup_epochs) == (300, 1024, 1e-3, 5)
     assert (recipe.weight_decay, recipe.label_smoothing, recipe.cutmix, recipe.mixup) == (0.05, 0.1, 1.0, 0.0)
     assert recipe.augmentation == Augmentation(crop_scale=(0.08, 1.0), hflip=0.5, erasing=0.25)
     assert not recipe.sandwich
     assert (recipe.ema, recipe.accumulate, recipe.autocast) == (None, 1, None)
     assert supernet_recipe("fashion-mnist:/somewhere").batch_size == 128
+
+
+@pytest.mark.parametrize(("images", "epochs"), [(50, 200), (640, 100), (1077, 59), (2000, 32), (19_000, 20)])
+def test_few_images_are_trained_on_for_about_as_many_steps(images: int, epochs: int) -> None:
+    recipe = supernet_recipe("folder:somewhere", images)
+    assert (recipe.epochs, recipe.batch_size, recipe.clip_grad) == (epochs, 64, 1.0)
+    assert supernet_recipe("folder:somewhere", images, 3).epochs == 3
 
 
 @pytest.mark.parametrize("change", [{}, {"ema": 0.9, "accumulate": 2, "autocast": "fp16", "cutmix": 1.0}], ids=str)
@@ -412,7 +420,9 @@ def test_accuracy_counts(data: ImageData) -> None:
 def test_fine_tuning_is_as_much_work_for_a_large_subnet() -> None:
     epochs = [finetune_recipe("digits", macs, 1077).epochs for macs in (10**6, 30 * 10**6, 60 * 10**6, 10**9)]
     assert epochs == [20, 15, 8, 4]
-    assert finetune_recipe("folder:somewhere", 10**6, 1077) is None
+    assert finetune_recipe("folder:somewhere", 30 * 10**6, 1077).epochs == 15
+    assert finetune_recipe("folder:somewhere", 30 * 10**6, 19_000) is None  # not brief
+    assert finetune_recipe("folder:somewhere", 10**6, 100_000) is None
 
 
 @pytest.mark.parametrize(

@@ -8,16 +8,25 @@ import typer
 
 from vitas_hw.cli.options import DEFAULT_RUN, JsonOption, RunOption, SeedOption
 
+_TARGET = "Target"
 _SUBNETS = "Published names, names of plain ViTs in timm, JSON files, trained .safetensors, choice, smallest, largest."
 
 
 def compare(
     subnets: Annotated[list[str] | None, typer.Argument(help=_SUBNETS)] = None,
-    device: Annotated[str, typer.Option("--device", help="cpu, cuda:0, mps or gpu (Intel's).")] = "cpu",
-    backend: Annotated[str | None, typer.Option("--backend", help="Default: the device's usual one.")] = None,
-    precision: Annotated[str, typer.Option("--precision", help="fp32, fp16, bf16 or int8.")] = "fp32",
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1)] = 1,
-    threads: Annotated[int, typer.Option("--threads", min=1, help="On a CPU.")] = 1,
+    device: Annotated[
+        str, typer.Option("--device", help="cpu, cuda:0, mps or gpu (Intel's).", rich_help_panel=_TARGET)
+    ] = "cpu",
+    backend: Annotated[
+        str | None, typer.Option("--backend", help="Default: the device's usual one.", rich_help_panel=_TARGET)
+    ] = None,
+    precision: Annotated[
+        str, typer.Option("--precision", help="fp32, fp16, bf16 or int8.", rich_help_panel=_TARGET)
+    ] = "fp32",
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", min=1, help="Images per inference.", rich_help_panel=_TARGET)
+    ] = 1,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="On a CPU.", rich_help_panel=_TARGET)] = 1,
     rounds: Annotated[int, typer.Option("--rounds", help="Visits to each, interleaved.")] = 5,
     data: Annotated[str | None, typer.Option("--data", help="Images for the accuracy. Default: the run's.")] = None,
     run: RunOption = DEFAULT_RUN,

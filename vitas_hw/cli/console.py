@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from threading import Event, Thread
 from typing import Any
 
 from rich.console import Console
@@ -18,7 +19,7 @@ from vitas_hw.core.budget import show_cost
 
 OUT = Console(soft_wrap=True, highlight=False)
 ERR = Console(stderr=True, soft_wrap=True, highlight=False)
-_PLAIN_EVERY_S = 10.0
+_PLAIN_AFTER_S, _PLAIN_EVERY_S = 2.0, 5.0
 
 
 class Reporter:
@@ -52,19 +53,35 @@ class Reporter:
 
 
 def _plain(text: str, total: int) -> Iterator[Callable[[str], None]]:
-    start = last = time.monotonic()
-    done = 0
+    """A line every few seconds, by a thread: a part that takes minutes is told of too; a brief step has none."""
+    start = time.monotonic()
+    done, said = 0, ""
+    ended = Event()
+
+    def tell() -> None:
+        passed = time.monotonic() - start
+        left = f"{passed / done * (total - done):.0f} s left" if done else f"{passed:.0f} s so far"
+        print(f"{text}: {done}/{total}, {left}. {said}".rstrip(), file=sys.stderr, flush=True)
+
+    def tell_now_and_then() -> None:
+        wait = _PLAIN_AFTER_S
+        while not ended.wait(wait):
+            tell()
+            wait = _PLAIN_EVERY_S
 
     def advance(detail: str) -> None:
-        nonlocal done, last
-        done += 1
-        now = time.monotonic()
-        if now - last >= _PLAIN_EVERY_S or done == total:
-            last = now
-            left = (now - start) / done * (total - done)
-            print(f"{text}: {done}/{total}, {left:.0f} s left. {detail}".rstrip(), file=sys.stderr, flush=True)
+        nonlocal done, said
+        done, said = done + 1, detail or said
+        if done == total and time.monotonic() - start > _PLAIN_AFTER_S:
+            tell()
 
-    yield advance
+    teller = Thread(target=tell_now_and_then, name="progress", daemon=True)
+    teller.start()
+    try:
+        yield advance
+    finally:
+        ended.set()
+        teller.join()
 
 
 def print_json(result: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ def doctor(as_json: JsonOption = False) -> None:
     from vitas_hw.cli import console
     from vitas_hw.workflows.doctor import diagnose
 
-    found = diagnose()
+    found = diagnose(console.Reporter())
     if as_json:
         console.print_json(found.to_dict())
         return
@@ -39,13 +39,26 @@ def doctor(as_json: JsonOption = False) -> None:
             for info in found.backends
         ],
     )
-    gaps = [info for info in found.backends if info.missing or info.install]
-    if gaps:
+    console.OUT.print()
+    console.table(
+        "Targets that vitas-hw profile can measure here",
+        ["--device", "--backend", "--precision"],
+        [
+            [device.device, name, ", ".join(t.precision for t in found.targets if (t.device, t.backend) == pair)]
+            for device in found.devices
+            for name in device.backends
+            if (pair := (device.device, name))
+        ],
+    )
+    console.OUT.print("\nShipped predictors that are of this machine", style="bold")
+    for predictor in found.predictors:
+        console.OUT.print(f"{'yes' if predictor.fits else 'no '} {predictor.name}", markup=False)
+    if found.gaps:
         console.OUT.print("\nMissing", style="bold")
-    for info in gaps:
-        console.OUT.print(f"{info.name}: {info.missing or 'more devices can be had'}", markup=False)
-        if info.install:
-            console.OUT.print(f"    {info.install}", markup=False)
+    for gap in found.gaps:
+        console.OUT.print(gap.what, markup=False)
+        if gap.line:
+            console.OUT.print(f"    {gap.line}", markup=False)
 
 
 def _machine_lines(machine: Machine) -> list[str]:
@@ -54,9 +67,10 @@ def _machine_lines(machine: Machine) -> list[str]:
     driver = (
         f"driver {machine.nvidia_driver}: {', '.join(machine.nvidia_gpus)}" if machine.nvidia_driver else "no driver"
     )
+    free = "" if machine.memory_free_bytes is None else f", {machine.memory_free_bytes / 2**30:.1f} GiB free"
     return [
         f"CPU     {machine.cpu}, {machine.cores} logical cores{usable}",
-        f"memory  {memory}, disk {machine.disk_free_bytes / 2**30:.1f} GiB free",
+        f"memory  {memory}{free}, disk {machine.disk_free_bytes / 2**30:.1f} GiB free",
         f"NVIDIA  {driver}",
         f"system  {machine.system}, Python {machine.python}",
     ]

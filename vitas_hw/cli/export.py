@@ -9,6 +9,7 @@ import typer
 
 from vitas_hw.cli.options import DEFAULT_RUN, JsonOption, RunOption, SeedOption
 
+_HOW, _CHECK = "How it is written", "How it is checked"
 _SUBNET = "A published name, a JSON file, smallest, largest, or trained .safetensors. Default: the search's choice."
 
 
@@ -19,19 +20,23 @@ def export(
     tensorrt: Annotated[bool, typer.Option("--tensorrt", help="An engine.")] = False,
     timm: Annotated[bool, typer.Option("--timm", help="A folder timm loads.")] = False,
     torch: Annotated[bool, typer.Option("--torch", help="torch.export, .pt2.")] = False,
-    rank: Annotated[int | None, typer.Option("--rank", help="Of the front, 1 is best.")] = None,
+    rank: Annotated[int | None, typer.Option("--rank", help="Of the front, 1 is best.", rich_help_panel=_HOW)] = None,
     precision: Annotated[
-        str, typer.Option("--precision", help="fp32, fp16 or int8; timm and torch stay fp32.")
+        str, typer.Option("--precision", help="fp32, fp16 or int8; timm and torch stay fp32.", rich_help_panel=_HOW)
     ] = "fp32",
-    batch_size: Annotated[int | None, typer.Option("--batch-size", help="Fix it. Default: any.")] = None,
-    opset: Annotated[int | None, typer.Option("--opset", help="Of ONNX, 18 to 23.")] = None,
-    compute_capability: Annotated[
-        list[str] | None, typer.Option("--compute-capability", help="Of the engine, as 8.9.")
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", help="Fix it. Default: any.", rich_help_panel=_HOW)
     ] = None,
-    max_drop: Annotated[float, typer.Option("--max-drop", help="Top-1 that int8 may cost, as a share.")] = 0.01,
-    images: Annotated[int, typer.Option("--images", help="Most to compare on.")] = 1000,
-    data: Annotated[str | None, typer.Option("--data", help="To compare on.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", help="File to write.")] = None,
+    opset: Annotated[int | None, typer.Option("--opset", help="Of ONNX, 18 to 23.", rich_help_panel=_HOW)] = None,
+    compute_capability: Annotated[
+        list[str] | None, typer.Option("--compute-capability", help="Of the engine, as 8.9.", rich_help_panel=_HOW)
+    ] = None,
+    max_drop: Annotated[
+        float, typer.Option("--max-drop", help="Top-1 that int8 may cost, as a share.", rich_help_panel=_CHECK)
+    ] = 0.01,
+    images: Annotated[int, typer.Option("--images", help="Most to compare on.", rich_help_panel=_CHECK)] = 1000,
+    data: Annotated[str | None, typer.Option("--data", help="To compare on.", rich_help_panel=_CHECK)] = None,
+    output: Annotated[Path | None, typer.Option("--output", help="File to write.", rich_help_panel=_HOW)] = None,
     run: RunOption = DEFAULT_RUN,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
@@ -88,7 +93,7 @@ def export(
     first = done[0]
     console.table(
         f"Exports beside torch (top-1 {console.percent(first.parity.top1)}) on {first.parity.images} images",
-        ["format", "top-1", "same top-1", "largest difference", "p50, fp32 to int8"],
+        ["format", "top-1", "same top-1", "largest difference", "p50, fp32 to this"],
         [row(one) for one in done],
     )
     for one in done:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -17,9 +18,12 @@ from vitas_hw.cli.fit import fit
 from vitas_hw.cli.predict import predict
 from vitas_hw.cli.profile import profile
 from vitas_hw.cli.quickstart import quickstart
+from vitas_hw.cli.report import report
 from vitas_hw.cli.retrain import retrain
+from vitas_hw.cli.runs import runs
 from vitas_hw.cli.search import search
 from vitas_hw.cli.spaces import spaces
+from vitas_hw.cli.stopping import INTERRUPTED, say_how_to_go_on, sigterm_as_interrupt
 from vitas_hw.cli.train import train
 from vitas_hw.core.errors import InputError, VitasError
 
@@ -31,10 +35,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    quickstart, doctor, profile, fit, predict, train, search, retrain, evaluate, compare, export, spaces,
+    quickstart, doctor, profile, fit, predict, train, search, retrain, evaluate, compare, export, report, runs, spaces,
 ):  # fmt: skip
     app.command()(command)
-_INTERRUPTED = 130
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 # typer carries a copy of click in some versions and uses the installed one in others: ask it for its exceptions
 _CLICK_ERROR = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 
@@ -57,14 +61,24 @@ def options(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line and return its exit status: 0 done, 2 bad input, 1 anything else, 130 interrupted."""
+    """Run the command line; its exit status: 0 done, 2 bad input, 1 anything else, 130 by Ctrl-C, 143 by SIGTERM."""
     words = sys.argv[1:] if arguments is None else arguments
+    with sigterm_as_interrupt() as stop:
+        status = _run(words)
+    if status != INTERRUPTED:
+        return status
+    if os.environ.get("RANK", "0") == "0":
+        say_how_to_go_on(words, stop.status)
+    return stop.status
+
+
+def _run(words: list[str]) -> int:
     try:
         status = app(args=words, prog_name="vitas-hw", standalone_mode=False)
     except typer.Exit as stop:
         status = stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        status = _INTERRUPTED
+        status = INTERRUPTED
     except Exception as error:
         if "--debug" in words:
             traceback.print_exc()
@@ -80,12 +94,18 @@ def main(arguments: list[str] | None = None) -> int:
             if error.next_step:
                 print(error.next_step, file=sys.stderr)
             return error.exit_status
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            print(f"Error: Cannot write{_file(error)}: {error.strerror}.", file=sys.stderr)
+            print("Make room or give permission there, then repeat the command.", file=sys.stderr)
+            return 1
         print(f"Error: unexpected {type(error).__name__}: {error}", file=sys.stderr)
         print(
             "This is a bug in vitas-hw, or a full disk or memory. For the traceback: vitas-hw --debug ...",
             file=sys.stderr,
         )
         return 1
-    if status == _INTERRUPTED:  # some versions of typer turn Ctrl-C into this status themselves
-        print("Interrupted. Timings and checkpoints so far are kept; repeat the command to go on.", file=sys.stderr)
-    return status if isinstance(status, int) else 0
+    return status if isinstance(status, int) else 0  # some versions of typer turn Ctrl-C into 130 themselves
+
+
+def _file(error: OSError) -> str:
+    return "" if error.filename is None else f" {error.filename!r}"

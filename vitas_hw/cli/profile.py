@@ -46,6 +46,9 @@ def profile(
     old: Annotated[
         str | None, typer.Option("--from", help="Correct this predictor of another target.", rich_help_panel=_WHICH)
     ] = None,
+    max_time: Annotated[
+        str | None, typer.Option("--max-time", help="Stop in time: 90s, 30m, 8h.", rich_help_panel=_WHICH)
+    ] = None,
     timeout: Annotated[
         float, typer.Option("--timeout", help="Most seconds for one visit.", rich_help_panel=_WHICH)
     ] = 120.0,
@@ -71,6 +74,7 @@ def profile(
     """
     from vitas_hw.cli import console
     from vitas_hw.cli import profile_output as output
+    from vitas_hw.core.budget import parse_duration
     from vitas_hw.core.errors import InputError
     from vitas_hw.workflows import fleet
     from vitas_hw.workflows.imports import import_profile, make_bundle
@@ -89,6 +93,7 @@ def profile(
         subnets=subnets,
         rounds=rounds,
         timeout_s=timeout,
+        max_time_s=None if max_time is None else parse_duration(max_time),
         until=None if until is None else _share(until),
         old=old,
         seed=seed,
@@ -97,6 +102,8 @@ def profile(
         raise InputError("--bundle, --import and --ray are different ways to measure.", "Give one of them.")
     if until is not None and (bundle or table):
         raise InputError("--until measures here, in batches that depend on each other.", "Leave it out.")
+    if max_time is not None and (bundle or table or ray):
+        raise InputError("--max-time is for measuring on this machine.", "Leave it out.")
     if bundle is not None:
         output.print_bundle(
             make_bundle(Run(run), settings, bundle, space=space, progress=console.Reporter()), bundle, as_json

@@ -7,9 +7,24 @@ from typing import Annotated
 
 import typer
 
-from vitas_hw.cli.options import DEFAULT_RUN, JsonOption, RunOption, SeedOption, TorchDeviceOption
-
-_RECIPE, _WHERE = "Recipe (default: what suits the data)", "Where and how long"
+from vitas_hw.cli.options import (
+    DEFAULT_RUN,
+    RECIPE,
+    AccumulateOption,
+    AutocastOption,
+    BatchSizeOption,
+    CompileOption,
+    EmaOption,
+    EpochsOption,
+    FreshOption,
+    JsonOption,
+    LearningRateOption,
+    MaxTimeOption,
+    RunOption,
+    SeedOption,
+    TorchDeviceOption,
+    WorkersOption,
+)
 
 
 def retrain(
@@ -24,27 +39,21 @@ def retrain(
     ] = None,
     rank: Annotated[int | None, typer.Option("--rank", help="Of the search's front, 1 the most accurate.")] = None,
     data: Annotated[str | None, typer.Option("--data", help="Default: the run's.")] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", rich_help_panel=_RECIPE)] = None,
-    batch_size: Annotated[
-        int | None, typer.Option("--batch-size", help="Over all processes.", rich_help_panel=_RECIPE)
+    epochs: EpochsOption = None,
+    batch_size: BatchSizeOption = None,
+    lr: LearningRateOption = None,
+    ema: EmaOption = None,
+    accumulate: AccumulateOption = 1,
+    autocast: AutocastOption = None,
+    drop_path: Annotated[
+        float | None, typer.Option("--drop-path", help="Stochastic depth.", rich_help_panel=RECIPE)
     ] = None,
-    lr: Annotated[float | None, typer.Option("--lr", rich_help_panel=_RECIPE)] = None,
-    ema: Annotated[float | None, typer.Option("--ema", help="Decay.", rich_help_panel=_RECIPE)] = None,
-    accumulate: Annotated[
-        int, typer.Option("--accumulate", help="Batches an optimiser step.", rich_help_panel=_RECIPE)
-    ] = 1,
-    autocast: Annotated[str | None, typer.Option("--autocast", help="bf16 or fp16.", rich_help_panel=_RECIPE)] = None,
-    drop_path: Annotated[float, typer.Option("--drop-path", help="Stochastic depth.", rich_help_panel=_RECIPE)] = 0.0,
     device: TorchDeviceOption = "auto",
-    workers: Annotated[
-        int, typer.Option("--workers", help="Processes that decode images.", rich_help_panel=_WHERE)
-    ] = 0,
-    compile_: Annotated[bool, typer.Option("--compile", help="Use torch.compile.", rich_help_panel=_WHERE)] = False,
-    max_time: Annotated[
-        str | None, typer.Option("--max-time", help="Stop in time: 90s, 30m, 8h.", rich_help_panel=_WHERE)
-    ] = None,
+    workers: WorkersOption = 0,
+    compile_: CompileOption = False,
+    max_time: MaxTimeOption = None,
     output: Annotated[Path | None, typer.Option("--output", help="File of weights. Default: in the run.")] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget an unfinished retraining.")] = False,
+    fresh: FreshOption = False,
     run: RunOption = DEFAULT_RUN,
     seed: SeedOption = 0,
     as_json: JsonOption = False,

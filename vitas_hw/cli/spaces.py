@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,18 +12,31 @@ from vitas_hw.cli.options import JsonOption
 
 def spaces(
     name: Annotated[str | None, typer.Argument(help="A preset or a YAML file. Default: all presets.")] = None,
+    data: Annotated[
+        str | None, typer.Option("--for", help="Write a space that fits data: folder:PATH, torch/NAME ...")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", help="That file. Default: the data's name.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """The search spaces: their size, and what their subnets cost.
+    """The search spaces: their size, and what their subnets cost. Or a new one, which fits your data.
 
-    Example: vitas-hw spaces vitas-digits
+    Example: vitas-hw spaces --for folder:photos
     """
     from vitas_hw.cli import console
     from vitas_hw.core.budget import show_cost
+    from vitas_hw.core.errors import InputError
     from vitas_hw.core.presets import PRESETS
     from vitas_hw.searching.costs import Costs
     from vitas_hw.workflows.run import load_space
 
+    if (data is None and output is not None) or (data is not None and name is not None):
+        raise InputError("Give the name of a space, or --for DATA with or without --output.")
+    proposal = None
+    if data is not None:
+        from vitas_hw.workflows.proposing import propose_space
+
+        proposal = propose_space(data, output)
+        name = str(proposal.path)
     found = [load_space(name)] if name else [load_space(known) for known in PRESETS]
     params = {space.name: Costs(space).reachable("params") for space in found}
     if as_json:
@@ -38,6 +52,7 @@ def spaces(
                     for space in found
                 ]
             }
+            | ({} if proposal is None else {"path": str(proposal.path), "images": proposal.images})
         )
         return
     rows = [
@@ -51,3 +66,8 @@ def spaces(
         for space in found
     ]
     console.table("Search spaces", ["space", "image", "subnets", "MACs", "parameters"], rows)
+    if proposal is not None:
+        path = proposal.path
+        about = f"{proposal.images} images of {found[0].num_classes} classes"
+        console.OUT.print(f"Space: {path}, for {about}", markup=False)
+        console.OUT.print(f"Next: vitas-hw profile --space {path}, then vitas-hw train --data {data}", markup=False)

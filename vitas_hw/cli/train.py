@@ -8,18 +8,29 @@ import typer
 
 from vitas_hw.cli.options import (
     DEFAULT_RUN,
+    RECIPE,
+    AccumulateOption,
+    AutocastOption,
+    BatchSizeOption,
+    CompileOption,
+    EmaOption,
+    EpochsOption,
     FlopsOption,
+    FreshOption,
     JsonOption,
     LatencyOption,
+    LearningRateOption,
+    MaxTimeOption,
     ParamsOption,
     RunOption,
     SeedOption,
     SpaceOption,
     TorchDeviceOption,
+    WorkersOption,
 )
 
 _DATA = "digits, fashion-mnist[:FOLDER], folder:PATH, hfds/NAME, wds/PATH or torch/NAME."
-_RECIPE, _DATA_PANEL, _WHERE = "Recipe (default: what suits the data)", "Data", "Where and how long"
+_SHARED, _DATA_PANEL = "Weights", "Data"
 
 
 def train(
@@ -29,44 +40,46 @@ def train(
     flops: FlopsOption = None,
     params: ParamsOption = None,
     init: Annotated[
-        str | None, typer.Option("--init", help="Start from a pretrained ViT: a name timm knows, or NAME:FILE.")
+        str | None,
+        typer.Option("--init", help="A pretrained ViT: a name timm knows, or NAME:FILE.", rich_help_panel=_SHARED),
     ] = None,
-    sharing: Annotated[str | None, typer.Option("--sharing", help="ordinal, bilateral or cyclic.")] = None,
+    sharing: Annotated[
+        str | None, typer.Option("--sharing", help="ordinal, bilateral or cyclic.", rich_help_panel=_SHARED)
+    ] = None,
     private: Annotated[
-        str | None, typer.Option("--private", help="Which of patch_embed,cls_token,pos_embed,qk are; none for none.")
+        str | None,
+        typer.Option("--private", help="patch_embed,cls_token,pos_embed,qk, or none.", rich_help_panel=_SHARED),
     ] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", rich_help_panel=_RECIPE)] = None,
-    batch_size: Annotated[
-        int | None, typer.Option("--batch-size", help="Over all processes.", rich_help_panel=_RECIPE)
-    ] = None,
-    lr: Annotated[float | None, typer.Option("--lr", help="Peak learning rate.", rich_help_panel=_RECIPE)] = None,
+    epochs: EpochsOption = None,
+    batch_size: BatchSizeOption = None,
+    lr: LearningRateOption = None,
     sandwich: Annotated[
-        bool, typer.Option("--sandwich", help="Largest, two random, smallest each step.", rich_help_panel=_RECIPE)
+        bool, typer.Option("--sandwich", help="Largest, two random, smallest each step.", rich_help_panel=RECIPE)
     ] = False,
     teacher: Annotated[
-        str | None, typer.Option("--teacher", help="A name timm knows, or NAME:FILE.", rich_help_panel=_RECIPE)
+        str | None, typer.Option("--teacher", help="A name timm knows, or NAME:FILE.", rich_help_panel=RECIPE)
     ] = None,
-    ema: Annotated[float | None, typer.Option("--ema", help="For example 0.9998.", rich_help_panel=_RECIPE)] = None,
-    accumulate: Annotated[
-        int, typer.Option("--accumulate", help="Batches an optimiser step.", rich_help_panel=_RECIPE)
-    ] = 1,
-    autocast: Annotated[str | None, typer.Option("--autocast", help="bf16 or fp16.", rich_help_panel=_RECIPE)] = None,
+    ema: EmaOption = None,
+    accumulate: AccumulateOption = 1,
+    autocast: AutocastOption = None,
     search_share: Annotated[
         float | None,
         typer.Option("--search-share", help="Training images held out for the search.", rich_help_panel=_DATA_PANEL),
     ] = None,
-    train_split: Annotated[str | None, typer.Option("--train-split", rich_help_panel=_DATA_PANEL)] = None,
-    val_split: Annotated[str | None, typer.Option("--val-split", rich_help_panel=_DATA_PANEL)] = None,
-    search_split: Annotated[str | None, typer.Option("--search-split", rich_help_panel=_DATA_PANEL)] = None,
-    device: TorchDeviceOption = "auto",
-    workers: Annotated[
-        int, typer.Option("--workers", help="Processes that decode images.", rich_help_panel=_WHERE)
-    ] = 0,
-    compile_: Annotated[bool, typer.Option("--compile", help="Use torch.compile.", rich_help_panel=_WHERE)] = False,
-    max_time: Annotated[
-        str | None, typer.Option("--max-time", help="Stop in time: 90s, 30m, 8h.", rich_help_panel=_WHERE)
+    train_split: Annotated[
+        str | None, typer.Option("--train-split", help="The name of the data's own part.", rich_help_panel=_DATA_PANEL)
     ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget an unfinished training.")] = False,
+    val_split: Annotated[
+        str | None, typer.Option("--val-split", help="The same, to test on.", rich_help_panel=_DATA_PANEL)
+    ] = None,
+    search_split: Annotated[
+        str | None, typer.Option("--search-split", help="The same, to search on.", rich_help_panel=_DATA_PANEL)
+    ] = None,
+    device: TorchDeviceOption = "auto",
+    workers: WorkersOption = 0,
+    compile_: CompileOption = False,
+    max_time: MaxTimeOption = None,
+    fresh: FreshOption = False,
     run: RunOption = DEFAULT_RUN,
     seed: SeedOption = 0,
     as_json: JsonOption = False,

@@ -6,17 +6,18 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
-from vitas_hw.core.errors import InputError
+from vitas_hw.core.errors import InputError, shown
 
 COSTS = ("latency_ms", "macs", "params")
-_TIMES = {"us": 1e-3, "ms": 1.0, "s": 1e3}
-_COUNTS = {"K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+_TIMES = {"us": -3, "ms": 0, "s": 3}  # powers of ten
+_COUNTS = {"K": 3, "M": 6, "G": 9, "T": 12}
 _UNITS = {"latency_ms": _TIMES, "macs": _COUNTS, "params": _COUNTS}
 _EXAMPLES = {"latency_ms": "5ms", "macs": "1.3G", "params": "6M"}
 _OPTIONS = {"latency_ms": "--latency", "macs": "--flops", "params": "--params"}
-_NUMBER = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(e[+-]?\d+)?\s*([A-Za-z]*)", re.ASCII)
+_NUMBER = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(?:e([+-]?\d{1,4}))?\s*([A-Za-z]*)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,9 @@ class Budget:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Budget:
         """Inverse of ``to_dict``."""
-        return cls(**{cost: Range(*bounds) for cost, bounds in data.items()})
+        if not isinstance(data, Mapping) or not set(data) <= set(COSTS):
+            raise InputError(f"A budget has the costs {', '.join(COSTS)}.")
+        return cls(**{cost: _stored_range(bounds) for cost, bounds in data.items()})
 
     def __str__(self) -> str:
         return " and ".join(f"{cost_name(cost)} {_show(bounds, cost)}" for cost, bounds in self.asked.items()) or "none"
@@ -83,9 +86,25 @@ def show_cost(value: float, cost: str) -> str:
     """A cost with its unit, short: ``5 ms``, ``1.3 GMACs``, ``6 M parameters``."""
     if cost == "latency_ms":
         return f"{three_digits(value)} ms"
-    unit = next((unit for unit in "TGMK" if value >= _COUNTS[unit]), "")
-    number = f"{three_digits(value / _COUNTS[unit])} {unit}" if unit else f"{value:.0f} "
+    unit = next((unit for unit in "TGMK" if value >= 10 ** _COUNTS[unit]), "")
+    number = f"{three_digits(value / 10 ** _COUNTS[unit])} {unit}" if unit else f"{value:.0f} "
     return number + ("MACs" if cost == "macs" else " parameters" if unit else "parameters")
+
+
+def write_cost(value: float, cost: str) -> str:
+    """A bound as it is typed, in the unit that suits it: ``5ms``, ``140K``, ``1.3G``; ``parse_range`` reads it exactly.
+
+    Args:
+        value: positive and finite; milliseconds, or a count.
+        cost: one of ``COSTS``.
+    """
+    exact = Decimal(repr(float(value)))
+    if cost == "latency_ms":
+        unit = "us" if exact.adjusted() < -2 else "ms"
+    else:
+        unit = next((unit for unit in "TGM" if exact.adjusted() >= _COUNTS[unit]), "K")
+    number = f"{exact.scaleb(-_UNITS[cost][unit]):f}"
+    return (number.rstrip("0").rstrip(".") if "." in number else number) + unit
 
 
 def three_digits(value: float) -> str:
@@ -115,18 +134,20 @@ def parse_range(text: str, cost: str) -> Range:
     matches = [_NUMBER.fullmatch(part.strip()) for part in parts]
     option, example = _OPTIONS[cost], _EXAMPLES[cost]
     if not all(matches):
-        raise InputError(f"{option} {text!r} is not a budget.", f"Write for example {option} {example}, or a range.")
+        raise InputError(
+            f"{option} {shown(text)} is not a budget.", f"Write for example {option} {example}, or a range."
+        )
     pieces = [match.groups() for match in matches if match]
     last_unit = pieces[-1][2]
     values = []
     for number, exponent, unit in pieces:
-        factor = _UNITS[cost].get(unit or last_unit)
-        if factor is None:
-            said = f"has the unit {unit or last_unit!r}" if unit or last_unit else "has no unit"
+        power = _UNITS[cost].get(unit or last_unit)
+        if power is None:
+            said = f"has the unit {shown(unit or last_unit)}" if unit or last_unit else "has no unit"
             raise InputError(
-                f"{option} {text!r} {said}; known: {', '.join(_UNITS[cost])}.", f"Example: {option} {example}"
+                f"{option} {shown(text)} {said}; known: {', '.join(_UNITS[cost])}.", f"Example: {option} {example}"
             )
-        values.append(float(number + (exponent or "")) * factor)
+        values.append(float(f"{number}e{int(exponent or 0) + power}"))  # rounded once
     return Range(None, values[0]) if len(values) == 1 else Range(values[0], values[1])
 
 
@@ -136,6 +157,17 @@ _SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 def parse_duration(text: str) -> float:
     """Seconds of ``90s``, ``30m`` or ``8h``. Raises InputError on anything else."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]+)", text.strip())
-    if not match or match[2] not in _SECONDS or not float(match[1]):
-        raise InputError(f"--max-time {text!r} is no duration.", f"Write a number and one of: {', '.join(_SECONDS)}.")
+    if not match or match[2] not in _SECONDS or not 0 < float(match[1]) < math.inf:
+        raise InputError(
+            f"--max-time {shown(text)} is no duration.", f"Write a number and one of: {', '.join(_SECONDS)}."
+        )
     return float(match[1]) * _SECONDS[match[2]]
+
+
+def _stored_range(bounds: Any) -> Range:
+    """Of ``[low, high]``, each a number or null."""
+    if not isinstance(bounds, list | tuple) or len(bounds) != 2:
+        raise InputError("A stored range is [low, high].")
+    if any(isinstance(bound, bool) or not isinstance(bound, int | float | None) for bound in bounds):
+        raise InputError("A stored range is of numbers or null.")
+    return Range(*bounds)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from vitas_hw.core.errors import one_of
 from vitas_hw.core.subnet import Block, Subnet
 
@@ -33,6 +35,34 @@ _EMBED_AND_BLOCKS = {
     "deit-s": (384, ((6, 384, 1536),) * 12),
 }
 PUBLISHED = tuple(_EMBED_AND_BLOCKS)
+# ImageNet top-1 of the models trained alone, as their authors print it (github.com/xiusu/ViTAS, README)
+_TOP1 = {
+    "vitas-a": 0.711,
+    "vitas-b": 0.724,
+    "vitas-c": 0.747,
+    "vitas-e": 0.774,
+    "vitas-f": 0.806,
+    "deit-ti": 0.722,
+    "deit-s": 0.798,
+}
+_TITLES = {"deit-ti": "DeiT-Ti", "deit-s": "DeiT-S"}
+
+
+@dataclass(frozen=True)
+class PublishedResult:
+    """A published model: its name as its authors write it, its architecture, its ImageNet top-1 trained alone."""
+
+    name: str
+    subnet: Subnet
+    top1: float
+
+
+def published_results() -> tuple[PublishedResult, ...]:
+    """Every one of ``PUBLISHED`` with its top-1. None of these was measured here."""
+    return tuple(
+        PublishedResult(_TITLES.get(name) or f"ViTAS-{name[-1].upper()}", published_subnet(name), _TOP1[name])
+        for name in PUBLISHED
+    )
 
 
 def published_subnet(name: str) -> Subnet:

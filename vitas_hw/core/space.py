@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from vitas_hw.core.errors import InputError
+from vitas_hw.core.errors import InputError, brief, shown
 from vitas_hw.core.operators import Ints, SubnetColumns
 from vitas_hw.core.subnet import Block, Subnet, positive_int
 
 HEADER = 2  # genes before the blocks: patch size, token embedding
 PER_BLOCK = 3  # op, attention width, MLP width
 _CHOICES = ("patch_sizes", "embed_dims", "num_heads", "attn_dims", "mlp_dims")
+_MOST_CHOICES = 1024  # of a dimension: a stranger's space must not fill the memory with tables
 _TIED = {"attn_dims": "head_dim", "mlp_dims": "mlp_ratios"}  # each is given in one of two ways
 
 
@@ -60,28 +61,42 @@ class SearchSpace:
     identity_shifting: bool = True
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.name, str) and self.name and set(self.name) <= _NAME_CHARACTERS):
-            raise InputError(f"A space's name has only a-z, 0-9, '-', '_' and '.', not {self.name!r}.")
+        if not (isinstance(self.name, str) and 0 < len(self.name) <= 64 and set(self.name) <= _NAME_CHARACTERS):
+            raise InputError(f"A space's name has 1 to 64 of a-z, 0-9, '-', '_' and '.', not {shown(self.name)}.")
         for field in _CHOICES:
             values, other = getattr(self, field), _TIED.get(field)
+            if len(values) > _MOST_CHOICES:
+                raise InputError(
+                    f"{field} of space {self.name!r} has {len(values)} choices; {_MOST_CHOICES} are allowed."
+                )
             for value in values:
                 positive_int(value, field)
             if other and bool(values) and getattr(self, other):
                 raise InputError(f"Space {self.name!r} gives both {field} and {other}; give one of them.")
             tied = other is not None and bool(getattr(self, other))
             if list(values) != sorted(set(values)) or not (values or tied):
-                raise InputError(f"{field} of space {self.name!r} must be increasing without repeats, not {values!r}.")
+                raise InputError(
+                    f"{field} of space {self.name!r} must be increasing without repeats, not {shown(values)}."
+                )
         if self.head_dim is not None:
             positive_int(self.head_dim, "head_dim")
-        if list(self.mlp_ratios) != sorted(set(self.mlp_ratios)) or not all(0 < r <= 64 for r in self.mlp_ratios):
-            raise InputError(f"mlp_ratios of space {self.name!r} must be increasing from above 0 to 64.")
+        if (
+            len(self.mlp_ratios) > _MOST_CHOICES
+            or list(self.mlp_ratios) != sorted(set(self.mlp_ratios))
+            or not all(0 < r <= 64 for r in self.mlp_ratios)
+        ):
+            raise InputError(
+                f"mlp_ratios of space {self.name!r} must be at most {_MOST_CHOICES}, increasing from above 0 to 64."
+            )
         if self._mlp_table.min() < 1 or (np.diff(self._mlp_table, axis=1) < 1).any():
             raise InputError(f"Two mlp_ratios of space {self.name!r} round to the same width.")
         if not isinstance(self.identity_shifting, bool):
             raise InputError(f"identity_shifting of space {self.name!r} must be true or false.")
         fewest, most = self.depth
         if not 1 <= positive_int(fewest, "depth") <= positive_int(most, "depth") <= 256:
-            raise InputError(f"depth of space {self.name!r} must be 1 <= fewest <= most <= 256, not {self.depth!r}.")
+            raise InputError(
+                f"depth of space {self.name!r} must be 1 <= fewest <= most <= 256, not {shown(self.depth)}."
+            )
         for heads in self.num_heads:
             for width in self.attn_dims:
                 if width % heads:
@@ -271,7 +286,7 @@ class SearchSpace:
             values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
             return cls(**values)
         except (TypeError, ValueError) as error:
-            raise InputError(f"A space's field has the wrong form: {error}.") from error
+            raise InputError(f"A space's field has the wrong form: {brief(str(error))}.") from error
 
     def _block(self, op: int, attn: int, embed: int, mlp: int) -> Block:
         num_heads = (0, *self.num_heads)[op]

@@ -8,17 +8,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from vitas_hw.core.errors import InputError
+from vitas_hw.core.errors import InputError, brief, shown
+from vitas_hw.core.reading import parse_json, reason
 
 _FIELDS = ("image_size", "in_chans", "patch_size", "embed_dim", "blocks", "num_classes")
 _BLOCK_FIELDS = ("num_heads", "head_dim", "mlp_dim")
-_LARGEST = 2**20  # no width, image or class count comes near; keeps every product inside int64
+_MOST_BLOCKS = 1024  # four times the deepest space
+_LARGEST = 2**20  # no width, image or class count comes near
+_MOST_WORK = 2**60  # MACs and parameters are counted in int64
 
 
 def positive_int(value: Any, name: str) -> int:
     """``value`` if it is an int in [1, 2**20]; raises InputError naming it otherwise (bool is no int here)."""
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _LARGEST:
-        raise InputError(f"{name} must be a whole number from 1 to {_LARGEST}, not {value!r}.")
+        raise InputError(f"{name} must be a whole number from 1 to {_LARGEST}, not {shown(value)}.")
     return value
 
 
@@ -65,7 +68,7 @@ class Subnet:
 
     def __post_init__(self) -> None:
         if not (isinstance(self.image_size, tuple) and len(self.image_size) == 2):
-            raise InputError(f"image_size must be (height, width), not {self.image_size!r}.")
+            raise InputError(f"image_size must be (height, width), not {shown(self.image_size)}.")
         for side in self.image_size:
             positive_int(side, "image_size")
         for name in ("in_chans", "patch_size", "embed_dim", "num_classes"):
@@ -75,6 +78,17 @@ class Subnet:
             raise InputError(f"image_size {size} is not divisible by patch_size {self.patch_size}.")
         if not (isinstance(self.blocks, tuple) and self.blocks and all(isinstance(b, Block) for b in self.blocks)):
             raise InputError("blocks must be a tuple of at least one Block.")
+        if len(self.blocks) > _MOST_BLOCKS:
+            raise InputError(f"A subnet has at most {_MOST_BLOCKS} blocks, not {len(self.blocks)}.")
+        if self._work() >= _MOST_WORK:
+            raise InputError("This subnet is too large to count: its work does not fit into 64 bits.")
+
+    def _work(self) -> int:
+        """An upper bound of MACs and parameters, in Python's integers: numpy's would overflow silently."""
+        tokens = self.num_patches + 1
+        widest = max(self.embed_dim, self.num_classes, *(max(b.attn_dim, b.mlp_dim) for b in self.blocks))
+        blocks = len(self.blocks) * (tokens * widest + 6 * widest * self.embed_dim)
+        return tokens * (2 * blocks + self.embed_dim * (self.in_chans * self.patch_size**2 + widest + 4))
 
     @property
     def depth(self) -> int:
@@ -130,9 +144,9 @@ class Subnet:
     def from_json(cls, text: str) -> Subnet:
         """Inverse of ``to_json``. Raises InputError on anything else."""
         try:
-            return cls.from_dict(json.loads(text))
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise InputError(f"This is not the JSON of a subnet: {error}.") from error
+            return cls.from_dict(parse_json(text))
+        except ValueError as error:
+            raise InputError(f"This is not the JSON of a subnet: {reason(error)}.") from error
 
     @cached_property
     def digest(self) -> str:
@@ -142,5 +156,5 @@ class Subnet:
 
 def _exactly(data: Any, fields: tuple[str, ...], what: str) -> None:
     if not isinstance(data, dict) or set(data) != set(fields):
-        given = ", ".join(map(str, data)) if isinstance(data, dict) else type(data).__name__
+        given = brief(", ".join(map(str, data))) if isinstance(data, dict) else type(data).__name__
         raise InputError(f"The JSON of {what} has exactly the fields {', '.join(fields)}; given: {given}.")

@@ -6,7 +6,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from vitas_hw.core.errors import InputError, one_of
+from vitas_hw.core.errors import InputError, one_of, shown
 from vitas_hw.core.subnet import positive_int
 
 # a runtime's variants are backends of their own: their latencies differ
@@ -22,9 +22,10 @@ BACKENDS = (
 )
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 _DEVICE_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
+_LONGEST = 100  # characters of a device's name: file names end at 255
 _SLUG = re.compile(
     rf"(?P<device>.+)-(?P<backend>{'|'.join(BACKENDS)})-(?P<precision>{'|'.join(PRECISIONS)})"
-    r"-b(?P<batch>\d+)(?:-t(?P<threads>\d+))?-i(?P<height>\d+)(?:x(?P<width>\d+))?"
+    r"-b(?P<batch>\d{1,9})(?:-t(?P<threads>\d{1,9}))?-i(?P<height>\d{1,9})(?:x(?P<width>\d{1,9}))?"
 )
 
 
@@ -49,17 +50,19 @@ class Target:
     image_size: tuple[int, int]
 
     def __post_init__(self) -> None:
-        if not isinstance(self.device_name, str) or not _DEVICE_NAME.fullmatch(self.device_name):
-            better = device_slug(str(self.device_name))
+        name = str(self.device_name)
+        if not isinstance(self.device_name, str) or len(name) > _LONGEST or not _DEVICE_NAME.fullmatch(name):
+            better = device_slug(name)[:_LONGEST].strip("-.")
             raise InputError(
-                f"A device name has only a-z, 0-9, '.' and '-', not {self.device_name!r}.", f"Try {better!r}"
+                f"A device name has up to {_LONGEST} of a-z, 0-9, '.' and '-', not {shown(self.device_name)}.",
+                f"Try {better!r}",
             )
         if self.backend not in BACKENDS:
             raise one_of(self.backend, BACKENDS, "backend")
         if self.precision not in PRECISIONS:
             raise one_of(self.precision, PRECISIONS, "precision")
         if not (isinstance(self.image_size, tuple) and len(self.image_size) == 2):
-            raise InputError(f"A target's image size is (height, width), not {self.image_size!r}.")
+            raise InputError(f"A target's image size is (height, width), not {shown(self.image_size)}.")
         for value in (self.batch_size, *self.image_size, *([] if self.threads is None else [self.threads])):
             positive_int(value, "a target's batch size, threads and image size")
 
@@ -76,7 +79,7 @@ class Target:
         """Inverse of ``slug``. Raises InputError on anything else."""
         found = _SLUG.fullmatch(slug)
         if found is None:
-            raise InputError(f"{slug!r} is not a target.", "Form: <device>-<backend>-<precision>-b1[-t1]-i224")
+            raise InputError(f"{shown(slug)} is not a target.", "Form: <device>-<backend>-<precision>-b1[-t1]-i224")
         height = int(found["height"])
         threads = None if found["threads"] is None else int(found["threads"])
         size = (height, int(found["width"] or height))

@@ -28,6 +28,7 @@ def model_graph(
     precision: str = "fp32",
     opset: int | None = None,
     scales: Mapping[str, float] | None = None,
+    weight_limit: int = 127,
     metadata: Mapping[str, object] | None = None,
 ) -> onnx.ModelProto:
     """The checked ONNX graph of a model.
@@ -39,6 +40,7 @@ def model_graph(
         precision: ``fp32``, ``fp16`` (norms and softmax stay float32) or ``int8``.
         opset: one of ``OPSETS``; None takes the lowest that the graph needs.
         scales: with int8, see ``activation_scales``.
+        weight_limit: with int8, see ``onnx_graph``.
         metadata: stored in the file, each value as JSON.
 
     Raises:
@@ -48,7 +50,15 @@ def model_graph(
         raise InputError(f"ONNX opset {opset} cannot be written.", f"Known: {OPSETS[0]} to {OPSETS[-1]}.")
     weights = {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
     texts = {key: json.dumps(value) for key, value in {**(metadata or {}), "subnet": subnet.to_dict()}.items()}
-    graph = onnx_graph(subnet, weights, batch_size=batch_size, metadata=texts, precision=precision, scales=scales)
+    graph = onnx_graph(
+        subnet,
+        weights,
+        batch_size=batch_size,
+        metadata=texts,
+        precision=precision,
+        scales=scales,
+        weight_limit=weight_limit,
+    )
     if opset is not None and opset != graph.opset_import[0].version:
         graph = onnx.version_converter.convert_version(graph, opset)
         onnx.helper.set_model_props(graph, texts)
@@ -56,9 +66,17 @@ def model_graph(
     return graph
 
 
-def onnx_program(model: bytes) -> Program:
-    """An ONNX file as ONNX Runtime computes it on the CPU."""
-    session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+def onnx_program(model: bytes, *, as_written: bool = False) -> Program:
+    """An ONNX file as ONNX Runtime computes it on the CPU.
+
+    Args:
+        model: the file.
+        as_written: node by node without any fusion: quantised products are then computed in float32, exactly.
+    """
+    options = ort.SessionOptions()
+    if as_written:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
     def run(images: Floats) -> Floats:
         logits: Floats = session.run(None, {INPUT: images})[0]

@@ -14,7 +14,11 @@ import onnx
 from vitas_hw.core.subnet import Block, Subnet
 from vitas_hw.export.onnx_writer import INPUT, OUTPUT, Floats, OnnxWriter
 
-__all__ = ["INPUT", "OUTPUT", "onnx_graph", "parameter_shapes", "random_weights"]
+__all__ = ["CPU_WEIGHT_LIMIT", "INPUT", "OUTPUT", "onnx_graph", "parameter_shapes", "random_weights"]
+
+# Largest int8 weight on x86 processors: those without VNNI add two 8-bit products in 16 bits, which overflows with
+# larger ones, in ONNX Runtime and OpenVINO alike; it costs one bit of the weights.
+CPU_WEIGHT_LIMIT = 63
 
 
 def parameter_shapes(subnet: Subnet) -> dict[str, tuple[int, ...]]:
@@ -84,8 +88,7 @@ def onnx_graph(
         scales: with int8: the activations' step at the input of ``patch_embed.proj``, of each block's ``attn.qkv``,
             ``attn.proj``, ``mlp.fc1``, ``mlp.fc2`` and of ``head``, by name (``blocks.0.attn.qkv``). None takes one
             step for all that suits timing, not accuracy.
-        weight_limit: with int8: largest weight. 63 for x86 processors: those without VNNI add two 8-bit products in 16
-            bits, which overflows with larger weights, in ONNX Runtime and OpenVINO alike; it costs one bit of weights.
+        weight_limit: with int8: largest weight, see ``CPU_WEIGHT_LIMIT``.
 
     Raises:
         InputError: unknown precision, or a scale is missing or not positive.

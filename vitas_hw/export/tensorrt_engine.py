@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vitas_hw.core.errors import InputError, VitasError, one_of
+from vitas_hw.core.files import atomic_path
 
 LIBRARIES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}  # as we call them: as Python does
 _PACKAGES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt-rtx-cu13"}
@@ -52,9 +53,8 @@ class TimingCache:
     def keep(self, data: bytes) -> None:
         self.data = data
         if self._path is not None:
-            beside = self._path.with_name(f"{self._path.name}.new")
-            beside.write_bytes(data)
-            beside.replace(self._path)
+            with atomic_path(self._path) as beside:
+                beside.write_bytes(data)
 
 
 def load_library(library: str) -> Any:
@@ -82,6 +82,11 @@ def library_missing(library: str) -> str:
 def install_line(library: str) -> str:
     """What to type to have it."""
     return f"pip install {_PACKAGES[library]}"
+
+
+def measures_kernels(library: str) -> bool:
+    """Whether the library times kernels while it builds, and a cache of them is of use: ``tensorrt-rtx`` does not."""
+    return library == "tensorrt"
 
 
 def build_engine(
@@ -123,9 +128,10 @@ def build_engine(
     config.clear_flag(trt.BuilderFlag.TF32)  # on by default, and then fp32 is not
     if hasattr(trt.BuilderFlag, "REQUIRE_USER_ALLOCATION"):
         config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)  # without it no CUDA graph can capture an inference
-    cache = timing_cache if library == "tensorrt" else None
-    if cache is not None:
-        config.set_timing_cache(config.create_timing_cache(cache.data), ignore_mismatch=False)
+    cache = timing_cache if measures_kernels(library) else None
+    if cache is not None and not config.set_timing_cache(config.create_timing_cache(cache.data), ignore_mismatch=False):
+        # of another GPU or version: begin anew
+        config.set_timing_cache(config.create_timing_cache(b""), ignore_mismatch=False)
     engine = builder.build_serialized_network(network, config)
     del parser  # it owns the weights that the network reads until here
     if engine is None:
@@ -185,6 +191,11 @@ def supported_capabilities(trt: Any) -> list[str]:
     """The compute capabilities that tensorrt-rtx builds for, as NVIDIA numbers them: ``["7.5", "8.0", ...]``."""
     digits = (name.removeprefix("SM") for name in trt.ComputeCapability.__members__ if name.startswith("SM"))
     return [f"{number[:-1]}.{number[-1]}" for number in digits]
+
+
+def default_capabilities(trt: Any) -> list[str]:
+    """Those that tensorrt-rtx builds for unless told otherwise: from Ampere on."""
+    return [capability for capability in supported_capabilities(trt) if int(capability.partition(".")[0]) >= 8]
 
 
 def _builder(trt: Any, log: Any, library: str) -> Any:

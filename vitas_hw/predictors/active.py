@@ -14,7 +14,8 @@ from vitas_hw.core.target import Target
 from vitas_hw.predictors.features import Floats, Inputs, Scale
 from vitas_hw.predictors.folds import folds
 from vitas_hw.predictors.kinds import DEFAULT_KIND, Model, fit_model
-from vitas_hw.predictors.predictor import FEWEST, checked_examples
+from vitas_hw.predictors.predictor import checked_examples
+from vitas_hw.predictors.regression import FEWEST
 from vitas_hw.predictors.smooth import Standard
 
 _PATIENCE = 3  # batches over which more samples must have helped

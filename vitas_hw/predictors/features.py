@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from vitas_hw.core.operators import KINDS, PRODUCTS, WEIGHTED, Operator, Operators, SubnetColumns, operators
+from vitas_hw.core.subnet import Block, Subnet
 from vitas_hw.core.target import Target
 
 FEATURES_VERSION = 2
@@ -114,6 +116,12 @@ def features(columns: SubnetColumns, scale: Scale = Scale()) -> FeatureTable:
         **dict(zip(_STREAMED, _streamed(sums["weight_bytes"]), strict=True)),
     }
     return FeatureTable((*names, *derived), np.column_stack([values, *derived.values()]), PHYSICAL, "macs")
+
+
+@cache
+def feature_names() -> tuple[str, ...]:
+    """The names of the columns of ``features``: the same for every subnet and target."""
+    return features(SubnetColumns.of([Subnet((8, 8), 1, 8, 8, (Block(1, 8, 8),), 2)])).names
 
 
 def _streamed(weight_bytes: Floats) -> Floats:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.linear_model import LinearRegression
+from scipy.optimize import lsq_linear, nnls
 
 from vitas_hw.core.errors import InputError
 from vitas_hw.predictors.features import FeatureTable, Floats, Inputs
@@ -63,14 +63,22 @@ def fit_line(table: FeatureTable, names: Sequence[str], latency_ms: Floats) -> L
     relative = np.column_stack([np.ones(len(x)), x / scale]) / latency_ms[:, None]
     weights = np.ones(len(x))
     for _ in range(_REWEIGHTINGS):
-        line = LinearRegression(positive=True, fit_intercept=False)
-        line.fit(relative * weights[:, None], weights)
-        error = np.abs(relative @ line.coef_ - 1)
+        found = _non_negative(relative * weights[:, None], weights)
+        error = np.abs(relative @ found - 1)
         spread = 1.4826 * float(np.median(error))
         weights = np.sqrt(np.minimum(1.0, _HUBER * spread / np.maximum(error, 1e-12))) if spread > 1e-9 else weights
-    intercept, *slopes = line.coef_.tolist()
+    intercept, *slopes = found.tolist()
     coefficients = zip(names, (np.array(slopes) / scale).tolist(), strict=True)
     return Line(intercept, tuple(coefficients), float(latency_ms.min()) / 10)
+
+
+def _non_negative(x: Floats, y: Floats) -> Floats:
+    """(C,) coefficients of the least squares."""
+    try:
+        coefficients: Floats = nnls(x, y)[0]
+    except RuntimeError:  # its active set can go round in circles where there are as many columns as rows
+        coefficients = np.maximum(lsq_linear(x, y, (0, np.inf)).x, 0)
+    return coefficients
 
 
 def choose_columns(table: FeatureTable, latency_ms: Floats, split: Sequence[Fold]) -> tuple[tuple[str, ...], Floats]:

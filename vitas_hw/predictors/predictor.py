@@ -5,26 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.operators import SubnetColumns
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
-from vitas_hw.predictors.calibration import COVERAGE as COVERAGE
-from vitas_hw.predictors.calibration import Calibration
-from vitas_hw.predictors.features import FEATURES_VERSION, FeatureTable, Floats, Inputs, Scale, features
+from vitas_hw.predictors.features import FEATURES_VERSION, FeatureTable, Floats, Inputs, Scale, feature_names
 from vitas_hw.predictors.kinds import DEFAULT_KIND, Model, fit_model, held_out_predictions, kind_named
-from vitas_hw.predictors.scores import scores as scores
-from vitas_hw.predictors.storage import exactly, number, numbers, read_sealed, text, whole, write_sealed
-from vitas_hw.predictors.transfer_model import Corrected
+from vitas_hw.predictors.regression import FEWEST, FIELDS, Prediction, Regression
+from vitas_hw.predictors.storage import exactly, read_sealed, text, write_sealed
+
+if TYPE_CHECKING:
+    from vitas_hw.predictors.table import TablePredictor
 
 SCHEMA = 2
-FEWEST = 20
 _AT_ONCE = 16384  # subnets: their columns then stay in the processor's caches
 _EXTENT = (
     "macs",
@@ -38,21 +36,6 @@ _EXTENT = (
     "head_width",
 )
 _BEYOND = 1.05  # a size up to 5% beyond what was seen is still inside
-_FIELDS = ("schema", "kind", "features", "target", "space", "profile_sha256", "fingerprint", "seed", "samples")
-_FITTED = ("metrics", "calibration", "seen", "model")
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """Latencies of N subnets in milliseconds: (N,) each, with the interval that covers ``COVERAGE`` of measurements.
-
-    ``inside`` is False where a subnet lies outside what the predictor has seen.
-    """
-
-    latency_ms: Floats
-    lower_ms: Floats
-    upper_ms: Floats
-    inside: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -60,31 +43,18 @@ class Predictor:
     """Predicts the latency of a space's subnets on one target.
 
     Args:
-        kind: one of ``KINDS``, or ``transfer``.
         target: device, backend, precision, batch size, threads, image size.
         space: the space of the profile.
-        model: the regression.
-        calibration: of the interval.
-        seen: (least, most) of each of the sizes that say what lies inside.
-        metrics: how well it predicts subnets it has not seen (shares, not percent), and the profile's noise floor;
-            None is not measured.
+        regression: the model, its interval, what it saw, its errors on subnets it had not seen.
         profile_sha256: of the profile file; empty if it never was one.
         fingerprint: of the hardware it was measured on.
-        seed: of folds and trees.
-        samples: how many subnets it was fitted to.
     """
 
-    kind: str
     target: Target
     space: SearchSpace
-    model: Model
-    calibration: Calibration
-    seen: tuple[tuple[float, float], ...]
-    metrics: dict[str, float | None]
+    regression: Regression
     profile_sha256: str
     fingerprint: str
-    seed: int
-    samples: int
 
     @property
     def name(self) -> str:
@@ -94,6 +64,21 @@ class Predictor:
     @property
     def scale(self) -> Scale:
         return Scale.of(self.target)
+
+    @property
+    def kind(self) -> str:
+        """One of ``KINDS``, or ``transfer``."""
+        return self.regression.kind
+
+    @property
+    def metrics(self) -> dict[str, float | None]:
+        """Of subnets that it had not seen; see ``Regression``."""
+        return self.regression.metrics
+
+    @property
+    def samples(self) -> int:
+        """How many subnets it was fitted to."""
+        return self.regression.samples
 
     def check_target(self, target: Target) -> None:
         """Raise InputError unless this is the target that the predictor was fitted for."""
@@ -124,65 +109,33 @@ class Predictor:
 
     def predict_columns(self, columns: SubnetColumns) -> Prediction:
         """As ``predict``, from the columns of ``SearchSpace.columns``: for many subnets."""
-        parts = [
-            self._predict(columns.rows(slice(start, start + _AT_ONCE)))
-            for start in range(0, max(len(columns), 1), _AT_ONCE)
-        ]
-        latency, inside = (np.concatenate(some) for some in zip(*parts, strict=True))
-        return Prediction(latency, *self.calibration.interval(latency), inside)
+        starts = range(0, max(len(columns), 1), _AT_ONCE)
+        return Prediction.joined([self._predict(columns.rows(slice(start, start + _AT_ONCE))) for start in starts])
 
-    def _predict(self, columns: SubnetColumns) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    def _predict(self, columns: SubnetColumns) -> Prediction:
         inputs = Inputs.of(columns, self.scale)
-        least, most = np.asarray(self.seen).T
-        sizes = inputs.table.columns(_EXTENT)
-        inside = ((sizes >= least / _BEYOND) & (sizes <= most * _BEYOND)).all(axis=1)
-        return self.model.predict(inputs), inside
+        return self.regression.predict(inputs, inputs.table.columns(_EXTENT), _BEYOND)
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "schema": SCHEMA,
-            "kind": self.kind,
             "features": FEATURES_VERSION,
             "target": self.target.to_dict(),
             "space": self.space.to_dict(),
             "profile_sha256": self.profile_sha256,
             "fingerprint": self.fingerprint,
-            "seed": self.seed,
-            "samples": self.samples,
-            "metrics": self.metrics,
-            "calibration": self.calibration.to_dict(),
-            "seen": [list(bounds) for bounds in self.seen],
-            "model": self.model.to_dict(),
+            **self.regression.to_dict(),
         }
 
     @classmethod
     def from_dict(cls, data: Any) -> Predictor:
         """Inverse of ``to_dict``. Raises ValueError, KeyError, TypeError or InputError on anything else."""
-        exactly(data, (*_FIELDS, *_FITTED))
-        space = SearchSpace.from_dict(data["space"])
-        load = Corrected.from_dict if data["kind"] == Corrected.kind else kind_named(text(data["kind"])).load
-        seen = numbers(data["seen"], len(_EXTENT), 2)
-        predictor = cls(
-            kind=data["kind"],
-            target=Target.from_dict(data["target"]),
-            space=space,
-            model=load(data["model"], feature_names(space)),
-            calibration=Calibration.from_dict(data["calibration"]),
-            seen=tuple((least, most) for least, most in seen.tolist()),
-            metrics={text(k): None if value is None else number(value) for k, value in data["metrics"].items()},
-            profile_sha256=text(data["profile_sha256"]),
-            fingerprint=text(data["fingerprint"]),
-            seed=whole(data["seed"], 0, 2**32 - 1),
-            samples=whole(data["samples"], 1, 2**31),
-        )
-        if predictor.target.image_size != space.image_size:
+        exactly(data, ("schema", "features", "target", "space", "profile_sha256", "fingerprint", *FIELDS))
+        space, target = SearchSpace.from_dict(data["space"]), Target.from_dict(data["target"])
+        if target.image_size != space.image_size:
             raise ValueError("target and space have different image sizes")
-        return predictor
-
-
-def feature_names(space: SearchSpace) -> tuple[str, ...]:
-    """The names of the features of a space's subnets."""
-    return features(SubnetColumns.of([space.smallest])).names
+        regression = Regression.from_dict(data, feature_names(), len(_EXTENT))
+        return cls(target, space, regression, text(data["profile_sha256"]), text(data["fingerprint"]))
 
 
 def fit(
@@ -230,19 +183,13 @@ def assemble(
     measured: Floats,
     *,
     noise_floor: float | None,
+    seed: int,
     **about: Any,
 ) -> Predictor:
     """A predictor from its parts: metrics and intervals come from (N,) held-out predictions of the N measurements."""
     sizes = table.columns(_EXTENT)
-    return Predictor(
-        kind=kind,
-        model=model,
-        calibration=Calibration.of(held_out, measured),
-        seen=tuple(zip(sizes.min(axis=0).tolist(), sizes.max(axis=0).tolist(), strict=True)),
-        metrics={**scores(held_out, measured), "noise_floor": noise_floor},
-        samples=len(measured),
-        **about,
-    )
+    regression = Regression.of(kind, model, sizes, held_out, measured, noise_floor=noise_floor, seed=seed)
+    return Predictor(regression=regression, **about)
 
 
 def checked_examples(
@@ -269,7 +216,7 @@ def checked_examples(
     return Inputs.of(SubnetColumns.of(list(rows)), scale), medians
 
 
-def save_predictor(predictor: Predictor, path: Path) -> None:
+def save_predictor(predictor: Predictor | TablePredictor, path: Path) -> None:
     """Write the JSON file in one step; equal predictors give equal bytes."""
     write_sealed(predictor.to_dict(), path)
 

@@ -13,6 +13,7 @@ from vitas_hw.predictors.features import FeatureTable, Floats
 from vitas_hw.predictors.storage import exactly, numbers, text
 
 _FARTHEST = 4.0  # standard deviations: beyond, a correction goes on no farther
+_LEAST_UNIT, _LEAST_DEVIATION = 1e-30, 1e-9  # less counts as none
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,11 @@ class Standard:
     def of(cls, table: FeatureTable, names: Sequence[str] | None = None) -> Standard:
         names = tuple(names or table.names)
         x = table.columns(names)
-        unit = np.where((x >= 0).all(axis=0), np.abs(x).mean(axis=0), 0.0)
+        mean = np.abs(x).mean(axis=0)
+        unit = np.where((x >= 0).all(axis=0) & (mean >= _LEAST_UNIT), mean, 0.0)
         scaled = _scaled(x, unit)
         deviation = scaled.std(axis=0)
-        return cls(names, unit, scaled.mean(axis=0), np.where(deviation > 1e-9, deviation, np.inf))
+        return cls(names, unit, scaled.mean(axis=0), np.where(deviation >= _LEAST_DEVIATION, deviation, np.inf))
 
     def __call__(self, table: FeatureTable) -> Floats:
         """(N, C)."""
@@ -61,8 +63,8 @@ class Standard:
         if not own or not set(own) <= set(names):
             raise ValueError("a column is not known")
         unit, mean, deviation = (numbers(data[key], len(own)) for key in ("unit", "mean", "deviation"))
-        if (unit < 0).any() or (deviation < 0).any():
-            raise ValueError("a scale is negative")
+        if ((unit != 0) & (unit < _LEAST_UNIT)).any() or ((deviation != 0) & (deviation < _LEAST_DEVIATION)).any():
+            raise ValueError("a scale is negative or too small")
         return cls(own, unit, mean, np.where(deviation > 0, deviation, np.inf))
 
 

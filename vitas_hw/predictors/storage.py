@@ -9,12 +9,13 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from vitas_hw.core.errors import FileError, InputError
+from vitas_hw.core.errors import FileError, InputError, shown
 from vitas_hw.core.files import write_atomic
+from vitas_hw.core.reading import parse_json, read_text, reason
 from vitas_hw.predictors.features import Floats
 
 Read = TypeVar("Read")
@@ -47,13 +48,14 @@ def read_sealed(path: Path, what: str, expected: dict[str, Any], build: Callable
         FileError: the file is missing, is no JSON, is of another version, was changed, or makes no sense.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_not_a_number)
+        data = parse_json(read_text(path, "the predictor"))
         if not isinstance(data, dict) or "sha256" not in data:
             raise FileError(f"{path} is not {what}: it holds no content hash.")
         for key, value in expected.items():
             if data.get(key) != value or isinstance(data.get(key), bool):
                 raise FileError(
-                    f"{path} has {key} {data.get(key)!r}; this version reads {value!r}.", "Run: vitas-hw fit (again)"
+                    f"{path} has {key} {shown(data.get(key))}; this version reads {value!r}.",
+                    "Run: vitas-hw fit (again)",
                 )
         if data.pop("sha256") != _hash(data):
             raise FileError(
@@ -63,8 +65,6 @@ def read_sealed(path: Path, what: str, expected: dict[str, Any], build: Callable
         return build(data)
     except FileError:
         raise
-    except OSError as error:
-        raise FileError(f"Cannot read the predictor {path}: {error.strerror}.") from error
     except (
         ValueError,
         KeyError,
@@ -75,13 +75,13 @@ def read_sealed(path: Path, what: str, expected: dict[str, Any], build: Callable
         RecursionError,
         InputError,
     ) as error:
-        raise FileError(f"{path} is not {what}: {type(error).__name__}: {error}.") from error
+        raise FileError(f"{path} is not {what}: {type(error).__name__}: {reason(error)}.") from error
 
 
 def number(value: Any) -> float:
     """A finite float of sane size. Raises ValueError on anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _MOST_MAGNITUDE:
-        raise ValueError(f"{value!r} is not a finite number")
+        raise ValueError(f"{shown(value)} is not a finite number")
     return float(value)
 
 
@@ -98,14 +98,14 @@ def numbers(values: Any, *shape: int | None) -> Floats:
 def whole(value: Any, least: int, most: int) -> int:
     """An integer between bounds. Raises ValueError on anything else."""
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise ValueError(f"{value!r} is not a whole number from {least} to {most}")
+        raise ValueError(f"{shown(value)} is not a whole number from {least} to {most}")
     return value
 
 
 def text(value: Any) -> str:
     """A string. Raises ValueError on anything else."""
     if not isinstance(value, str):
-        raise ValueError(f"{value!r} is not text")
+        raise ValueError(f"{shown(value)} is not text")
     return value
 
 
@@ -118,7 +118,7 @@ def exactly(data: Any, fields: Sequence[str]) -> dict[str, Any]:
 
 def _flat(values: Any, depth: int) -> list[Any]:
     if not isinstance(values, list):
-        raise ValueError(f"{values!r} is not a list")
+        raise ValueError(f"{shown(values)} is not a list")
     return values if depth == 1 else [value for row in values for value in _flat(row, depth - 1)]
 
 
@@ -136,7 +136,3 @@ def _text(data: dict[str, Any]) -> str:
 
 def _hash(data: dict[str, Any]) -> str:
     return hashlib.sha256(_text(data).encode()).hexdigest()
-
-
-def _not_a_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a finite number")

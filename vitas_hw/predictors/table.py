@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,17 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from vitas_hw.core.errors import FileError, InputError
-from vitas_hw.predictors.calibration import Calibration
+from vitas_hw.core.errors import FileError, InputError, brief
+from vitas_hw.core.reading import read_text, reason
 from vitas_hw.predictors.features import FeatureTable, Floats, Inputs
-from vitas_hw.predictors.kinds import Model, fit_model, held_out_predictions, kind_named
-from vitas_hw.predictors.predictor import FEWEST, Prediction
-from vitas_hw.predictors.scores import scores
-from vitas_hw.predictors.storage import exactly, number, numbers, read_sealed, text, whole, write_sealed
+from vitas_hw.predictors.kinds import DEFAULT_KIND, fit_model, held_out_predictions, kind_named
+from vitas_hw.predictors.regression import FEWEST, FIELDS, Prediction, Regression
+from vitas_hw.predictors.storage import exactly, read_sealed, text
 
 TABLE_SCHEMA = 1
 _WORK = ("mac", "flop")  # a column named so stands for the whole work
-_FIELDS = ("schema", "file", "kind", "column", "features", "seed", "samples", "metrics", "calibration", "seen", "model")
 _FILE = "table predictor"
 
 
@@ -74,14 +73,14 @@ def read_table(path: Path, column: str | None, group: str | None = None, wanted:
     header, rows = _read_csv(path)
     for name in (column, group, *(wanted or ())):
         if name is not None and name not in header:
-            raise InputError(f"{path} has no column {name!r}.", f"Its columns: {', '.join(header)}.")
+            raise InputError(f"{path} has no column {name!r}.", f"Its columns: {brief(', '.join(header))}.")
     numeric = {name: np.array([_number(row[name]) for row in rows]) for name in header}
     if wanted is None:
         wanted = [
             name for name in header if name not in (column, group) and np.isfinite(numeric[name]).sum() * 2 > len(rows)
         ]
     if not wanted:
-        raise InputError(f"{path} has no numeric column to predict from.", f"Its columns: {', '.join(header)}.")
+        raise InputError(f"{path} has no numeric column to predict from.", f"Its columns: {brief(', '.join(header))}.")
     values = np.stack([numeric[name] for name in wanted], axis=1)
     usable = np.isfinite(values).all(axis=1)
     if column is not None:
@@ -94,11 +93,11 @@ def read_table(path: Path, column: str | None, group: str | None = None, wanted:
 
 
 def _read_csv(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    content = read_text(path, "the table", encoding="utf-8-sig")
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = [line for line in csv.reader(file, strict=True) if line]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise FileError(f"Cannot read the table {path}: {error}.") from error
+        lines = [line for line in csv.reader(io.StringIO(content, newline=""), strict=True) if line]
+    except csv.Error as error:
+        raise FileError(f"Cannot read the table {path}: {reason(error)}.") from error
     header = [name.strip() for name in lines[0]] if lines else []
     if not header or len(set(header)) < len(header) or "" in header:
         raise FileError(f"{path} is no table: its first line must name every column once.")
@@ -120,17 +119,17 @@ def _number(word: str) -> float:
 
 @dataclass(frozen=True)
 class TablePredictor:
-    """Predicts one column of a table from others; fields as in ``Predictor``."""
+    """Predicts one column of a table from others, in that column's unit.
 
-    kind: str
+    Args:
+        column: what is predicted.
+        names: of the F columns to predict from.
+        regression: the model, its interval, what it saw, its errors on rows it had not seen.
+    """
+
     column: str
     names: tuple[str, ...]
-    model: Model
-    calibration: Calibration
-    seen: tuple[tuple[float, float], ...]
-    metrics: dict[str, float | None]
-    seed: int
-    samples: int
+    regression: Regression
 
     def predict(self, values: Floats) -> Prediction:
         """Of (N, F) rows of ``names``; the numbers are in the unit of the column.
@@ -140,48 +139,30 @@ class TablePredictor:
         """
         if values.ndim != 2 or values.shape[1] != len(self.names):
             raise InputError(f"This predictor needs the columns {', '.join(self.names)}.")
-        found = self.model.predict(table_inputs(self.names, values))
-        least, most = np.asarray(self.seen).T
-        inside = ((values >= least) & (values <= most)).all(axis=1)
-        return Prediction(found, *self.calibration.interval(found), inside)
+        return self.regression.predict(table_inputs(self.names, values), values, 1.0)
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "schema": TABLE_SCHEMA,
             "file": _FILE,
-            "kind": self.kind,
             "column": self.column,
             "features": list(self.names),
-            "seed": self.seed,
-            "samples": self.samples,
-            "metrics": self.metrics,
-            "calibration": self.calibration.to_dict(),
-            "seen": [list(bounds) for bounds in self.seen],
-            "model": self.model.to_dict(),
+            **self.regression.to_dict(),
         }
 
     @classmethod
     def from_dict(cls, data: Any) -> TablePredictor:
         """Inverse of ``to_dict``. Raises ValueError, KeyError, TypeError or InputError on anything else."""
-        exactly(data, _FIELDS)
+        exactly(data, ("schema", "file", "column", "features", *FIELDS))
+        kind_named(text(data["kind"]))  # a table's rows have no predictor of another target
         names = tuple(text(name) for name in data["features"])
         if not names or len(set(names)) < len(names):
             raise ValueError("the columns are not named once each")
-        return cls(
-            kind=text(data["kind"]),
-            column=text(data["column"]),
-            names=names,
-            model=kind_named(data["kind"]).load(data["model"], names),
-            calibration=Calibration.from_dict(data["calibration"]),
-            seen=tuple((least, most) for least, most in numbers(data["seen"], len(names), 2).tolist()),
-            metrics={text(k): None if value is None else number(value) for k, value in data["metrics"].items()},
-            seed=whole(data["seed"], 0, 2**32 - 1),
-            samples=whole(data["samples"], 1, 2**31),
-        )
+        return cls(text(data["column"]), names, Regression.from_dict(data, names, len(names)))
 
 
 def fit_table(
-    table: Table, column: str, kind: str = "xgboost", seed: int = 0, held_out: Floats | None = None
+    table: Table, column: str, kind: str = DEFAULT_KIND, seed: int = 0, held_out: Floats | None = None
 ) -> TablePredictor:
     """Fit a predictor to a table; ``held_out`` (N,) are its kind's held-out predictions if they are known already.
 
@@ -190,20 +171,12 @@ def fit_table(
     """
     check_rows(table)
     assert table.target is not None
+    inputs, measured = table.inputs, table.target
     if held_out is None:
-        held_out = held_out_predictions(kind, table.inputs, table.target, seed, table.groups)
-    seen = zip(table.values.min(axis=0).tolist(), table.values.max(axis=0).tolist(), strict=True)
-    return TablePredictor(
-        kind=kind,
-        column=column,
-        names=table.names,
-        model=fit_model(kind, table.inputs, table.target, seed, table.groups),
-        calibration=Calibration.of(held_out, table.target),
-        seen=tuple(seen),
-        metrics={**scores(held_out, table.target), "noise_floor": None},
-        seed=seed,
-        samples=len(table.target),
-    )
+        held_out = held_out_predictions(kind, inputs, measured, seed, table.groups)
+    model = fit_model(kind, inputs, measured, seed, table.groups)
+    regression = Regression.of(kind, model, table.values, held_out, measured, noise_floor=None, seed=seed)
+    return TablePredictor(column, table.names, regression)
 
 
 def check_rows(table: Table) -> None:
@@ -213,11 +186,6 @@ def check_rows(table: Table) -> None:
             f"A predictor needs at least {FEWEST} rows with numbers in every column; the table has {len(table.values)}"
             f" ({table.dropped} without)."
         )
-
-
-def save_table_predictor(predictor: TablePredictor, path: Path) -> None:
-    """Write the JSON file in one step; equal predictors give equal bytes."""
-    write_sealed(predictor.to_dict(), path)
 
 
 def read_table_predictor(path: Path) -> TablePredictor:

@@ -33,7 +33,8 @@ _COLUMNS = (
     "head_width",
 )
 _LINES = ((BEFORE,), (BEFORE, "operators", "macs"), (BEFORE, *_COLUMNS[1:7], "heads"))
-_PENALTIES = (3.0, 10.0, 30.0, None)  # the last leaves the line as it is
+_PENALTIES = (None, 100.0, 30.0, 10.0)  # the first leaves the line as it is
+_WORTH_IT = 0.95  # a richer correction must make held-out errors smaller by 5%: few measurements flatter it
 _SLACK = 0.5  # of the range of corrections seen, beyond it
 
 
@@ -69,7 +70,7 @@ def transfer(
     old.check_subnets(subnets)
     scale = Scale.of(target)
     inputs, measured = checked_examples(subnets, latency_ms, scale, FEWEST_TO_TRANSFER)
-    table = with_before(inputs, old.model, old.scale)
+    table = with_before(inputs, old.regression.model, old.scale)
     held_out = np.empty(len(measured))
     for train, test in folds(len(measured), seed):
         held_out[test] = _fit(old, table.rows(train), measured[train], seed).of(table.rows(test))
@@ -101,7 +102,7 @@ def choose_to_measure(old: Predictor, candidates: Sequence[Subnet], count: int, 
             f"From {len(different)} different candidates, 2 to {len(different)} can be chosen, not {count}."
         )
     old.check_subnets(different)
-    table = with_before(Inputs.of(SubnetColumns.of(different), old.scale), old.model, old.scale)
+    table = with_before(Inputs.of(SubnetColumns.of(different), old.scale), old.regression.model, old.scale)
     before = table.columns((BEFORE,))[:, 0]
     chosen = list(dict.fromkeys([int(np.argmin(before)), int(np.argmax(before))]))
     points = Standard.of(table, _COLUMNS)(table)
@@ -128,14 +129,17 @@ def _fit(old: Predictor, table: FeatureTable, latency_ms: Floats, seed: int) -> 
             line = fit_line(seen, names, latency_ms[train])
             for j, penalty in enumerate(_PENALTIES):
                 held_out[i, j, test] = _correct(old, line, seen, latency_ms[train], penalty).of(unseen)
-    errors = np.array([[relative_error(row, latency_ms) for row in rows] for rows in held_out])
-    best_line, best_penalty = divmod(int(np.argmin(errors)), len(_PENALTIES))
-    line = fit_line(table, _LINES[best_line], latency_ms)
-    return _correct(old, line, table, latency_ms, _PENALTIES[best_penalty])
+    best, best_error = (0, 0), np.inf
+    for i, j in np.ndindex(held_out.shape[:2]):
+        error = relative_error(held_out[i, j], latency_ms)
+        if error < best_error * _WORTH_IT:
+            best, best_error = (i, j), error
+    line = fit_line(table, _LINES[best[0]], latency_ms)
+    return _correct(old, line, table, latency_ms, _PENALTIES[best[1]])
 
 
 def _correct(old: Predictor, line: Line, table: FeatureTable, latency_ms: Floats, penalty: float | None) -> Corrected:
     correction = None
     if penalty is not None:
         correction = Smooth.fit(table, np.log(latency_ms / line.of(table)), penalty, _COLUMNS, _SLACK)
-    return Corrected(old.kind, old.model, old.scale, line, correction)
+    return Corrected(old.kind, old.regression.model, old.scale, line, correction)

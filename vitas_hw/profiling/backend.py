@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Protocol, cast
+from pathlib import Path
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +59,15 @@ class Backend(Protocol):
         Raises:
             VitasError: the runtime refuses it.
         """
+        ...
+
+
+@runtime_checkable
+class KeepsWork(Protocol):
+    """A backend whose sessions are slow to build."""
+
+    def keep_in(self, folder: Path) -> None:
+        """Keep what is built in a folder, made when needed, and look there first."""
         ...
 
 

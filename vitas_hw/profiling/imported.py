@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 import statistics
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vitas_hw.core.errors import FileError, InputError
+from vitas_hw.core.reading import MOST_LINES_BYTES, parse_json, read_text, reason
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 
@@ -86,7 +86,7 @@ def read_bundle(path: str | Path) -> Bundle:
     """Read ``bundle.json``. Raises FileError if it is missing, broken or of another schema."""
     path = Path(path)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse_json(read_text(path, "the bundle", next_step="Give the folder that --bundle wrote."))
         if (data["schema"], data["kind"]) != (SCHEMA, "bundle"):
             raise InputError(f"it is a {data['kind']} of schema {data['schema']}, not a bundle of schema {SCHEMA}.")
         found = Bundle(
@@ -99,10 +99,13 @@ def read_bundle(path: str | Path) -> Bundle:
             timing={name: _number(value) for name, value in data["timing"].items()},
             visits=tuple((str(v["measurement"]), int(v["round"]), str(v["subnet"])) for v in data["visits"]),
         )
-    except OSError as error:
-        raise FileError(f"Cannot read the bundle {path}: {error}.", "Give the folder that --bundle wrote.") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InputError) as error:
-        raise FileError(f"{path} is not a bundle's: {error}", "Write it anew: vitas-hw profile --bundle DIR") from error
+    except FileError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, InputError) as error:
+        raise FileError(
+            f"{path} is not a bundle's: {type(error).__name__}: {reason(error)}.",
+            "Write it anew: vitas-hw profile --bundle DIR",
+        ) from error
     changed = [digest for digest, subnet in found.subnets.items() if subnet.digest != digest]
     unplanned = {digest for _, _, digest in found.visits} - set(found.subnets)
     if changed or unplanned:
@@ -157,18 +160,14 @@ def _number(value: object) -> float:
 
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     """The rows of the table by column, with their lines."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            text = file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileError(f"Cannot read the results {path}: {error}.") from error
+    text = read_text(path, "the results", most=MOST_LINES_BYTES, encoding="utf-8-sig")
     lines = text.split("\n")
     if lines.pop():  # a number that lost its last digits would look whole
         raise FileError(f"{path}, line {len(lines) + 1}, is cut off: it has no line end.", "Start run.py again.")
     try:
         table = list(csv.reader(line.rstrip("\r") for line in lines))
     except csv.Error as error:
-        raise FileError(f"{path} is not a table: {error}.", _NEXT) from error
+        raise FileError(f"{path} is not a table: {reason(error)}.", _NEXT) from error
     header = [name.strip() for name in table[0]] if table else []
     missing = [name for name in COLUMNS if header.count(name) != 1]
     if missing:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from vitas_hw.core.errors import FileError, InputError
+from vitas_hw.core.files import append_line, cut
+from vitas_hw.core.reading import journal_lines, parse_json, reason
 from vitas_hw.profiling.timing import Visit
 
 SCHEMA = 2
@@ -43,23 +45,22 @@ class Journal:
         """
         journal = cls(path)
         wanted = {"schema": SCHEMA, "kind": "journal", **json.loads(json.dumps(header))}
-        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-        whole, _, torn = text.rpartition("\n")
-        if torn:  # a line that was cut off by a kill: forget it, in the file too
-            with path.open("r+b") as file:
-                file.truncate(len((whole + "\n").encode()) if whole else 0)
-        lines = whole.split("\n") if whole else []
+        lines, torn = journal_lines(path, "the journal", next_step="Give --fresh to begin anew.")
         if not lines:
+            if torn is not None:
+                cut(path, torn)
             path.parent.mkdir(parents=True, exist_ok=True)
             journal._append(wanted)
             return journal
         for number, line in enumerate(lines, 1):
             try:
-                journal._read(json.loads(line), wanted if number == 1 else None)
-            except (json.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+                journal._read(parse_json(line), wanted if number == 1 else None)
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
                 raise FileError(
-                    f"{path}, line {number}, is broken: {error}.", "Move the file away to begin anew."
+                    f"{path}, line {number}, is broken: {reason(error)}.", "Move the file away to begin anew."
                 ) from error
+        if torn is not None:  # only now: a file that is no journal stays as it is
+            cut(path, torn)
         return journal
 
     def add_visit(self, measurement: str, round_: int, digest: str, visit: Visit, *, device: str | None = None) -> None:
@@ -91,8 +92,7 @@ class Journal:
         self._append(line)
 
     def _append(self, line: dict[str, Any]) -> None:
-        with self.path.open("ab", buffering=0) as file:
-            file.write((json.dumps(line, separators=(",", ":")) + "\n").encode())
+        append_line(self.path, line)
 
     def _read(self, line: dict[str, Any], wanted: dict[str, Any] | None) -> None:
         if wanted is not None:

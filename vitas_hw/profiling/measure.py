@@ -56,7 +56,8 @@ def measure(
     name: str = "first",
     on_round: Callable[[str, int], None] = lambda name, round_: None,  # noqa: ARG005
     on_visit: Callable[[], None] = lambda: None,
-) -> None:
+    time_is_up: Callable[[], bool] = lambda: False,
+) -> bool:
     """Visit every subnet ``rounds`` times, everything built anew each time, in an order shuffled each round.
 
     A visit during which the anchor drifted too far is repeated at the end of its round, at most twice.
@@ -70,6 +71,10 @@ def measure(
         name: of this measurement in the journal.
         on_round: called before a round of which anything is left to do.
         on_visit: called once for each subnet and round.
+        time_is_up: asked before each visit; when it is, nothing more is measured.
+
+    Returns:
+        Whether all visits are made.
 
     Raises:
         VitasError: nothing runs at all, or the measuring process cannot start.
@@ -78,6 +83,8 @@ def measure(
     for pass_ in passes(subnets, name=name, rounds=rounds, seed=seed):
         for subnet in pass_.order:
             if pass_.unsettled(journal, subnet):
+                if time_is_up():
+                    return False
                 if begun < pass_.round_:
                     meter.renew()
                     on_round(name, pass_.round_)
@@ -85,12 +92,17 @@ def measure(
                 _visit(meter, subnet, journal, pass_)
             if pass_.attempt == 0:
                 on_visit()
+    return True
 
 
 def measurements(journal: Journal, subnets: Sequence[Subnet], name: str, rounds: int) -> list[Measurement]:
-    """One measurement a subnet, in the order given, its drift relative to ``anchor_ms`` of the whole journal."""
+    """One measurement a subnet, in the order given, its drift relative to ``anchor_ms`` of the whole journal.
+
+    A subnet that has neither been visited nor failed is left out.
+    """
     reference = anchor_ms(journal)
-    return [_measurement(journal, subnet, name, rounds, reference) for subnet in subnets]
+    found = (_measurement(journal, subnet, name, rounds, reference) for subnet in subnets)
+    return [measurement for measurement in found if measurement is not None]
 
 
 def anchor_ms(journal: Journal) -> float:
@@ -100,8 +112,9 @@ def anchor_ms(journal: Journal) -> float:
 
 
 def noise_floor(first: Sequence[Measurement], second: Sequence[Measurement]) -> NoiseFloor | None:
-    """From two measurements of the same subnets; those that failed in either are left out."""
-    pairs = [(a.latency_ms, b.latency_ms) for a, b in zip(first, second, strict=True) if not (a.failed or b.failed)]
+    """From two measurements of the same subnets; those missing from either, or failed, are left out."""
+    again = {measurement.subnet: measurement for measurement in second if not measurement.failed}
+    pairs = [(a.latency_ms, again[a.subnet].latency_ms) for a in first if not a.failed and a.subnet in again]
     return NoiseFloor.of([a for a, _ in pairs], [b for _, b in pairs])
 
 
@@ -133,13 +146,13 @@ def _disturbance(visit: Visit, usual_ms: float) -> float:
     return max(visit.unsteadiness / STEADY, away / USUAL)
 
 
-def _measurement(journal: Journal, subnet: Subnet, name: str, rounds: int, reference: float) -> Measurement:
+def _measurement(journal: Journal, subnet: Subnet, name: str, rounds: int, reference: float) -> Measurement | None:
     if subnet.digest in journal.failures:
         return Measurement(subnet, failed=journal.failures[subnet.digest])
-    visits = [
-        min(journal.attempts[name, round_, subnet.digest], key=lambda visit: _disturbance(visit, reference))
-        for round_ in range(rounds)
-    ]
+    made = [journal.attempts.get((name, round_, subnet.digest), []) for round_ in range(rounds)]
+    visits = [min(attempts, key=lambda visit: _disturbance(visit, reference)) for attempts in made if attempts]
+    if not visits:
+        return None
     peaks = [visit.peak_bytes for visit in visits if visit.peak_bytes is not None]
     return Measurement(
         subnet,

@@ -12,6 +12,7 @@ import numpy as np
 
 from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.files import write_atomic
+from vitas_hw.core.reading import MOST_LINES_BYTES, parse_json, read_text, reason
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
@@ -132,30 +133,37 @@ def load_profile(path: str | Path) -> Profile:
     path = Path(path)
     line_number = 1
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_text(path, "the profile", most=MOST_LINES_BYTES).splitlines()
         header_type, row_type = _schemas()
-        header = header_type.model_validate_json(lines[0] if lines else "")
+        header = header_type.model_validate(_parsed(lines[0] if lines else ""))
         floor = None if header.noise_floor is None else NoiseFloor(**header.noise_floor.model_dump())
         space, target = SearchSpace.from_dict(header.space), Target.from_dict(header.target)
         measurements: dict[Subnet, Measurement] = {}
         for line in lines[1:]:
             line_number += 1
-            row = row_type.model_validate_json(line)
+            row = row_type.model_validate(_parsed(line))
             subnet = Subnet.from_dict(row.subnet)
             if subnet in measurements:
                 raise InputError(f"Subnet {subnet.digest} stands there a second time.")
             measurements[subnet] = Measurement(
                 subnet, tuple(map(tuple, row.samples_ms)), tuple(row.drift), row.reason, row.peak_bytes
             )
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileError(f"Cannot read the profile {path}: {error}.") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise FileError(f"{path}, line {line_number}, is not a profile's: {where} {first['msg']}.") from error
+    except FileError:
+        raise
     except InputError as error:
         raise FileError(f"{path}, line {line_number}, is not a profile's: {error}") from error
     return Profile(target, space, header.environment, floor, header.anchor_ms, tuple(measurements.values()))
+
+
+def _parsed(line: str) -> Any:
+    try:
+        return parse_json(line)
+    except ValueError as error:
+        raise InputError(f"{reason(error)}.") from error
 
 
 def _row(measurement: Measurement) -> dict[str, Any]:

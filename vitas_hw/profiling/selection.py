@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from vitas_hw.core.errors import FileError, InputError, VitasError, one_of
 from vitas_hw.core.operators import Ints, operators
 from vitas_hw.core.published import PUBLISHED, published_subnet
+from vitas_hw.core.reading import parse_json, read_text, reason
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 
@@ -68,10 +68,7 @@ def load_subnets(path: str | Path, space: SearchSpace | None = None) -> list[Sub
             classes; says where.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileError(f"Cannot read the subnets of {path}: {error}.") from error
+    text = read_text(path, "the subnets of")
     found: dict[Subnet, str] = {}
     for place, data in _entries(path, text):
         try:
@@ -130,9 +127,9 @@ def _entries(path: Path, text: str) -> Iterator[tuple[str, Any]]:
 
 def _parsed(path: Path, where: str, text: str) -> Any:
     try:
-        return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise FileError(f"{path}{where} is not JSON: {error}.") from error
+        return parse_json(text)
+    except ValueError as error:
+        raise FileError(f"{path}{where} is not JSON: {reason(error)}.") from error
 
 
 def _images(subnet: Subnet) -> str:

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import IO, Any, Protocol
 
 from vitas_hw.core.errors import VitasError
@@ -52,6 +53,8 @@ class Worker:
         timeout_s: seconds for one visit, building included.
         cores: logical CPUs to keep it on; None leaves that to the system.
         memory_bytes: most address space, so that a giant is refused before the machine suffers; None for no limit.
+        work: a folder where a backend whose sessions are slow to build (see ``KeepsWork``) keeps what it built, for
+            later processes too; None builds all anew.
         program: what to run.
     """
 
@@ -64,6 +67,7 @@ class Worker:
         timeout_s: float = DEFAULT_TIMEOUT_S,
         cores: list[int] | None = None,
         memory_bytes: int | None = None,
+        work: Path | None = None,
         program: tuple[str, ...] = _PROGRAM,
     ) -> None:
         self._program = program
@@ -73,6 +77,7 @@ class Worker:
             "timing": asdict(timing),
             "cores": cores,
             "memory_bytes": memory_bytes,
+            "work": None if work is None else str(work.resolve()),
         }
         self._timeout_s = timeout_s
         self._process: subprocess.Popen[str] | None = None

@@ -12,13 +12,14 @@ import queue
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import IO, Any
 
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.profiling.anchor import anchor_subnet
-from vitas_hw.profiling.backend import Backend, open_backend
+from vitas_hw.profiling.backend import Backend, KeepsWork, open_backend
 from vitas_hw.profiling.conditions import pin
 from vitas_hw.profiling.timing import Timing, time_visit
 
@@ -36,6 +37,8 @@ def main() -> None:
     try:
         target = Target.from_dict(setup["target"])
         backend = open_backend(target, setup["device"])
+        if setup["work"] is not None and isinstance(backend, KeepsWork):
+            backend.keep_in(Path(setup["work"]))
         anchor = backend.open(anchor_subnet(target.image_size))
         timing = Timing(**setup["timing"])
     except Exception as error:  # anything a runtime raises; it is told, and nothing can go on

@@ -1,85 +1,15 @@
-"""Plots as PNG files."""
+"""The plot that a fit leaves beside its report, as a PNG file."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure  # not pyplot: no global state, no window
 
 from vitas_hw.core.files import atomic_path
 
-_GREY, _BLUE, _RED = "#9aa0a6", "#1a73e8", "#d93025"
-
-
-@dataclass(frozen=True)
-class Point:
-    """A subnet in the plot: cost, top-1 in [0, 1], and its measured cost if it was measured."""
-
-    cost: float
-    top1: float
-    measured: float | None = None
-
-
-def plot_search(
-    candidates: Sequence[Point],
-    front: Sequence[Point],
-    choice: Point,
-    *,
-    cost_label: str,
-    ceiling: float | None,
-    path: Path,
-) -> None:
-    """Top-1 over cost: every candidate, the Pareto front, measured finalists, the choice, the budget.
-
-    Args:
-        candidates, front, choice: what was found; the choice is drawn where it was measured, if it was.
-        cost_label: of the horizontal axis, with its unit.
-        ceiling: the budget's upper bound; None draws none.
-        path: PNG file, replaced in one step.
-    """
-    figure = Figure(figsize=(7, 4.5), dpi=150, layout="constrained")
-    axes = figure.add_subplot()
-    axes.scatter([p.cost for p in candidates], [p.top1 * 100 for p in candidates], s=12, color=_GREY, label="evaluated")
-    axes.step(
-        [p.cost for p in front],
-        [p.top1 * 100 for p in front],
-        where="post",
-        color=_BLUE,
-        marker="o",
-        ms=4,
-        label="front",
-    )
-    measured = [p for p in candidates if p.measured is not None]
-    if measured:
-        axes.hlines(
-            [p.top1 * 100 for p in measured],
-            [p.cost for p in measured],
-            [p.measured or 0.0 for p in measured],
-            color=_RED,
-            lw=1,
-        )
-        axes.scatter(
-            [p.measured or 0.0 for p in measured],
-            [p.top1 * 100 for p in measured],
-            marker="x",
-            s=28,
-            color=_RED,
-            label="measured finalists",
-        )
-    where = choice.cost if choice.measured is None else choice.measured
-    axes.scatter(
-        [where], [choice.top1 * 100], marker="*", s=160, color=_RED, edgecolor="white", zorder=3, label="choice"
-    )
-    if ceiling is not None:
-        axes.axvline(ceiling, color="black", ls="--", lw=1, label="budget")
-    axes.set_xlabel(cost_label)
-    axes.set_ylabel("inherited top-1 on the search split, %")
-    axes.grid(alpha=0.25)
-    axes.legend(loc="lower right", framealpha=0.9, fontsize=8)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png")
+_GREY, _BLUE = "#9aa0a6", "#1a73e8"
 
 
 def plot_fit(measured: Sequence[float], predicted: Sequence[float], *, title: str, unit: str, path: Path) -> None:

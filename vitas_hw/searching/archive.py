@@ -3,52 +3,57 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 from vitas_hw.core.errors import FileError
+from vitas_hw.core.files import append_line, cut, write_atomic
+from vitas_hw.core.reading import journal_lines, parse_json, reason
 
 SCHEMA = 1
+_ANEW = "Add --fresh to begin anew."
 Key = tuple[str, tuple[int, ...] | None, int]  # digest, blocks of the supernet, part of the search split
 
 
 class Archive:
     """Top-1 by (digest, layers, part), and finalists' measured latencies by search; JSON Lines, one write a line.
 
-    In memory only until ``open`` gives it a file.
+    In memory only until ``open`` gives it a file. ``score`` names what is kept there, where it is no top-1.
     """
 
-    def __init__(self) -> None:
-        self._path: Path | None = None
+    def __init__(self, score: str = "top1") -> None:
+        self._score = score
+        self.path: Path | None = None
         self._top1: dict[Key, float] = {}
         self._measured: dict[str, list[dict[str, float]]] = {}
 
     @classmethod
-    def open(cls, path: Path, header: dict[str, Any]) -> Archive:
+    def open(cls, path: Path, header: dict[str, Any], score: str = "top1") -> Archive:
         """The archive of ``path``, continued if it was begun with the same header, begun anew otherwise.
 
         Args:
             path: the file.
             header: what a top-1 depends on besides its key: hashes of weights and images, the parts, the device.
+            score: its name in the lines.
 
         Raises:
             FileError: a line other than a torn last one is broken.
         """
-        archive = cls()
+        archive = cls(score)
         wanted = {"schema": SCHEMA, "kind": "evaluations", **json.loads(json.dumps(header))}
-        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-        whole, _, torn = text.rpartition("\n")
-        lines = whole.split("\n") if whole else []
-        if not lines or _parsed(path, 1, lines[0]) != wanted:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(wanted, separators=(",", ":")) + "\n", encoding="utf-8")
+        lines, torn = journal_lines(path, "the evaluations", next_step=_ANEW)
+        first = _parsed(path, 1, lines[0]) if lines else wanted
+        if (first.get("schema"), first.get("kind")) != (SCHEMA, "evaluations"):
+            raise FileError(f"{path} holds no evaluations of schema {SCHEMA}.", _ANEW)
+        if not lines or first != wanted:
+            write_atomic(path, json.dumps(wanted, separators=(",", ":")) + "\n")
         else:
             for number, line in enumerate(lines[1:], 2):
                 archive._read(path, number, line)
-            if torn:  # a line that was cut off by a kill: forget it, in the file too
-                with path.open("r+b") as file:
-                    file.truncate(len((whole + "\n").encode()))
-        archive._path = path
+            if torn is not None:
+                cut(path, torn)
+        archive.path = path
         return archive
 
     def __len__(self) -> int:
@@ -65,7 +70,7 @@ class Archive:
         self._top1[key] = top1
         digest, layers, part = key
         where = {} if layers is None else {"layers": list(layers)}
-        self._append({"subnet": digest, **where, "part": part, "top1": top1})
+        self._append({"subnet": digest, **where, "part": part, self._score: top1, "at": round(time.time(), 3)})
 
     def measured(self, search: str) -> list[dict[str, float]]:
         """The rounds of measurements (digest to milliseconds) of a search that has not ended, in order."""
@@ -82,9 +87,8 @@ class Archive:
         self._append({"search": search, "ended": True})
 
     def _append(self, line: dict[str, Any]) -> None:
-        if self._path is not None:
-            with self._path.open("ab", buffering=0) as file:
-                file.write((json.dumps(line, separators=(",", ":")) + "\n").encode())
+        if self.path is not None:
+            append_line(self.path, line)
 
     def _read(self, path: Path, number: int, text: str) -> None:
         line = _parsed(path, number, text)
@@ -96,20 +100,39 @@ class Archive:
                 self._measured.setdefault(str(line["search"]), []).append(found)
             else:
                 layers = tuple(line["layers"]) if "layers" in line else None
-                self._top1[str(line["subnet"]), layers, int(line["part"])] = float(line["top1"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise _broken(path, number, error) from error
+                score = float(line[self._score])
+                if self._score == "top1" and not 0 <= score <= 1:
+                    raise ValueError(f"the top-1 {score:g} is no share")
+                self._top1[str(line["subnet"]), layers, int(line["part"])] = score
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise _broken(path, number, reason(error)) from error
+
+
+def evaluation_times(path: Path) -> dict[tuple[str, tuple[int, ...] | None], float]:
+    """When each (digest, layers) of an archive's file was last evaluated, in seconds since the epoch; empty without it.
+
+    Raises:
+        FileError: a line other than a torn last one is broken.
+    """
+    lines, _ = journal_lines(path, "the evaluations", next_step=_ANEW)
+    found = {}
+    for number, text in enumerate(lines, 1):
+        line = _parsed(path, number, text)
+        if "subnet" in line and "at" in line:
+            layers = tuple(line["layers"]) if "layers" in line else None
+            found[str(line["subnet"]), layers] = float(line["at"])
+    return found
 
 
 def _parsed(path: Path, number: int, text: str) -> dict[str, Any]:
     try:
-        line = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise _broken(path, number, error) from error
+        line = parse_json(text)
+    except ValueError as error:
+        raise _broken(path, number, reason(error)) from error
     if not isinstance(line, dict):
         raise _broken(path, number, "no object")
     return line
 
 
 def _broken(path: Path, number: int, why: object) -> FileError:
-    return FileError(f"{path}, line {number}, is broken: {why}.", "Add --fresh to begin anew.")
+    return FileError(f"{path}, line {number}, is broken: {why}.", _ANEW)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Protocol
@@ -10,10 +10,11 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from vitas_hw.core.budget import Budget, Range, cost_name, show_cost, three_digits
+from vitas_hw.core.budget import Budget, Range, cost_name, show_cost, write_cost
 from vitas_hw.core.errors import InfeasibleBudgetError, InputError
 from vitas_hw.core.operators import Ints, SubnetColumns, operators
 from vitas_hw.core.space import HEADER, PER_BLOCK, SearchSpace
+from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.variation import mutation
 
 Floats = npt.NDArray[np.float64]
@@ -81,6 +82,14 @@ class Costs:
         """Predicted latency of N codes; None without a predictor."""
         return self.of(codes)["latency_ms"].tolist() if self.predictor is not None else [None] * len(codes)
 
+    def predicted_ms(self, subnets: Sequence[Subnet]) -> list[float | None]:
+        """Predicted latency of N subnets of the space; None without a predictor."""
+        if self.predictor is None:
+            return [None] * len(subnets)
+        found = self.predictor.predict_columns(SubnetColumns.of(list(subnets)))
+        latency: list[float | None] = found.latency_ms.tolist()  # type: ignore[attr-defined]
+        return latency
+
     def counted(self, codes: Ints) -> dict[str, Floats]:
         """(N,) each: what counts against a budget: as ``of``, but latencies are upper bounds, of every target."""
         columns = self.space.columns(codes)
@@ -143,15 +152,10 @@ class Costs:
         costs = self.counted(code[None])
         words = []
         for cost, bounds in self._asked(budget).items():
-            option, unit, suffix = _option(cost)
-            value = float(costs[cost][0])
-            high = None if bounds.high is None else max(bounds.high, value)
-            low = None if bounds.low is None else min(bounds.low, value)
-            ends = [
-                *([] if low is None else [_round_down(low / unit)]),
-                *([] if high is None else [_round_up(high / unit)]),
-            ]
-            words.append(f"{option}{'-'.join(ends)}{suffix}")
+            kind, value = _kind(cost), float(costs[cost][0])
+            low = None if bounds.low is None else min(bounds.low, _round_down(value))
+            high = None if bounds.high is None else max(bounds.high, _round_up(value))
+            words.append(_option(cost) + "-".join(write_cost(end, kind) for end in (low, high) if end is not None))
         return " ".join(words)
 
     def _infeasible(self, budget: Budget, advice: str) -> InfeasibleBudgetError:
@@ -188,14 +192,13 @@ def _from_to(cost: str, least: float, most: float) -> str:
     return f"from {show_cost(least, _kind(cost))} to {show_cost(most, _kind(cost))}"
 
 
-_OPTIONS = {"latency_ms": ("--latency", 1.0, "ms"), "macs": ("--flops", 1e9, "G"), "params": ("--params", 1e6, "M")}
+_OPTIONS = {"latency_ms": "--latency", "macs": "--flops", "params": "--params"}
 
 
-def _option(cost: str) -> tuple[str, float, str]:
-    """The option up to its number, the size of its unit, the unit."""
-    option, unit, suffix = _OPTIONS[_kind(cost)]
+def _option(cost: str) -> str:
+    """The option up to its number."""
     name = cost.removeprefix(_OTHER)
-    return f"{option} {name}=" if name != cost else f"{option} ", unit, suffix
+    return f"{_OPTIONS[_kind(cost)]} {name}=" if name != cost else f"{_OPTIONS[_kind(cost)]} "
 
 
 def _suggestion(asked: Mapping[str, Range], ranges: Mapping[str, tuple[float, float]]) -> str:
@@ -203,22 +206,23 @@ def _suggestion(asked: Mapping[str, Range], ranges: Mapping[str, tuple[float, fl
     words = []
     for cost, bounds in asked.items():
         least, most = ranges[cost]
-        option, unit, suffix = _option(cost)
         if bounds.high is not None and bounds.high < least:
-            words.append(f"{option}{_round_up(least * 1.2 / unit)}{suffix} or more")
+            words.append(f"{_option(cost)}{write_cost(_round_up(least * 1.2), _kind(cost))} or more")
         elif bounds.low is not None and bounds.low > most:
-            words.append(f"{option.strip()} with a lower bound of at most {most * 0.8 / unit:.2g}{suffix}")
+            least_bound = write_cost(_round_down(most * 0.8), _kind(cost))
+            words.append(f"{_option(cost).strip()} with a lower bound of at most {least_bound}")
     return " and ".join(words)
 
 
-def _round_up(value: float) -> str:
+def _round_up(value: float) -> float:
+    """Two digits, so that people can type it."""
     step = 10.0 ** (np.floor(np.log10(value)) - 1)
-    return three_digits(float(f"{np.ceil(value / step) * step:.2g}"))
+    return float(f"{np.ceil(value / step) * step:.2g}")
 
 
-def _round_down(value: float) -> str:
+def _round_down(value: float) -> float:
     step = 10.0 ** (np.floor(np.log10(value)) - 1)
-    return three_digits(float(f"{np.floor(value / step) * step:.2g}"))
+    return float(f"{np.floor(value / step) * step:.2g}")
 
 
 def _descend(space: SearchSpace, score: Score, enough: float = -np.inf, generations: int = 0) -> tuple[Ints, float]:

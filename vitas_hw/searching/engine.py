@@ -28,12 +28,14 @@ class Evaluations:
         evaluate: top-1 of (code, part) jobs.
         shares: of the split's images that lie in each part; they sum to 1.
         archive: what is known already.
+        proxy: whether ``evaluate`` gives a training-free score instead of a top-1.
     """
 
     space: SearchSpace
     evaluate: Evaluate
     shares: tuple[float, ...] = (1.0,)
     archive: Archive = field(default_factory=Archive)
+    proxy: bool = False
     spent: float = field(default=0.0, init=False)  # in evaluations of the whole split, by this search, cached or not
     _asked: set[Key] = field(default_factory=set, init=False)
 
@@ -102,7 +104,7 @@ def explore(
         for row, score in enumerate(evaluations.scores(codes, trials.level)):
             top1.append(score)
             if evaluations.whole(trials.level):
-                candidates.append(_candidate(costs.space, codes[row], score, predicted[row]))
+                candidates.append(_candidate(evaluations, codes[row], score, predicted[row]))
                 on_candidate(candidates[-1])
             if time_is_up() and candidates:  # an end without a subnet would be no end
                 stop = True
@@ -118,6 +120,7 @@ def _affordable(codes: Ints, level: int, evaluations: Evaluations, limit: float)
     return codes[: int(np.searchsorted(costs, limit - evaluations.spent + _ROUNDING, side="right"))]
 
 
-def _candidate(space: SearchSpace, code: Ints, top1: float, predicted_ms: float | None) -> Candidate:
+def _candidate(evaluations: Evaluations, code: Ints, top1: float, predicted_ms: float | None) -> Candidate:
+    space = evaluations.space
     layers = None if space.identity_shifting else space.layers(code)
-    return Candidate(space.decode(code), top1, predicted_ms, layers)
+    return Candidate(space.decode(code), top1, predicted_ms, layers, evaluations.proxy)

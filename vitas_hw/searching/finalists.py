@@ -25,14 +25,11 @@ class Verdict:
 
 
 class NoneInsideError(VitasError):
-    """No finalist measured inside the budget.
+    """No finalist measured inside the budget; ``measured_ms`` is by digest."""
 
-    ``measured_ms`` is by digest, ``correction`` their median measured over predicted latency.
-    """
-
-    def __init__(self, problem: str, next_step: str, measured_ms: dict[str, float], correction: float) -> None:
+    def __init__(self, problem: str, next_step: str, measured_ms: dict[str, float]) -> None:
         super().__init__(problem, next_step)
-        self.measured_ms, self.correction = measured_ms, correction
+        self.measured_ms = measured_ms
 
 
 def choose_measured(
@@ -65,7 +62,7 @@ def choose_measured(
     measured = dict(known or {})
     safe = None if latency is None else _below(latency, margin)
     for _ in range(_MOST_ROUNDS):
-        correction = _correction(waiting, measured)
+        correction = correction_of(waiting, measured)
         fitting = [
             c
             for c in waiting
@@ -90,11 +87,11 @@ def choose_measured(
         f" {show_cost(nearest, 'latency_ms')}.",
         "Is the machine busy? Try again, profile anew (vitas-hw profile --fresh), or give a wider --latency.",
         measured,
-        _correction(waiting, measured),
     )
 
 
-def _correction(candidates: Sequence[Candidate], measured: Mapping[str, float]) -> float:
+def correction_of(candidates: Sequence[Candidate], measured: Mapping[str, float]) -> float:
+    """The median of what measured latencies (by digest) are in units of predicted ones; 1 where none is known."""
     ratios = [
         measured[c.subnet.digest] / c.predicted_ms for c in candidates if c.predicted_ms and c.subnet.digest in measured
     ]

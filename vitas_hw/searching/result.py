@@ -4,31 +4,36 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vitas_hw.core.budget import Budget
-from vitas_hw.core.errors import FileError, InputError
+from vitas_hw.core.errors import FileError, InputError, shown
 from vitas_hw.core.files import write_atomic
+from vitas_hw.core.reading import MOST_LINES_BYTES, parse_json, read_text, reason
 from vitas_hw.core.subnet import Subnet
 
 SCHEMA = 1
+PROXY_SCORE = "proxy_score"  # its name in files
+_NEXT = "Run: vitas-hw search"
 
 
 @dataclass(frozen=True)
 class Candidate:
     """An evaluated subnet: top-1 on the search split with the supernet's weights; predicted latency if known.
 
-    ``layers`` are the supernet's blocks that it ran on, in a space without identity shifting.
+    ``layers`` are the supernet's blocks that it ran on, in a space without identity shifting. With ``proxy``, ``top1``
+    is no accuracy but the training-free score that stands for it, and files say so.
     """
 
     subnet: Subnet
     top1: float
     predicted_ms: float | None
     layers: tuple[int, ...] | None = None
+    proxy: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         costs = {"macs": self.subnet.macs, "params": self.subnet.params}
@@ -36,10 +41,33 @@ class Candidate:
         return {
             "subnet": self.subnet.to_dict(),
             **layers,
-            "top1": self.top1,
+            PROXY_SCORE if self.proxy else "top1": self.top1,
             "predicted_ms": self.predicted_ms,
             **costs,
         }
+
+
+@dataclass(frozen=True)
+class Round:
+    """Finalists measured side by side: p50 by digest, and what was predicted when they were chosen.
+
+    Args:
+        predicted_ms: by the predictor as it was then.
+        measured_ms: on the target.
+        violations: digests of those that measured outside the latency budget.
+        samples: subnets that the predictor had been fitted to; None where it does not tell.
+        correction: factor on its predictions under which these finalists were searched for.
+    """
+
+    predicted_ms: dict[str, float]
+    measured_ms: dict[str, float]
+    violations: tuple[str, ...]
+    samples: int | None
+    correction: float
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Round:
+        return cls(**{**data, "violations": tuple(data["violations"])})
 
 
 @dataclass(frozen=True)
@@ -58,6 +86,7 @@ class SearchResult:
         final_top1: of the choice on the search split after fine-tuning; None before it.
         targets: low and high in milliseconds of every further target, by its predictor.
         correction: what measured latencies were, in units of predicted ones, when the choice was made.
+        rounds: of measurements, in order.
     """
 
     budget: Budget
@@ -71,6 +100,12 @@ class SearchResult:
     final_top1: float | None = None
     targets: dict[str, list[float | None]] = field(default_factory=dict)
     correction: float = 1.0
+    rounds: tuple[Round, ...] = ()
+
+    @property
+    def accuracy(self) -> str:
+        """What candidates were ranked by: ``supernet`` or ``proxy``."""
+        return "proxy" if self.choice.proxy else "supernet"
 
     @property
     def front(self) -> list[Candidate]:
@@ -130,6 +165,7 @@ def save_result(result: SearchResult, path: Path) -> None:
         "kind": "search",
         "budget": result.budget.to_dict(),
         "seed": result.seed,
+        "accuracy": result.accuracy,
         "evolution": result.evolution,
         "space": result.space,
         "inputs": result.inputs,
@@ -140,6 +176,7 @@ def save_result(result: SearchResult, path: Path) -> None:
         "targets": result.targets,
         "correction": result.correction,
         "violations": result.violations,
+        "rounds": [asdict(one) for one in result.rounds],
     }
     write_atomic(path, json.dumps(data, indent=1) + "\n")
 
@@ -147,34 +184,45 @@ def save_result(result: SearchResult, path: Path) -> None:
 def load_result(path: Path, candidates_path: Path) -> SearchResult:
     """Read a search's two files. Raises FileError if one is missing, broken or of another schema."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        lines = candidates_path.read_text(encoding="utf-8").splitlines()
+        data = parse_json(read_text(path, "the search result", next_step=_NEXT))
+        lines = read_text(candidates_path, "the candidates", most=MOST_LINES_BYTES, next_step=_NEXT).splitlines()
         if (data["schema"], data["kind"]) != (SCHEMA, "search"):
             raise FileError(f"{path} is no search result of schema {SCHEMA}.")
         return SearchResult(
             budget=Budget.from_dict(data["budget"]),
-            seed=data["seed"],
-            evolution=data["evolution"],
-            space=data["space"],
-            inputs=data["inputs"],
-            candidates=tuple(_candidate(json.loads(line)) for line in lines),
-            measured_ms=data["measured_ms"],
+            seed=int(data["seed"]),
+            evolution=_dict(data["evolution"]),
+            space=str(data["space"]),
+            inputs=_dict(data["inputs"]),
+            candidates=tuple(_candidate(parse_json(line)) for line in lines),
+            measured_ms={str(digest): float(ms) for digest, ms in data["measured_ms"].items()},
             choice=_candidate(data["choice"]),
-            final_top1=data["final_top1"],
-            targets=data.get("targets", {}),
-            correction=data.get("correction", 1.0),
+            final_top1=_number(data["final_top1"]),
+            targets=_dict(data.get("targets", {})),
+            correction=float(data.get("correction", 1.0)),
+            rounds=tuple(Round.from_dict(one) for one in data.get("rounds", [])),
         )
-    except OSError as error:
-        raise FileError(f"Cannot read the search result {path}: {error.strerror}.", "Run: vitas-hw search") from error
     except FileError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError, InputError) as error:
-        raise FileError(f"{path} is not a search result: {type(error).__name__}: {error}.") from error
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, InputError) as error:
+        raise FileError(f"{path} is not a search result: {type(error).__name__}: {reason(error)}.", _NEXT) from error
 
 
 def _candidate(data: dict[str, Any]) -> Candidate:
-    layers = tuple(data["layers"]) if "layers" in data else None
-    return Candidate(Subnet.from_dict(data["subnet"]), data["top1"], data["predicted_ms"], layers)
+    layers = tuple(int(layer) for layer in data["layers"]) if "layers" in data else None
+    proxy = PROXY_SCORE in data
+    score = float(data[PROXY_SCORE if proxy else "top1"])
+    return Candidate(Subnet.from_dict(data["subnet"]), score, _number(data["predicted_ms"]), layers, proxy)
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{shown(value)} is no object")
+    return value
 
 
 def _cost(candidate: Candidate, cost: str | None = None) -> float:

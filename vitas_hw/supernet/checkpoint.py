@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 from safetensors import SafetensorError, safe_open
 from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor
 
-from vitas_hw.core.errors import FileError, InputError
+from vitas_hw.core.errors import FileError, InputError, WriteError, shown
 from vitas_hw.core.files import atomic_path
+from vitas_hw.core.reading import check_regular, parse_json, reason
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.supernet.plain import build_model
@@ -28,16 +31,16 @@ def save_supernet(supernet: Supernet, path: Path) -> None:
         "sharing": supernet.sharing,
         "private": json.dumps(supernet.private),
     }
-    with atomic_path(path) as temporary:
-        safetensors.torch.save_file(supernet.state_dict(), temporary, about)
+    _save(supernet.state_dict(), path, about)
 
 
 def load_supernet(path: Path) -> Supernet:
     """The supernet of a file. Raises FileError if it is missing, broken or not a supernet's."""
     about = _about(path, "supernet")
     try:
-        space = SearchSpace.from_dict(json.loads(about["space"]))
-        supernet = Supernet(space, about["sharing"], json.loads(about["private"]))
+        space = SearchSpace.from_dict(parse_json(about["space"]))
+        _check_room(path, space.largest)
+        supernet = Supernet(space, about["sharing"], _names(parse_json(about["private"])))
         supernet.load_state_dict(safetensors.torch.load_file(path))
     except (KeyError, TypeError, ValueError, RuntimeError, InputError) as error:
         raise FileError(f"{path} is a broken supernet: {_line(error)}.") from error
@@ -47,8 +50,7 @@ def load_supernet(path: Path) -> Supernet:
 def save_model(model: VisionTransformer, subnet: Subnet, path: Path) -> None:
     """Write a plain model's weights and its subnet."""
     about = {"kind": "subnet", "schema": SCHEMA, "subnet": subnet.to_json()}
-    with atomic_path(path) as temporary:
-        safetensors.torch.save_file({k: v.contiguous() for k, v in model.state_dict().items()}, temporary, about)
+    _save({k: v.contiguous() for k, v in model.state_dict().items()}, path, about)
 
 
 def load_model(path: Path) -> tuple[VisionTransformer, Subnet]:
@@ -56,28 +58,50 @@ def load_model(path: Path) -> tuple[VisionTransformer, Subnet]:
     about = _about(path, "subnet")
     try:
         subnet = Subnet.from_json(about["subnet"])
+        _check_room(path, subnet)
         model = build_model(subnet)
         model.load_state_dict(safetensors.torch.load_file(path))
-    except (KeyError, RuntimeError, InputError) as error:
+    except (KeyError, ValueError, RuntimeError, InputError) as error:
         raise FileError(f"{path} is a broken subnet: {_line(error)}.") from error
     return model.eval(), subnet
 
 
+def _save(weights: dict[str, Tensor], path: Path, about: dict[str, str]) -> None:
+    try:
+        with atomic_path(path) as temporary:
+            safetensors.torch.save_file(weights, temporary, about)
+    except SafetensorError as error:  # its writer's word for a full disk
+        raise WriteError(path, reason(error)) from error
+
+
+def _check_room(path: Path, subnet: Subnet) -> None:
+    """Raise ValueError if the file is smaller than the model it tells of: a few lines must not claim terabytes."""
+    if subnet.params > path.stat().st_size:
+        raise ValueError(f"it is too small for {subnet.params:,} parameters")
+
+
+def _names(value: Any) -> list[str]:
+    if not (isinstance(value, list) and all(isinstance(name, str) for name in value)):
+        raise ValueError("the names of the private parts are no list")
+    return value
+
+
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+    return f"{type(error).__name__}: {reason(error)}"
 
 
 def _about(path: Path, kind: str) -> dict[str, str]:
+    check_regular(path, f"the {kind}'s weights")
     try:
         with safe_open(path, framework="pt") as file:
             about = file.metadata() or {}
     except (OSError, SafetensorError) as error:
-        raise FileError(f"{path} is not a readable safetensors file: {error}.") from error
+        raise FileError(f"{path} is not a readable safetensors file: {reason(error)}.") from error
     if about.get("kind") != kind:
-        raise FileError(f"{path} holds no {kind}, but {about.get('kind', 'something else')!r}.")
+        raise FileError(f"{path} holds no {kind}, but {shown(about.get('kind', 'something else'))}.")
     if about.get("schema") != SCHEMA:
         raise FileError(
-            f"{path} holds a {kind} of schema {about.get('schema')}, not {SCHEMA}.",
+            f"{path} holds a {kind} of schema {shown(about.get('schema'))}, not {SCHEMA}.",
             "It is of another version: make it anew.",
         )
     return dict(about)

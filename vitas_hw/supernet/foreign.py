@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from vitas_hw.core.errors import FileError, InputError, VitasError, one_of
+from vitas_hw.core.reading import check_regular
 from vitas_hw.supernet.elastic import LAYER_NORM_EPSILON, Weights
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".pth.tar")
@@ -103,6 +105,7 @@ def file_kind(path: Path) -> str | None:
     """
     if path.suffix != ".safetensors":
         return None
+    check_regular(path, "the weights")
     try:
         with safe_open(path, framework="pt") as file:
             return (file.metadata() or {}).get("kind")
@@ -115,6 +118,7 @@ def read_weights(path: Path) -> Weights:
 
     Raises FileError if it is missing, holds anything that code would have to be run for, or no state dict.
     """
+    size = check_regular(path, "the weights")
     try:
         data: Any = safetensors.torch.load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
     except pickle.UnpicklingError as error:
@@ -122,18 +126,32 @@ def read_weights(path: Path) -> Weights:
             f"{path} holds more than weights or is broken, and nothing in it was run.",
             "Save only the state dict, torch.save(model.state_dict(), FILE), or a safetensors file.",
         ) from error
-    except (OSError, SafetensorError, RuntimeError, EOFError, ValueError, TypeError, LookupError) as error:
+    except FileError:
+        raise
+    except Exception as error:  # torch, pickle and zipfile raise many kinds
         raise FileError(f"{path} is no readable file of weights: {_line(error)}.") from error
     if isinstance(data, Mapping):
         data = next((data[key] for key in _NESTED if isinstance(data.get(key), Mapping)), data)
     if not (isinstance(data, Mapping) and data and all(isinstance(value, Tensor) for value in data.values())):
         raise FileError(f"{path} holds no state dict, neither outermost nor under {', '.join(_NESTED)}.")
+    if any(weight.numel() > size for weight in data.values()):
+        raise FileError(f"{path} holds a tensor that claims more numbers than the file has bytes.")
     return {str(name): weight.float() for name, weight in clean_state_dict(dict(data)).items()}
 
 
 def _unpickled(path: Path) -> Any:
+    check_stored(path)
     with torch.serialization.safe_globals([argparse.Namespace]):  # the options that timm saves beside the weights
         return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def check_stored(path: Path) -> None:
+    """Raise FileError if a file of torch's is packed: torch packs none, and a small one could unpack to terabytes."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise FileError(f"{path} is packed, which torch.save never does, and was not unpacked.")
 
 
 def check_weights(weights: Weights, source: str) -> None:

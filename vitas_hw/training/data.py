@@ -95,10 +95,11 @@ def load_data(
         raise InputError("search_share and search_split exclude each other.", "Leave one of them out.")
     if spec.startswith("wds/") and spec != "wds/":
         return _streamed(spec, space, options)
-    return _indexed(spec, space, _find(spec, options), options)
+    return _indexed(spec, space, find_sources(spec, options), options)
 
 
-def _find(spec: str, options: dict[str, Any]) -> Sources:
+def find_sources(spec: str, options: dict[str, Any]) -> Sources:
+    """What a data set that is no stream consists of; raises as ``load_data`` does."""
     name, colon, place = spec.partition(":")
     splits = {key: value for key, value in options.items() if key != "search_share"}
     if spec == "digits":
@@ -121,14 +122,14 @@ def _indexed(spec: str, space: SearchSpace, found: Sources, options: dict[str, A
     check_classes(spec, len(names), space)
     preprocessing = standard_preprocessing(space, found.mean, found.std)
     train, search, test = _parts(spec, found, options.get("search_share"))
-    in_memory = found.train.in_memory and len(train) * math.prod(space.image_size) * space.in_chans <= _CACHE_BYTES
+    fits = len(train) * math.prod(space.image_size) * space.in_chans <= _CACHE_BYTES
     indices = tuple(train.tolist())
     train_part = IndexedPart(
         found.train,
         indices,
         found.train.labels[train],
         preprocessing,
-        decode(found.train, indices, preprocessing) if in_memory else None,
+        keep=fits,
     )
 
     def split(source: Source, chosen: npt.NDArray[np.int64]) -> Split:
@@ -191,7 +192,7 @@ def check_classes(spec: str, classes: int, space: SearchSpace) -> None:
     if classes != space.num_classes:
         raise InputError(
             f"{spec} has {classes} classes; space {space.name!r} has {space.num_classes}.",
-            f"Set num_classes: {classes} in the space's file, or give other data with --data.",
+            f"Set num_classes: {classes} in the space's file, or run: vitas-hw spaces --for {spec}",
         )
 
 

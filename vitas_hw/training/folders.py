@@ -12,8 +12,10 @@ from PIL import Image
 from torch import Tensor
 
 from vitas_hw.core.errors import FileError, InputError
+from vitas_hw.core.reading import check_regular
 from vitas_hw.training.sources import Sources
 
+_REPLACE = "Replace it to go on with a training, or delete it to train anew (--fresh)."
 _TRAIN = ("train", "training")  # where timm looks for them, and in this order
 _VAL = ("val", "valid", "validation", "eval", "evaluation", "test")
 
@@ -35,6 +37,8 @@ class FolderSource:
 def decoded(file: str | BinaryIO, name: str) -> Image.Image:
     """An image, all of it read. Raises FileError, which names it, if it is missing, no image or truncated."""
     try:
+        if isinstance(file, str):
+            check_regular(Path(file), "the image")  # a pipe would be waited for
         with Image.open(file) as image:
             image.load()
             return image
@@ -47,7 +51,7 @@ def unreadable(name: str, error: Exception) -> FileError:
     reason = " ".join(str(error).split()) or type(error).__name__
     return FileError(
         f"{name} cannot be read as an image: {reason}.",
-        "Replace it to go on with a training, or delete it to train anew (--fresh).",
+        _REPLACE,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -31,14 +32,19 @@ class IndexedPart:
         indices: (N,) those that belong to the part.
         labels: (N,) int64.
         preprocessing: how they become inputs.
-        images: (N, C, H, W) uint8, preprocessed, for a source that is in memory; or None.
+        keep: whether ``images``, once decoded, stay in memory: they fit.
     """
 
     source: Source
     indices: tuple[int, ...]
     labels: Tensor
     preprocessing: Preprocessing
-    images: Tensor | None = None
+    keep: bool = False
+
+    @cached_property
+    def images(self) -> Tensor:
+        """(N, C, H, W) uint8, preprocessed."""
+        return decode(self.source, self.indices, self.preprocessing)
 
     @property
     def can_skip(self) -> bool:
@@ -59,7 +65,6 @@ class IndexedPart:
             self,
             indices=tuple(self.indices[position] for position in positions),
             labels=self.labels[chosen],
-            images=None if self.images is None else self.images[chosen],
         )
 
     def batches(
@@ -80,7 +85,7 @@ class IndexedPart:
         chosen = [
             order[step * batch_size : step * batch_size + size][rank::world].tolist() for step, size in enumerate(sizes)
         ][skip:]
-        if self.images is not None and not augmentation.any:
+        if self.keep and not augmentation.any:
             return self._indexed(self.images, chosen)
         return self._decoded(_Decoded(self, augmentation, seed, epoch), chosen, workers)
 

@@ -19,7 +19,9 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from vitas_hw.core.errors import InputError, VitasError
+from vitas_hw.core.errors import FileError, InputError, VitasError
+from vitas_hw.core.interrupts import Asked, postponed
+from vitas_hw.core.reading import reason
 from vitas_hw.training.augmentation import rngs_as_they_were, seed_rngs
 from vitas_hw.training.objective import Objective
 from vitas_hw.training.parts import Batch, TrainPart
@@ -167,6 +169,7 @@ class _Engine:
         self.sum = torch.zeros((), device=runtime.device)  # of the epoch's losses: on the device until someone looks
         self.worst = torch.zeros((), device=runtime.device)  # norm of a gradient; not a number once any was not
         self.start = self.saved = time.monotonic()
+        self.asked = Asked()
 
     def run(self, state: State, on_epoch: Callable[[Epoch], None]) -> list[Epoch] | None:
         if state.tensors:
@@ -179,6 +182,16 @@ class _Engine:
             )
         for done, loss in enumerate(state.history):
             on_epoch(Epoch(done + 1, loss))
+        with postponed() as self.asked:
+            finished = self._epochs(state, on_epoch)
+        if not finished:
+            return None
+        if self.ema is not None:
+            self.model.load_state_dict(self.ema.module.state_dict())
+        return [Epoch(number + 1, loss) for number, loss in enumerate(state.history)]
+
+    def _epochs(self, state: State, on_epoch: Callable[[Epoch], None]) -> bool:
+        """Whether the last epoch was reached; if not, the state is kept."""
         while state.epoch < self.recipe.epochs:
             for images, codes, last in self._groups(state):
                 self._step(images, codes, state)
@@ -190,10 +203,8 @@ class _Engine:
                 if (due or over) if self.part.can_skip else last:
                     self._save(state)
                 if over and state.epoch < self.recipe.epochs:
-                    return None
-        if self.ema is not None:
-            self.model.load_state_dict(self.ema.module.state_dict())
-        return [Epoch(number + 1, loss) for number, loss in enumerate(state.history)]
+                    return False
+        return True
 
     def _groups(self, state: State) -> Iterator[tuple[list[Batch], Any, bool]]:
         """The batches of each optimiser step left in the epoch, its subnets, and whether it is the last."""
@@ -268,7 +279,7 @@ class _Engine:
         return loss
 
     def _look(self, state: State) -> tuple[bool, bool]:
-        """Whether a checkpoint is due and whether time is up, the same in all processes.
+        """Whether a checkpoint is due and whether time is up or somebody asks to stop, the same in all processes.
 
         Raises VitasError if the loss or the gradient of any step since is not finite.
         """
@@ -277,7 +288,7 @@ class _Engine:
         good_loss = math.isfinite(state.loss)
         good_gradient = math.isfinite(float(self.worst)) and self.scaler.get_scale() >= _LEAST_SCALE
         due = now - self.saved >= self.runtime.save_every_s
-        over = limit is not None and now - self.start >= limit
+        over = bool(self.asked) or (limit is not None and now - self.start >= limit)
         bad_loss, bad_gradient, due, over = self.ranks.any(not good_loss, not good_gradient, due, over)
         if bad_loss or bad_gradient:
             raise self._not_finite(state, "loss" if bad_loss else "gradient")
@@ -314,9 +325,14 @@ class _Engine:
         state.tensors = {}
 
     def _restore(self, state: State) -> None:
-        self.model.load_state_dict(state.tensors["model"])
-        self.optimizer.load_state_dict(state.tensors["optimizer"])
-        self.scaler.load_state_dict(state.tensors["scaler"])
-        if self.ema is not None:
-            self.ema.module.load_state_dict(state.tensors["ema"])
+        try:
+            self.model.load_state_dict(state.tensors["model"])
+            self.optimizer.load_state_dict(state.tensors["optimizer"])
+            self.scaler.load_state_dict(state.tensors["scaler"])
+            if self.ema is not None:
+                self.ema.module.load_state_dict(state.tensors["ema"])
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:  # made by somebody else
+            raise FileError(
+                f"The checkpoint does not fit the model: {reason(error)}.", "Give --fresh to train from the beginning."
+            ) from error
         state.tensors = {}

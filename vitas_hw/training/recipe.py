@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vitas_hw.core.errors import InputError, one_of
 from vitas_hw.training.augmentation import Augmentation
@@ -25,6 +25,7 @@ class Recipe:
         clip_grad: largest norm of the gradient; None is any.
         augmentation: random changes of each image.
         mixup, cutmix: alpha of timm's Mixup; 0 is none.
+        drop_path: stochastic depth of a plain model's last block; a super-transformer has none.
         sandwich: each step trains the largest, two random and the smallest subnet, all but the largest on its logits
             (sandwich rule with in-place distillation, BigNAS, arXiv 2003.11142, section 3.2).
         teacher_weight: share of the loss that a teacher's logits have, if there is one.
@@ -43,6 +44,7 @@ class Recipe:
     augmentation: Augmentation = Augmentation()  # noqa: RUF009  # frozen
     mixup: float = 0.0
     cutmix: float = 0.0
+    drop_path: float = 0.0
     sandwich: bool = False
     teacher_weight: float = 0.5
     ema: float | None = None
@@ -62,6 +64,8 @@ class Recipe:
             raise InputError(f"A recipe clips gradients at a norm above 0, not {self.clip_grad}.")
         if min(self.mixup, self.cutmix) < 0 or not 0 <= self.teacher_weight <= 1:
             raise InputError(f"A recipe's mixup, cutmix or weight of the teacher is impossible: {self}.")
+        if not 0 <= self.drop_path < 1:
+            raise InputError(f"--drop-path is at least 0 and below 1, not {self.drop_path}.")
         if self.ema is not None and not 0 < self.ema < 1:
             raise InputError(f"--ema must lie between 0 and 1, not {self.ema}.")
         if self.autocast is not None and self.autocast not in AUTOCAST:
@@ -98,20 +102,81 @@ def fashion_supernet(epochs: int = 60) -> Recipe:
     return Recipe(epochs=epochs, batch_size=128, lr=1e-3, warmup_epochs=_warmup(epochs), clip_grad=1.0)
 
 
-def supernet_recipe(data: str, epochs: int | None = None) -> Recipe:
-    """The recipe that suits a data set by name: the paper's, except for the small ones.
+def small_supernet(images: int, epochs: int | None = None) -> Recipe:
+    """A few images of any kind: the digits' recipe, and as many steps whatever their number.
+
+    Without augmentation too: whether the mirror image of a stranger's picture shows the same, nobody here knows.
+    """
+    fewest, most = _SMALL_EPOCHS
+    usual = min(max(round(_SMALL_STEPS * _SMALL_BATCH / max(images, 1)), fewest), most)
+    return digits_supernet(usual if epochs is None else epochs)
+
+
+def supernet_recipe(data: str, images: int | None = None, epochs: int | None = None) -> Recipe:
+    """The recipe that suits a data set: the paper's, except for the small ones.
 
     Args:
         data: as given to ``load_data``.
+        images: to train on; None if that is not known yet: then as for many.
         epochs: None takes the recipe's own.
     """
-    recipe = _SMALL.get(data.partition(":")[0], vitas_supernet)
+    own = _OWN.get(data.partition(":")[0])
+    if own is None and images is not None and images <= FEW_IMAGES:
+        return small_supernet(images, epochs)
+    recipe = own or vitas_supernet
     return recipe() if epochs is None else recipe(epochs)
 
 
-_SMALL = {"digits": digits_supernet, "fashion-mnist": fashion_supernet}
+def vitas_retraining(epochs: int = 300) -> Recipe:
+    """The paper's training of one searched subnet (section 4.1): DeiT's augmentation (arXiv 2012.12877, table 9) and
+    stochastic depth 0.1. DeiT also repeats each augmented image three times in an epoch; our loop does not.
+    """
+    return Recipe(
+        epochs=epochs,
+        batch_size=1024,
+        lr=1e-3,
+        warmup_epochs=_warmup(epochs),
+        augmentation=Augmentation(crop_scale=(0.08, 1.0), hflip=0.5, auto_augment="rand-m9-mstd0.5-inc1", erasing=0.25),
+        mixup=0.8,
+        cutmix=1.0,
+        drop_path=0.1,
+    )
+
+
+def retraining_recipe(
+    data: str, images: int | None = None, epochs: int | None = None, *, inherits: bool = False
+) -> Recipe:
+    """The recipe for one subnet that suits a data set: the paper's; for small ones the super-transformer's with the
+    slight changes of an image that the fine-tuning after a search makes.
+
+    Args:
+        data: as given to ``load_data``.
+        images: to train on; None if that is not known yet: then as for many.
+        epochs: None takes the recipe's own.
+        inherits: it starts from the super-transformer's weights: a tenth of the epochs, and of their warm-up.
+    """
+    usual = vitas_retraining()
+    if is_small(data, images):
+        usual = replace(supernet_recipe(data, images), augmentation=_SLIGHT)
+    if epochs is None:
+        epochs = max(usual.epochs // _SHORTER, 1) if inherits else usual.epochs
+    longest = max(usual.warmup_epochs // _SHORTER, 1) if inherits else usual.warmup_epochs
+    return replace(usual, epochs=epochs, warmup_epochs=max(min(longest, epochs - 1), 0))
+
+
+def is_small(data: str, images: int | None = None) -> bool:
+    """Whether the recipe of a data set is one of those for small ones."""
+    return data.partition(":")[0] in _OWN or (images is not None and images <= FEW_IMAGES)
+
+
+FEW_IMAGES = 20_000  # up to here a training of minutes is proposed, not one of the paper's 300 epochs
+_SMALL_STEPS, _SMALL_BATCH, _SMALL_EPOCHS = 1000, 64, (20, 200)
+_OWN = {"digits": digits_supernet, "fashion-mnist": fashion_supernet}
 _FINETUNE_MACS = 1.5e12  # forward and backward, about 25 s on two CPU cores
 _FINETUNE_EPOCHS = (4, 20)
+_BRIEF_MACS = 4 * _FINETUNE_MACS  # most work of other data sets: minutes
+_SHORTER = 10  # times fewer epochs from the super-transformer's weights than from scratch
+_SLIGHT = Augmentation(max_shift=0.08, max_rotation=8.0, max_scale=0.08)
 
 
 def finetune_recipe(data: str, macs: int, images: int) -> Recipe | None:
@@ -122,15 +187,17 @@ def finetune_recipe(data: str, macs: int, images: int) -> Recipe | None:
         macs: of the subnet.
         images: to train on.
     """
-    if data.partition(":")[0] not in _SMALL:
-        return None
     fewest, most = _FINETUNE_EPOCHS
-    epochs = min(max(round(_FINETUNE_MACS / (3 * macs * images)), fewest), most)  # backward costs twice the forward
+    epoch_macs = 3 * macs * images  # backward costs twice the forward
+    brief = data.partition(":")[0] in _OWN or (images <= FEW_IMAGES and fewest * epoch_macs <= _BRIEF_MACS)
+    if not brief:
+        return None
+    epochs = min(max(round(_FINETUNE_MACS / epoch_macs), fewest), most)
     return Recipe(
         epochs=epochs,
         batch_size=128,
         lr=2e-3,
         warmup_epochs=2,
         clip_grad=1.0,
-        augmentation=Augmentation(max_shift=0.08, max_rotation=8.0, max_scale=0.08),
+        augmentation=_SLIGHT,
     )

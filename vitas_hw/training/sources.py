@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import zlib
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from vitas_hw.core.errors import FileError, InputError
+from vitas_hw.core.reading import read_bytes, reason
 from vitas_hw.training.parts import Source
 
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # where Debian's package dataset-fashion-mnist puts it
@@ -31,6 +33,7 @@ _FASHION_CLASSES = (
     "Bag",
     "Ankle boot",
 )
+_MOST_BYTES = 2**30  # of an IDX file: ImageNet-sized ones come as folders
 _PARTS_SEED = 0  # the parts stay the same whatever the seed of a run, so that runs can be compared
 _IMAGES, _LABELS = 0x803, 0x801  # IDX: unsigned bytes in three dimensions, in one
 
@@ -126,9 +129,11 @@ def read_idx(path: Path, magic: int) -> npt.NDArray[np.uint8]:
     """
     again = "Get the file again."
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        raise FileError(f"{path} cannot be read or unpacked: {error}.", again) from error
+        content = read_bytes(path, "the images", most=_MOST_BYTES, next_step=again)
+        if path.suffix == ".gz":
+            content = _unpacked(content)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise FileError(f"{path} cannot be read or unpacked: {reason(error)}.", again) from error
     found = int.from_bytes(content[:4], "big")
     if found != magic or len(content) < 4:
         raise FileError(f"{path} is not the IDX file it should be: it begins with {found:#x}, not {magic:#x}.", again)
@@ -141,6 +146,14 @@ def read_idx(path: Path, magic: int) -> npt.NDArray[np.uint8]:
             again,
         )
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+
+
+def _unpacked(content: bytes) -> bytes:
+    with gzip.open(io.BytesIO(content)) as file:
+        unpacked = file.read(_MOST_BYTES + 1)
+    if len(unpacked) > _MOST_BYTES:
+        raise ValueError(f"it unpacks to more than {_MOST_BYTES:,} bytes")
+    return unpacked
 
 
 def no_splits(name: str, options: dict[str, Any]) -> None:

@@ -9,8 +9,10 @@ from typing import Any
 
 import torch
 
-from vitas_hw.core.errors import FileError, InputError, VitasError
+from vitas_hw.core.errors import FileError, InputError, VitasError, WriteError, shown
 from vitas_hw.core.files import atomic_path
+from vitas_hw.core.reading import check_regular, parse_json, reason
+from vitas_hw.supernet.foreign import check_stored
 
 SCHEMA = 1
 
@@ -45,11 +47,11 @@ def save_state(path: Path, settings: dict[str, Any], state: State) -> None:
     try:
         with atomic_path(path) as temporary:
             torch.save(whole, temporary)
-    except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError on a full disk
+    except (WriteError, RuntimeError) as error:  # torch's writer raises RuntimeError on a full disk
         kept = f" The last good one is kept at {path}." if path.exists() else ""
-        reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
+        why = error.why if isinstance(error, WriteError) else reason(error)
         raise VitasError(
-            f"The checkpoint could not be written to {path.parent}: {reason}.{kept}",
+            f"The checkpoint could not be written to {path.parent}: {why}.{kept}",
             "Free some room there, then repeat the command: it goes on from the last good checkpoint.",
         ) from error
 
@@ -65,15 +67,18 @@ def load_state(path: Path, settings: dict[str, Any]) -> State | None:
         litter.unlink(missing_ok=True)
     if not path.exists():
         return None
+    again = "Give --fresh to train from the beginning."
+    check_regular(path, "the checkpoint", next_step=again)
     try:
+        check_stored(path)
         whole = torch.load(path, map_location="cpu", weights_only=True)
-        known = json.loads(whole.pop("settings"))
         schema = whole.pop("schema")
-        state = State(**whole)
+        known: dict[str, Any] = dict(parse_json(whole.pop("settings"))) if schema == SCHEMA else {}
+        state = _checked(State(**whole)) if schema == SCHEMA else State()
     except Exception as error:  # torch, pickle and zipfile raise many kinds
-        raise FileError(f"{path} is a broken checkpoint.", "Give --fresh to train from the beginning.") from error
+        raise FileError(f"{path} is a broken checkpoint.", again) from error
     if schema != SCHEMA:
-        raise FileError(f"{path} is a checkpoint of schema {schema}, not {SCHEMA}.", "Give --fresh to train anew.")
+        raise FileError(f"{path} is a checkpoint of schema {shown(schema)}, not {SCHEMA}.", again)
     wanted = json.loads(json.dumps(settings))  # as it was written: tuples are lists there
     if known != wanted:
         names = sorted(key for key in {*known, *wanted} if known.get(key) != wanted.get(key))
@@ -81,6 +86,16 @@ def load_state(path: Path, settings: dict[str, Any]) -> State | None:
             f"{path} is the checkpoint of an unfinished training with other settings ({', '.join(names)}).",
             "Repeat that training's command to finish it, or give --fresh to begin anew.",
         )
+    return state
+
+
+def _checked(state: State) -> State:
+    """The state if its fields are what they should be. Raises ValueError otherwise."""
+    whole = (state.epoch, state.step, state.seen)
+    if not all(type(number) is int and number >= 0 for number in whole) or not isinstance(state.tensors, dict):
+        raise ValueError("a count is no whole number")
+    if not all(isinstance(loss, int | float) for loss in (state.loss, *state.history)):
+        raise ValueError("a loss is no number")
     return state
 
 

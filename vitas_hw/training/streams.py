@@ -6,7 +6,6 @@ timm's own reader leaves out what it cannot decode, with a line in the log only;
 from __future__ import annotations
 
 import io
-import json
 import os
 import random
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from vitas_hw.core.errors import FileError, InputError, VitasError
+from vitas_hw.core.reading import parse_json
 from vitas_hw.training.augmentation import Augmentation, rngs_as_they_were, seed_rngs
 from vitas_hw.training.folders import decoded
 from vitas_hw.training.parts import Batch, Split, step_sizes
@@ -59,7 +59,7 @@ class Shards:
             if key is None:
                 raise FileError(f"{where} has no image.", f"An image's file ends in .{', .'.join(_IMAGES)}.")
             try:
-                label = int(json.loads(sample["json"])[self.json_label] if self.json_label else sample["cls"])
+                label = int(parse_json(sample["json"].decode())[self.json_label] if self.json_label else sample["cls"])
             except (KeyError, ValueError, TypeError) as error:
                 raise FileError(f"{where} has no label.", "It is a number in a .cls file.") from error
             if not 0 <= label < self.num_classes:

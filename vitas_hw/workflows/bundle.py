@@ -12,6 +12,7 @@ import numpy as np
 
 from vitas_hw.core.errors import InputError, one_of
 from vitas_hw.core.files import atomic_path, write_atomic
+from vitas_hw.core.reading import read_bytes
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet, positive_int
 from vitas_hw.core.target import PRECISIONS
@@ -74,7 +75,7 @@ def write_bundle(
     )
     text = json.dumps(bundle.to_dict(), indent=1) + "\n"
     plan = folder / "bundle.json"
-    if plan.exists() and plan.read_text(encoding="utf-8", errors="replace") != text:
+    if plan.exists() and read_bytes(plan, "the bundle") != text.encode():
         raise InputError(f"{folder} already holds another bundle.", "Give another folder, or remove this one.")
     models = {**bundle.subnets, bundle.anchor.digest: bundle.anchor}
     with progress.step("writing models", len(models)) as advance:

@@ -58,7 +58,7 @@ def connected(address: str) -> Iterator[_Ray]:
         except ConnectionError as error:
             raise VitasError("This machine belongs to no Ray cluster.", _START) from error
         except (RuntimeError, ValueError) as error:  # other versions of Ray or Python there, an address that is none
-            raise VitasError(f"Cannot use the Ray cluster at {address}: {_sentence(error)}", _START) from error
+            raise VitasError(f"Cannot use the Ray cluster at {address}: {sentence(error)}", _START) from error
         try:
             yield ray
         finally:
@@ -113,7 +113,7 @@ class Cluster:
         except errors.RayTaskError:
             raise  # a bug of ours
         except errors.RayError as error:
-            return _sentence(error)
+            return sentence(error)
 
     def leave_out(self, device: Device) -> None:
         """Have nothing more to do with a device."""
@@ -202,7 +202,7 @@ def _answers(address: str) -> bool:
     return True
 
 
-def _sentence(error: Exception) -> str:
+def sentence(error: Exception) -> str:
     """Ray's errors are pages, with what happened at the end."""
     last = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
     return last if last.endswith(".") else f"{last}."

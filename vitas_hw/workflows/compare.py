@@ -16,9 +16,10 @@ from vitas_hw.core.target import Target
 from vitas_hw.profiling.journal import Journal
 from vitas_hw.profiling.measure import measure, measurements
 from vitas_hw.profiling.timing import Timing
-from vitas_hw.workflows.named import choose, subnet_named
+from vitas_hw.workflows.named import choose
 from vitas_hw.workflows.progress import SILENT, Progress
 from vitas_hw.workflows.run import Run
+from vitas_hw.workflows.subnet_words import subnet_named
 from vitas_hw.workflows.targets import Place, find_place
 
 ROUNDS = 5
@@ -63,7 +64,8 @@ def compare(
 
     Args:
         run: of ``choice``, ``smallest`` and ``largest``, and of the weights of subnets of its space.
-        words: see ``subnet_named``, or files of trained subnets (``.safetensors``).
+        words: see ``subnet_named`` (of an engine its architecture is built anew), or files of trained subnets
+            (``.safetensors``).
         device, backend, precision, batch_size, threads: see ``find_place``.
         rounds: visits to each.
         data: whose test part tells the accuracy; None is the run's. Subnets without trained weights get none.
@@ -85,12 +87,16 @@ def compare(
     place = find_place(
         device, subnets[0].image_size, backend=backend, precision=precision, batch_size=batch_size, threads=threads
     )
-    tops = [_top1(run, word, subnet, data) for word, subnet in zip(words, subnets, strict=True)]
+    tops = []
+    with progress.step("top-1 of trained weights", len(words)) as advance:
+        for word, subnet in zip(words, subnets, strict=True):
+            tops.append(_top1(run, word, subnet, data))
+            advance("")
     distinct = list(dict.fromkeys(subnets))
     with (
         TemporaryDirectory() as folder,
         progress.step(f"measuring on {place.target.slug}", rounds * len(distinct)) as advance,
-        place.worker(_TIMING) as worker,
+        place.worker(_TIMING, work=Path(folder)) as worker,
     ):
         journal = Journal.open(Path(folder) / "journal.jsonl", {})
         measure(worker, distinct, rounds=rounds, seed=seed, journal=journal, on_visit=lambda: advance(""))
@@ -108,15 +114,16 @@ def precisions_side_by_side(
 ) -> dict[str, float]:
     """P50 in milliseconds of a subnet on this CPU, one thread, in several precisions, visited in turn.
 
-    A precision that this CPU does not run is left out, and reported.
+    Nothing if this CPU does not run one of them, which is reported.
     """
-    with ExitStack() as stack, progress.step("measuring before and after", rounds * len(precisions)) as advance:
-        places: dict[str, Place] = {}
-        for precision in precisions:
-            try:
-                places[precision] = find_place("cpu", subnet.image_size, backend=backend, precision=precision)
-            except VitasError as error:
-                progress.note(f"no latency in {precision}: {error.problem}")
+    places: dict[str, Place] = {}
+    for precision in precisions:
+        try:
+            places[precision] = find_place("cpu", subnet.image_size, backend=backend, precision=precision)
+        except VitasError as error:
+            progress.note(f"no latency before and after: {error.problem}")
+            return {}
+    with ExitStack() as stack, progress.step("measuring before and after", rounds * len(places)) as advance:
         workers = {name: stack.enter_context(place.worker(_TIMING)) for name, place in places.items()}
         samples: dict[str, list[float]] = {name: [] for name in workers}
         for _ in range(rounds):
@@ -128,11 +135,13 @@ def precisions_side_by_side(
 
 def _top1(run: Run, word: str, subnet: Subnet, data: str | None) -> float | None:
     """On the test part, where the subnet has trained weights and there are images for it."""
-    trained = word.endswith(".safetensors") or (word == "choice" and run.choice.exists())
-    if not trained and not (run.supernet.exists() and run.space(None).contains(subnet)):
+    trained = word.endswith(".safetensors") or word == "choice"
+    inherits = run.supernet.exists() and run.space(None).contains(subnet) and not word.endswith(".engine")
+    if not trained and not inherits:
         return None
     from vitas_hw.training.evaluate import accuracy
     from vitas_hw.workflows.named import data_for
 
-    found = data_for(run, subnet, data)
-    return None if found is None else accuracy(choose(run, word).model, found.test).top1
+    found, chosen = data_for(run, subnet, data), choose(run, word)
+    fresh = chosen.seed is not None  # as of a proxy search's choice
+    return None if found is None or fresh else accuracy(chosen.model, found.test).top1

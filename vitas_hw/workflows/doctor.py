@@ -6,15 +6,21 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from vitas_hw.core.target import BACKENDS
+from vitas_hw.predictors.predictor import read_predictor
 from vitas_hw.profiling.backend import BackendInfo, backend_info
-from vitas_hw.profiling.environment import cpu_model
+from vitas_hw.profiling.environment import cpu_model, total_memory_bytes
+from vitas_hw.workflows.predict import shipped
+from vitas_hw.workflows.progress import SILENT, Progress
+from vitas_hw.workflows.targets import place_of
 
+_MEMINFO = Path("/proc/meminfo")
+_LITTLE_DISK, _LITTLE_MEMORY = 2 * 2**30, 2 * 2**30
 _NVIDIA_SMI_S = 20.0  # a driver that hangs must not hang the doctor
 _PACKAGES = {  # for a runtime that is there and broken; one that is missing says its own line
     "torch": "torch timm",
@@ -32,7 +38,7 @@ class Machine:
     Args:
         cpu: the processor's own name.
         cores, usable_cores: logical ones, of the machine and of this process.
-        memory_bytes: of the machine; None where the system does not tell.
+        memory_bytes, memory_free_bytes: of the machine; None where the system does not tell.
         disk_free_bytes: where the doctor was called.
         python, system: versions.
         nvidia_driver: its version; None without one.
@@ -43,6 +49,7 @@ class Machine:
     cores: int
     usable_cores: int
     memory_bytes: int | None
+    memory_free_bytes: int | None
     disk_free_bytes: int
     python: str
     system: str
@@ -66,12 +73,40 @@ class Device:
 
 
 @dataclass(frozen=True)
+class Measurable:
+    """A target that ``vitas-hw profile`` can measure here, by its three options."""
+
+    device: str
+    backend: str
+    precision: str
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A shipped predictor, and whether this machine is the one whose latencies it predicts."""
+
+    name: str
+    fits: bool
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Something that lacks, in half a sentence, and the line that closes it (empty: nothing does)."""
+
+    what: str
+    line: str
+
+
+@dataclass(frozen=True)
 class Diagnosis:
-    """The machine, all backends in the order of ``BACKENDS``, and what they find to measure on."""
+    """The machine, all backends in the order of ``BACKENDS``, what they find to measure on, and what lacks."""
 
     machine: Machine
     devices: tuple[Device, ...]
     backends: tuple[BackendInfo, ...]
+    targets: tuple[Measurable, ...]
+    predictors: tuple[Shipped, ...]
+    gaps: tuple[Gap, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON types."""
@@ -82,13 +117,56 @@ class Diagnosis:
                 {**asdict(found), "devices": dict(found.devices), "precisions": list(found.precisions)}
                 for found in self.backends
             ],
+            "targets": [asdict(target) for target in self.targets],
+            "predictors": [asdict(predictor) for predictor in self.predictors],
+            "gaps": [asdict(gap) for gap in self.gaps],
         }
 
 
-def diagnose() -> Diagnosis:
+def diagnose(progress: Progress = SILENT) -> Diagnosis:
     """Ask every backend. Imports every runtime; one whose import fails is reported as missing."""
-    backends = tuple(_ask(name) for name in BACKENDS)
-    return Diagnosis(_machine(), _devices(backends), backends)
+    found = []
+    with progress.step("asking the backends", len(BACKENDS)) as advance:
+        for name in BACKENDS:
+            found.append(_ask(name))
+            advance(name)
+    backends, machine = tuple(found), _machine()
+    targets = tuple(
+        Measurable(device, info.name, precision)
+        for info in backends
+        if not info.missing
+        for device in info.devices
+        for precision in info.precisions
+    )
+    predictors = tuple(_shipped(backends))
+    return Diagnosis(
+        machine, _devices(backends), backends, targets, predictors, tuple(_gaps(machine, backends, predictors))
+    )
+
+
+def _shipped(backends: Sequence[BackendInfo]) -> Iterator[Shipped]:
+    here = {info.name: info for info in backends}
+    for path in sorted(shipped("predictors").glob("*.json")):
+        found = read_predictor(path)
+        yield Shipped(path.stem, place_of(found.target, found.fingerprint, here[found.target.backend]) is not None)
+
+
+def _gaps(machine: Machine, backends: Sequence[BackendInfo], predictors: Sequence[Shipped]) -> Iterator[Gap]:
+    for info in backends:
+        if info.missing or info.install:
+            yield Gap(f"{info.name}: {info.missing or 'more devices can be had'}", info.install)
+    if machine.disk_free_bytes < _LITTLE_DISK:
+        yield Gap(
+            f"disk: {machine.disk_free_bytes / 2**30:.1f} GiB are free here, too few for a checkpoint of a large run",
+            "vitas-hw train --run /another/disk/run",
+        )
+    if machine.memory_free_bytes is not None and machine.memory_free_bytes < _LITTLE_MEMORY:
+        yield Gap(
+            f"memory: {machine.memory_free_bytes / 2**30:.1f} GiB are free, too few to train and measure",
+            "vitas-hw train --batch-size 16",
+        )
+    if not any(predictor.fits for predictor in predictors):
+        yield Gap("predictors: none of the shipped ones is of this machine", "vitas-hw profile")
 
 
 def _ask(name: str) -> BackendInfo:
@@ -118,7 +196,8 @@ def _machine() -> Machine:
         cpu=cpu_model(),
         cores=cores,
         usable_cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores,
-        memory_bytes=_memory_bytes(),
+        memory_bytes=total_memory_bytes(),
+        memory_free_bytes=_memory_free_bytes(),
         disk_free_bytes=shutil.disk_usage(Path.cwd()).free,
         python=platform.python_version(),
         system=f"{platform.system()} {platform.release()}",
@@ -127,11 +206,13 @@ def _machine() -> Machine:
     )
 
 
-def _memory_bytes() -> int | None:
+def _memory_free_bytes() -> int | None:
+    """What Linux says can be had without swapping."""
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # no such call, or no such name, on this system
+        lines = _MEMINFO.read_text(encoding="utf-8").splitlines()
+    except OSError:
         return None
+    return next((int(line.split()[1]) * 2**10 for line in lines if line.startswith("MemAvailable:")), None)
 
 
 def _nvidia() -> tuple[str | None, tuple[str, ...]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 
 from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.published import PUBLISHED, published_subnet
+from vitas_hw.core.reading import parse_json, read_text, reason
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.training.evaluate import Accuracy, subnet_accuracy
@@ -70,7 +70,9 @@ def evaluate(
     supernet = load_run_supernet(run)
     where = pick_device(device, Ranks())
     supernet.to(where)
-    images = getattr(load_run_data(run, space), split).to(where)
+    with progress.step("loading the images", 1) as advance:
+        images = getattr(load_run_data(run, space), split).to(where)
+        advance("")
     rows = []
     with progress.step(f"evaluating on {split}", len(chosen)) as advance:
         for subnet, layers in chosen:
@@ -94,22 +96,19 @@ def named_subnets(name: str, space: SearchSpace) -> list[tuple[Subnet, Layers]]:
     if not path.suffix:
         known = ", ".join(["smallest", "largest", *PUBLISHED])
         raise InputError(f"Unknown subnet {name!r}.", f"Known: {known}, or a file of JSON.")
+    text = read_text(path, "the subnet")
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileError(f"Cannot read the subnet {path}: {getattr(error, 'strerror', 'not text')}.") from error
-    try:
-        return [_subnet(json.loads(text))]
-    except json.JSONDecodeError:
+        return [_subnet(parse_json(text))]
+    except ValueError:
         pass  # then one a line
     except InputError as error:
         raise FileError(f"{path} holds no subnet: {error.problem}") from error
     found = []
     for number, line in enumerate(text.splitlines(), 1):
         try:
-            found += [_subnet(json.loads(line))] if line.strip() else []
-        except (json.JSONDecodeError, RecursionError, InputError) as error:
-            raise FileError(f"{path}, line {number}, holds no subnet: {error}") from error
+            found += [_subnet(parse_json(line))] if line.strip() else []
+        except (ValueError, InputError) as error:
+            raise FileError(f"{path}, line {number}, holds no subnet: {reason(error)}.") from error
     return found
 
 
@@ -118,4 +117,6 @@ def _subnet(data: object) -> tuple[Subnet, Layers]:
     if not (isinstance(data, dict) and "subnet" in data):
         return Subnet.from_dict(data), None
     layers = data.get("layers")
-    return Subnet.from_dict(data["subnet"]), tuple(layers) if isinstance(layers, list) else None
+    if layers is not None and not (isinstance(layers, list) and all(type(layer) is int for layer in layers)):
+        raise InputError("The layers of a candidate are whole numbers.")
+    return Subnet.from_dict(data["subnet"]), None if layers is None else tuple(layers)

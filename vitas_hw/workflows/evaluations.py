@@ -1,22 +1,80 @@
-"""Scoring subnets with a super-transformer's weights on growing parts of the search split."""
+"""What scores subnets: a super-transformer's weights on growing parts of the search split, or a training-free proxy."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from vitas_hw.core.errors import InputError
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.searching.archive import Archive
-from vitas_hw.searching.engine import Evaluations, Job
+from vitas_hw.searching.engine import Evaluate, Evaluations, Job
 
 if TYPE_CHECKING:
+    from vitas_hw.supernet.supernet import Supernet
     from vitas_hw.training.parts import Split
 
 _FEWEST = 1000  # images in the first part: fewer order subnets hardly better than chance (a top-1 to 1.5 points)
 _SHARES = (1.0,), (0.5, 0.5), (0.25, 0.25, 0.5)
+
+
+class Scorer(Protocol):
+    """Scores one job. A copy of it in another process gives the same scores."""
+
+    def __call__(self, job: Job) -> float: ...
+
+    def to(self, device: str) -> Scorer:
+        """The same on a torch device."""
+        ...
+
+
+Spread = Callable[[Scorer], Evaluate]
+
+
+def in_order(scorer: Scorer) -> Evaluate:
+    """One job after the other, in this process."""
+
+    def evaluate(jobs: Sequence[Job]) -> Iterable[float]:
+        return map(scorer, jobs)
+
+    return evaluate
+
+
+@dataclass(frozen=True)
+class SupernetScorer:
+    """Top-1 with the supernet's weights on a part of the search split."""
+
+    supernet: Supernet
+    parts: tuple[Split, ...]
+
+    def __call__(self, job: Job) -> float:
+        from vitas_hw.training.evaluate import subnet_accuracy
+
+        (code, part), space = job, self.supernet.space
+        return subnet_accuracy(self.supernet, space.decode(code), self.parts[part], space.layers(code)).top1
+
+    def to(self, device: str) -> SupernetScorer:
+        """The supernet itself is moved, as torch's modules are."""
+        return replace(self, supernet=self.supernet.to(device), parts=tuple(one.to(device) for one in self.parts))
+
+
+@dataclass(frozen=True)
+class ProxyScorer:
+    """The training-free score; on the CPU, whose matrices are small."""
+
+    space: SearchSpace
+    seed: int
+
+    def __call__(self, job: Job) -> float:
+        from vitas_hw.supernet.proxy import proxy_score
+
+        return proxy_score(self.space.decode(job[0]), self.seed)
+
+    def to(self, device: str) -> ProxyScorer:  # noqa: ARG002
+        return self
 
 
 def part_shares(images: int) -> tuple[float, ...]:
@@ -33,26 +91,33 @@ def parts_of(split: Split, shares: Sequence[float]) -> list[Split]:
     return [split.subset(part.tolist()) for part in np.split(order, ends[:-1])]
 
 
-def supernet_evaluations(space: SearchSpace, supernet: object, data: object, archive: Archive) -> Evaluations:
+def supernet_evaluations(
+    space: SearchSpace, supernet: object, data: object, archive: Archive, spread: Spread = in_order
+) -> Evaluations:
     """Top-1 of the space's codes with the supernet's weights on the data's search split.
+
+    Args:
+        space: of the codes.
+        supernet: a ``Supernet`` of it.
+        data: an ``ImageData``, its search split where the supernet is.
+        archive: what is known already.
+        spread: who does the work.
 
     Raises:
         InputError: no ``Supernet`` of the space, or no ``ImageData``.
     """
     from vitas_hw.supernet.supernet import Supernet
     from vitas_hw.training.data import ImageData
-    from vitas_hw.training.evaluate import subnet_accuracy
 
     if not isinstance(supernet, Supernet) or not isinstance(data, ImageData):
         raise InputError("search needs supernet=build_supernet(...) or a loaded one, and data=load_data(...).")
     if supernet.space != space:
         raise InputError(f"The super-transformer is one of another space than {space.name!r}.")
-    shares = part_shares(len(data.search))
-    parts = parts_of(data.search, shares)
-
-    def evaluate(jobs: Sequence[Job]) -> Iterator[float]:
-        for code, part in jobs:
-            yield subnet_accuracy(supernet, space.decode(code), parts[part], space.layers(code)).top1
-
+    parts = tuple(parts_of(data.search, part_shares(len(data.search))))
     exact = tuple(len(part) / len(data.search) for part in parts)
-    return Evaluations(space, evaluate, exact, archive)
+    return Evaluations(space, spread(SupernetScorer(supernet, parts)), exact, archive)
+
+
+def proxy_evaluations(space: SearchSpace, seed: int, archive: Archive, spread: Spread = in_order) -> Evaluations:
+    """Training-free scores of the space's codes, which need no data and nothing trained."""
+    return Evaluations(space, spread(ProxyScorer(space, seed)), archive=archive, proxy=True)

@@ -18,6 +18,7 @@ import torch
 from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.files import write_atomic
 from vitas_hw.export.onnx_export import model_graph, onnx_program, torch_program, where_it_differs
+from vitas_hw.export.onnx_graph import CPU_WEIGHT_LIMIT
 from vitas_hw.export.parity import (
     Parity,
     ParityError,
@@ -27,12 +28,13 @@ from vitas_hw.export.parity import (
 )
 from vitas_hw.workflows.card import model_card
 from vitas_hw.workflows.export_card import card_of
-from vitas_hw.workflows.export_job import BATCH, FORMATS, OF_THE_MODEL, Export, Exported, ExportSettings
+from vitas_hw.workflows.export_job import FORMATS, OF_THE_MODEL, Export, Exported, ExportSettings
 from vitas_hw.workflows.named import Chosen, choose, data_for
 from vitas_hw.workflows.progress import SILENT, Progress
-from vitas_hw.workflows.run import Run
+from vitas_hw.workflows.run import Run, one_at_a_time
 
 
+@one_at_a_time
 def export(
     run: Run,
     settings: ExportSettings = ExportSettings(),  # noqa: B008  # frozen
@@ -55,9 +57,14 @@ def export(
         InputError: nothing to export, or no folder for it.
         VitasError: a file would not compute the same; it is not kept.
     """
-    chosen = choose(run, subnet, rank=rank, seed=settings.seed)
+    with progress.step("loading the subnet and the images", 2) as advance:
+        chosen = choose(run, subnet, rank=rank, seed=settings.seed)
+        advance("")
+        data = data_for(run, chosen.subnet, settings.data)
+        advance("")
     paths = {name: _path(run, chosen, settings, name, output) for name in settings.formats}
-    export_ = Export(chosen, data_for(run, chosen.subnet, settings.data), settings)
+    engines = run.engines if run.manifest.exists() else None
+    export_ = Export(chosen, data, settings, engines)
     progress.note(f"weights of {chosen.name}: {chosen.weights}")
     if export_.data is None:
         progress.note("there are no data for its images and classes: random images are compared on (--data names some)")
@@ -122,8 +129,11 @@ def _written(export_: Export, name: str, path: Path, extraction: Parity | None, 
     precision = "fp32" if name in OF_THE_MODEL else settings.precision
     with _beside(path) as folder:
         made = folder / path.name
-        program, checked, graph = _make(export_, name, made)
-        parity = measure_parity(("torch", torch_program(chosen.model)), {name: program}, export_.batches())
+        with progress.step(f"exporting to {name}", 2) as advance:
+            program, checked, graph = _make(export_, name, made)
+            advance("written")
+            parity = measure_parity(("torch", torch_program(chosen.model)), {name: program}, export_.batches())
+            advance("compared with torch")
         try:
             parity.check(name, precision)
         except ParityError as error:
@@ -131,7 +141,9 @@ def _written(export_: Export, name: str, path: Path, extraction: Parity | None, 
             raise VitasError(f"{error.problem} {where}".rstrip()) from error
         done = Exported(name, path, precision, parity, extraction, checked)
         if precision == "int8":
-            done = _quantised(export_, done, progress)
+            _check_drop(export_, done)
+        if precision != "fp32":
+            done = replace(done, latency_ms=_before_and_after(export_, done, progress))
         _move(folder, path)
     return done
 
@@ -167,6 +179,7 @@ def _make(export_: Export, name: str, path: Path) -> tuple[Program, str, Any]:
         precision=precision,
         opset=settings.opset,
         scales=export_.scales() if precision == "int8" else None,
+        weight_limit=127 if name == "tensorrt" else CPU_WEIGHT_LIMIT,
         metadata={**export_.about, "precision": settings.precision},
     )
     model = graph.SerializeToString()
@@ -178,30 +191,19 @@ def _make(export_: Export, name: str, path: Path) -> tuple[Program, str, Any]:
         program = openvino_program(path)
         return with_fixed_batch(program, settings.batch_size), "OpenVINO on the CPU, float32 hint, on the file", graph
     if name == "tensorrt":
-        _engine(settings, model, path)
-        words = "ONNX Runtime on the graph that the engine was built of; the engine itself was not run"
-        return with_fixed_batch(onnx_program(model), settings.batch_size), words, graph
+        from vitas_hw.workflows.export_engine import write_engine
+
+        write_engine(export_, model, path)
+        words = (
+            "ONNX Runtime, without fusions, on the graph that the engine was built of; the engine itself was not run"
+        )
+        return with_fixed_batch(onnx_program(model, as_written=True), settings.batch_size), words, graph
     path.write_bytes(model)
     return with_fixed_batch(onnx_program(model), settings.batch_size), "ONNX Runtime on the CPU, on the file", graph
 
 
-def _engine(settings: ExportSettings, model: bytes, path: Path) -> None:
-    from vitas_hw.export.tensorrt_engine import BatchSizes, build_engine, library_missing
-
-    here = torch.cuda.is_available() and not settings.compute_capabilities
-    library = "tensorrt" if here and not library_missing("tensorrt") else "tensorrt-rtx"
-    engine = build_engine(
-        model,
-        library=library,
-        precision=settings.precision,
-        batch_sizes=None if settings.batch_size else BatchSizes(1, 1, BATCH),
-        compute_capabilities=settings.compute_capabilities,
-    )
-    path.write_bytes(engine)
-
-
-def _quantised(export_: Export, done: Exported, progress: Progress) -> Exported:
-    """With latencies before and after. Raises VitasError if top-1 fell too far."""
+def _check_drop(export_: Export, done: Exported) -> None:
+    """Raises VitasError if int8 costs too much top-1."""
     before, after = done.parity.top1, done.top1
     assert before is not None
     assert after is not None
@@ -212,13 +214,16 @@ def _quantised(export_: Export, done: Exported, progress: Progress) -> Exported:
             f" {allowed:.2%} less is allowed.",
             "Allow more with --max-drop, or export with --precision fp16",
         )
-    backends = {"onnx": "onnxruntime", "openvino": "openvino"}
-    if done.format not in backends:
-        return done
+
+
+def _before_and_after(export_: Export, done: Exported, progress: Progress) -> dict[str, float]:
+    """P50 by precision on this CPU, where the format's own runtime computes in both."""
+    backend = {"onnx": "onnxruntime", "openvino": "openvino"}.get(done.format)
+    if backend is None:
+        return {}
     from vitas_hw.workflows.compare import precisions_side_by_side
 
-    found = precisions_side_by_side(export_.chosen.subnet, backends[done.format], ("fp32", "int8"), progress)
-    return replace(done, latency_ms=found)
+    return precisions_side_by_side(export_.chosen.subnet, backend, ("fp32", done.precision), progress)
 
 
 @contextmanager

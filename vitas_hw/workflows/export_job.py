@@ -74,7 +74,7 @@ class Exported:
         parity: the plain model beside the file (of an engine: beside the graph it was built of).
         extraction: super-transformer beside the extracted model, where there is one.
         checked: what was run for the comparison.
-        latency_ms: p50 before and after quantisation, by precision.
+        latency_ms: p50 in fp32 and in the precision of the file, where this CPU runs both.
     """
 
     format: str
@@ -112,11 +112,19 @@ class Exported:
 
 @dataclass(frozen=True)
 class Export:
-    """All that an export needs to know of its subject; data are None where there are none."""
+    """All that an export needs to know of its subject.
+
+    Args:
+        chosen: the subnet and its weights.
+        data: to compare on; None where there are none.
+        settings: what to write.
+        engines: the folder of the run that keeps timings of kernels; None outside of a run.
+    """
 
     chosen: Chosen
     data: ImageData | None
     settings: ExportSettings
+    engines: Path | None = None
 
     @property
     def about(self) -> dict[str, object]:

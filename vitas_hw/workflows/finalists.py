@@ -62,7 +62,7 @@ def finalist_meter(
         with (
             TemporaryDirectory() as folder,
             progress.step("measuring finalists", _ROUNDS * len(subnets)) as advance,
-            place.worker(_TIMING) as worker,
+            place.worker(_TIMING, work=Path(folder)) as worker,
         ):
             journal = Journal.open(Path(folder) / "journal.jsonl", {})
             measure(worker, subnets, rounds=_ROUNDS, seed=seed, journal=journal, on_visit=lambda: advance(""))

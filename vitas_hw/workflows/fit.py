@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,17 +10,18 @@ from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.files import write_atomic
 from vitas_hw.predictors.features import Scale
 from vitas_hw.predictors.kinds import DEFAULT_KIND, KINDS, fit_model, kind_named
-from vitas_hw.predictors.predictor import FEWEST, Predictor, assemble, checked_examples, save_predictor
+from vitas_hw.predictors.predictor import Predictor, assemble, checked_examples, save_predictor
+from vitas_hw.predictors.regression import FEWEST
 from vitas_hw.predictors.report import FitReport, kinds_for, report
 from vitas_hw.predictors.table import (
     TablePredictor,
     check_rows,
     fit_table,
     read_table,
-    save_table_predictor,
 )
 from vitas_hw.profiling.profile import load_profile
 from vitas_hw.workflows.predict import shipped
+from vitas_hw.workflows.predictor_card import predictor_card
 from vitas_hw.workflows.progress import SILENT, Progress
 from vitas_hw.workflows.run import file_sha256
 
@@ -52,7 +52,8 @@ def fit_profile(
     Args:
         profile_path: a profile's file, or the name of a shipped one.
         kind: of the predictor that is written.
-        output: the folder to write to: ``<target>--<space>.json``, and in ``reports/`` a report and a plot.
+        output: the folder to write to: ``<target>--<space>.json``; in ``reports/`` a report and a plot; in ``cards/``
+            what it is for.
         seed: of folds and models; the same profile and seed give the same bytes.
         progress: where to report to.
 
@@ -86,7 +87,7 @@ def fit_profile(
         seed=seed,
     )
     failed = len(profile.measurements) - len(rows)
-    return _write(predictor, found, output / profile.name, "ms", failed, lambda file: save_predictor(predictor, file))
+    return _write(predictor, found, output / profile.name, "ms", failed, predictor_card(predictor, found.to_dict()))
 
 
 def fit_csv(
@@ -128,14 +129,7 @@ def fit_csv(
         )
     predictor = fit_table(table, column, kind, seed, found.default.held_out_ms)
     safe = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in column)
-    return _write(
-        predictor,
-        found,
-        output / f"{csv_path.stem}--{safe}",
-        column,
-        table.dropped,
-        lambda file: save_table_predictor(predictor, file),
-    )
+    return _write(predictor, found, output / f"{csv_path.stem}--{safe}", column, table.dropped)
 
 
 def _profile_path(name_or_path: str | Path) -> Path:
@@ -154,7 +148,7 @@ def _write(
     stem: Path,
     unit: str,
     dropped: int,
-    save: Callable[[Path], None],
+    card: str | None = None,
 ) -> Fitted:
     from vitas_hw.report.plots import plot_fit
 
@@ -170,7 +164,9 @@ def _write(
             path=plot_path,
         )
         write_atomic(report_path, json.dumps(found.to_dict()) + "\n")
-        save(path)  # last: where it is, the rest is too
+        if card is not None:
+            write_atomic(stem.parent / "cards" / f"{stem.name}.md", card)
+        save_predictor(predictor, path)  # last: where it is, the rest is too
     except OSError as error:
         raise InputError(f"Cannot write to {stem.parent}: {error.strerror}.", "Give another with --output.") from error
     return Fitted(predictor, found, path, report_path, plot_path, unit, dropped)

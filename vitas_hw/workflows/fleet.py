@@ -18,7 +18,7 @@ from vitas_hw.workflows.cluster import Cluster, Device, connected
 from vitas_hw.workflows.measuring import REPEAT_EVERY, header_of, journal_path, profile_of
 from vitas_hw.workflows.profile import Profiled, ProfileSettings, keep
 from vitas_hw.workflows.progress import SILENT, Progress
-from vitas_hw.workflows.run import Run
+from vitas_hw.workflows.run import Run, one_at_a_time
 from vitas_hw.workflows.station import FindPlace
 
 
@@ -32,6 +32,7 @@ class _Group:
         self.failed: VitasError | None = None
 
 
+@one_at_a_time
 def profile_fleet(
     run: Run,
     settings: ProfileSettings,

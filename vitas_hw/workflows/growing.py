@@ -9,7 +9,8 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.predictors.active import choose_next, fit_ensemble, keep_going
-from vitas_hw.predictors.predictor import FEWEST, fit
+from vitas_hw.predictors.predictor import fit
+from vitas_hw.predictors.regression import FEWEST
 from vitas_hw.profiling.profile import Measurement
 from vitas_hw.profiling.selection import choose_subnets
 from vitas_hw.workflows.progress import Progress

@@ -21,9 +21,10 @@ from vitas_hw.workflows.bundle import write_bundle
 from vitas_hw.workflows.measuring import REPEAT_EVERY, TIMING
 from vitas_hw.workflows.profile import Profiled, ProfileSettings, keep
 from vitas_hw.workflows.progress import SILENT, Progress
-from vitas_hw.workflows.run import Run
+from vitas_hw.workflows.run import Run, one_at_a_time
 
 
+@one_at_a_time
 def make_bundle(
     run: Run, settings: ProfileSettings, folder: Path, *, space: str | None = None, progress: Progress = SILENT
 ) -> Bundle:
@@ -51,6 +52,7 @@ def make_bundle(
     return bundle
 
 
+@one_at_a_time
 def import_profile(run: Run, settings: ProfileSettings, table: Path) -> Profiled:
     """The profile and predictor of a table that a bundle's runner, or anybody's, has filled.
 

@@ -34,10 +34,9 @@ def profile_of(
     subnets: Sequence[Subnet],
     rounds: int,
 ) -> Profile:
-    """The profile that a journal's visits make, with its noise floor."""
+    """The profile that a journal's visits make, with its noise floor; no row of a subnet that was not visited."""
     first = measurements(journal, subnets, "first", rounds)
-    second = measurements(journal, subnets[::REPEAT_EVERY], "second", rounds)
-    floor = noise_floor(first[::REPEAT_EVERY], second)
+    floor = noise_floor(first, measurements(journal, subnets[::REPEAT_EVERY], "second", rounds))
     about = {**about, "rounds": rounds, "conditions": journal.conditions}
     if journal.devices:  # several shared the work: the noise floor has the difference between them in it
         about["devices"] = sorted(set(journal.devices.values()))

@@ -1,17 +1,16 @@
-"""What a word of the command line means: a subnet, with or without weights."""
+"""What a word of the command line means as a model: a subnet with weights, and images for it."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from vitas_hw.core.errors import FileError, InputError
-from vitas_hw.core.published import PUBLISHED, published_subnet
+from vitas_hw.core.errors import InputError
 from vitas_hw.core.space import SearchSpace
-from vitas_hw.core.subnet import Block, Subnet
+from vitas_hw.core.subnet import Subnet
 from vitas_hw.workflows.run import Run
+from vitas_hw.workflows.subnet_words import last_result, subnet_named
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from vitas_hw.searching.result import SearchResult
     from vitas_hw.supernet.supernet import Supernet
     from vitas_hw.training.data import ImageData
-
-_OF_THE_SPACE = ("smallest", "largest")
 
 
 @dataclass(frozen=True)
@@ -76,47 +73,28 @@ def choose(run: Run, word: str | None = None, *, rank: int | None = None, seed: 
     if word is not None and rank is not None:
         raise InputError("A rank of the front and a subnet were given.", "Leave one of them out.")
     if rank is not None:
-        return _of_the_front(run, rank)
+        return _of_the_front(run, rank, seed)
     if word is None or word == "choice":
-        return _last_choice(run)
+        return _last_choice(run, seed)
     if word.endswith(".safetensors"):
         from vitas_hw.supernet.checkpoint import load_model
 
         model, subnet = load_model(Path(word))
         return Chosen(Path(word).stem, subnet, model, f"those of {Path(word).name}", inputs=(Path(word),))
     subnet = subnet_named(word, run)
+    if word.endswith(".engine"):
+        raise InputError(f"{word} is an engine: its weights cannot be read.", "Give what it was exported from.")
     name = f"subnet-{subnet.digest[:8]}" if Path(word).suffix == ".json" else word.replace("/", "-")
     if run.supernet.exists() and run.space(None).contains(subnet):
         return _inheriting(run, name, subnet, None)
+    return _fresh(name, subnet, seed)
+
+
+def _fresh(name: str, subnet: Subnet, seed: int) -> Chosen:
     from vitas_hw.supernet.plain import build_model
 
     words = f"fresh, not trained, drawn with seed {seed}"
     return Chosen(name, subnet, build_model(subnet, seed=seed).eval(), words, seed=seed)
-
-
-def subnet_named(word: str, run: Run) -> Subnet:
-    """The architecture of a published name, a subnet's JSON file, ``choice``, ``smallest`` or ``largest`` of the run,
-    or a plain ViT that timm knows by name.
-
-    Raises:
-        InputError: an unknown name, or a model of another kind.
-        FileError: a file that is missing or broken.
-    """
-    if word in PUBLISHED:
-        return published_subnet(word)
-    if word in _OF_THE_SPACE:
-        found: Subnet = getattr(run.space(None), word)
-        return found
-    if word == "choice":
-        return _result(run).choice.subnet
-    if Path(word).suffix and (Path(word).suffix == ".json" or Path(word).exists()):
-        return _from_file(Path(word))
-    from vitas_hw.supernet.foreign import known_model
-
-    if known_model(word):
-        return _of_timm(word)
-    known = ", ".join(["choice", *_OF_THE_SPACE, *PUBLISHED])
-    raise InputError(f"Unknown subnet {word!r}.", f"Known: {known}, a file of JSON, or a plain ViT's name in timm.")
 
 
 def data_for(run: Run, subnet: Subnet, spec: str | None = None) -> ImageData | None:
@@ -154,51 +132,18 @@ def space_around(subnet: Subnet) -> SearchSpace:
     )
 
 
-def _from_file(path: Path) -> Subnet:
-    try:
-        data: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileError(f"Cannot read the subnet {path}: {getattr(error, 'strerror', 'not text')}.") from error
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise FileError(f"{path} holds no JSON: {error}.") from error
-    if isinstance(data, dict) and "subnet" in data:  # a candidate, or what a command printed
-        data = data["subnet"]
-    try:
-        return Subnet.from_dict(data)
-    except InputError as error:
-        raise FileError(f"{path} holds no subnet: {error.problem}") from error
-
-
-def _of_timm(name: str) -> Subnet:
-    from vitas_hw.supernet.foreign import outline_of
-
-    try:
-        model = outline_of(name)
-    except InputError as error:
-        raise InputError(error.problem, "Give a plain ViT, for example deit_tiny_patch16_224.") from error
-    size = model.patch_embed.img_size
-    blocks = tuple(Block(b.attn.num_heads, b.attn.head_dim, b.mlp.fc1.out_features) for b in model.blocks)
-    channels, patch = model.patch_embed.proj.in_channels, model.patch_embed.patch_size[0]
-    return Subnet((size[0], size[1]), channels, patch, model.embed_dim, blocks, model.num_classes)
-
-
-def _result(run: Run) -> SearchResult:
-    from vitas_hw.searching.result import load_result
-
-    if not run.result.exists():
-        raise InputError(f"The run {run.path} has no choice to export.", "Run: vitas-hw search")
-    return load_result(run.result, run.candidates)
-
-
-def _last_choice(run: Run) -> Chosen:
+def _last_choice(run: Run, seed: int) -> Chosen:
     from vitas_hw.supernet.checkpoint import load_model
 
-    if not run.choice.exists():
-        raise InputError(f"The run {run.path} has no choice to export.", "Run: vitas-hw search")
-    result = _result(run)
+    result = last_result(run)
     subnet = result.choice.subnet
     words, path = "the choice's of the last search", run.choice
-    if run.retrained.exists() and load_model(run.retrained)[1] == subnet:
+    retrained = run.retrained.exists() and load_model(run.retrained)[1] == subnet
+    if result.choice.proxy and not retrained:
+        fresh = _fresh("choice", subnet, seed)
+        words = f"{fresh.weights}: the search ranked by a proxy (train them: vitas-hw retrain)"
+        return replace(fresh, weights=words, result=result)
+    if retrained:
         top1 = _retrained_top1(run)
         if top1 is None or result.final_top1 is None or top1 >= result.final_top1:
             words, path = "the choice's, retrained", run.retrained
@@ -215,16 +160,19 @@ def _retrained_top1(run: Run) -> float | None:
     """On the search split, as the last retraining recorded it."""
     for step in reversed(run.read()["steps"]):
         if step["step"] == "retrain" and run.retrained.name in step["outputs"]:
-            return float(step["settings"]["top1"])
+            top1 = step["settings"].get("top1")
+            return float(top1) if isinstance(top1, int | float) else None
     return None
 
 
-def _of_the_front(run: Run, rank: int) -> Chosen:
-    result = _result(run)
+def _of_the_front(run: Run, rank: int, seed: int) -> Chosen:
+    result = last_result(run)
     best_first = result.front[::-1]
     if not 1 <= rank <= len(best_first):
         raise InputError(f"The front has {len(best_first)} subnets; there is no rank {rank}.", "Try --rank 1")
     candidate = best_first[rank - 1]
+    if candidate.proxy:
+        return replace(_fresh(f"rank-{rank}", candidate.subnet, seed), result=result)
     chosen = _inheriting(run, f"rank-{rank}", candidate.subnet, candidate.layers)
     return replace(chosen, result=result, inputs=(*chosen.inputs, run.result))
 

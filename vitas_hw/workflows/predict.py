@@ -6,11 +6,14 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from vitas_hw.core.errors import FileError, InputError, one_of
+from vitas_hw.core.errors import InputError, one_of
 from vitas_hw.core.published import PUBLISHED, published_subnet
+from vitas_hw.core.reading import read_text
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
-from vitas_hw.predictors.predictor import Prediction, Predictor, fit, read_predictor
+from vitas_hw.predictors.kinds import DEFAULT_KIND
+from vitas_hw.predictors.predictor import Predictor, fit, read_predictor
+from vitas_hw.predictors.regression import Prediction
 from vitas_hw.predictors.table import read_table, read_table_predictor
 from vitas_hw.profiling.profile import Profile
 from vitas_hw.workflows.run import file_sha256
@@ -40,7 +43,7 @@ def load_predictor(name_or_path: str | Path) -> Predictor:
     return read_predictor(known[text])
 
 
-def fit_predictor(profile: Profile, kind: str = "xgboost", *, path: Path | None = None, seed: int = 0) -> Predictor:
+def fit_predictor(profile: Profile, kind: str = DEFAULT_KIND, *, path: Path | None = None, seed: int = 0) -> Predictor:
     """Fit a predictor to the subnets of a profile that ran.
 
     Args:
@@ -110,8 +113,5 @@ def _subnet(word: str, space: SearchSpace) -> Subnet:
     if word.lstrip().startswith("{"):
         return Subnet.from_json(word)
     if word.endswith(".json"):
-        try:
-            return Subnet.from_json(Path(word).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise FileError(f"Cannot read the subnet {word}: {error}.") from error
+        return Subnet.from_json(read_text(Path(word), "the subnet"))
     raise one_of(word, [*PUBLISHED, "smallest", "largest", "random:SEED", "JSON", "FILE.json"], "subnet")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,7 +13,8 @@ from typing import Any
 from vitas_hw.core.errors import InputError
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
-from vitas_hw.predictors.predictor import FEWEST, Predictor, save_predictor
+from vitas_hw.predictors.predictor import Predictor, save_predictor
+from vitas_hw.predictors.regression import FEWEST
 from vitas_hw.profiling.journal import Journal
 from vitas_hw.profiling.measure import measure, measurements
 from vitas_hw.profiling.profile import Measurement, Profile, save_profile
@@ -29,7 +33,7 @@ from vitas_hw.workflows.measuring import (
 )
 from vitas_hw.workflows.predict import fit_predictor
 from vitas_hw.workflows.progress import SILENT, Progress
-from vitas_hw.workflows.run import Run
+from vitas_hw.workflows.run import Run, one_at_a_time
 from vitas_hw.workflows.targets import Place, find_place
 from vitas_hw.workflows.transferring import WouldHave, old_predictor, telling_subnets, transferred, would_have
 
@@ -50,6 +54,7 @@ class ProfileSettings:
         timeout_s: of one visit; a subnet that takes longer has failed.
         until: the cross-validated error, a fraction, at which to stop; ``num_subnets`` is then the most to measure.
         old: name or file of a predictor of the same space, of any target, to start from: few subnets are enough then.
+        max_time_s: stop after so many seconds with what is measured; the same command goes on.
         seed: of subnets and orders.
     """
 
@@ -65,6 +70,7 @@ class ProfileSettings:
     timeout_s: float = DEFAULT_TIMEOUT_S
     until: float | None = None
     old: str | None = None
+    max_time_s: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -76,6 +82,8 @@ class ProfileSettings:
             raise InputError("--until fits a predictor anew, --from corrects an old one.", "Give one of them.")
         if self.num_subnets < FEWEST and self.old is None:
             raise InputError(f"--num-subnets {self.num_subnets} is too few: a predictor needs at least {FEWEST}.")
+        if self.until is not None and self.max_time_s is not None:
+            raise InputError("--until stops when the error is reached, --max-time by the clock.", "Give one of them.")
         if self.rounds < 1:
             raise InputError(f"--rounds must be at least 1, not {self.rounds}.")
         if not self.timeout_s > 0:
@@ -116,6 +124,7 @@ class Profiled:
     would_have: tuple[WouldHave, ...] = ()
 
 
+@one_at_a_time
 def profile(
     run: Run,
     settings: ProfileSettings = ProfileSettings(),  # frozen
@@ -139,23 +148,46 @@ def profile(
         InputError: the device is not there, or earlier timings were taken with other settings or elsewhere.
         VitasError: nothing runs on it.
     """
+    return keep(
+        run,
+        measured(run, settings, space=space, fresh=fresh, progress=progress),
+        asdict(settings),
+        settings.seed,
+        settings.old,
+        progress,
+    )
+
+
+def measured(
+    run: Run,
+    settings: ProfileSettings = ProfileSettings(),  # frozen
+    *,
+    space: str | None = None,
+    fresh: bool = False,
+    progress: Progress = SILENT,
+) -> Profile:
+    """The profile alone, neither saved nor fitted; arguments and errors are those of ``profile``."""
+    started = time.monotonic()
     found = run.space(space)
     place = settings.place(found)
     subnets = settings.chosen(found)
     path = journal_path(run, place.target, found)
     if fresh:
         path.unlink(missing_ok=True)
+        shutil.rmtree(run.engines, ignore_errors=True)
     run.begin(found)
     watch = Watch(place, progress)
     watch.look()  # before any work of ours
-    with place.worker(TIMING, settings.timeout_s) as worker:
+    with place.worker(TIMING, settings.timeout_s, run.engines) as worker:
         about = about_of(place, worker.start())
         journal = Journal.open(path, header_of(place.target, found, about, settings.seed))
         progress.note(f"profiling {len(subnets)} subnets of {found.name} on {place.target.slug}")
         if not journal.attempts:
             compare_with_fp32(place, settings.timeout_s, progress)
 
-        def take(name: str, chosen: Sequence[Subnet]) -> list[Measurement]:
+        def take(name: str, chosen: Sequence[Subnet], share: float = 1.0) -> list[Measurement]:
+            """Until that share of the time is over."""
+            until = math.inf if settings.max_time_s is None else started + share * settings.max_time_s
             with progress.step("measuring", settings.rounds * len(chosen)) as advance:
                 measure(
                     worker,
@@ -166,6 +198,7 @@ def profile(
                     name=name,
                     on_round=lambda name, round_: journal.add_conditions(name, round_, watch.look()),
                     on_visit=lambda: advance(""),
+                    time_is_up=lambda: time.monotonic() > until,
                 )
             return measurements(journal, chosen, name, settings.rounds)
 
@@ -174,25 +207,31 @@ def profile(
             growth = _grow(found, place, settings, lambda chosen: take("first", chosen), progress)
             subnets = growth.subnets
         else:
-            take("first", subnets)
-        take("second", subnets[::REPEAT_EVERY])
+            ran = {measurement.subnet for measurement in take("first", subnets, REPEAT_EVERY / (REPEAT_EVERY + 1))}
+            if len(ran) < len(subnets):
+                progress.note(f"time is up: {len(ran)} of {len(subnets)} subnets measured; the same command goes on")
+        take("second", [subnet for subnet in subnets[::REPEAT_EVERY] if growth is not None or subnet in ran])
     watch.look()
     result = profile_of(journal, place.target, found, about, subnets, settings.rounds)
     if growth is not None:
         result = replace(result, environment={**result.environment, "grown": _growth_dict(growth)})
-    return keep(run, result, asdict(settings), settings.seed, settings.old)
+    return result
 
 
-def keep(run: Run, profile: Profile, settings: dict[str, Any], seed: int, old: str | None = None) -> Profiled:
+def keep(
+    run: Run, profile: Profile, settings: dict[str, Any], seed: int, old: str | None = None, progress: Progress = SILENT
+) -> Profiled:
     """Save a profile in the run and fit its predictor, from an old one if one is named."""
     profile_path = run.profiles / f"{profile.name}.jsonl"
     predictor_path = run.predictors / f"{profile.name}.json"
     save_profile(profile, profile_path)
-    if old is None:
-        predictor, tried = fit_predictor(profile, path=profile_path, seed=seed), []
-    else:
-        before = old_predictor(old, profile.space)
-        predictor, tried = transferred(before, profile, profile_path, seed), would_have(before, profile, seed)
+    with progress.step("fitting the predictor", 1) as advance:
+        if old is None:
+            predictor, tried = fit_predictor(profile, path=profile_path, seed=seed), []
+        else:
+            before = old_predictor(old, profile.space)
+            predictor, tried = transferred(before, profile, profile_path, seed), would_have(before, profile, seed)
+        advance("")
     save_predictor(predictor, predictor_path)
     run.record("profile", profile.space, settings, [], [profile_path, predictor_path])
     return Profiled(profile, predictor, profile_path, predictor_path, tuple(tried))

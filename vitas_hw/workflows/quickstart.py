@@ -38,7 +38,7 @@ def quickstart(
         run: where files go; one of another space is refused.
         seed: of every step.
         epochs: of the super-transformer; None takes the recipe's.
-        fresh: forget earlier timings; without it they are used, and a profiling that was killed goes on.
+        fresh: forget earlier timings and evaluations; without it they are used, and what was killed goes on.
         progress: where to report to.
     """
     training = TrainSettings(epochs=epochs, seed=seed)  # an impossible number ends here, not after the profiling
@@ -47,5 +47,5 @@ def quickstart(
     budget = default_budget(profiled.profile.space, profiled.predictor)
     # another budget than an unfinished training's is no mistake here: the device was measured again
     trained = train(run, replace(training, budget=budget), fresh=True if fresh else None, progress=progress)
-    searched = search_run(run, budget, seed=seed, progress=progress)
+    searched = search_run(run, budget, seed=seed, fresh=fresh, progress=progress)
     return Quickstart(profiled, trained, searched, export_run(run))

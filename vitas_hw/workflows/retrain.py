@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
@@ -15,18 +14,17 @@ from vitas_hw.core.subnet import Subnet
 from vitas_hw.supernet.checkpoint import save_model
 from vitas_hw.supernet.plain import build_model
 from vitas_hw.supernet.supernet import Supernet, extract
-from vitas_hw.training.data import ImageData
 from vitas_hw.training.evaluate import accuracy
-from vitas_hw.training.loop import Epoch, Runtime, fit
+from vitas_hw.training.loop import Epoch
 from vitas_hw.training.objective import ModelObjective
-from vitas_hw.training.ranks import Ranks, joined, pick_device, ranks_of_environment
+from vitas_hw.training.ranks import joined, pick_device, ranks_of_environment
 from vitas_hw.training.recipe import Recipe
-from vitas_hw.training.state import OtherSettingsError, State, finished_epochs, load_state
 from vitas_hw.training.teacher import load_teacher
+from vitas_hw.workflows.learning import Learning
 from vitas_hw.workflows.named import Chosen, choose, data_for, space_around
 from vitas_hw.workflows.progress import SILENT, Progress
 from vitas_hw.workflows.retrain_settings import RetrainSettings
-from vitas_hw.workflows.run import Run
+from vitas_hw.workflows.run import Run, one_at_a_time
 from vitas_hw.workflows.train import load_run_supernet
 
 
@@ -48,6 +46,7 @@ class Retrained:
     inherited_top1: float | None
 
 
+@one_at_a_time
 def retrain(
     run: Run,
     settings: RetrainSettings = RetrainSettings(),  # noqa: B008  # frozen
@@ -88,24 +87,32 @@ def retrain(
             raise InputError(
                 f"There are no data for the images and classes of {chosen.name}.", "Name some: --data folder:PATH"
             )
-        model = _start(chosen, settings)
-        recipe = settings.recipe(data.name)
+        recipe = settings.recipe(data.name, len(data.train))
+        model = _start(chosen, settings, recipe)
         teacher = _teacher(run, settings.teacher, chosen.subnet)
-        about = settings.to_dict() | {"subnet": chosen.subnet.to_dict(), "recipe": asdict(recipe)}
-        about |= {"processes": ranks.world, "images": len(data.train), "data": data.name}
-        ranks.on_first(lambda: run.path.mkdir(parents=True, exist_ok=True))
-        state = ranks.on_first(lambda: _state(run.retraining_state, about, fresh=fresh))
+        learning = Learning(
+            what="the subnet",
+            settings=settings,
+            recipe=recipe,
+            data=data,
+            num_classes=chosen.subnet.num_classes,
+            device=device,
+            ranks=ranks,
+            checkpoint=run.retraining_state,
+            about={"subnet": chosen.subnet.to_dict(), "data": data.name},
+            progress=report,
+            started=started,
+        )
+        state = learning.state(fresh=fresh)
         search = data.search.to(device)
         before = None
         if settings.init == "supernet":
             before = accuracy(model.to(device).eval(), search).top1
             report.note(f"inherited top-1 on the search split: {before:.2%}")
         inherited = {name: weight.clone() for name, weight in model.state_dict().items()}
-        left = None if settings.max_time_s is None else max(settings.max_time_s - (time.monotonic() - started), 1e-3)
-        settings = replace(settings, max_time_s=left)
-        history = _fit(run, settings, model, teacher, recipe, data, device, ranks, about, state, report)
+        history = learning.run(lambda shown: ModelObjective(model, recipe, teacher=shown), teacher, state)
         if history is None:
-            return _stopped(run, chosen.subnet, before, report)
+            return Retrained(run.retraining_state, chosen.subnet, learning.stopped(), None, before)
         top1 = accuracy(model, search).top1
         if before is not None and top1 < before:
             report.note(f"training ended at {top1:.2%}, below the inherited weights, which are kept")
@@ -117,9 +124,9 @@ def retrain(
         return Retrained(path, chosen.subnet, recipe.epochs, top1, before)
 
 
-def _start(chosen: Chosen, settings: RetrainSettings) -> VisionTransformer:
+def _start(chosen: Chosen, settings: RetrainSettings, recipe: Recipe) -> VisionTransformer:
     """A model to train, its stochastic depth set."""
-    model = build_model(chosen.subnet, seed=settings.seed, drop_path_rate=settings.drop_path)
+    model = build_model(chosen.subnet, seed=settings.seed, drop_path_rate=recipe.drop_path)
     if settings.init == "fresh":
         return model
     inherited = chosen.inherited
@@ -158,61 +165,6 @@ def _teacher(run: Run, source: str | None, subnet: Subnet) -> nn.Module | None:
     return _LargestSubnet(supernet).requires_grad_(False)
 
 
-def _state(path: Path, about: dict[str, Any], *, fresh: bool) -> State | None:
-    if fresh:
-        path.unlink(missing_ok=True)
-    try:
-        return load_state(path, about)
-    except OtherSettingsError as error:
-        raise InputError(error.problem, "Give --fresh to forget it, or repeat its command to finish it.") from error
-
-
-def _fit(
-    run: Run,
-    settings: RetrainSettings,
-    model: VisionTransformer,
-    teacher: nn.Module | None,
-    recipe: Recipe,
-    data: ImageData,
-    device: str,
-    ranks: Ranks,
-    about: dict[str, Any],
-    state: State | None,
-    progress: Progress,
-) -> list[Epoch] | None:
-    if teacher is not None:
-        teacher = teacher.to(device).eval()
-    if state is not None:
-        progress.note(f"going on from {run.retraining_state}: epoch {state.epoch + 1}, step {state.step + 1}")
-    with progress.step(f"training the subnet on {data.name}", recipe.epochs) as advance:
-        return fit(
-            ModelObjective(model, recipe, teacher=teacher),
-            data.train,
-            recipe,
-            seed=settings.seed,
-            num_classes=model.num_classes,
-            runtime=Runtime(
-                device=device,
-                workers=settings.workers,
-                compile=settings.compile,
-                max_time_s=settings.max_time_s,
-                save_every_s=settings.save_every_s,
-            ),
-            ranks=ranks,
-            checkpoint=(run.retraining_state, about),
-            state=state,
-            on_epoch=lambda epoch: advance(f"loss {epoch.loss:.3f}"),
-        )
-
-
-def _stopped(run: Run, subnet: Subnet, before: float | None, progress: Progress) -> Retrained:
-    if not run.retraining_state.exists():
-        progress.note("time is up within the first epoch of streamed images: nothing could be kept; allow more time")
-        return Retrained(run.retraining_state, subnet, 0, None, before)
-    progress.note(f"time is up: {run.retraining_state} keeps where it was; repeat the command to go on")
-    return Retrained(run.retraining_state, subnet, finished_epochs(run.retraining_state), None, before)
-
-
 def _keep(
     run: Run,
     path: Path,
@@ -226,5 +178,9 @@ def _keep(
     save_model(model.cpu(), chosen.subnet, path)
     run.retraining_state.unlink(missing_ok=True)
     if run.manifest.exists():
-        steps = settings.to_dict() | {"recipe": asdict(recipe), "top1": top1, "loss": history[-1].loss}
+        steps = settings.to_dict() | {
+            "recipe": asdict(recipe),
+            "top1": top1,
+            "history": [epoch.loss for epoch in history],
+        }
         run.record("retrain", run.space(None), steps, list(chosen.inputs), [path])

@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
-from vitas_hw.core.errors import FileError, InputError
+from vitas_hw.core.errors import FileError, InputError, WriteError, shown
 from vitas_hw.core.files import write_atomic
+from vitas_hw.core.lock import NAME as LOCK
+from vitas_hw.core.lock import locked
 from vitas_hw.core.presets import preset
+from vitas_hw.core.reading import open_regular, parse_json, read_text
 from vitas_hw.core.space import SearchSpace
 
+P = ParamSpec("P")
+Made = TypeVar("Made")
 SCHEMA = 1
 _LIBRARIES = ("vitas-hw", "numpy", "onnxruntime", "pymoo", "scikit-learn", "timm", "torch", "xgboost")
 DEFAULT_RUN = Path("runs/default")
 DEFAULT_SPACE = "vitas-digits"
 DEFAULT_DATA = "digits"
+_ELSEWHERE = "Give another directory with --run, or move it away."
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,11 @@ class Run:
         return self.path / "bundle.json"
 
     @property
+    def engines(self) -> Path:
+        """Engines of a profile's subnets, so that its rounds need not build them anew; may be removed at any time."""
+        return self.path / "engines"
+
+    @property
     def predictors(self) -> Path:
         return self.path / "predictors"
 
@@ -80,8 +94,14 @@ class Run:
         return self.path / "search.json"
 
     @property
-    def plot(self) -> Path:
-        return self.path / "search.png"
+    def searched_profile(self) -> Path:
+        """The profile with what the last search measured."""
+        return self.path / "search-profile.jsonl"
+
+    @property
+    def searched_predictor(self) -> Path:
+        """Fitted to it, where the last search had to."""
+        return self.path / "search-predictor.json"
 
     @property
     def choice(self) -> Path:
@@ -99,14 +119,19 @@ class Run:
         return self.path / "retraining.pt"
 
     @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @property
     def onnx(self) -> Path:
         return self.path / "choice.onnx"
 
     def read(self) -> dict[str, Any]:
         """The manifest; an empty one if there is none. Raises FileError if it is broken or of another schema."""
+        self._refuse_links_out()
         if not self.manifest.exists():
             return {"schema": SCHEMA, "space": None, "steps": []}
-        from pydantic import BaseModel, ConfigDict, ValidationError
+        from pydantic import BaseModel, ConfigDict
 
         class Manifest(BaseModel):
             model_config = ConfigDict(extra="forbid", alias_generator=lambda name: name.rstrip("_"))
@@ -115,11 +140,13 @@ class Run:
             steps: list[dict[str, Any]]
 
         try:
-            return Manifest.model_validate_json(self.manifest.read_text(encoding="utf-8")).model_dump(by_alias=True)
-        except (OSError, UnicodeDecodeError, ValidationError) as error:
-            raise FileError(
-                f"{self.manifest} is not a run's manifest.", "Give another directory with --run, or move it away."
-            ) from error
+            data = parse_json(read_text(self.manifest, "the manifest", next_step=_ELSEWHERE))
+            found = Manifest.model_validate(data).model_dump(by_alias=True)
+            if not all(map(_is_step, found["steps"])):
+                raise ValueError("a step lacks its name, settings or outputs")
+        except ValueError as error:  # pydantic's is one
+            raise FileError(f"{self.manifest} is not a run's manifest of schema {SCHEMA}.", _ELSEWHERE) from error
+        return found
 
     def space(self, wanted: str | None) -> SearchSpace:
         """The run's space; in a new run the wanted one, or the default.
@@ -138,6 +165,37 @@ class Run:
             )
         return space
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for a step that writes: one process at a time.
+
+        Raises:
+            InputError: another process holds it, or nothing can be written there.
+            FileError: something in it is a symbolic link that leads out.
+        """
+        try:
+            with locked(self.path):
+                self._refuse_links_out()
+                yield
+        except WriteError as error:
+            if Path(error.path) != self.path / LOCK:
+                raise
+            raise self._cannot_write(error) from error
+
+    def _refuse_links_out(self) -> None:
+        """What is written in the run stays there, and what is read from it is its own."""
+        root = self.path.resolve()
+        for folder in (self.path, self.profiles, self.predictors):
+            for entry in folder.iterdir() if folder.is_dir() else ():
+                if entry.is_symlink() and not entry.resolve().is_relative_to(root):
+                    raise FileError(
+                        f"{entry} is a symbolic link out of the run, to {entry.resolve()}.",
+                        "Put the file itself there, or remove the link.",
+                    )
+
+    def _cannot_write(self, error: WriteError) -> InputError:
+        return InputError(f"Cannot write to the run directory {self.path}: {error.why}.", "Give another with --run.")
+
     def begin(self, space: SearchSpace) -> None:
         """Make the directory and note the space, before any work is done that could not be kept.
 
@@ -150,11 +208,12 @@ class Run:
 
     def forget_search(self) -> None:
         """Remove what an earlier search left, so that no later step takes it for this one's."""
-        for path in (self.choice, self.retrained, self.result, self.candidates, self.plot):
+        found = (self.choice, self.retrained, self.result, self.candidates, self.report)
+        for path in (*found, self.searched_profile, self.searched_predictor):
             path.unlink(missing_ok=True)
         for pattern in ("choice*", "rank-*"):  # exports and their reports
             for path in self.path.glob(pattern):
-                if path.is_dir():
+                if path.is_dir() and not path.is_symlink():
                     shutil.rmtree(path)
                 else:
                     path.unlink()
@@ -162,10 +221,8 @@ class Run:
     def _write(self, manifest: dict[str, Any]) -> None:
         try:
             write_atomic(self.manifest, json.dumps(manifest, indent=1) + "\n")
-        except OSError as error:
-            raise InputError(
-                f"Cannot write to the run directory {self.path}: {error.strerror}.", "Give another with --run."
-            ) from error
+        except WriteError as error:
+            raise self._cannot_write(error) from error
 
     def record(
         self,
@@ -198,9 +255,27 @@ class Run:
         return {name: file_sha256(path) for name, path in zip(names, paths, strict=True)}
 
 
+def one_at_a_time(step: Callable[Concatenate[Run, P], Made]) -> Callable[Concatenate[Run, P], Made]:
+    """A step that holds its run while it works; of several processes of one training, the first holds it for all."""
+
+    @wraps(step)
+    def holding(run: Run, *args: P.args, **kwargs: P.kwargs) -> Made:
+        if os.environ.get("RANK", "0") != "0":
+            return step(run, *args, **kwargs)
+        with run.locked():
+            return step(run, *args, **kwargs)
+
+    return holding  # type: ignore[return-value]  # mypy asks for a nameless first argument
+
+
+def _is_step(step: dict[str, Any]) -> bool:
+    parts = isinstance(step.get("settings"), dict) and isinstance(step.get("outputs"), dict)
+    return parts and isinstance(step.get("step"), str)
+
+
 def file_sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
+    with open_regular(path, "the file") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -214,22 +289,19 @@ def load_space(name_or_path: str | Path) -> SearchSpace:
     text = str(name_or_path)
     if not text.endswith((".yaml", ".yml")):
         return preset(text)
-    import yaml
     from pydantic import TypeAdapter, ValidationError
+
+    from vitas_hw.workflows.yaml_file import read_yaml
 
     path = Path(name_or_path)
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = read_yaml(path, "the space")
         if not isinstance(data, dict):
             raise FileError(f"{path} describes no space: it has no fields.")
         unknown = sorted(set(map(str, data)) - set(SearchSpace.__dataclass_fields__))
         if unknown:
-            raise FileError(f"{path} describes no space: unknown field {unknown[0]!r}.")
+            raise FileError(f"{path} describes no space: unknown field {shown(unknown[0])}.")
         return TypeAdapter(SearchSpace).validate_python({"name": path.stem.lower(), **data}, strict=False)
-    except OSError as error:
-        raise FileError(f"Cannot read the space {path}: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise FileError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"

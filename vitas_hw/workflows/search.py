@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,17 +16,18 @@ from vitas_hw.predictors.predictor import Predictor
 from vitas_hw.searching.archive import Archive
 from vitas_hw.searching.costs import Costs, OtherTarget
 from vitas_hw.searching.effort import Evolution
-from vitas_hw.searching.result import Candidate, SearchResult, save_candidates, save_result
+from vitas_hw.searching.result import PROXY_SCORE, SearchResult, save_candidates, save_result
 from vitas_hw.workflows.closed_loop import ClosedLoop, Measure, recorded, result_of
-from vitas_hw.workflows.evaluations import part_shares, supernet_evaluations
+from vitas_hw.workflows.evaluations import proxy_evaluations, supernet_evaluations
 from vitas_hw.workflows.progress import SILENT, Progress
-from vitas_hw.workflows.run import Run, file_sha256
-from vitas_hw.workflows.search_settings import SearchSettings, search_settings
+from vitas_hw.workflows.ray_pool import RayWorkers
+from vitas_hw.workflows.refitting import refitting_of
+from vitas_hw.workflows.run import Run, file_sha256, one_at_a_time
+from vitas_hw.workflows.search_settings import ACCURACIES, SearchSettings, search_settings
 
 _DEFAULT_SHARE = 0.15  # of random subnets that the default budget admits
 _SHARE_SAMPLES = 4000
 _MOST_MARGIN = 0.03
-EVALUATIONS = "evaluations.jsonl"  # in the run
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Searched:
 def search(
     space: SearchSpace,
     *,
-    supernet: object,
-    data: object,
+    supernet: object = None,
+    data: object = None,
     latency: str | None = None,
     flops: str | None = None,
     params: str | None = None,
@@ -54,6 +54,7 @@ def search(
     confidence: float | None = None,
     pareto: str | None = None,
     choose: str | None = None,
+    accuracy: str = ACCURACIES[0],
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> SearchResult:
@@ -61,8 +62,8 @@ def search(
 
     Args:
         space: what to search.
-        supernet: a trained ``Supernet`` of the space.
-        data: an ``ImageData``; candidates are compared on its search part.
+        supernet: a trained ``Supernet`` of the space; of no use to a proxy.
+        data: an ``ImageData``; candidates are compared on its search part. Of no use to a proxy.
         latency, flops, params: the budget in words: ``"5ms"``, ``"1.3G"``, ``"6M"``, or ranges.
         predictor: of the space, for a latency budget.
         measure: subnets to p50 in milliseconds on the target; without it the choice is made by prediction.
@@ -71,6 +72,7 @@ def search(
         confidence: with which the predicted latency shall hold, from 0.5; None is 0.5 with ``measure``, else 0.95.
         pareto: ``"latency,top1"`` (or flops, params) for the whole front.
         choose: of a front ``"knee"`` (default) or ``"best"``.
+        accuracy: what ranks subnets: top-1 with the ``"supernet"``'s weights, or ``"proxy"``, see ``proxy_score``.
         seed: the same seed, supernet and predictor give the same candidates and scores.
         progress: where to report to.
 
@@ -87,9 +89,13 @@ def search(
         choose=choose,
         confidence=confidence,
         seed=seed,
+        accuracy=accuracy,
     )
     costs = checked_costs(space, predictor, budget, settings.confidence_of(measure is not None))
-    evaluations = supernet_evaluations(space, supernet, data, Archive())
+    if settings.proxy:
+        evaluations = proxy_evaluations(space, seed, Archive(PROXY_SCORE))
+    else:
+        evaluations = supernet_evaluations(space, supernet, data, Archive())
     loop = ClosedLoop(costs, budget, evaluations, settings, progress, measure)
     return result_of(loop, loop.run(), inputs={})
 
@@ -125,6 +131,7 @@ def default_budget(space: SearchSpace, predictor: Predictor) -> Budget:
     return Budget(latency_ms=Range(None, float(f"{np.floor(latency / step) * step:.2g}")))
 
 
+@one_at_a_time
 def search_run(
     run: Run,
     budget: Budget,
@@ -132,13 +139,14 @@ def search_run(
     *,
     seed: int = 0,
     device: str = "auto",
+    workers: RayWorkers | None = None,
     fresh: bool = False,
     progress: Progress = SILENT,
 ) -> Searched:
     """Search with a run's super-transformer and predictor, measure the finalists, fine-tune and keep the choice.
 
     Every evaluation is kept in the run: the same search, killed at any moment and repeated, goes on and ends as if
-    never killed.
+    never killed. Ranked by a proxy, it needs no super-transformer and leaves a choice without weights.
 
     Args:
         run: has been trained; for a latency, profiled too.
@@ -146,6 +154,7 @@ def search_run(
         settings: how to search.
         seed: of a search without settings.
         device: that evaluates and fine-tunes; ``auto`` is a GPU if there is one. Latency is measured on the target.
+        workers: of a Ray cluster that evaluate instead; None evaluates in this process.
         fresh: forget earlier evaluations and measurements.
         progress: where to report to.
     """
@@ -154,7 +163,7 @@ def search_run(
 
     settings = settings or SearchSettings(seed=seed)
     space = run.space(None)
-    if not run.supernet.exists():
+    if not settings.proxy and not run.supernet.exists():
         raise InputError(f"The run {run.path} has no super-transformer.", "Run: vitas-hw train")
     unbound = not budget.asked and not settings.targets
     needs_predictor = budget.latency_ms is not None or (unbound and settings.pareto in (None, "latency_ms"))
@@ -170,51 +179,48 @@ def search_run(
     # before torch is loaded: an impossible budget ends at once
     costs = checked_costs(space, predictor, budget, confidence, _targets(run, settings))
 
-    from vitas_hw.supernet.checkpoint import save_model
-    from vitas_hw.training.ranks import Ranks, pick_device
-    from vitas_hw.workflows.choice import finetuned
-    from vitas_hw.workflows.train import load_run_data, load_run_supernet
+    from vitas_hw.workflows.scoring import keep_choice, scoring_of
 
     run.forget_search()
-    where = pick_device(device, Ranks())
-    supernet = load_run_supernet(run).to(where)
-    data = load_run_data(run, space)
-    data = replace(data, search=data.search.to(where))
-    inputs = [run.supernet] if predictor_path is None else [run.supernet, predictor_path]
+    run.begin(space)
+    inputs = [path for path in (None if settings.proxy else run.supernet, predictor_path) if path is not None]
     hashes = {path.name: file_sha256(path) for path in inputs}
-    archive = _archive(run, where.split(":")[0], hashes[run.supernet.name], len(data.search), fresh=fresh)
-    if len(archive):
-        progress.note(f"{len(archive)} evaluations are known from {run.path / EVALUATIONS}")
     meter = (
         finalist_meter(place, run_anchor_ms(run, predictor), settings.seed, progress) if place and predictor else None
     )
     name = _search_name(budget, settings, costs, hashes)
-    if meter is None:
-        progress.note(_unmeasured(budget, settings, confidence))
-    loop = ClosedLoop(
-        costs,
-        budget,
-        supernet_evaluations(space, supernet, data, archive),
-        settings,
-        progress,
-        recorded(meter, archive, name) if meter else None,
-        margin=_margin(predictor),
-    )
-    try:
-        result = result_of(loop, loop.run(), hashes)
-    except VitasError:
-        archive.end(name)  # whoever tries again wants to measure again
-        raise
-    tuned = finetuned(supernet, result.choice, data, settings.seed, progress)
-    result = replace(result, final_top1=tuned.top1)
+    refitting = refitting_of(run, predictor)
+    with scoring_of(run, space, settings, device, workers, fresh, progress) as scoring:
+        if meter is None:
+            progress.note(_unmeasured(budget, settings, confidence))
+        archive = scoring.evaluations.archive
+        loop = ClosedLoop(
+            costs,
+            budget,
+            scoring.evaluations,
+            settings,
+            progress,
+            recorded(meter, archive, name) if meter else None,
+            margin=_margin(predictor),
+            refit=refitting.fit if refitting else None,
+        )
+        try:
+            result = result_of(loop, loop.run(), hashes)
+        except VitasError:
+            archive.end(name)  # whoever tries again wants to measure again
+            raise
+    if refitting and loop.measured:
+        refitting.add(loop.measured)
+    choice = keep_choice(run, result, scoring, settings, progress)
+    result = replace(result, final_top1=choice.top1)
     save_candidates(result.candidates, run.candidates)
-    save_result(result, run.result)
-    _plot(result, run.plot)
-    save_model(tuned.model.cpu(), result.choice.subnet, run.choice)  # last: where it is, the rest is too
+    choice.save()
+    save_result(result, run.result)  # last: where it is, the rest is too
     archive.end(name)
     about = {"budget": budget.to_dict(), "targets": result.targets, "seed": settings.seed}
-    about |= {"evolution": settings.to_dict(), "finetune": None if tuned.recipe is None else asdict(tuned.recipe)}
-    run.record("search", space, about, inputs, [run.candidates, run.result, run.plot, run.choice])
+    about |= {"evolution": settings.to_dict(), "finetune": choice.finetuned}
+    kept = [run.candidates, run.result, run.choice, run.searched_profile, run.searched_predictor]
+    run.record("search", space, about, inputs, [path for path in kept if path.exists()])
     return Searched(result, meter is not None, predictor)
 
 
@@ -222,14 +228,6 @@ def _targets(run: Run, settings: SearchSettings) -> dict[str, Range]:
     """The further targets; a name that this run has fitted a predictor by is that file."""
     own = {name: run.predictors / f"{name}.json" for name in settings.targets}
     return {str(own[name]) if own[name].exists() else name: bounds for name, bounds in settings.targets.items()}
-
-
-def _archive(run: Run, device: str, supernet: str, images: int, *, fresh: bool) -> Archive:
-    path = run.path / EVALUATIONS
-    if fresh:
-        path.unlink(missing_ok=True)
-    header = {"supernet": supernet, "data": file_sha256(run.data), "parts": part_shares(images), "device": device}
-    return Archive.open(path, header)
 
 
 def _search_name(budget: Budget, settings: SearchSettings, costs: Costs, hashes: dict[str, str]) -> str:
@@ -252,25 +250,3 @@ def _margin(predictor: Predictor | None) -> float:
     """What the choice measures below its ceiling: the noise of the target, so that it is inside on another day too."""
     noise = predictor.metrics.get("noise_floor") if predictor else None
     return min(noise or 0.0, _MOST_MARGIN)
-
-
-def _plot(result: SearchResult, path: Path) -> None:
-    from vitas_hw.report.plots import Point, plot_search
-
-    timed = result.choice.predicted_ms is not None
-
-    def point(candidate: Candidate) -> Point:
-        measured = result.measured_ms.get(candidate.subnet.digest) if timed else None
-        cost = candidate.predicted_ms if candidate.predicted_ms is not None and timed else candidate.subnet.macs / 1e6
-        return Point(cost, candidate.top1, measured)
-
-    bounds = result.budget.latency_ms if timed else result.budget.macs
-    scale = 1.0 if timed else 1e6
-    plot_search(
-        [point(candidate) for candidate in result.candidates],
-        [point(candidate) for candidate in result.front],
-        point(result.choice),
-        cost_label="predicted p50, ms (red: measured)" if timed else "MMACs",
-        ceiling=bounds.high / scale if bounds and bounds.high else None,
-        path=path,
-    )

@@ -13,6 +13,7 @@ from vitas_hw.searching.optimisers import DEFAULT, named
 
 _AXES = {"latency": "latency_ms", "flops": "macs", "params": "params"}
 CHOICES = ("best", "knee")
+ACCURACIES = ("supernet", "proxy")
 SURE = 0.95  # that the choice meets its latency, where it cannot be measured
 
 
@@ -30,6 +31,7 @@ class SearchSettings:
         choose: of a front: ``knee`` or ``best``.
         max_time_s: ends evaluating after so many seconds with the best so far.
         targets: further predictors, by name or path, and the latency allowed on each.
+        accuracy: what ranks subnets: top-1 with the ``supernet``'s weights, or a training-free ``proxy``.
     """
 
     optimizer: str = DEFAULT
@@ -40,6 +42,15 @@ class SearchSettings:
     choose: str = "best"
     max_time_s: float | None = None
     targets: Mapping[str, Range] = field(default_factory=dict)
+    accuracy: str = ACCURACIES[0]
+
+    def __post_init__(self) -> None:
+        if self.accuracy not in ACCURACIES:
+            raise one_of(self.accuracy, ACCURACIES, "accuracy")
+
+    @property
+    def proxy(self) -> bool:
+        return self.accuracy == "proxy"
 
     def confidence_of(self, measured: bool) -> float:
         """The confidence to search with."""
@@ -54,6 +65,7 @@ class SearchSettings:
             "confidence": self.confidence,
             "pareto": self.pareto,
             "choose": self.choose,
+            "accuracy": self.accuracy,
         }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from vitas_hw.core.errors import InputError, VitasError, one_of
 from vitas_hw.core.target import BACKENDS, Target, device_slug
@@ -29,8 +30,8 @@ class Place:
         """Of the hardware that matters to this target."""
         return fingerprint(self.accelerator)
 
-    def worker(self, timing: Timing, timeout_s: float = DEFAULT_TIMEOUT_S) -> Worker:
-        """A measuring process; on a CPU kept on cores of its own and inside the machine's memory."""
+    def worker(self, timing: Timing, timeout_s: float = DEFAULT_TIMEOUT_S, work: Path | None = None) -> Worker:
+        """A measuring process, ``work`` as of ``Worker``; on a CPU kept on cores of its own and inside its memory."""
         on_cpu = self.device == "cpu"
         return Worker(
             self.target,
@@ -39,6 +40,7 @@ class Place:
             timeout_s=timeout_s,
             cores=cores_for(self.target.threads or 1) if on_cpu else None,
             memory_bytes=total_memory_bytes() if on_cpu else None,
+            work=work,
         )
 
     def in_fp32(self) -> Place | None:
@@ -91,9 +93,12 @@ def find_place(
     return Place(target, device, None if device == "cpu" else hardware_name)
 
 
-def place_of(target: Target, wanted_fingerprint: str) -> Place | None:
-    """Where a known target is on this machine, by its hardware's fingerprint; None if it is not here."""
-    found = backend_info(target.backend)
+def place_of(target: Target, wanted_fingerprint: str, found: BackendInfo | None = None) -> Place | None:
+    """Where a known target is on this machine, by its hardware's fingerprint; None if it is not here.
+
+    ``found`` is what is known of its backend here; None asks it.
+    """
+    found = found or backend_info(target.backend)
     for device, name in found.devices.items():
         place = Place(target, device, None if device == "cpu" else name)
         fits = (device == "cpu") == (target.threads is not None) and not found.missing

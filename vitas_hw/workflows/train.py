@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import time
 from collections.abc import Callable
 from contextlib import closing, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import timm
@@ -18,7 +16,8 @@ from torch import nn
 
 from vitas_hw.core.budget import show_cost
 from vitas_hw.core.errors import FileError, InputError
-from vitas_hw.core.files import write_atomic
+from vitas_hw.core.files import atomic_path, write_atomic
+from vitas_hw.core.reading import read_json, reason
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.searching.costs import Costs
 from vitas_hw.searching.identity import IdentityProbability, identity_probability
@@ -27,17 +26,23 @@ from vitas_hw.supernet.pretrained import Filled, fill_from_pretrained
 from vitas_hw.supernet.supernet import Supernet, build_supernet
 from vitas_hw.training.data import ImageData, load_data
 from vitas_hw.training.evaluate import subnet_accuracy
-from vitas_hw.training.loop import Epoch, Runtime, Scalars, fit
+from vitas_hw.training.loop import Epoch, Scalars
 from vitas_hw.training.objective import SupernetObjective
-from vitas_hw.training.ranks import Ranks, joined, pick_device, ranks_of_environment
+from vitas_hw.training.ranks import joined, pick_device, ranks_of_environment
 from vitas_hw.training.recipe import Recipe
-from vitas_hw.training.state import OtherSettingsError, State, finished_epochs, load_state
 from vitas_hw.training.teacher import load_teacher
 from vitas_hw.workflows.finalists import load_run_predictor
+from vitas_hw.workflows.learning import Learning
 from vitas_hw.workflows.progress import SILENT, Progress
-from vitas_hw.workflows.run import Run
+from vitas_hw.workflows.run import Run, one_at_a_time
 from vitas_hw.workflows.train_settings import TrainSettings
 
+_OPTIONS: dict[str, type | tuple[type, ...]] = {  # of ``load_data``, as JSON keeps them
+    "search_share": (int, float),
+    "train_split": str,
+    "val_split": str,
+    "search_split": str,
+}
 _SAMPLED = 10  # subnets whose mean top-1 is reported
 
 
@@ -56,6 +61,7 @@ class Trained:
     top1: float | None
 
 
+@one_at_a_time
 def train(
     run: Run,
     settings: TrainSettings = TrainSettings(),  # noqa: B008  # frozen
@@ -84,17 +90,30 @@ def train(
     """
     started = time.monotonic()
     found = run.space(space)
-    recipe = settings.recipe()
     device = pick_device(settings.device, ranks_of_environment())
     with joined(device) as ranks:
         report = progress if ranks.first else SILENT
-        data = load_data(settings.data, found, **settings.data_options)
+        with report.step("loading the images", 1) as advance:
+            data = load_data(settings.data, found, **settings.data_options)
+            advance("")
+        recipe = settings.recipe(len(data.train))
         ranks.on_first(lambda: run.begin(found))
         identity, inputs = ranks.on_first(lambda: _identity(run, found, settings, report))
         supernet = build_supernet(found, settings.sharing, private=settings.private, seed=settings.seed)
-        about = settings.to_dict() | {"space": found.to_dict(), "recipe": asdict(recipe), "identity": identity.p}
-        about |= {"processes": ranks.world, "images": _images_sha256(data)}
-        state = ranks.on_first(lambda: _state(run.training_state, about, fresh))
+        learning = Learning(
+            what="the super-transformer",
+            settings=settings,
+            recipe=recipe,
+            data=data,
+            num_classes=found.num_classes,
+            device=device,
+            ranks=ranks,
+            checkpoint=run.training_state,
+            about={"space": found.to_dict(), "identity": identity.p},
+            progress=report,
+            started=started,
+        )
+        state = learning.state(fresh=fresh)
         if settings.init and state is None:
             filled = fill_from_pretrained(supernet, settings.init)
             report.note(_started_from(settings.init, filled, supernet))
@@ -102,22 +121,21 @@ def train(
             teacher = load_teacher(settings.teacher, found)
         for source in filter(None, (settings.init, settings.teacher)):
             _warn_of_normalisation(source, data, report)
-        if settings.max_time_s is not None:
-            settings = replace(settings, max_time_s=max(settings.max_time_s - (time.monotonic() - started), 1e-3))
-        history = _fit(run, settings, supernet, teacher, recipe, data, identity, device, ranks, about, state, report)
+        log = _tensorboard(run, fresh=state is None) if ranks.first else None
+        with closing(log) if log is not None else nullcontext():
+            history = learning.run(
+                lambda shown: SupernetObjective(supernet, recipe, p_identity=identity.p, teacher=shown),
+                teacher,
+                state,
+                log,
+            )
         if history is None:
-            return _stopped(run, identity, report)
+            return Trained(run.training_state, learning.stopped(), identity, None)
         if not ranks.first:
             return Trained(run.supernet, recipe.epochs, identity, None)
-        top1 = _mean_top1(supernet, data, identity.p, settings.seed, device)
+        top1 = _mean_top1(supernet, data, identity.p, settings.seed, device, report)
         _keep(run, found, settings, recipe, supernet.cpu(), data, identity, inputs, history, top1)
         return Trained(run.supernet, recipe.epochs, identity, top1)
-
-
-def _images_sha256(data: ImageData) -> str:
-    """Of which images are in which part: a training does not go on with others."""
-    parts = [data.train.indices, data.search.indices, data.search.labels.tolist(), data.test.indices]
-    return hashlib.sha256(json.dumps([len(data.train), *parts]).encode()).hexdigest()[:16]
 
 
 def _started_from(source: str, filled: Filled, supernet: Supernet) -> str:
@@ -139,14 +157,6 @@ def _warn_of_normalisation(source: str, data: ImageData, progress: Progress) -> 
         )
 
 
-def _stopped(run: Run, identity: IdentityProbability, progress: Progress) -> Trained:
-    if not run.training_state.exists():
-        progress.note("time is up within the first epoch of streamed images: nothing could be kept; allow more time")
-        return Trained(run.training_state, 0, identity, None)
-    progress.note(f"time is up: {run.training_state} keeps where it was; repeat the command to go on")
-    return Trained(run.training_state, finished_epochs(run.training_state), identity, None)
-
-
 def _identity(
     run: Run, space: SearchSpace, settings: TrainSettings, progress: Progress
 ) -> tuple[IdentityProbability, list[Path]]:
@@ -165,62 +175,6 @@ def _identity(
     return identity, inputs
 
 
-def _state(path: Path, about: dict[str, Any], fresh: bool | None) -> State | None:
-    if fresh:
-        path.unlink(missing_ok=True)
-    try:
-        return load_state(path, about)
-    except OtherSettingsError:
-        if fresh is None:
-            path.unlink()
-            return None
-        raise
-
-
-def _fit(
-    run: Run,
-    settings: TrainSettings,
-    supernet: Supernet,
-    teacher: nn.Module | None,
-    recipe: Recipe,
-    data: ImageData,
-    identity: IdentityProbability,
-    device: str,
-    ranks: Ranks,
-    about: dict[str, Any],
-    state: State | None,
-    progress: Progress,
-) -> list[Epoch] | None:
-    if teacher is not None:
-        teacher = teacher.to(device).eval()
-    if state is not None:
-        progress.note(f"going on from {run.training_state}: epoch {state.epoch + 1}, step {state.step + 1}")
-    log = _tensorboard(run, fresh=state is None) if ranks.first else None
-    with (
-        closing(log) if log is not None else nullcontext(),
-        progress.step(f"training the super-transformer on {data.name}", recipe.epochs) as advance,
-    ):
-        return fit(
-            SupernetObjective(supernet, recipe, p_identity=identity.p, teacher=teacher),
-            data.train,
-            recipe,
-            seed=settings.seed,
-            num_classes=supernet.space.num_classes,
-            runtime=Runtime(
-                device=device,
-                workers=settings.workers,
-                compile=settings.compile,
-                max_time_s=settings.max_time_s,
-                save_every_s=settings.save_every_s,
-            ),
-            ranks=ranks,
-            checkpoint=(run.training_state, about),
-            state=state,
-            on_epoch=lambda epoch: advance(f"loss {epoch.loss:.3f}"),
-            scalars=log,
-        )
-
-
 def _tensorboard(run: Run, *, fresh: bool) -> Scalars | None:
     """A log if TensorBoard is installed; of this training only."""
     if fresh:
@@ -233,10 +187,14 @@ def _tensorboard(run: Run, *, fresh: bool) -> Scalars | None:
     return writer(str(run.tensorboard))
 
 
-def _mean_top1(supernet: Supernet, data: ImageData, p: float, seed: int, device: str) -> float:
+def _mean_top1(supernet: Supernet, data: ImageData, p: float, seed: int, device: str, progress: Progress) -> float:
     space, split = supernet.space, data.search.to(device)
     codes = space.sample_codes(_SAMPLED, np.random.default_rng([seed, 2]), p)
-    found = [subnet_accuracy(supernet, space.decode(code), split, space.layers(code)).top1 for code in codes]
+    found = []
+    with progress.step("evaluating random subnets", len(codes)) as advance:
+        for code in codes:
+            found.append(subnet_accuracy(supernet, space.decode(code), split, space.layers(code)).top1)
+            advance("")
     return float(np.mean(found))
 
 
@@ -259,10 +217,12 @@ def _keep(
         "top1": top1,
         "history": [asdict(epoch) for epoch in history],
     }
-    run.forget_search()
-    write_atomic(run.training, json.dumps(about, indent=1) + "\n")
-    write_atomic(run.data, json.dumps(data.to_dict()) + "\n")
-    save_supernet(supernet, run.supernet)  # last: where it is, the rest is too
+    with atomic_path(run.supernet) as made:
+        save_supernet(supernet, made)  # first of all: if the disk is full, everything is as it was
+        run.forget_search()
+        write_atomic(run.training, json.dumps(about, indent=1) + "\n")
+        write_atomic(run.data, json.dumps(data.to_dict()) + "\n")
+    # in its place only now: where it is, the rest is too
     run.training_state.unlink(missing_ok=True)
     steps = settings.to_dict() | {"recipe": asdict(recipe)}
     run.record("train", space, steps, inputs, [run.supernet, run.training, run.data])
@@ -278,8 +238,10 @@ def load_run_supernet(run: Run) -> Supernet:
 def load_run_data(run: Run, space: SearchSpace) -> ImageData:
     """The images the run's super-transformer was trained on. Raises FileError if the run no longer tells which."""
     try:
-        about = json.loads(run.data.read_text(encoding="utf-8"))
+        about = read_json(run.data, "the data's description")
         name, options = str(about["name"]), dict(about["options"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FileError(f"{run.data} is missing or broken.", "Run: vitas-hw train") from error
+        if not all(isinstance(value, _OPTIONS[option]) for option, value in options.items()):
+            raise ValueError("an option has the wrong form")
+    except (FileError, ValueError, KeyError, TypeError) as error:
+        raise FileError(f"{run.data} is missing or broken: {reason(error)}.", "Run: vitas-hw train") from error
     return load_data(name, space, **options)

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
-from vitas_hw.export.onnx_graph import onnx_graph, random_weights
+from vitas_hw.export.onnx_graph import CPU_WEIGHT_LIMIT, onnx_graph, random_weights
 from vitas_hw.profiling.backend import Floats
 from vitas_hw.profiling.backends.clock import digest_seed
 
-_WEIGHT_LIMIT = 63
 _COARSEST_FIRST = ("int8", "fp16", "bf16", "fp32")
 
 
@@ -19,7 +18,7 @@ def onnx_bytes(subnet: Subnet, target: Target, weights: Mapping[str, Floats] | N
     """The ONNX file of ``subnet`` at the target's batch size; weights from its digest where None are given."""
     drawn = random_weights(subnet, digest_seed(subnet)) if weights is None else weights
     # the latency does not depend on the weights, the logits of an x86 processor without VNNI do
-    graph = onnx_graph(subnet, drawn, batch_size=target.batch_size, precision=precision, weight_limit=_WEIGHT_LIMIT)
+    graph = onnx_graph(subnet, drawn, batch_size=target.batch_size, precision=precision, weight_limit=CPU_WEIGHT_LIMIT)
     model: bytes = graph.SerializeToString()
     return model
 

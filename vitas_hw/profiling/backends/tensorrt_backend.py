@@ -11,6 +11,8 @@ import torch
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import PRECISIONS, Target
+from vitas_hw.export.engine_cache import EngineCache, engine_key, timings_in
+from vitas_hw.export.engine_record import this_host
 from vitas_hw.export.onnx_graph import INPUT, OUTPUT
 from vitas_hw.export.tensorrt_engine import (
     TimingCache,
@@ -57,19 +59,24 @@ class TensorRTBackend:
     Args:
         target: its precision is the graph's: networks are strongly typed, and fp32 is not TF32.
         device: ``cuda:N``.
-        timing_cache: a file that keeps what ``tensorrt`` learnt of its kernels for later processes; None keeps it in
-            memory, for the builds of this object.
 
     Raises:
         VitasError: the library is not installed.
     """
 
-    def __init__(self, target: Target, device: str, *, timing_cache: Path | None = None) -> None:
+    def __init__(self, target: Target, device: str) -> None:
         self._trt = load_library(target.backend)
         self.target = target
         self.version = str(self._trt.__version__)
         self._device = torch.device(device)
-        self._cache = TimingCache(timing_cache)
+        self._timings = TimingCache()
+        self._engines: EngineCache | None = None
+        self._facts = this_host(target.backend).facts(self._device.index or 0)
+
+    def keep_in(self, folder: Path) -> None:
+        """See ``KeepsWork``: engines, and what NVIDIA's builder learnt of its kernels."""
+        self._engines = EngineCache(folder)
+        self._timings = timings_in(folder, self._facts)
 
     def open(self, subnet: Subnet, weights: Mapping[str, Floats] | None = None) -> CudaSession:
         with torch_errors(f"{self.target.backend} refused the model"), torch.cuda.device(self._device):
@@ -78,13 +85,19 @@ class TensorRTBackend:
             return self._session(engine, [torch.from_numpy(batch).to(self._device) for batch in images])
 
     def build(self, subnet: Subnet, weights: Mapping[str, Floats] | None = None) -> bytes:
-        """The serialised engine that ``open`` runs; weights from the subnet's digest where None are given."""
-        return build_engine(
-            onnx_bytes(subnet, self.target, weights, self.target.precision),
-            library=self.target.backend,
-            precision=self.target.precision,
-            timing_cache=self._cache,
-        )
+        """The serialised engine that ``open`` runs; weights from the subnet's digest where None are given.
+
+        One that is kept, see ``keep_in``, is not built again.
+        """
+        library, precision = self.target.backend, self.target.precision
+        model = onnx_bytes(subnet, self.target, weights, precision)
+
+        def built() -> bytes:
+            return build_engine(model, library=library, precision=precision, timing_cache=self._timings)
+
+        if self._engines is None:
+            return built()
+        return self._engines.get(engine_key(model, {"facts": list(self._facts), "precision": precision}), built)
 
     def _session(self, engine: bytes, images: list[torch.Tensor]) -> CudaSession:
         before = torch.cuda.memory_allocated()

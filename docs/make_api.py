@@ -1,0 +1,79 @@
+"""Writes docs/api.md from the docstrings: ``python docs/make_api.py``. A test says when it is not fresh."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import vitas_hw
+
+PAGE = Path(__file__).parent / "api.md"
+_INTRO = """# Python API
+
+Made from the docstrings by `python docs/make_api.py`: change those. All names are in `vitas_hw`
+(`import vitas_hw as vh`).
+"""
+_SECTIONS = ("Args:", "Returns:", "Raises:")
+_SIMPLER = {  # what inspect writes, and how people read it
+    r": '([^']*)'": r": \1",  # annotations are strings
+    r"-> '([^']*)'": r"-> \1",
+    r"\((?:self|cls)(?:, )?": "(",
+    r"<[\w.]+ object at 0x[0-9a-f]+>": "...",
+}
+
+
+def page() -> str:
+    """The whole page, in Markdown."""
+    entries = []
+    for name in vitas_hw.__all__:
+        value = getattr(vitas_hw, name)
+        entries.append(_entry("##", name, value))
+        if inspect.isclass(value):
+            entries += [_entry("###", f"{name}.{member}", found) for member, found in _members(value)]
+    return "\n\n".join([_INTRO.rstrip(), *entries]) + "\n"
+
+
+def _members(cls: type) -> list[tuple[str, Any]]:
+    """The documented public methods and properties that a class has itself."""
+    public = [(name, value) for name, value in sorted(vars(cls).items()) if not name.startswith("_")]
+    bare = [(name, getattr(value, "__func__", value)) for name, value in public]  # of class and static methods
+    return [(n, v) for n, v in bare if (_is_property(v) or inspect.isfunction(v)) and inspect.getdoc(v)]
+
+
+def _is_property(value: object) -> bool:
+    return isinstance(value, (property, cached_property))
+
+
+def _entry(level: str, name: str, value: Any) -> str:
+    text = f"{level} {name}\n\n"
+    if not _is_property(value):
+        signature = str(inspect.signature(value))
+        for pattern, simpler in _SIMPLER.items():
+            signature = re.sub(pattern, simpler, signature)
+        text += f"```text\n{name}{signature}\n```\n\n"
+    return text + _markdown(inspect.getdoc(value) or "")
+
+
+def _markdown(doc: str) -> str:
+    """Sections become bold headings, what is indented once in them an item, what is indented further its rest."""
+    lines: list[str] = []
+    inside = False
+    for line in doc.replace("``", "`").splitlines():
+        if line in _SECTIONS:
+            inside = True
+            lines += [f"**{line[:-1]}**", ""]
+        elif not line.startswith(" "):
+            inside = inside and not line
+            lines.append(line)
+        elif inside and not line.startswith("     "):
+            lines.append(f"- {line.strip()}")
+        else:
+            lines.append(f"  {line.strip()}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,210 @@
+"""A full disk, a read-only folder, a clock set back, SIGTERM and kill -9: a sentence, and at most the step is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from vitas_hw.cli.main import main
+from vitas_hw.core.errors import VitasError, WriteError
+from vitas_hw.core.files import append_line, write_atomic
+from vitas_hw.core.interrupts import postponed
+from vitas_hw.profiling.journal import Journal
+from vitas_hw.searching.archive import Archive
+
+OLD = Path(__file__).parent.parent / "data" / "v1"
+PATIENCE_S = 240
+SEARCH = ["search", "--flops", "100K", "--population", "6", "--generations", "3", "--device", "cpu"]
+RETRAIN = ["retrain", "smallest", "--init", "supernet", "--device", "cpu"]
+QUICKSTART = ["quickstart", "--epochs", "1"]
+
+
+@contextmanager
+def most_bytes(count: int) -> Iterator[None]:
+    """As on a disk that is full: no file can grow beyond this."""
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (count, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A trained run of a tiny space."""
+    return Path(shutil.copytree(OLD / "run", tmp_path / "run"))
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != ".lock"}
+
+
+def test_a_full_disk_tears_no_line_of_a_journal(tmp_path: Path) -> None:
+    for number, add in enumerate((_journal, _archive)):
+        path = tmp_path / str(number)
+        again = add(path)
+        with most_bytes(path.stat().st_size + 10), pytest.raises(WriteError, match="what was there before is kept"):
+            again()
+        assert path.read_text().endswith("}\n")
+        again()
+
+
+def _journal(path: Path) -> Callable[[], None]:
+    journal = Journal.open(path, {})
+    return lambda: journal.add_failure("digest", "out of memory")
+
+
+def _archive(path: Path) -> Callable[[], None]:
+    archive = Archive.open(path, {})
+    return lambda: archive.add(("digest", None, 0), 0.5)
+
+
+def test_a_full_disk_leaves_the_old_file_whole(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_atomic(path, "old")
+    with (
+        most_bytes(100),
+        pytest.raises(WriteError, match=rf"^Cannot write '{path}': .*; what was there before is kept"),
+    ):
+        write_atomic(path, "n" * 1000)
+    assert content(tmp_path) == {"file": b"old"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(["train", "--epochs", "1", "--device", "cpu"], id="train"),
+        pytest.param(["export", "--onnx"], id="export"),
+    ],
+)
+def test_a_full_disk_is_a_sentence_and_loses_nothing(
+    words: list[str], run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = content(run)
+    with most_bytes(20_000):  # less than any weights take
+        assert main([*words, "--run", str(run)]) == 1
+    said = capsys.readouterr().err
+    error = next(line for line in said.splitlines() if line.startswith("Error: "))
+    assert "File too large" in error or "could not be written" in error
+    assert "bug in vitas-hw" not in said
+    assert content(run) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not Path("/proc/sys").is_dir(), reason="root may write everywhere but there")
+@pytest.mark.parametrize("words", [SEARCH, RETRAIN, ["train"], ["profile"], QUICKSTART], ids=lambda words: words[0])
+def test_a_read_only_place_is_a_sentence(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*words, "--run", "/proc/sys/run"]) == 2
+    error, following = capsys.readouterr().err.splitlines()[-2:]
+    assert error.startswith("Error: Cannot write to the run directory /proc/sys/run: ")
+    assert following == "Give another with --run."
+
+
+def test_a_clock_set_back_changes_nothing(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(10**9, 0, -1000))
+    monkeypatch.setattr(time, "time", lambda: float(next(clock)))
+    for path in run.rglob("*"):
+        os.utime(path, (0, 0))
+    assert main(["train", "--epochs", "1", "--device", "cpu", "--run", str(run), "--max-time", "10m", "--json"]) == 0
+
+
+def test_a_first_signal_waits_for_the_block_to_end_and_a_second_does_not() -> None:
+    done = []
+
+    def steps(signals: int) -> None:
+        with postponed() as asked:
+            for _ in range(signals):
+                signal.raise_signal(signal.SIGINT)
+            done.append(asked.signal)
+
+    with pytest.raises(KeyboardInterrupt):
+        steps(1)
+    assert done == [signal.SIGINT]
+    with pytest.raises(KeyboardInterrupt):
+        steps(2)
+    assert done == [signal.SIGINT]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def start(words: list[str]) -> subprocess.Popen[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "vitas_hw", *words], env=environment, stderr=-1, stdout=-1, text=True
+    )
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not condition() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.01)
+    assert process.poll() is None, process.communicate()[1]
+
+
+def test_sigterm_keeps_the_step_and_says_how_to_go_on(run: Path) -> None:
+    words = ["train", "--epochs", "100000", "--device", "cpu", "--run", str(run), "--fresh"]
+    process = start(words)
+    assert process.stderr is not None
+    wait_for(lambda: any("training the super" in line for line in process.stderr), process)  # type: ignore[union-attr]
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 143
+    assert said.splitlines()[-1] == f"vitas-hw {' '.join(words[:-1])}"  # without --fresh
+    state = torch.load(run / "training.pt", weights_only=True)
+    assert (state["epoch"], state["step"]) > (0, 0)
+
+
+@pytest.mark.full
+def test_a_killed_search_goes_on_and_ends_as_if_never_killed(run: Path, tmp_path: Path) -> None:
+    whole = Path(shutil.copytree(run, tmp_path / "whole"))
+    done = start([*SEARCH, "--run", str(whole)])
+    assert done.wait(PATIENCE_S) == 0
+    evaluations = run / "evaluations.jsonl"
+    evaluations.unlink()
+    process = start([*SEARCH, "--run", str(run)])
+    wait_for(lambda: evaluations.exists() and evaluations.read_text().count("\n") >= 8, process)
+    process.kill()
+    process.communicate()
+    kept = evaluations.read_text().rpartition("\n")[0]
+    done = start([*SEARCH, "--run", str(run)])
+    assert done.wait(PATIENCE_S) == 0
+    assert evaluations.read_text().startswith(kept)
+    assert (run / "candidates.jsonl").read_bytes() == (whole / "candidates.jsonl").read_bytes()
+
+
+@pytest.mark.full
+def test_a_killed_retraining_goes_on_and_ends_with_the_same_weights(run: Path, tmp_path: Path) -> None:
+    weights = []
+    for folder, kill in ((Path(shutil.copytree(run, tmp_path / "whole")), False), (run, True)):
+        words = [*RETRAIN, "--epochs", "2", "--run", str(folder)]
+        if kill:
+            process = start([*words, "--max-time", "0.001s"])  # a checkpoint of the first step
+            assert process.wait(PATIENCE_S) == 0
+            process = start(words)
+            time.sleep(1)
+            process.kill()
+            process.communicate()
+        done = start([*words, "--json"])
+        printed, said = done.communicate(timeout=PATIENCE_S)
+        assert done.returncode == 0, said
+        weights.append(load_file(json.loads(printed)["checkpoint"]))
+    assert all(torch.equal(weight, weights[1][name]) for name, weight in weights[0].items())
+
+
+def test_an_append_to_what_is_no_file_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(VitasError, match="Is a directory"):
+        append_line(tmp_path, {})

@@ -1,0 +1,49 @@
+"""Plain lines where stderr is no terminal: what is done, how far it is, when it ends; a long part is told of too."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from vitas_hw.cli import console
+from vitas_hw.cli.console import Reporter
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "_PLAIN_AFTER_S", 0.01)
+    monkeypatch.setattr(console, "_PLAIN_EVERY_S", 0.01)
+
+
+def test_a_part_that_takes_long_is_told_of_while_it_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    said = ""
+    with Reporter().step("fitting", 2) as advance:
+        while "fitting: 0/2, 0 s so far.\n" not in said:
+            said += capsys.readouterr().err
+            time.sleep(0.01)
+        advance("half")
+        while "fitting: 1/2, 0 s left. half\n" not in said:
+            said += capsys.readouterr().err
+            time.sleep(0.01)
+        advance("")
+    assert "fitting: 2/2, 0 s left. half\n" in capsys.readouterr().err + said
+    assert not [thread for thread in threading.enumerate() if thread.name == "progress"]
+
+
+def test_an_error_ends_the_lines() -> None:
+    def fails() -> None:
+        with Reporter().step("fitting", 2):
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fails()
+    assert not [thread for thread in threading.enumerate() if thread.name == "progress"]
+
+
+def test_a_brief_step_says_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(console, "_PLAIN_AFTER_S", 60.0)
+    with Reporter().step("loading", 1) as advance:
+        advance("")
+    assert capsys.readouterr().err == ""

@@ -1,0 +1,68 @@
+"""The recipes of single subnets, and what all trainings are told alike."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+
+from vitas_hw.core.errors import InputError
+from vitas_hw.training.augmentation import Augmentation
+from vitas_hw.training.recipe import supernet_recipe
+from vitas_hw.workflows.learning_settings import LearningSettings
+from vitas_hw.workflows.retrain_settings import RetrainSettings
+from vitas_hw.workflows.train_settings import TrainSettings
+
+
+def test_from_scratch_is_the_papers_recipe() -> None:
+    # ViTAS section 4.1: 300 epochs of AdamW, batch 1024, lr 1e-3, weight decay 0.05, drop-path 0.1, DeiT's augmentation
+    recipe = RetrainSettings().recipe("folder:photos")
+    assert (recipe.epochs, recipe.batch_size, recipe.lr, recipe.warmup_epochs) == (300, 1024, 1e-3, 5)
+    assert (recipe.weight_decay, recipe.drop_path, recipe.label_smoothing) == (0.05, 0.1, 0.1)
+    assert (recipe.mixup, recipe.cutmix, recipe.ema, recipe.clip_grad) == (0.8, 1.0, None, None)
+    deit = {"crop_scale": (0.08, 1.0), "hflip": 0.5, "auto_augment": "rand-m9-mstd0.5-inc1", "erasing": 0.25}
+    assert recipe.augmentation == Augmentation(**deit)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("data", "epochs"), [("folder:photos", 30), ("digits", 7), ("fashion-mnist:there", 6)])
+def test_the_supernets_weights_need_a_tenth_of_the_epochs(data: str, epochs: int) -> None:
+    recipe = RetrainSettings(init="supernet").recipe(data)
+    assert (recipe.epochs, recipe.warmup_epochs) == (epochs, 1)
+    assert 10 * recipe.epochs == RetrainSettings().recipe(data).epochs
+    assert RetrainSettings(init="supernet", epochs=1).recipe(data).warmup_epochs == 0
+
+
+def test_small_images_keep_the_supernets_recipe_but_for_slight_changes() -> None:
+    recipe, usual = RetrainSettings().recipe("digits"), supernet_recipe("digits")
+    differing = {f.name for f in fields(recipe) if getattr(recipe, f.name) != getattr(usual, f.name)}
+    assert differing == {"augmentation"}
+
+
+CHANGES = {"batch_size": 32, "lr": 0.5, "ema": 0.9, "accumulate": 4, "autocast": "bf16", "epochs": 3}
+
+
+@pytest.mark.parametrize("kind", [TrainSettings, RetrainSettings])
+def test_what_is_asked_for_replaces_the_recipes(kind: type[TrainSettings] | type[RetrainSettings]) -> None:
+    changed = kind(data="digits", **CHANGES)  # type: ignore[arg-type]
+    recipe = changed.recipe() if isinstance(changed, TrainSettings) else changed.recipe("digits")
+    assert {name: getattr(recipe, name) for name in CHANGES} == CHANGES
+    told = changed.to_dict()
+    assert not {"device", "workers", "compile", "max_time_s", "save_every_s"} & set(told)
+    assert set(told) | {"device", "workers", "compile", "max_time_s", "save_every_s"} == {f.name for f in fields(kind)}
+    for wrong, said in (
+        ({"workers": -1}, "--workers must be at least 0, not -1"),
+        ({"max_time_s": 0.0}, "--max-time must be above 0, not 0.0 s"),
+        ({"epochs": 0}, "--epochs must be at least 1, not 0"),
+        ({"accumulate": 3, "batch_size": 32}, "--accumulate 3 must divide the batch size 32"),
+    ):
+        with pytest.raises(InputError, match=said):
+            kind(**wrong)  # type: ignore[arg-type]
+    assert RetrainSettings(drop_path=0.3).recipe("digits").drop_path == 0.3
+
+
+def test_the_time_left_is_what_earlier_work_has_not_used() -> None:
+    settings = LearningSettings(max_time_s=10.0, workers=2)
+    assert settings.runtime("cpu", 4.0).max_time_s == 6.0
+    assert 0 < (settings.runtime("cpu", 11.0).max_time_s or 0) < 0.1  # it stops at the first look, cleanly
+    assert settings.runtime("cpu", 0.0).workers == 2
+    assert LearningSettings().runtime("cpu", 99.0).max_time_s is None

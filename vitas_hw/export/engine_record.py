@@ -1,0 +1,153 @@
+"""What an engine was built by and for: a small JSON file beside it, so that it is refused elsewhere in one sentence.
+
+TensorRT's own refusal comes late, from native code, and does not name the GPU.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from vitas_hw.core.errors import FileError, InputError
+from vitas_hw.core.reading import read_json
+from vitas_hw.core.subnet import Subnet
+from vitas_hw.export.tensorrt_engine import LIBRARIES, library_missing, load_library
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class EngineHost:
+    """What an engine has to fit.
+
+    Args:
+        library: ``tensorrt`` or ``tensorrt-rtx``.
+        version: of the library; empty if it is not installed.
+        gpus: (name, compute capability as ``"8.9"``) of each.
+    """
+
+    library: str
+    version: str
+    gpus: tuple[tuple[str, str], ...]
+
+    def facts(self, index: int) -> tuple[str, ...]:
+        """What engines and timings of one GPU belong to: library, version, and that GPU where there is one."""
+        return (self.library, self.version, *(self.gpus[index] if index < len(self.gpus) else ()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineRecord:
+    """An engine's origin.
+
+    Args:
+        library, version: that built it, and alone read it.
+        device: the GPU that ``tensorrt`` chose its kernels on; None for those of ``tensorrt-rtx``, which chooses them
+            where the engine runs.
+        compute_capabilities: it runs on.
+        precision: of its products.
+        subnet: its architecture.
+        engine_sha256: of the file.
+    """
+
+    library: str
+    version: str
+    device: str | None
+    compute_capabilities: tuple[str, ...]
+    precision: str
+    subnet: Subnet
+    engine_sha256: str
+
+    def refusal(self, host: EngineHost) -> str:
+        """Why the engine does not run there, in half a sentence; empty if it does."""
+        if not host.version:
+            return f"was built by {self.library} {self.version}, which is not installed here"
+        if self.version != host.version:
+            return f"was built by {self.library} {self.version}, and here is {host.version}, which cannot read it"
+        fits = [
+            name
+            for name, capability in host.gpus
+            if capability in self.compute_capabilities and self.device in (None, name)
+        ]
+        if fits:
+            return ""
+        what = ", ".join(self.compute_capabilities)
+        built_for = (
+            f"compute capability {what}" if self.device is None else f"{self.device} (compute capability {what})"
+        )
+        here = ", ".join(f"{name} ({capability})" for name, capability in host.gpus) or "no NVIDIA GPU"
+        return f"was built for {built_for}, and this machine has {here}"
+
+
+def record_path(engine: Path) -> Path:
+    """Where the record of an engine lies."""
+    return engine.with_name(f"{engine.name}.json")
+
+
+def write_record(engine: Path, record: EngineRecord) -> None:
+    """Write it beside the engine."""
+    whole = {"schema": SCHEMA, **asdict(record), "subnet": record.subnet.to_dict()}
+    record_path(engine).write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+
+
+def read_record(engine: Path) -> EngineRecord:
+    """The record beside an engine.
+
+    Raises:
+        FileError: the engine or its record is missing, broken, or not of each other.
+    """
+    if not engine.is_file():
+        raise FileError(f"There is no engine {engine}.")
+    path = record_path(engine)
+    try:
+        known: dict[str, Any] = read_json(path, "the engine's record")
+        if known.pop("schema") != SCHEMA:
+            raise ValueError("another schema")
+        known["subnet"] = Subnet.from_dict(known["subnet"])
+        known["compute_capabilities"] = tuple(known["compute_capabilities"])
+        record = EngineRecord(**known)
+        if record.library not in LIBRARIES:
+            raise ValueError("another library")
+    except (ValueError, KeyError, TypeError, AttributeError, InputError) as error:
+        raise FileError(
+            f"{path}, which says what {engine.name} was built for, is missing or broken.", "Export the engine anew."
+        ) from error
+    if record.engine_sha256 != sha256(engine.read_bytes()):
+        raise FileError(f"{path} describes another engine than {engine.name}.", "Export the engine anew.")
+    return record
+
+
+def usable_record(engine: Path, host: EngineHost | None = None) -> EngineRecord:
+    """The record of an engine that runs here.
+
+    Args:
+        engine: its file.
+        host: None is this machine.
+
+    Raises:
+        FileError: see ``read_record``.
+        InputError: it was built for another GPU, or by another version of the library.
+    """
+    record = read_record(engine)
+    refusal = record.refusal(this_host(record.library) if host is None else host)
+    if refusal:
+        raise InputError(f"{engine} {refusal}.", "Export it for this machine: vitas-hw export --tensorrt")
+    return record
+
+
+def this_host(library: str) -> EngineHost:
+    """What engines care for of the machine at hand."""
+    version = "" if library_missing(library) else str(load_library(library).__version__)
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    numbers = [torch.cuda.get_device_capability(index) for index in range(count)]
+    gpus = tuple((torch.cuda.get_device_name(index), f"{a}.{b}") for index, (a, b) in enumerate(numbers))
+    return EngineHost(library, version, gpus)
+
+
+def sha256(data: bytes) -> str:
+    """Hexadecimal SHA-256."""
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,306 @@
+"""A report's charts as Vega-Lite specifications (https://vega.github.io/vega-lite/), of plain data.
+
+Colours are CSS variables of the page, so that one drawing serves both colour schemes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from vitas_hw.core.budget import Range, show_cost, three_digits
+from vitas_hw.core.published import PublishedResult
+from vitas_hw.core.subnet import Subnet
+from vitas_hw.report.architecture import blocks_words, in_words
+from vitas_hw.report.contents import Curve, Fit, Point, Search
+
+Spec = dict[str, Any]
+_SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
+_HEIGHT = 340
+_TEXT, _MUTED, _GRID = "var(--text)", "var(--muted)", "var(--line)"
+_QUIET, _MAIN, _STRONG, _OTHER = "var(--quiet)", "var(--main)", "var(--strong)", "var(--other)"
+_FONT = "system-ui, sans-serif"
+_CONFIG: Spec = {
+    "background": None,
+    "font": _FONT,
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": _MUTED,
+        "titleColor": _TEXT,
+        "titleFontWeight": "normal",
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "gridColor": _GRID,
+        "domainColor": _GRID,
+        "tickColor": _GRID,
+        "labelOverlap": True,
+    },
+    "legend": {
+        "orient": "top",
+        "direction": "horizontal",
+        "columns": 2,
+        "labelColor": _TEXT,
+        "labelFontSize": 12,
+        "title": None,
+        "symbolStrokeWidth": 1.5,
+        "rowPadding": 4,
+    },
+}
+_STAR = "M0,-1L0.23,-0.32L0.95,-0.31L0.37,0.12L0.59,0.81L0,0.4L-0.59,0.81L-0.37,0.12L-0.95,-0.31L-0.23,-0.32Z"
+_GROUPS: dict[str, tuple[str, str, int]] = {  # name: colour, shape, size
+    "evaluated": (_QUIET, "circle", 22),
+    "on the front": (_MAIN, "circle", 60),
+    "finalist, measured": (_STRONG, "cross", 70),
+    "choice": (_STRONG, _STAR, 260),
+}
+_HOVER: tuple[str, ...] = (
+    "name",
+    "group",
+    "subnet",
+    "evaluation",
+    "top-1",
+    "proxy score",
+    "predicted",
+    "measured",
+    "error",
+)
+_HOVER += ("MACs", "parameters", "architecture", "heads×dim/MLP")
+_UNITS = {"latency_ms": ("predicted p50, ms", 1.0), "macs": ("MACs, millions", 1e6), "params": ("parameters, M", 1e6)}
+
+
+def front_chart(search: Search) -> Spec:
+    """Score over cost: all that was evaluated, the front, the measured finalists, the choice, the budget."""
+    timed = search.cost == "latency_ms"
+    title, unit = _UNITS[search.cost]
+    title = "p50, ms" if timed and search.finalists else title
+    rows = []
+    for point in search.points:
+        cost = point.cost(search.cost) / unit
+        row = _about(point, proxy=search.proxy) | {"x": cost, "y": _shown(point.score, search.proxy)}
+        rows.append(row | {"group": "on the front" if point.on_front else "evaluated"})
+        measured = point.measured_ms if timed else None
+        if measured is not None and not point.chosen:
+            rows.append(row | {"group": "finalist, measured", "x": measured, "from": cost})
+        if point.chosen:
+            rows.append(row | {"group": "choice", "x": cost if measured is None else measured, "from": cost})
+    layers: list[Spec] = [
+        {
+            "transform": [{"filter": "datum.group == 'on the front'"}],
+            "mark": {"type": "line", "interpolate": "step-after", "color": _MAIN, "strokeWidth": 1.5, "tooltip": False},
+            "encoding": {"x": _x(title), "y": _y(search.proxy)},
+        },
+        {
+            "transform": [{"filter": "isValid(datum.from)"}],
+            "mark": {"type": "rule", "color": _STRONG, "strokeWidth": 1, "opacity": 0.6, "tooltip": False},
+            "encoding": {"x": _x(title), "x2": {"field": "from"}, "y": _y(search.proxy)},
+        },
+        _points(rows, title, search.proxy),
+        *_budget(search.bounds, unit),
+    ]
+    what = "proxy score" if search.proxy else "top-1 on the search split"
+    rows.sort(key=lambda row: list(_GROUPS).index(row["group"]))  # the choice is drawn last, over the others
+    return _chart(rows, layers, f"{what} over {title} of {len(search.points)} evaluated subnets, with their front")
+
+
+def published_chart(search: Search) -> Spec:
+    """The front beside published models, over MACs: the only cost that is known of both."""
+    title = "MACs, millions"
+    rows = [
+        _about(point) | {"x": point.subnet.macs / 1e6, "y": _shown(point.score), "group": _group(point)}
+        for point in search.points
+        if point.on_front or point.chosen
+    ]
+    rows += [_about_published(one) | {"x": one.subnet.macs / 1e6, "y": _shown(one.top1)} for one in search.published]
+    labels = [
+        {
+            "transform": [{"filter": f"datum.group == 'published' && substring(datum.name, 0, 4) {which} 'DeiT'"}],
+            "mark": {"type": "text", "align": "left", "dx": 7, "dy": dy, "color": _OTHER, "fontSize": 12},
+            "encoding": {"x": _x(title), "y": _y(False), "text": {"field": "name"}},
+        }
+        for which, dy in (("==", 9), ("!=", -5))  # DeiT-Ti and ViTAS-B lie side by side
+    ]
+    groups = {name: _GROUPS[name] for name in ("on the front", "choice")} | {"published": (_OTHER, "diamond", 80)}
+    layers = [_points(rows, title, False, groups), *labels]
+    return _chart(rows, layers, "the front of the search over MACs, with DeiT and ViTAS as published")
+
+
+def progress_chart(search: Search, *, by_time: bool) -> Spec:
+    """The best score so far, over evaluations or over time."""
+    best, rows = float("-inf"), []
+    for point in search.points:
+        best = max(best, point.score)
+        x = (point.seconds or 0.0) / 60 if by_time else point.number
+        row = _about(point, proxy=search.proxy) | {"x": x, "y": _shown(point.score, search.proxy)}
+        rows.append(row | {"best": _shown(best, search.proxy), "group": "choice" if point.chosen else "evaluated"})
+    title = "minutes since the first evaluation" if by_time else "evaluation"
+    line = {
+        "mark": {"type": "line", "interpolate": "step-after", "color": _MAIN, "strokeWidth": 2, "tooltip": False},
+        "encoding": {"x": _x(title), "y": {**_y(search.proxy), "field": "best"}},
+    }
+    groups = {name: _GROUPS[name] for name in ("evaluated", "choice")}
+    layers = [_points(rows, title, search.proxy, groups), line]
+    return _chart(rows, layers, f"best so far (line) and each evaluated subnet, by {title}", height=240)
+
+
+def fit_chart(fit: Fit) -> Spec:
+    """Predicted over measured latency on logarithmic axes; the band is as wide as the noise floor."""
+    rows = []
+    for subnet, measured, predicted in zip(fit.subnets, fit.measured_ms, fit.predicted_ms, strict=True):
+        rows.append(_latencies(subnet, measured, predicted) | {"group": "held out" if fit.held_out else "fitted to"})
+    for point in fit.finalists:
+        if point.measured_ms is not None and point.predicted_ms is not None:
+            rows.append(_latencies(point.subnet, point.measured_ms, point.predicted_ms) | {"group": "finalist"})
+    values = [row[axis] for row in rows for axis in ("x", "y")]
+    low, high = min(values) / 1.1, max(values) * 1.1
+    floor = fit.noise_floor or 0.0
+    band = [{"x": x, "low": x * (1 - floor), "high": x * (1 + floor)} for x in (low, high)]
+    scale = {"type": "log", "domain": [low, high], "nice": False}
+    x = {"field": "x", "type": "quantitative", "scale": scale, "title": "measured p50, ms", "axis": _LOG}
+    y = {"field": "y", "type": "quantitative", "scale": scale, "title": "predicted p50, ms", "axis": _LOG}
+    ends = {"data": {"values": band}}
+    groups = {"held out" if fit.held_out else "fitted to": (_MAIN, "circle", 28)}
+    if fit.finalists:
+        groups["finalist"] = (_STRONG, "cross", 70)
+    layers: list[Spec] = [
+        ends
+        | {
+            "mark": {"type": "area", "color": _QUIET, "opacity": 0.25, "clip": True, "tooltip": False},
+            "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}},
+        },
+        ends
+        | {
+            "mark": {"type": "line", "color": _MUTED, "strokeWidth": 1, "tooltip": False},
+            "encoding": {"x": x, "y": {**y, "field": "x"}},
+        },
+        {"mark": {"type": "point", "filled": True, "opacity": 0.8}, "encoding": {"x": x, "y": y, **_marks(groups)}},
+    ]
+    return _chart(rows, layers, f"predicted over measured latency of {len(fit.subnets)} subnets on {fit.target}")
+
+
+_LOG: Spec = {"format": ".3~g", "tickCount": 5}
+
+
+def curve_chart(curve: Curve) -> Spec:
+    """Mean training loss by epoch."""
+    rows: list[Spec] = [
+        {"x": epoch, "y": loss, "epoch": f"{epoch}", "loss": f"{loss:.4f}"} for epoch, loss in enumerate(curve.loss, 1)
+    ]
+    y = {"field": "y", "type": "quantitative", "title": "mean loss", "scale": {"zero": False}}
+    tooltip = [{"field": name, "type": "nominal"} for name in ("epoch", "loss")]
+    mark = {"type": "line", "color": _MAIN, "strokeWidth": 2, "point": {"color": _MAIN, "size": 18}}
+    layer = {"mark": mark, "encoding": {"x": _x("epoch"), "y": y, "tooltip": tooltip}}
+    return _chart(rows, [layer], f"{curve.name}: mean training loss of {len(rows)} epochs", height=220)
+
+
+def score_words(score: float, *, proxy: bool = False) -> str:
+    """A top-1 in percent, or a proxy's score."""
+    return f"{score:.4g}" if proxy else f"{score:.2%}"
+
+
+def _chart(rows: Sequence[Spec], layers: Sequence[Spec], description: str, height: int = _HEIGHT) -> Spec:
+    return {
+        "$schema": _SCHEMA,
+        "description": description,
+        "width": "container",
+        "height": height,
+        "autosize": {"type": "fit", "contains": "padding", "resize": True},
+        "data": {"values": list(rows)},
+        "layer": list(layers),
+        "config": _CONFIG,
+    }
+
+
+def _points(
+    rows: Sequence[Spec], title: str, proxy: bool, groups: dict[str, tuple[str, str, int]] | None = None
+) -> Spec:
+    used = {row["group"] for row in rows}
+    there = {name: look for name, look in (groups or _GROUPS).items() if name in used}
+    fields = [name for name in _HOVER if any(name in row for row in rows)]
+    return {
+        "mark": {"type": "point", "filled": True, "opacity": 0.9},
+        "encoding": {
+            "x": _x(title),
+            "y": _y(proxy),
+            **_marks(there),
+            "tooltip": [{"field": name, "type": "nominal"} for name in fields],
+        },
+    }
+
+
+def _marks(groups: dict[str, tuple[str, str, int]]) -> Spec:
+    names, looks = list(groups), list(groups.values())
+    marks: Spec = {
+        channel: {"field": "group", "type": "nominal", "scale": {"domain": names, "range": [x[place] for x in looks]}}
+        for place, channel in enumerate(("color", "shape"))
+    }
+    sizes = [{"test": f"datum.group == '{name}'", "value": look[2]} for name, look in groups.items()]
+    return marks | {"size": {"condition": sizes, "value": looks[0][2]}}
+
+
+def _x(title: str) -> Spec:
+    return {"field": "x", "type": "quantitative", "title": title, "scale": {"zero": False, "nice": True}}
+
+
+def _y(proxy: bool) -> Spec:
+    title = "proxy score (training-free)" if proxy else "top-1, %"
+    return {"field": "y", "type": "quantitative", "title": title, "scale": {"zero": False, "nice": True}}
+
+
+def _budget(bounds: Range | None, unit: float) -> list[Spec]:
+    there = [bound / unit for bound in (bounds.low, bounds.high) if bound is not None] if bounds else []
+    rule = {"type": "rule", "color": _TEXT, "strokeDash": [5, 4], "strokeWidth": 1.2, "tooltip": False}
+    text = {"type": "text", "color": _TEXT, "align": "right", "dx": -5, "y": 8, "fontSize": 12}
+    return [
+        {
+            "data": {"values": [{"x": bound}]},
+            "mark": mark,
+            "encoding": {"x": {"field": "x", "type": "quantitative"}} | more,
+        }
+        for bound in there
+        for mark, more in ((rule, {}), (text, {"text": {"value": "budget"}}))
+    ]
+
+
+def _about(point: Point, *, proxy: bool = False) -> Spec:
+    """What hovering shows of an evaluated subnet."""
+    about: Spec = {"subnet": point.subnet.digest[:8], "evaluation": f"{point.number}"}
+    about |= {"proxy score" if proxy else "top-1": score_words(point.score, proxy=proxy)}
+    if point.predicted_ms is not None:
+        about["predicted"] = show_cost(point.predicted_ms, "latency_ms")
+    if point.measured_ms is not None:
+        about["measured"] = show_cost(point.measured_ms, "latency_ms")
+    return about | _sizes(point.subnet)
+
+
+def _sizes(subnet: Subnet) -> Spec:
+    return {
+        "MACs": show_cost(subnet.macs, "macs").removesuffix("MACs").strip(),
+        "parameters": show_cost(subnet.params, "params").removesuffix("parameters").strip(),
+        "architecture": in_words(subnet),
+        "heads×dim/MLP": blocks_words(subnet),
+    }
+
+
+def _about_published(one: PublishedResult) -> Spec:
+    about = {"name": one.name, "group": "published", "top-1": f"{one.top1:.1%} (ImageNet, trained alone, as published)"}
+    return about | _sizes(one.subnet)
+
+
+def _latencies(subnet: Subnet, measured: float, predicted: float) -> Spec:
+    return {
+        "x": measured,
+        "y": predicted,
+        "subnet": subnet.digest[:8],
+        "measured": f"{three_digits(measured)} ms",
+        "predicted": f"{three_digits(predicted)} ms",
+        "error": f"{predicted / measured - 1:+.1%}",
+        **_sizes(subnet),
+    }
+
+
+def _group(point: Point) -> str:
+    return "choice" if point.chosen else "on the front"
+
+
+def _shown(score: float, proxy: bool = False) -> float:
+    return score if proxy else 100 * score
