@@ -16,7 +16,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a background job's i
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """How many inputs the fuzz tests have tried, in whichever process."""
     reports = [report for some in terminalreporter.stats.values() for report in some]
-    tried = [value for report in reports for key, value in getattr(report, "user_properties", ()) if key == "tried"]
+    calls = [report for report in reports if getattr(report, "when", "") == "call"]
+    tried = [value for report in calls for key, value in report.user_properties if key == "tried"]
     if tried:
         terminalreporter.write_line("Inputs tried: " + ", ".join(sorted(str(value) for value in tried)))
 
