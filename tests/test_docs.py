@@ -76,7 +76,8 @@ ELSEWHERE = {
     "your-data.md: Five commands": "tests/test_newcomer.py",
     "README.md: From Python": "tests/test_readme.py",
 }
-NEEDS_A_RUN = {"tutorial.md", "faq.md", "README.md: Search"}  # pages and stories, beside those that make one themselves
+# Pages and stories, beside those that make a run themselves.
+NEEDS_A_RUN = {"tutorial.md", "faq.md", "README.md: Search", "README.md: Deploy"}
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _NOT_RUN = re.compile(r"<!-- not run(?: \((?P<words>[^)]*)\))?: (?P<reason>[^>]+) -->\s*\Z")
 

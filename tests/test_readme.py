@@ -42,7 +42,19 @@ def test_its_yaml_is_a_space(tmp_path: Path) -> None:
 
 def test_its_commands_exist(capsys: pytest.CaptureFixture[str]) -> None:
     commands = {line.split()[2] for block in blocks("console") for line in block.splitlines() if "$ vitas-hw" in line}
-    assert commands == {"train", "profile", "search", "evaluate", "export", "doctor", "report", "runs", "spaces"}
+    assert commands == {
+        "train",
+        "profile",
+        "search",
+        "evaluate",
+        "export",
+        "doctor",
+        "report",
+        "runs",
+        "spaces",
+        "retrain",
+        "compare",
+    }
     for command in commands:
         assert main([command, "--help"]) == 0
     capsys.readouterr()
@@ -217,10 +229,28 @@ def overhead_sentence() -> str:
     )
 
 
-def deployed_sentence() -> str:
-    found = json.loads((ROOT / "benchmarks/results/against_timm.json").read_text())
-    ratios = [f"{runtime['ratio']:.3f} ({name})" for name, runtime in found["runtimes"].items()]
-    return f"p50 over that of timm's own `{found['model']}`: {', '.join(ratios)}; goal {found['goal']}."
+def deployed_sentences() -> list[str]:
+    timm = json.loads((ROOT / "benchmarks/results/against_timm.json").read_text())
+    ratios = [f"{runtime['ratio']:.3f} ({name})" for name, runtime in timm["runtimes"].items()]
+    found = json.loads((ROOT / "benchmarks/results/deploy.json").read_text())
+    inherited, retrained = (
+        sum(row[key] for row in found["retraining"]) / len(found["retraining"])
+        for key in ("test_inherited", "test_retrained")
+    )
+    worse = sum(row["test_retrained"] < row["test_inherited"] for row in found["retraining"])
+    latencies = [
+        f"{row['latency_ms']['fp32'] / row['latency_ms']['int8']:.1f} ({row['format']})"
+        for row in found["exports"]
+        if row["precision"] == "int8"
+    ]
+    drop = max(row["drop"] for row in found["exports"])
+    count = len(found["retraining"])
+    return [
+        f"p50 over that of timm's own `{timm['model']}`: {', '.join(ratios)}; goal {timm['goal']}.",
+        f"{count} retrainings took {inherited:.1%} of the test images to {retrained:.1%} on average, {worse or 'none'} to less;",
+        f"every exported precision cost at most {drop:.1%} top-1 (goal 1%);",
+        f"int8 was {' and '.join(latencies)} times as fast as fp32.",
+    ]
 
 
 def proxy_rows() -> list[str]:
@@ -301,6 +331,11 @@ def profile_rows() -> list[str]:
 def test_the_tables_of_the_method_are_those_of_the_benchmarks() -> None:
     for row in (*order_rows(), *cost_rows()):
         assert row in README
+
+
+def test_the_sentences_on_deployment_are_those_of_the_benchmarks() -> None:
+    for sentence in deployed_sentences():
+        assert sentence in README
 
 
 def test_the_tables_of_the_profiler_are_those_of_the_benchmarks() -> None:
