@@ -244,10 +244,10 @@ def deployed_sentences() -> list[str]:
         if row["precision"] == "int8"
     ]
     drop = max(row["drop"] for row in found["exports"])
-    count = len(found["retraining"])
+    count, fewer = len(found["retraining"]), worse or "none"
     return [
         f"p50 over that of timm's own `{timm['model']}`: {', '.join(ratios)}; goal {timm['goal']}.",
-        f"{count} retrainings took {inherited:.1%} of the test images to {retrained:.1%} on average, {worse or 'none'} to less;",
+        f"{count} retrainings took {inherited:.1%} of the test images to {retrained:.1%} on average, {fewer} to less;",
         f"every exported precision cost at most {drop:.1%} top-1 (goal 1%);",
         f"int8 was {' and '.join(latencies)} times as fast as fp32.",
     ]
