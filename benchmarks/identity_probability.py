@@ -197,8 +197,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("step", choices=["samples", "train", "report"])
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
-    parser.add_argument("--epochs", type=int, default=rank_study.SUPERNET_EPOCHS)
-    parser.add_argument("--images", type=int, default=rank_study.IMAGES)
+    parser.add_argument("--epochs", type=int, default=rank_study.CPU.supernet_epochs)
+    parser.add_argument("--images", type=int, default=rank_study.CPU.images)
     parser.add_argument("--rows", type=Path, default=ROWS, help="one line a supernet; the report lies beside it")
     given = parser.parse_args()
     sizes = {"epochs": given.epochs, "images": given.images}

@@ -190,18 +190,18 @@ def shown(one: dict[str, Any]) -> str:
     return f"{one['value']:.3f} ({low:.3f}, {high:.3f})"
 
 
-def report(rows: Rows, folder: Path = RESULTS) -> dict[str, Any]:
-    """Print the tables, write ``rank_study.json`` and ``rank_study.png``."""
+def report(rows: Rows, folder: Path = RESULTS, study: rank_study.Study = rank_study.CPU) -> dict[str, Any]:
+    """Print the tables, write a JSON and a PNG of the study's name."""
     load, subnets = os.getloadavg()[0], the_subnets()
     result = analyse(rows, subnets)
     settings = {
         "space": rank_study.SPACE.to_dict(),
         "subnets": rank_study.SUBNETS,
-        "images": rank_study.IMAGES,
-        "epochs": {"alone": rank_study.ALONE_EPOCHS, "supernet": rank_study.SUPERNET_EPOCHS},
+        "images": study.images or max((row["images"] for row in rows), default=None),
+        "epochs": {"alone": study.alone_epochs, "supernet": study.supernet_epochs},
         "seconds_of_training": round(sum(row["seconds"] for row in rows), 1),
     }
-    write(folder / "rank_study.json", result, settings, load)
-    plot(panels(rows, subnets, result), subnets.patch_size, folder / "rank_study.png")
+    write(folder / f"{study.name}.json", result, settings, load)
+    plot(panels(rows, subnets, result), subnets.patch_size, folder / f"{study.name}.png")
     show(result)
     return result

@@ -2,17 +2,20 @@
 
     python benchmarks/rank_study.py train [--workers 2] [--minutes 60]   # what is missing; may be stopped and repeated
     python benchmarks/rank_study.py report                               # table, JSON and plot from the rows there
+    ... --study gpu --workers 16 --data fashion-mnist:FOLDER --out OUT   # the larger one; the FOLDER of that package
 
 Fashion-MNIST (Debian: apt-get install dataset-fashion-mnist), 28 x 28. Forty random subnets are trained alone, two
 seeds each; a super-transformer is trained for each weight-sharing scheme, three seeds each, then with one factor
-changed at a time. Every finished net is one line of ``results/rank_study.jsonl``, with what it was trained on, so that
-the study can go on later and on faster machines.
+changed at a time. Every finished net is one line of ``results/rank_study.jsonl`` (of the GPU's study
+``rank_study_gpu.jsonl``), with what it was trained on, so that the study can go on later and in parts. One such net
+alone leaves a GPU idle, waiting for launches: there the processes share it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
@@ -25,7 +28,6 @@ import numpy as np
 import vitas_hw as vh
 
 RESULTS = Path(__file__).parent / "results"
-ROWS = RESULTS / "rank_study.jsonl"
 SPACE = vh.SearchSpace(
     name="rank-fashion",
     image_size=(28, 28),
@@ -39,7 +41,6 @@ SPACE = vh.SearchSpace(
     mlp_dims=(32, 64, 96, 128),
 )
 SUBNETS, ALONE_SEEDS, SUPERNET_SEEDS = 40, (0, 1), (0, 1, 2)
-IMAGES, ALONE_EPOCHS, SUPERNET_EPOCHS = 8_000, 20, 60
 VARIANTS = {  # name: sharing, private parts, identity shifting, sandwich
     "ordinal": ("ordinal", True, True, False),
     "bilateral": ("bilateral", True, True, False),
@@ -51,6 +52,23 @@ ABLATIONS = {
     "no identity shifting": (ABLATED, True, False, False),
     "sandwich": (ABLATED, True, True, True),
 }
+
+
+@dataclass(frozen=True)
+class Study:
+    """How large a study is, ``images`` None for all of them; ``name`` of its files."""
+
+    name: str
+    images: int | None
+    alone_epochs: int
+    supernet_epochs: int
+    batch_size: int
+    device: str
+    data: str = "fashion-mnist"
+
+
+CPU = Study("rank_study", 8_000, 20, 60, 64, "cpu")
+STUDIES = {"cpu": CPU, "gpu": Study("rank_study_gpu", None, 40, 100, 256, "cuda")}
 
 
 @dataclass(frozen=True)
@@ -84,57 +102,58 @@ def jobs() -> list[Job]:
     return order + [Job("supernet", name, seed) for seed in SUPERNET_SEEDS for name in ABLATIONS]
 
 
-def data() -> Any:
-    """Some of the training images; the search part and the test part whole."""
-    whole = vh.load_data("fashion-mnist", SPACE)
-    chosen = np.sort(np.random.default_rng(0).permutation(len(whole.train))[:IMAGES])
-    return replace(whole, train=whole.train.subset(chosen.tolist()))
+def data(study: Study = CPU) -> Any:
+    """Some of the training images; the search part and the test part whole, on the study's device."""
+    whole = vh.load_data(study.data, SPACE)
+    chosen = np.sort(np.random.default_rng(0).permutation(len(whole.train))[: study.images])
+    search, test = (split.to(study.device) for split in (whole.search, whole.test))
+    return replace(whole, train=whole.train.subset(chosen.tolist()), search=search, test=test)
 
 
-def recipe(epochs: int) -> Any:
-    """Fashion-MNIST's, with twice the steps and a higher peak: the nets are small and the images few."""
+def recipe(epochs: int, study: Study = CPU) -> Any:
+    """Fashion-MNIST's, with a higher peak: the nets are small."""
     from vitas_hw.training.recipe import fashion_supernet
 
-    return replace(fashion_supernet(epochs), batch_size=64, lr=3e-3)
+    return replace(fashion_supernet(epochs), batch_size=study.batch_size, lr=3e-3)
 
 
-def run(job: Job) -> dict[str, Any]:
+def run(job: Job, study: Study = CPU) -> dict[str, Any]:
     """Train one net on one thread; the row that it leaves."""
     import torch
 
     torch.set_num_threads(1)
     started = time.perf_counter()
-    row = train_alone(job) if job.kind == "alone" else train_supernet(job)
-    return row | {"seconds": round(time.perf_counter() - started, 1)}
+    images = data(study)
+    row = train_alone(job, study, images) if job.kind == "alone" else train_supernet(job, study, images)
+    about = {"images": len(images.train), "seconds": round(time.perf_counter() - started, 1)}
+    return asdict(job) | row | about
 
 
-def train_alone(job: Job) -> dict[str, Any]:
+def train_alone(job: Job, study: Study, images: Any) -> dict[str, Any]:
     from vitas_hw.training.evaluate import accuracy
-    from vitas_hw.training.loop import fit
+    from vitas_hw.training.loop import Runtime, fit
     from vitas_hw.training.objective import ModelObjective
 
-    subnet = next(subnet for subnet in subnets() if subnet.digest == job.name)
-    images, how = data(), recipe(ALONE_EPOCHS)
-    model = vh.build_model(subnet, seed=job.seed)
-    history = fit(ModelObjective(model, how), images.train, how, seed=job.seed, num_classes=10)
+    subnet, how = next(one for one in subnets() if one.digest == job.name), recipe(study.alone_epochs, study)
+    model, runtime = vh.build_model(subnet, seed=job.seed), Runtime(device=study.device)
+    history = fit(ModelObjective(model, how), images.train, how, seed=job.seed, num_classes=10, runtime=runtime)
     assert history is not None
     found = {part: accuracy(model, getattr(images, part)).top1 for part in ("search", "test")}
-    losses = [round(epoch.loss, 4) for epoch in history]
-    return asdict(job) | {"epochs": how.epochs, "images": IMAGES, "top1": found, "losses": losses}
+    return {"epochs": how.epochs, "top1": found, "losses": [round(epoch.loss, 4) for epoch in history]}
 
 
-def train_supernet(job: Job) -> dict[str, Any]:
+def train_supernet(job: Job, study: Study, images: Any) -> dict[str, Any]:
     from vitas_hw.supernet.supernet import PRIVATE
     from vitas_hw.training.evaluate import subnet_accuracy
-    from vitas_hw.training.loop import fit
+    from vitas_hw.training.loop import Runtime, fit
     from vitas_hw.training.objective import SupernetObjective
 
     sharing, private, shifting, sandwich = (VARIANTS | ABLATIONS)[job.name]
-    space = replace(SPACE, identity_shifting=shifting)
-    images, how = data(), replace(recipe(SUPERNET_EPOCHS), sandwich=sandwich)
+    space, how = replace(SPACE, identity_shifting=shifting), recipe(study.supernet_epochs, study)
+    how = replace(how, sandwich=sandwich)
     supernet = vh.build_supernet(space, sharing, private=PRIVATE if private else (), seed=job.seed)
-    objective = SupernetObjective(supernet, how, p_identity=0.5)
-    history = fit(objective, images.train, how, seed=job.seed, num_classes=10)
+    objective, runtime = SupernetObjective(supernet, how, p_identity=0.5), Runtime(device=study.device)
+    history = fit(objective, images.train, how, seed=job.seed, num_classes=10, runtime=runtime)
     assert history is not None
     rng = np.random.default_rng(7)
     scores = {}
@@ -144,43 +163,53 @@ def train_supernet(job: Job) -> dict[str, Any]:
         layers = None if shifting else spread
         found = {p: subnet_accuracy(supernet, subnet, getattr(images, p), layers).top1 for p in ("search", "test")}
         scores[subnet.digest] = found
-    losses = [round(epoch.loss, 4) for epoch in history]
-    return asdict(job) | {"epochs": how.epochs, "images": IMAGES, "top1": scores, "losses": losses}
+    return {"epochs": how.epochs, "top1": scores, "losses": [round(epoch.loss, 4) for epoch in history]}
 
 
-def rows() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in ROWS.read_text().splitlines()] if ROWS.exists() else []
+def rows(study: Study = CPU, folder: Path = RESULTS) -> list[dict[str, Any]]:
+    path = folder / f"{study.name}.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def train(workers: int, minutes: float) -> None:
-    done = {(row["kind"], row["name"], row["seed"]) for row in rows()}
+def train(workers: int, minutes: float, study: Study = CPU, folder: Path = RESULTS) -> None:
+    done = {(row["kind"], row["name"], row["seed"]) for row in rows(study, folder)}
     missing = [job for job in jobs() if job.key not in done]
     print(f"{len(done)} nets trained, {len(missing)} missing", flush=True)
     deadline = time.monotonic() + 60 * minutes
-    with ProcessPoolExecutor(workers) as pool:
+    folder.mkdir(parents=True, exist_ok=True)
+    # spawned: CUDA does not survive a fork
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         waiting = iter(missing)
-        running = {pool.submit(run, job) for job in islice(waiting, workers)}
+        running = {pool.submit(run, job, study) for job in islice(waiting, workers)}
         while running:
             finished = next(as_completed(running))
             running.remove(finished)
             row = finished.result()
-            with ROWS.open("a") as file:
+            with (folder / f"{study.name}.jsonl").open("a") as file:
                 file.write(json.dumps(row) + "\n")
             print(row["kind"], row["name"], row["seed"], f"{row['seconds']} s", flush=True)
             job = next(waiting, None)
             if job is not None and time.monotonic() < deadline:
-                running.add(pool.submit(run, job))
+                running.add(pool.submit(run, job, study))
 
 
-if __name__ == "__main__":
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("step", choices=["train", "report"])
+    parser.add_argument("--study", choices=STUDIES, default="cpu")
+    parser.add_argument("--data", default=CPU.data)
+    parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
     parser.add_argument("--minutes", type=float, default=60, help="start no net after this long")
     given = parser.parse_args()
+    study = replace(STUDIES[given.study], data=given.data)
     if given.step == "train":
-        train(given.workers, given.minutes)
+        train(given.workers, given.minutes, study, given.out)
     else:
         from rank_report import report
 
-        report(rows())
+        report(rows(study, given.out), given.out, study)
+
+
+if __name__ == "__main__":
+    main()
