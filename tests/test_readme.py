@@ -365,6 +365,15 @@ def test_the_share_inside_a_budget_is_that_of_the_benchmark() -> None:
     assert f"{row['usual']['share']:.0%} with 0.5" in README
 
 
+def test_the_newcomers_time_is_that_of_the_benchmark() -> None:
+    result = json.loads((ROOT / "benchmarks/results/newcomer.json").read_text())
+    page = " ".join((ROOT / "docs/your-data.md").read_text().split())
+    assert f"the five commands take {result['seconds']:.0f} s on two cores" in page
+    assert (
+        f"of 100 new images the exported model names {result['top1_of_100_unseen_by_onnxruntime']:.0%} rightly" in page
+    )
+
+
 def test_the_first_screen_shows_both_make_targets() -> None:
     first_screen = "\n".join(README.splitlines()[:25])
     assert "make quickstart" in first_screen

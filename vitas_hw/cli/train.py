@@ -29,26 +29,25 @@ from vitas_hw.cli.options import (
     WorkersOption,
 )
 
-_DATA = "digits, fashion-mnist[:FOLDER], folder:PATH, hfds/NAME, wds/PATH or torch/NAME."
-_SHARED, _DATA_PANEL = "Weights", "Data"
+_DATA = "digits (default), folder:PATH, hfds/NAME, wds/PATH ..."
 
 
 def train(
     space: SpaceOption = None,
-    data: Annotated[str, typer.Option("--data", help=_DATA)] = "digits",
+    data: Annotated[str, typer.Option("--data", help=_DATA, show_default=False)] = "digits",
     latency: LatencyOption = None,
     flops: FlopsOption = None,
     params: ParamsOption = None,
     init: Annotated[
         str | None,
-        typer.Option("--init", help="A pretrained ViT: a name timm knows, or NAME:FILE.", rich_help_panel=_SHARED),
+        typer.Option("--init", help="A pretrained ViT: a name timm knows, or NAME:FILE.", rich_help_panel=RECIPE),
     ] = None,
     sharing: Annotated[
-        str | None, typer.Option("--sharing", help="ordinal, bilateral or cyclic.", rich_help_panel=_SHARED)
+        str | None, typer.Option("--sharing", help="ordinal, bilateral or cyclic.", rich_help_panel=RECIPE)
     ] = None,
     private: Annotated[
         str | None,
-        typer.Option("--private", help="patch_embed,cls_token,pos_embed,qk, or none.", rich_help_panel=_SHARED),
+        typer.Option("--private", help="patch_embed,cls_token,pos_embed,qk, or none.", rich_help_panel=RECIPE),
     ] = None,
     epochs: EpochsOption = None,
     batch_size: BatchSizeOption = None,
@@ -64,16 +63,16 @@ def train(
     autocast: AutocastOption = None,
     search_share: Annotated[
         float | None,
-        typer.Option("--search-share", help="Training images held out for the search.", rich_help_panel=_DATA_PANEL),
+        typer.Option("--search-share", help="Training images held out for the search.", rich_help_panel=RECIPE),
     ] = None,
     train_split: Annotated[
-        str | None, typer.Option("--train-split", help="The name of the data's own part.", rich_help_panel=_DATA_PANEL)
+        str | None, typer.Option("--train-split", help="The name of the data's own part.", rich_help_panel=RECIPE)
     ] = None,
     val_split: Annotated[
-        str | None, typer.Option("--val-split", help="The same, to test on.", rich_help_panel=_DATA_PANEL)
+        str | None, typer.Option("--val-split", help="The same, to test on.", rich_help_panel=RECIPE)
     ] = None,
     search_split: Annotated[
-        str | None, typer.Option("--search-split", help="The same, to search on.", rich_help_panel=_DATA_PANEL)
+        str | None, typer.Option("--search-split", help="The same, to search on.", rich_help_panel=RECIPE)
     ] = None,
     device: TorchDeviceOption = "auto",
     workers: WorkersOption = 0,
@@ -84,13 +83,10 @@ def train(
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Train the weight-shared super-transformer of a space; also under torchrun. Goes on where it was killed.
-
-    With a budget, the identity probability is searched so that sampled subnets cost that much on average.
+    """Train the weight-shared super-transformer of a space. Killed, the same command goes on.
+    With a budget, identity shifting is drawn so often that sampled subnets cost that much on average.
 
     Example: vitas-hw train --latency 5ms
-
-    Several GPUs: torchrun --nproc-per-node 8 -m -- vitas_hw train --data folder:photos
     """
     from vitas_hw.cli import console
     from vitas_hw.core.budget import Budget, parse_duration
