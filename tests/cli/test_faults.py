@@ -29,6 +29,7 @@ OLD = Path(__file__).parent.parent / "data" / "v1"
 PATIENCE_S = 240
 SEARCH = ["search", "--flops", "100K", "--population", "6", "--generations", "3", "--device", "cpu"]
 RETRAIN = ["retrain", "smallest", "--init", "supernet", "--device", "cpu"]
+PROFILE = ["profile", "--num-subnets", "20", "--rounds", "1"]
 QUICKSTART = ["quickstart", "--epochs", "1"]
 
 
@@ -87,23 +88,31 @@ def test_a_full_disk_leaves_the_old_file_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "words",
+    ("words", "room"),
     [
-        pytest.param(["train", "--epochs", "1", "--device", "cpu"], id="train"),
-        pytest.param(["export", "--onnx"], id="export"),
+        pytest.param(["train", "--epochs", "1", "--device", "cpu"], 20_000, id="train"),  # less than any weights take
+        pytest.param(["export", "--onnx"], 20_000, id="export"),
+        pytest.param(["report"], 20_000, id="report"),
+        pytest.param(PROFILE, 1_500, id="profile"),
+        pytest.param(SEARCH, 1_500, id="search-begins"),
+        pytest.param(SEARCH, 20_000, id="search-ends"),
+        pytest.param([*RETRAIN, "--epochs", "1"], 6_000, id="retrain"),
     ],
 )
 def test_a_full_disk_is_a_sentence_and_loses_nothing(
-    words: list[str], run: Path, capsys: pytest.CaptureFixture[str]
+    words: list[str], room: int, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = content(run)
-    with most_bytes(20_000):  # less than any weights take
+    with most_bytes(room):
         assert main([*words, "--run", str(run)]) == 1
     said = capsys.readouterr().err
     error = next(line for line in said.splitlines() if line.startswith("Error: "))
     assert "File too large" in error or "could not be written" in error
     assert "bug in vitas-hw" not in said
-    assert content(run) == before
+    after = {name: kept for name, kept in content(run).items() if not name.startswith(".search/")}
+    longer = after.pop("evaluations.jsonl")  # what was evaluated is of use to the next search
+    assert longer.startswith(before.pop("evaluations.jsonl"))
+    assert after == before
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not Path("/proc/sys").is_dir(), reason="root may write everywhere but there")
@@ -115,12 +124,21 @@ def test_a_read_only_place_is_a_sentence(words: list[str], capsys: pytest.Captur
     assert following == "Give another with --run."
 
 
-def test_a_clock_set_back_changes_nothing(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(["train", "--epochs", "1", "--device", "cpu"], id="train"),
+        pytest.param(PROFILE, id="profile"),
+        pytest.param(SEARCH, id="search"),
+        pytest.param([*RETRAIN, "--epochs", "1"], id="retrain"),
+    ],
+)
+def test_a_clock_set_back_changes_nothing(words: list[str], run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(10**9, 0, -1000))
     monkeypatch.setattr(time, "time", lambda: float(next(clock)))
     for path in run.rglob("*"):
         os.utime(path, (0, 0))
-    assert main(["train", "--epochs", "1", "--device", "cpu", "--run", str(run), "--max-time", "10m", "--json"]) == 0
+    assert main([*words, "--run", str(run), "--max-time", "10m", "--json"]) == 0
 
 
 def test_a_first_signal_waits_for_the_block_to_end_and_a_second_does_not() -> None:
@@ -166,6 +184,32 @@ def test_sigterm_keeps_the_step_and_says_how_to_go_on(run: Path) -> None:
     assert said.splitlines()[-1] == f"vitas-hw {' '.join(words[:-1])}"  # without --fresh
     state = torch.load(run / "training.pt", weights_only=True)
     assert (state["epoch"], state["step"]) > (0, 0)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("words", "begun", "kept"),
+    [
+        pytest.param(["profile", "--num-subnets", "144", "--rounds", "9"], "profiling", "profiles/*", id="profile"),
+        pytest.param([*SEARCH[:5], "--generations", "500"], "search", "evaluations.jsonl", id="search"),
+        pytest.param([*RETRAIN, "--epochs", "5000"], "training the subnet", "retraining.pt", id="retrain"),
+    ],
+)
+def test_sigterm_keeps_what_was_done(words: list[str], begun: str, kept: str, run: Path) -> None:
+    """The other long commands: the file that the same command goes on from is there, and no process is left."""
+    (run / "evaluations.jsonl").unlink()
+    words = [*words, "--run", str(run)]
+    process = start(words)
+    assert process.stderr is not None
+    wait_for(lambda: any(begun in line for line in process.stderr), process)  # type: ignore[union-attr]
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 143, said
+    assert said.splitlines()[-1] == f"vitas-hw {' '.join(words)}"
+    assert "Traceback" not in said
+    assert list(run.glob(kept))
+    assert not [child for child in children if Path(f"/proc/{child}").exists()]
 
 
 @pytest.mark.full

@@ -32,7 +32,7 @@ def test_what_a_search_measured_is_added_to_a_copy_and_the_predictor_knows_it(
     save_profile(profile, path)
     before, bytes_before = fit_predictor(profile, "linear", path=path), path.read_bytes()
 
-    refitting = refitting_of(run, before)
+    refitting = refitting_of(run, before, run)
     assert refitting is not None
     new = [*some(digits, 1, 60), known[0]]
     slow = {subnet: 3 * subnet.macs / 1e7 for subnet in new}
@@ -62,5 +62,5 @@ def test_without_the_profile_there_is_nothing_to_fit_to(digits: SearchSpace, tmp
     target = Target("fake", "onnxruntime", "fp32", 1, 1, digits.image_size)
     rows = tuple(Measurement(s, ((s.macs / 1e7,),)) for s in some(digits, 0, 24))
     predictor = fit_predictor(Profile(target, digits, {}, None, None, rows), "flops")
-    assert refitting_of(Run(tmp_path), predictor) is None
-    assert refitting_of(Run(tmp_path), None) is None
+    assert refitting_of(Run(tmp_path), predictor, Run(tmp_path)) is None
+    assert refitting_of(Run(tmp_path), None, Run(tmp_path)) is None

@@ -48,11 +48,14 @@ class Refitting:
         return predictor
 
 
-def refitting_of(run: Run, predictor: Predictor | None) -> Refitting | None:
-    """None where the run has no profile of the predictor's, or the predictor was transferred from another target."""
+def refitting_of(run: Run, predictor: Predictor | None, staged: Run) -> Refitting | None:
+    """Of a search whose files go to ``staged``.
+
+    None where the run has no profile of the predictor's, or the predictor was transferred from another target.
+    """
     if predictor is None or predictor.kind not in KINDS:
         return None
     path = run.profiles / f"{predictor.name}.jsonl"
     if not path.exists():
         return None
-    return Refitting(load_profile(path), predictor, run.searched_profile, run.searched_predictor)
+    return Refitting(load_profile(path), predictor, staged.searched_profile, staged.searched_predictor)

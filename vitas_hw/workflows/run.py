@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from vitas_hw.core.errors import FileError, InputError, WriteError, shown
-from vitas_hw.core.files import write_atomic
+from vitas_hw.core.files import write_atomic, writing
 from vitas_hw.core.lock import NAME as LOCK
 from vitas_hw.core.lock import locked
 from vitas_hw.core.presets import preset
@@ -206,9 +206,25 @@ class Run:
         manifest["space"] = space.to_dict()
         self._write(manifest)
 
+    def begin_search(self) -> Run:
+        """An empty place for what a search will leave; until it is whole, an earlier search's files stay."""
+        staged = Run(self.path / ".search")
+        shutil.rmtree(staged.path, ignore_errors=True)
+        with writing(staged.path):
+            staged.path.mkdir()
+        return staged
+
+    def end_search(self, staged: Run) -> None:
+        """Let the files there take the place of an earlier search's: renamed, so that no disk is too full for it."""
+        self.forget_search()
+        files = sorted(staged.path.iterdir(), key=lambda path: path.name == self.result.name)
+        for path in files:  # the result last: where it is, the rest is too
+            path.replace(self.path / path.name)
+        staged.path.rmdir()
+
     def forget_search(self) -> None:
-        """Remove what an earlier search left, so that no later step takes it for this one's."""
-        found = (self.choice, self.retrained, self.result, self.candidates, self.report)
+        """Remove what an earlier search left, so that no later step takes it for another one's."""
+        found = (self.result, self.choice, self.retrained, self.candidates, self.report)
         for path in (*found, self.searched_profile, self.searched_predictor):
             path.unlink(missing_ok=True)
         for pattern in ("choice*", "rank-*"):  # exports and their reports
@@ -222,6 +238,8 @@ class Run:
         try:
             write_atomic(self.manifest, json.dumps(manifest, indent=1) + "\n")
         except WriteError as error:
+            if self.manifest.exists():  # it could be written before, so another directory is not the cure
+                raise
             raise self._cannot_write(error) from error
 
     def record(

@@ -122,14 +122,16 @@ def _of_supernet(
     return Scoring(evaluations, (supernet.to(where), _on(data, where)))
 
 
-def keep_choice(run: Run, result: SearchResult, scoring: Scoring, settings: SearchSettings, progress: Progress) -> Kept:
-    """Fine-tune the choice where it has weights to begin with."""
+def keep_choice(
+    staged: Run, result: SearchResult, scoring: Scoring, settings: SearchSettings, progress: Progress
+) -> Kept:
+    """Fine-tune the choice where it has weights to begin with; ``save`` writes them to ``staged``."""
     if scoring.trained is None:
         progress.note("the choice has no weights: no accuracy is known before it is trained")
         return Kept(lambda: None, None, None)
     supernet, data = scoring.trained
     tuned = finetuned(supernet, result.choice, data, settings.seed, progress)
-    return Kept(lambda: save_model(tuned.model.cpu(), result.choice.subnet, run.choice), tuned.top1, tuned.to_dict())
+    return Kept(lambda: save_model(tuned.model.cpu(), result.choice.subnet, staged.choice), tuned.top1, tuned.to_dict())
 
 
 def _on(data: ImageData, device: str) -> ImageData:

@@ -181,15 +181,15 @@ def search_run(
 
     from vitas_hw.workflows.scoring import keep_choice, scoring_of
 
-    run.forget_search()
     run.begin(space)
+    staged = run.begin_search()
     inputs = [path for path in (None if settings.proxy else run.supernet, predictor_path) if path is not None]
     hashes = {path.name: file_sha256(path) for path in inputs}
     meter = (
         finalist_meter(place, run_anchor_ms(run, predictor), settings.seed, progress) if place and predictor else None
     )
     name = _search_name(budget, settings, costs, hashes)
-    refitting = refitting_of(run, predictor)
+    refitting = refitting_of(run, predictor, staged)
     with scoring_of(run, space, settings, device, workers, fresh, progress) as scoring:
         if meter is None:
             progress.note(_unmeasured(budget, settings, confidence))
@@ -211,11 +211,12 @@ def search_run(
             raise
     if refitting and loop.measured:
         refitting.add(loop.measured)
-    choice = keep_choice(run, result, scoring, settings, progress)
+    choice = keep_choice(staged, result, scoring, settings, progress)
     result = replace(result, final_top1=choice.top1)
-    save_candidates(result.candidates, run.candidates)
+    save_candidates(result.candidates, staged.candidates)
     choice.save()
-    save_result(result, run.result)  # last: where it is, the rest is too
+    save_result(result, staged.result)
+    run.end_search(staged)
     archive.end(name)
     about = {"budget": budget.to_dict(), "targets": result.targets, "seed": settings.seed}
     about |= {"evolution": settings.to_dict(), "finetune": choice.finetuned}

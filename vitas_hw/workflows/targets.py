@@ -120,8 +120,8 @@ def _backend(device: str, wanted: str | None) -> BackendInfo:
     for found in tried:
         if device in found.devices and not found.missing:
             return found
-    found = tried[-1]
-    if wanted and found.missing:
+    found = next((one for one in tried if device in one.devices), tried[-1])
+    if found.missing and (wanted or device in found.devices):
         raise VitasError(f"The backend {found.name} cannot be used: {found.missing}.", found.install)
     there = ", ".join(found.devices) or "none"
     raise InputError(f"There is no device {device!r} for {found.name}; this machine has: {there}.", "Try --device cpu")

@@ -17,7 +17,8 @@ from typing import Any
 import onnx
 import onnxruntime as ort
 
-from vitas_hw.core.errors import VitasError
+from vitas_hw.core.errors import VitasError, brief
+from vitas_hw.core.files import writing
 from vitas_hw.core.subnet import Block, Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.export.onnx_graph import INPUT, OUTPUT
@@ -51,8 +52,14 @@ def info(name: str) -> BackendInfo:
     if name == "onnxruntime-trt":
         missing = "" if gpus else "there is no CUDA device" if there else f"this ONNX Runtime has no {provider}"
         return BackendInfo(name, ort.__version__, gpus, ("fp32", "fp16", "int8"), missing, install)
-    precisions = dict.fromkeys([*_cpu_precisions(), *(["fp16"] if gpus else [])])
-    return BackendInfo(name, ort.__version__, {"cpu": cpu_model(), **gpus}, tuple(precisions), "", install)
+    devices = {"cpu": cpu_model(), **gpus}
+    try:
+        precisions = dict.fromkeys([*_cpu_precisions(), *(["fp16"] if gpus else [])])
+    except VitasError as error:  # a full disk, for one
+        return BackendInfo(
+            name, ort.__version__, devices, (), f"it cannot run a small model: {brief(error.problem).rstrip('.')}"
+        )
+    return BackendInfo(name, ort.__version__, devices, tuple(precisions), "", install)
 
 
 def open_backend(target: Target, device: str) -> OnnxRuntimeBackend:
@@ -162,9 +169,12 @@ def effective_precision(model: bytes, options: ort.SessionOptions, provider: tup
 
     Raises:
         VitasError: the runtime refuses the model.
+        WriteError: there is no room for a copy of it in the folder of temporary files.
     """
     with TemporaryDirectory() as folder:
         path = Path(folder) / "optimised.onnx"
+        with writing(path):  # of a full disk the runtime says "Protobuf serialization failed"
+            path.write_bytes(model)
         options.optimized_model_filepath = str(path)
         _session(model, options, provider)
         graph = onnx.load(path).graph
@@ -184,16 +194,21 @@ def effective_precision(model: bytes, options: ort.SessionOptions, provider: tup
 
 @lru_cache
 def _cpu_precisions() -> tuple[str, ...]:
-    """Those in which the linears of a small subnet really run."""
-    return tuple(precision for precision in ("fp32", "fp16", "int8") if _runs_on_cpu(precision))
+    """Those in which the linears of a small subnet really run. Raises VitasError if not even float32 does."""
+    _probe("fp32")
+    return "fp32", *(precision for precision in ("fp16", "int8") if _runs_on_cpu(precision))
 
 
 def _runs_on_cpu(precision: str) -> bool:
     try:
-        OnnxRuntimeBackend(Target("probe", "onnxruntime", precision, 1, 1, _PROBE.image_size), "cpu").open(_PROBE)
+        _probe(precision)
     except VitasError:
         return False
     return True
+
+
+def _probe(precision: str) -> None:
+    OnnxRuntimeBackend(Target("probe", "onnxruntime", precision, 1, 1, _PROBE.image_size), "cpu").open(_PROBE)
 
 
 def _session(model: bytes, options: ort.SessionOptions, provider: tuple[str, dict[str, Any]]) -> ort.InferenceSession:
