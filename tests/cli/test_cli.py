@@ -157,8 +157,8 @@ def test_training_for_a_latency_uses_the_runs_predictor(trained: Path) -> None:
 # what is typed: (words, what stderr says)
 MISTAKES = [
     (["search", "--latency", "0.001ms"], ["at most 0.001 ms", "predicted latency from", "Try --latency"]),
-    (["search", "--latency", "5"], ["--latency '5' has no unit; known: us, ms, s.", "Example: --latency 5ms"]),
-    (["search", "--latency", "5min"], ["has the unit 'min'; known: us, ms, s.", "Example: --latency 5ms"]),
+    (["search", "--latency", "5"], ["--latency '5' has no unit; known units: us, ms, s.", "Example: --latency 5ms"]),
+    (["search", "--latency", "5min"], ["has the unit 'min'; known units: us, ms, s.", "Example: --latency 5ms"]),
     (["search", "--run", "runs/nothing"], ["has no super-transformer", "Run: vitas-hw train"]),
     (["search", "--accuracy", "guess"], ["Unknown accuracy 'guess'", "Known: supernet, proxy"]),
     (["search", "--population", "1"], ["Invalid value for '--population'", "See: vitas-hw search --help"]),

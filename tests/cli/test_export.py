@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ def searched(tmp_path_factory: pytest.TempPathFactory, small: SearchSpace) -> Pa
         vh.published_subnet("deit-ti").to_json().replace('"num_heads":3,"head_dim":64', '"num_heads":5,"attn_dim":192')
     )
     (folder / "five.json").write_text(five)
+    other_images = replace(small.smallest, image_size=(16, 16))
+    (folder / "other-images.json").write_text(other_images.to_json())
     engine = folder / "elsewhere.engine"
     engine.write_bytes(b"for a GPU that no machine has")
     write_record(
@@ -226,6 +229,10 @@ MISTAKES = [
     (["retrain", "--init", "random"], ["Unknown start of a retraining 'random'", "fresh, supernet"]),
     (["retrain", "--epochs", "0"], ["--epochs must be at least 1"]),
     (["retrain", "vitas-c"], ["There are no data for the images and classes of vitas-c", "--data"]),
+    (
+        ["retrain", "other-images.json", "--data", "digits", "--teacher", "supernet"],
+        ["The run's super-transformer takes other images or classes", "Name a teacher that timm knows"],
+    ),
     (["retrain", "--drop-path", "1"], ["--drop-path is at least 0 and below 1"]),
     (["retrain", "--output", "no/where.safetensors"], ["The folder no does not exist"]),
 ]

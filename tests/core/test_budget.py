@@ -42,8 +42,8 @@ def test_the_json_form_of_the_design() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("5", "has no unit; known: us, ms, s. Example: --latency 5ms"),
-        ("5min", "has the unit 'min'; known: us, ms, s"),
+        ("5", "has no unit; known units: us, ms, s. Example: --latency 5ms"),
+        ("5min", "has the unit 'min'; known units: us, ms, s"),
         ("5m", "has the unit 'm'"),
         ("5MS", "has the unit 'MS'"),
         ("fast", "is not a budget"),
@@ -64,7 +64,7 @@ def test_a_wrong_latency_is_one_sentence(text: str, words: str) -> None:
 
 
 def test_a_latency_unit_is_none_for_flops() -> None:
-    with pytest.raises(InputError, match="known: K, M, G, T"):
+    with pytest.raises(InputError, match="known units: K, M, G, T"):
         Budget.parse(flops="5ms")
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.space import SearchSpace
@@ -105,6 +107,56 @@ def test_what_cannot_be_parsed_is_said_in_the_words_of_the_parser(subnet: Subnet
     model.graph.node[5].op_type = "Nonsense"
     with pytest.raises(VitasError, match=rf"Plugin not found.*{model.graph.node[5].name}.*Nonsense"):
         build_engine(model.SerializeToString(), library=RTX, precision="fp32")
+
+
+def small_graph(*nodes: onnx.NodeProto, batch: int | str = 2, **constants: np.ndarray) -> bytes:
+    """From ``images`` (batch, 3) to ``logits``."""
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, 3]) for name in ("images", "logits")]
+    values = [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "small", ends[:1], ends[1:], values)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    return bytes(model.SerializeToString())
+
+
+def test_a_graph_without_products_has_no_precision() -> None:
+    relu = helper.make_node("Relu", ["images"], ["logits"])
+    with pytest.raises(InputError, match=r"^The graph has no product and no convolution, so no precision"):
+        build_engine(small_graph(relu), library=RTX, precision="fp32")
+
+
+def test_what_cannot_be_built_is_said_in_the_words_of_the_library() -> None:
+    nodes = [
+        helper.make_node("MatMul", ["images", "weight"], ["product"]),
+        helper.make_node("Reshape", ["product", "two"], ["logits"]),  # fits a batch of 2 only
+    ]
+    constants = {"weight": np.ones((3, 3), np.float32), "two": np.array([2, 3])}
+    model = small_graph(*nodes, batch="n", **constants)
+    assert build_engine(model, library=RTX, precision="fp32", batch_sizes=BatchSizes(2, 2, 2))
+    with pytest.raises(VitasError, match=r"^tensorrt-rtx could not build the engine: .*reshape.*\.$") as caught:
+        build_engine(model, library=RTX, precision="fp32", batch_sizes=BatchSizes(4, 4, 8))
+    assert not isinstance(caught.value, InputError)
+
+
+@pytest.mark.parametrize(
+    ("logged", "says"),
+    [
+        ((), "pybind11::init(): factory function returned nullptr."),
+        (("CUDA initialization failure with error: 35.",), "CUDA initialization failure with error: 35."),
+    ],
+)
+def test_a_machine_without_a_driver_cannot_build(
+    logged: tuple[str, ...], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # as NVIDIA's own builder ends where there is no GPU; that of tensorrt-rtx needs none
+    def refuse(log: trt.ILogger) -> None:
+        for text in logged:
+            log.log(trt.ILogger.ERROR, text)
+        raise TypeError("pybind11::init(): factory function returned nullptr")
+
+    monkeypatch.setattr(trt, "Builder", refuse)
+    with pytest.raises(VitasError) as caught:
+        build_engine(b"", library=RTX, precision="fp32")
+    assert str(caught.value) == f"tensorrt-rtx cannot build here: {says}"
 
 
 def test_a_library_that_is_not_there_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

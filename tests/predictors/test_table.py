@@ -85,6 +85,14 @@ def test_what_is_no_table_is_one_sentence(text: str, says: str, tmp_path: Path) 
         read_table(path, "ms")
 
 
+def test_the_kind_flops_needs_a_column_of_them(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", 20)
+    assert fit_table(read_table(path, "ms"), "ms", "flops").regression.kind == "flops"
+    path.write_text(path.read_text().replace("gmacs", "depth"))
+    with pytest.raises(InputError, match=r"^The kind 'flops' needs a column of MACs or FLOPs\. Name it so that"):
+        fit_table(read_table(path, "ms"), "ms", "flops")
+
+
 def test_eight_rows_are_too_few(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="at least 20 rows"):
         fit_table(read_table(write(tmp_path / "t.csv", 8), "ms"), "ms")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -91,6 +93,24 @@ def test_a_gpu_that_the_library_does_not_know_is_no_device(monkeypatch: pytest.M
     assert found.devices == {}
     assert "8.9" in found.missing
     assert "NVIDIA H200" in found.missing
+
+
+@pytest.mark.parametrize("loads", [False, True])
+def test_an_engine_that_cannot_be_loaded_or_run_says_why(
+    loads: bool, subnet: Subnet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trt = pytest.importorskip("tensorrt_rtx", reason="needs tensorrt-rtx-cu13")
+    monkeypatch.setattr(torch.cuda, "device", lambda _: nullcontext())
+    monkeypatch.setattr(tensorrt_backend, "random_images", lambda *_: [])  # there may be no GPU to hold them
+    monkeypatch.setattr(tensorrt_backend, "build_engine", lambda *_, **__: b"no engine")
+    says = r"cannot load its engine: .*bufferSize"  # the library's own words
+    if loads:  # where a GPU has too little memory left for the engine's
+        engine = SimpleNamespace(create_execution_context=lambda _: None)
+        runtime = SimpleNamespace(deserialize_cuda_engine=lambda _: engine)
+        monkeypatch.setattr(trt, "Runtime", lambda log: log.log(trt.ILogger.ERROR, "Out of memory") or runtime)
+        says = r"cannot run its engine: Out of memory\."
+    with pytest.raises(VitasError, match=f"^tensorrt-rtx {says}"):
+        TensorRTBackend(target("tensorrt-rtx"), "cuda:0").open(subnet)
 
 
 @pytest.mark.gpu

@@ -69,7 +69,7 @@ def check_against_timm(backend: Backend, subnet: Subnet, model: torch.nn.Module)
     if precision != "fp32":
         assert np.abs(logits - expected).max() > 1e-6  # it was not float32 after all
     session.close()
-    with pytest.raises(VitasError, match="closed"):
+    with pytest.raises(VitasError, match="The session is closed"):
         session.samples_ms(1)
 
 

@@ -27,6 +27,7 @@ from vitas_hw.core.errors import VitasError
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
+from vitas_hw.profiling import worker as worker_module
 from vitas_hw.profiling.timing import Timing
 from vitas_hw.profiling.worker import SubnetFailedError, Worker
 
@@ -151,9 +152,19 @@ def test_a_process_that_cannot_start_says_its_last_words(small: SearchSpace) -> 
     program = (sys.executable, "-c", "raise SystemExit('the runtime is broken')")
     with (
         Worker(TARGET, "cpu", Timing(), program=program) as worker,
-        pytest.raises(VitasError, match=r"cannot start.*status 1.*the runtime is broken"),
+        pytest.raises(VitasError, match=r"^The measuring process cannot start\. .*status 1.*the runtime is broken"),
     ):
         worker.start()
+
+
+def test_a_process_that_never_answers_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    monkeypatch.setattr(worker_module, "_START_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(Worker, "_send", lambda self, _: started.append(pid_of(self)))
+    with Worker(TARGET, "cpu", Timing(), program=(sys.executable, "-c", "import time; time.sleep(3600)")) as worker:
+        with pytest.raises(VitasError, match=r"^The measuring process did not start within 0\.2 s\.$"):
+            worker.start()
+        assert is_gone(*started)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")

@@ -188,7 +188,9 @@ def test_a_name_tells_the_heads_of_a_file(
     assert_equal_logits(supernet, subnet, names[NAME])
     for changes in ({"embed_dim": 192}, {"depth": 3}, {"patch_size": 16}, {"mlp_ratio": 1}):
         torch.save(vit(**changes).state_dict(), file)
-        with pytest.raises(InputError, match=rf"holds a model of \d blocks .* and {NAME} is a model of 2 blocks"):
+        with pytest.raises(
+            InputError, match=rf"is no checkpoint of {NAME}: it holds a model of \d blocks .*, not a model of 2 blocks"
+        ):
             fill_from_pretrained(build_supernet(space, seed=0), f"{NAME}:{file}")
 
 

@@ -10,6 +10,7 @@ import sys
 import tarfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,8 @@ from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.training.augmentation import Augmentation
 from vitas_hw.training.data import ImageData, load_data
+from vitas_hw.training.preprocessing import Preprocessing
+from vitas_hw.training.streams import find_shards
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on few cores
 OFF = Augmentation()
@@ -200,6 +203,32 @@ def test_what_streams_cannot_do_is_said(streamed: ImageData, shards: Path, small
         load_data(f"wds/{shards}", replace(small, num_classes=9), search_split="search")
 
 
+@pytest.mark.parametrize(
+    ("json_label", "files", "says"),
+    [
+        ("", {"png": encoded(3)}, "It is a whole number in a .cls file."),
+        ("", {"png": encoded(3), "cls": b"three"}, "It is a whole number in a .cls file."),
+        ("digit", {"png": encoded(3), "cls": b"3"}, "It is a whole number at 'digit' of a .json file."),
+        ("digit", {"png": encoded(3), "json": b'{"label": 3}'}, "It is a whole number at 'digit' of a .json file."),
+        ("digit", {"png": encoded(3), "json": b"[3]"}, "It is a whole number at 'digit' of a .json file."),
+        ("digit", {"png": encoded(3), "json": b"\xff"}, "It is a whole number at 'digit' of a .json file."),
+    ],
+)
+def test_an_image_without_a_label_is_named(
+    json_label: str, files: dict[str, bytes], says: str, tmp_path: Path, small: SearchSpace
+) -> None:
+    pytest.importorskip("webdataset")
+    with tarfile.open(tmp_path / "one.tar", "w") as tar:
+        for ending, content in files.items():
+            info = tarfile.TarInfo(f"image.{ending}")
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    shards = replace(find_shards(f"wds/{tmp_path}", "one.tar|1", "train_split", 10), json_label=json_label)
+    with pytest.raises(FileError) as caught:
+        shards.split(Preprocessing((32, 32), (0.5,), (0.5,), "bilinear"))
+    assert str(caught.value) == f"image in {tmp_path / 'one.tar'} has no readable label. {says}"
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_broken_image_or_shard_is_not_passed_over(streamed: ImageData, shards: Path, workers: int) -> None:
     with tarfile.open(shards / "train-2.tar", "a") as tar:
@@ -234,3 +263,23 @@ def test_the_hub_with_a_local_folder(tmp_path: Path, small: SearchSpace, monkeyp
     with pytest.raises(InputError, match="cannot be opened with the part 'nowhere'"):
         load_data(spec, small, val_split="nowhere")
     assert "datasets" in sys.modules
+
+
+@pytest.mark.parametrize("names", [["cat", "cow"], ["dog", "cat"]])
+@pytest.mark.parametrize(("part", "called"), [("validation", "test"), ("search", "search")])
+def test_parts_of_the_hub_with_other_classes_are_refused(
+    part: str, called: str, names: list[str], small: SearchSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classes = {"train": ["cat", "dog"], "validation": ["cat", "dog"], "search": ["cat", "dog"], part: names}
+
+    def dataset(name: str, root: object, split: str) -> SimpleNamespace:  # as timm opens one of the hub
+        about = {name: label for label, name in enumerate(classes[split])}
+        reader = SimpleNamespace(dataset={"label": [0, 1]}, label_key="label", class_to_idx=about)
+        return SimpleNamespace(reader=reader)
+
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    monkeypatch.setattr("timm.data.create_dataset", dataset)
+    with pytest.raises(
+        InputError, match=rf"^The {called} part of hfds/pets has other classes than its training images, or"
+    ):
+        load_data("hfds/pets", replace(small, num_classes=2), search_split="search")

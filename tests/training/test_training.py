@@ -20,6 +20,7 @@ from vitas_hw.training.data import ImageData, load_data
 from vitas_hw.training.evaluate import accuracy, subnet_accuracy
 from vitas_hw.training.loop import Epoch, Runtime, fit
 from vitas_hw.training.objective import ModelObjective, SupernetObjective
+from vitas_hw.training.ranks import Ranks, pick_device
 from vitas_hw.training.recipe import Recipe, finetune_recipe, supernet_recipe, vitas_supernet
 from vitas_hw.training.state import OtherSettingsError, State, load_state, save_state
 
@@ -268,6 +269,32 @@ def test_a_checkpoint_from_longer_epochs_is_refused(small: SearchSpace, data: Im
         fit_supernet(build_supernet(small), few(data, 256), QUICK, state=State(step=4))
     with pytest.raises(InputError, match="0 training images are too few"):
         fit_supernet(build_supernet(small), few(data, 0), QUICK)
+
+
+@pytest.mark.parametrize("change", ["another depth", "nothing", "a word"])
+def test_a_checkpoint_of_another_model_is_refused(
+    small: SearchSpace, data: ImageData, tmp_path: Path, change: str
+) -> None:
+    path, part = tmp_path / "training.pt", few(data, 128)
+    at_once = Runtime(max_time_s=1e-9)
+    assert fit_supernet(build_supernet(small), part, QUICK, runtime=at_once, checkpoint=(path, {})) is None
+    state, space = load_state(path, {}), small
+    assert state is not None
+    if change == "another depth":
+        space = replace(small, depth=(1, 5))
+    elif change == "nothing":
+        state.tensors = {}
+    else:
+        state.tensors["model"] = "pretrained"
+    supernet, content = build_supernet(space), path.read_bytes()
+    with pytest.raises(FileError, match=r"^The checkpoint does not fit the model: .*\. Give --fresh to train"):
+        fit_supernet(supernet, part, QUICK, checkpoint=(path, {}), state=state)
+    assert path.read_bytes() == content
+
+
+def test_processes_of_one_training_share_no_gpu() -> None:
+    with pytest.raises(InputError, match=r"^Each of 2 processes takes a GPU of its own, so the device .* cuda:0"):
+        pick_device("cuda:0", Ranks(world=2))
 
 
 def test_a_stream_goes_on_at_the_last_whole_epoch(small: SearchSpace, data: ImageData, tmp_path: Path) -> None:

@@ -93,6 +93,21 @@ def test_a_cluster_without_what_is_asked_for_says_so(small: SearchSpace, tmp_pat
         search_run(run, Budget.parse(flops="2M"), settings, workers=RayWorkers(machines.address, 0.5))
 
 
+def test_a_machine_of_no_cluster_says_how_to_start_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import ray
+
+    def nowhere(**_: object) -> None:  # as Ray itself ends; a test of another process may have a cluster here
+        raise ConnectionError("Could not find any running Ray instance.")
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray, "init", nowhere)
+    assert main(["profile", "--ray", "auto", "--space", "vitas-digits", "--run", str(tmp_path / "run")]) == 1
+    assert "Error: This machine belongs to no Ray cluster." in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_words_that_make_no_workers_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InputError, match=r"whole ones, not 1\.5"):
         RayWorkers("auto", 1.5)

@@ -145,7 +145,8 @@ def parse_range(text: str, cost: str) -> Range:
         if power is None:
             said = f"has the unit {shown(unit or last_unit)}" if unit or last_unit else "has no unit"
             raise InputError(
-                f"{option} {shown(text)} {said}; known: {', '.join(_UNITS[cost])}.", f"Example: {option} {example}"
+                f"{option} {shown(text)} {said}; known units: {', '.join(_UNITS[cost])}.",
+                f"Example: {option} {example}",
             )
         values.append(float(f"{number}e{int(exponent or 0) + power}"))  # rounded once
     return Range(None, values[0]) if len(values) == 1 else Range(values[0], values[1])

@@ -177,7 +177,7 @@ def network_precision(trt: Any, network: Any) -> str:
     products = (trt.LayerType.MATRIX_MULTIPLY, trt.LayerType.CONVOLUTION)
     types = Counter(layer.get_output(0).dtype.name for layer in layers(network) if layer.type in products)
     if not types:
-        raise InputError("The graph has no product and no convolution.")
+        raise InputError("The graph has no product and no convolution, so no precision.")
     most: str = types.most_common(1)[0][0]
     return _TYPES.get(most, most.lower())
 
@@ -202,7 +202,7 @@ def _builder(trt: Any, log: Any, library: str) -> Any:
     try:
         return trt.Builder(log)
     except (TypeError, RuntimeError) as error:  # pybind's word for a constructor that returns nothing
-        raise VitasError(f"{library} cannot build here: {said(log.messages) or error}") from error
+        raise VitasError(f"{library} cannot build here: {said(log.messages or [str(error)])}") from error
 
 
 def _set_batch(builder: Any, config: Any, network: Any, batch_sizes: BatchSizes | None) -> None:

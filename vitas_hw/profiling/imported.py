@@ -142,7 +142,7 @@ def read_results(csv_path: str | Path, bundle_json_path: str | Path) -> tuple[Im
                 )
             so_far.append(_latency(row))
         except InputError as error:
-            raise FileError(f"{path}, line {number}: {error}", _NEXT) from error
+            raise FileError(f"{path}, line {number}, cannot be used: {error}", _NEXT) from error
     anchor_ms = {anchors[key]: statistics.median(found) for key, found in samples.items() if key in anchors}
     visits = tuple(
         ImportedVisit(*key, tuple(found), anchor_ms.get(key)) for key, found in samples.items() if key in planned

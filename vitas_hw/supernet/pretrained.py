@@ -110,7 +110,9 @@ def _checkpoint(source: str, space: SearchSpace) -> _Checkpoint:
     given = _described(weights, heads, _grid(weights, outline.grid, space, file), file)
     ours, theirs = ((c.subnet.patch_size, c.subnet.embed_dim, c.subnet.blocks) for c in (given, outline))
     if ours != theirs:
-        raise InputError(f"{file} holds {_words(given.subnet)}, and {name} is {_words(outline.subnet)}.")
+        raise InputError(
+            f"{file} is no checkpoint of {name}: it holds {_words(given.subnet)}, not {_words(outline.subnet)}."
+        )
     return given
 
 

@@ -106,7 +106,10 @@ def pick_device(wanted: str, ranks: Ranks) -> str:
     if number and not (name == "cuda" and number.isdigit()):
         raise InputError(f"There is no device {wanted!r} to train on.", "Write cpu, cuda, cuda:0 or mps.")
     if number and ranks.world > 1:
-        raise InputError(f"Of {ranks.world} processes each has its own GPU, so not {wanted}.", "Use --device cuda")
+        raise InputError(
+            f"Each of {ranks.world} processes takes a GPU of its own, so the device cannot be {wanted}.",
+            "Use --device cuda",
+        )
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     kind = ("cuda" if there["cuda"] else "cpu") if wanted == "auto" else name
     if not there.get(kind, False):

@@ -61,7 +61,8 @@ class Shards:
             try:
                 label = int(parse_json(sample["json"].decode())[self.json_label] if self.json_label else sample["cls"])
             except (KeyError, ValueError, TypeError) as error:
-                raise FileError(f"{where} has no label.", "It is a number in a .cls file.") from error
+                place = f"at {self.json_label!r} of a .json file" if self.json_label else "in a .cls file"
+                raise FileError(f"{where} has no readable label.", f"It is a whole number {place}.") from error
             if not 0 <= label < self.num_classes:
                 raise InputError(f"{where} has the label {label}; the space has {self.num_classes} classes, from 0 on.")
             yield decoded(io.BytesIO(sample[key]), where), label

@@ -118,9 +118,12 @@ def hub_dataset(spec: str, splits: dict[str, Any]) -> Sources:
     else:
         test = _hub_source(name, root, "validation", optional=True) or _hub_source(name, root, "test", optional=True)
     search = _hub_source(name, root, splits["search_split"]) if "search_split" in splits else None
-    for part in (test, search):
+    for what, part in (("test", test), ("search", search)):
         if part is not None and part.class_names != train.class_names:
-            raise InputError(f"The parts of hfds/{name} have other classes than its training images.")
+            raise InputError(
+                f"The {what} part of hfds/{name} has other classes than its training images, or in another order.",
+                "Name parts of the same classes with val_split and search_split.",
+            )
     return Sources(train, test, search)
 
 
