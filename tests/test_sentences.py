@@ -206,9 +206,7 @@ def _images(folder: Path, *classes: str) -> None:
 def test_folders_that_do_not_fit(tmp_path: Path) -> None:
     _images(tmp_path / "train", "cat", "dog")
     _images(tmp_path / "val", "cat", "cow")
-    with pytest.raises(
-        InputError, match=r"are not those of the training images: it has also 'cow' and lacks 'dog'"
-    ):
+    with pytest.raises(InputError, match=r"are not those of the training images: it has also 'cow' and lacks 'dog'"):
         folders(str(tmp_path), {})
     with pytest.raises(FileError, match="has no folder 'test'"):
         folders(str(tmp_path), {"val_split": "test"})
