@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,24 @@ class Machines:
         self._nodes.setdefault(hardware, []).append(node)
 
     def kill(self, hardware: str) -> None:
-        self._cluster.remove_node(self._nodes[hardware].pop(), allow_graceful=False)
+        """As a machine without power: all of its processes at once, not only Ray's own, which the others outlive."""
+        node = self._nodes[hardware].pop()
+        (raylet,) = node.all_processes["raylet"]
+        below = list(processes_below(raylet.process.pid))
+        self._cluster.remove_node(node, allow_graceful=False)
+        for pid in below:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def shutdown(self) -> None:
         self._cluster.shutdown()
+
+
+def processes_below(pid: int) -> Iterator[int]:
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in task.read_text().split():
+            yield from processes_below(int(child))
+            yield int(child)
 
 
 @contextmanager
