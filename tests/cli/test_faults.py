@@ -166,6 +166,14 @@ def start(words: list[str]) -> subprocess.Popen[str]:
     )
 
 
+def finish(words: list[str]) -> str:
+    """What the command prints."""
+    process = start(words)
+    printed, said = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, said
+    return printed
+
+
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
     end = time.monotonic() + PATIENCE_S
     while not condition() and process.poll() is None and time.monotonic() < end:
@@ -215,8 +223,7 @@ def test_sigterm_keeps_what_was_done(words: list[str], begun: str, kept: str, ru
 @pytest.mark.full
 def test_a_killed_search_goes_on_and_ends_as_if_never_killed(run: Path, tmp_path: Path) -> None:
     whole = Path(shutil.copytree(run, tmp_path / "whole"))
-    done = start([*SEARCH, "--run", str(whole)])
-    assert done.wait(PATIENCE_S) == 0
+    finish([*SEARCH, "--run", str(whole)])
     evaluations = run / "evaluations.jsonl"
     evaluations.unlink()
     process = start([*SEARCH, "--run", str(run)])
@@ -224,8 +231,7 @@ def test_a_killed_search_goes_on_and_ends_as_if_never_killed(run: Path, tmp_path
     process.kill()
     process.communicate()
     kept = evaluations.read_text().rpartition("\n")[0]
-    done = start([*SEARCH, "--run", str(run)])
-    assert done.wait(PATIENCE_S) == 0
+    finish([*SEARCH, "--run", str(run)])
     assert evaluations.read_text().startswith(kept)
     assert (run / "candidates.jsonl").read_bytes() == (whole / "candidates.jsonl").read_bytes()
 
@@ -236,16 +242,12 @@ def test_a_killed_retraining_goes_on_and_ends_with_the_same_weights(run: Path, t
     for folder, kill in ((Path(shutil.copytree(run, tmp_path / "whole")), False), (run, True)):
         words = [*RETRAIN, "--epochs", "2", "--run", str(folder)]
         if kill:
-            process = start([*words, "--max-time", "0.001s"])  # a checkpoint of the first step
-            assert process.wait(PATIENCE_S) == 0
+            finish([*words, "--max-time", "0.001s"])  # a checkpoint of the first step
             process = start(words)
             time.sleep(1)
             process.kill()
             process.communicate()
-        done = start([*words, "--json"])
-        printed, said = done.communicate(timeout=PATIENCE_S)
-        assert done.returncode == 0, said
-        weights.append(load_file(json.loads(printed)["checkpoint"]))
+        weights.append(load_file(json.loads(finish([*words, "--json"]))["checkpoint"]))
     assert all(torch.equal(weight, weights[1][name]) for name, weight in weights[0].items())
 
 
