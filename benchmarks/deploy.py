@@ -23,11 +23,11 @@ from typing import Any
 
 from bench_tools import RESULTS, write
 
-from vitas_hw.supernet.checkpoint import load_model
+from vitas_hw.runs.artifacts import load_run_data
+from vitas_hw.runs.directory import Run
+from vitas_hw.runs.subnets import choose
+from vitas_hw.supernet.weights_file import load_model
 from vitas_hw.training.evaluate import accuracy
-from vitas_hw.workflows.named import choose
-from vitas_hw.workflows.run import Run
-from vitas_hw.workflows.train import load_run_data
 
 GOALS = {"retrained": ">= inherited", "int8_drop": "<= 0.01"}
 SUBNETS = (None, "smallest", "largest")

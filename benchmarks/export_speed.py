@@ -25,10 +25,10 @@ import vitas_hw as vh
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.profiling.anchor import anchor_subnet
 from vitas_hw.profiling.backend import open_backend
+from vitas_hw.profiling.place import find_place
+from vitas_hw.profiling.recording import TIMING
 from vitas_hw.profiling.selection import choose_subnets
 from vitas_hw.profiling.timing import time_visit
-from vitas_hw.workflows.measuring import TIMING
-from vitas_hw.workflows.targets import find_place
 
 ROUNDS = 3
 

@@ -26,7 +26,7 @@ from bench_tools import RESULTS, Floats, bootstrap, read_rows, run_missing, writ
 
 import vitas_hw as vh
 from vitas_hw.searching.costs import Costs
-from vitas_hw.searching.identity import identity_probability
+from vitas_hw.searching.identity_probability import identity_probability
 
 ROWS = RESULTS / "identity_probability.jsonl"
 USUAL = 0.5
@@ -115,8 +115,8 @@ def run(job: Job) -> dict[str, Any]:
     import torch
 
     from vitas_hw.training.evaluate import subnet_accuracy
-    from vitas_hw.training.loop import fit
     from vitas_hw.training.objective import SupernetObjective
+    from vitas_hw.training.trainer import fit
 
     torch.set_num_threads(1)
     started = time.perf_counter()

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 import vitas_hw as vh
 from vitas_hw.predictors.predictor import Predictor
-from vitas_hw.workflows.predict import shipped
+from vitas_hw.predictors.shipped import shipped
 
 REPEATS = 7
 GOALS = {"from_subnets": 20_000, "from_codes": 200_000}

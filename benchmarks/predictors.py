@@ -24,17 +24,17 @@ from noise_ceiling import ceiling
 
 import vitas_hw as vh
 from vitas_hw.core.operators import SubnetColumns
+from vitas_hw.core.reading import file_sha256
 from vitas_hw.predictors.calibration import Calibration
 from vitas_hw.predictors.features import Inputs, Scale
 from vitas_hw.predictors.folds import folds
-from vitas_hw.predictors.kinds import DEFAULT_KIND, KINDS, fit_model, held_out_predictions
 from vitas_hw.predictors.line import fit_flops
 from vitas_hw.predictors.predictor import Predictor, assemble
+from vitas_hw.predictors.registry import DEFAULT_KIND, KINDS, fit_model, held_out_predictions
 from vitas_hw.predictors.scores import scores
+from vitas_hw.predictors.shipped import shipped
 from vitas_hw.predictors.transfer import choose_to_measure, transfer
 from vitas_hw.profiling.profile import Profile
-from vitas_hw.workflows.predict import shipped
-from vitas_hw.workflows.run import file_sha256
 
 ROWS = RESULTS / "predictors.jsonl"
 SPLITS = 5

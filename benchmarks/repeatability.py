@@ -22,9 +22,9 @@ from vitas_hw.core.subnet import Subnet
 from vitas_hw.profiling.backend import open_backend
 from vitas_hw.profiling.journal import Journal
 from vitas_hw.profiling.measure import anchor_ms, measure, measurements
+from vitas_hw.profiling.place import Place, find_place
+from vitas_hw.profiling.recording import TIMING
 from vitas_hw.profiling.selection import choose_subnets
-from vitas_hw.workflows.measuring import TIMING
-from vitas_hw.workflows.targets import Place, find_place
 
 NAIVE_RUNS = 15
 

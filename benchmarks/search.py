@@ -27,9 +27,9 @@ import vitas_hw as vh
 from vitas_hw.core.budget import Budget, Range
 from vitas_hw.searching.admission import Admission
 from vitas_hw.searching.costs import Costs
-from vitas_hw.searching.effort import PAPER, Evolution
 from vitas_hw.searching.engine import Evaluations, Job, explore
-from vitas_hw.searching.optimisers import OPTIMISERS, make_optimiser
+from vitas_hw.searching.optimizers.base import PAPER, Evolution
+from vitas_hw.searching.optimizers.registry import OPTIMISERS, make_optimiser
 
 QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)  # of the space's MACs: the ceilings
 SEEDS = 10
@@ -146,7 +146,7 @@ def evaluation_s(admission: Admission) -> float:
 
 def screening(count: int) -> dict[str, Any]:
     """Seconds that a million candidates take: drawn, priced by the first shipped predictor, held to each median."""
-    from vitas_hw.workflows.predict import shipped
+    from vitas_hw.predictors.shipped import shipped
 
     paths = sorted(shipped("predictors").glob("*.json"))
     predictor = vh.load_predictor(paths[0]) if paths else None

@@ -27,17 +27,19 @@ from bench_tools import RESULTS, read_rows, spread, write
 from vitas_hw.cli.console import Reporter
 from vitas_hw.core.budget import Budget, Range, write_cost
 from vitas_hw.core.errors import VitasError
+from vitas_hw.core.progress import SILENT
+from vitas_hw.core.reading import file_sha256
+from vitas_hw.profiling.place import place_of
 from vitas_hw.profiling.profile import load_profile
+from vitas_hw.runs.artifacts import load_run_predictor, run_anchor_ms
+from vitas_hw.runs.directory import Run
 from vitas_hw.searching.result import SearchResult
-from vitas_hw.workflows.finalists import finalist_meter, load_run_predictor, run_anchor_ms
-from vitas_hw.workflows.profile import ProfileSettings, profile
-from vitas_hw.workflows.progress import SILENT
-from vitas_hw.workflows.run import Run, file_sha256
-from vitas_hw.workflows.search import search_run
-from vitas_hw.workflows.search_settings import SearchSettings
-from vitas_hw.workflows.targets import place_of
-from vitas_hw.workflows.train import train
-from vitas_hw.workflows.train_settings import TrainSettings
+from vitas_hw.workflows.profile.profile import ProfileSettings, profile
+from vitas_hw.workflows.search.measure_finalists import finalist_meter
+from vitas_hw.workflows.search.search import search_run
+from vitas_hw.workflows.search.settings import SearchSettings
+from vitas_hw.workflows.train.settings import TrainSettings
+from vitas_hw.workflows.train.train import train
 
 SPACE = "vitas-digits"
 SEARCHES, OVER, USED, INSIDE = 20, 0.03, 0.7, 0.95  # the goals: over at most by OVER or the noise floor's p90

@@ -16,7 +16,7 @@ from search_table import Table
 
 from vitas_hw.core.budget import Budget
 from vitas_hw.searching.costs import Costs
-from vitas_hw.searching.effort import Evolution
+from vitas_hw.searching.optimizers.base import Evolution
 
 _MOST_GENERATIONS = 400
 

@@ -77,9 +77,9 @@ def _make(space: vh.SearchSpace, codes: Ints, path: Path, epochs: int) -> None:
     import torch
 
     from vitas_hw.training.evaluate import subnet_accuracy
-    from vitas_hw.training.loop import fit
     from vitas_hw.training.objective import SupernetObjective
     from vitas_hw.training.recipe import digits_supernet
+    from vitas_hw.training.trainer import fit
 
     images: Any = vh.load_data("digits", space)
     # search and test part together: the more images, the fewer subnets tie; nothing else is reported of them

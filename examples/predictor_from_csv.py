@@ -12,8 +12,8 @@ import csv
 from pathlib import Path
 
 import vitas_hw as vh
+from vitas_hw.predictors.shipped import shipped
 from vitas_hw.workflows.fit import fit_csv
-from vitas_hw.workflows.predict import shipped
 
 PROFILE = "amd-epyc-zen5-onnxruntime-fp32-b1-t1-i32--vitas-digits"
 

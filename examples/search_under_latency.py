@@ -14,10 +14,10 @@ import onnx
 
 import vitas_hw as vh
 from vitas_hw.export.onnx_export import model_graph
-from vitas_hw.searching.effort import Evolution
-from vitas_hw.workflows.run import Run
-from vitas_hw.workflows.train import train
-from vitas_hw.workflows.train_settings import TrainSettings
+from vitas_hw.runs.directory import Run
+from vitas_hw.searching.optimizers.base import Evolution
+from vitas_hw.workflows.train.settings import TrainSettings
+from vitas_hw.workflows.train.train import train
 
 PREDICTOR = "amd-epyc-zen5-onnxruntime-fp32-b1-t1-i32--vitas-digits"
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vitas_hw.searching.effort import Evolution
-from vitas_hw.workflows.profile import ProfileSettings, profile
-from vitas_hw.workflows.run import Run
+from vitas_hw.runs.directory import Run
+from vitas_hw.searching.optimizers.base import Evolution
+from vitas_hw.workflows.profile.profile import ProfileSettings, profile
 
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks/gpu"))

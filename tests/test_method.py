@@ -15,8 +15,8 @@ from vitas_hw.core.budget import Budget
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Block
 from vitas_hw.searching.costs import Costs
-from vitas_hw.searching.evolution import Evolution
-from vitas_hw.searching.identity import identity_probability
+from vitas_hw.searching.identity_probability import identity_probability
+from vitas_hw.searching.optimizers.base import Evolution
 
 IMAGES = torch.randn(2, 1, 32, 32, generator=torch.Generator().manual_seed(0))
 

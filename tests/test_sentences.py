@@ -22,6 +22,8 @@ from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.files import write_atomic
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Block, Subnet
+from vitas_hw.data.augmentation import Augmentation
+from vitas_hw.data.folders import folders
 from vitas_hw.export.tensorrt_engine import BatchSizes
 from vitas_hw.predictors.predictor import checked_examples
 from vitas_hw.predictors.table import read_table_predictor
@@ -30,8 +32,6 @@ from vitas_hw.profiling.backends.torch_settings import check_shape
 from vitas_hw.searching.costs import Costs
 from vitas_hw.supernet.pretrained import fill_from_pretrained
 from vitas_hw.supernet.sharing import SCHEMES, checked_side
-from vitas_hw.training.augmentation import Augmentation
-from vitas_hw.training.folders import folders
 from vitas_hw.training.recipe import Recipe
 
 OLD = Path(__file__).parent / "data" / "v1"

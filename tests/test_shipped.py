@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 import vitas_hw as vh
+from vitas_hw.core.reading import file_sha256
 from vitas_hw.predictors.predictor import save_predictor
-from vitas_hw.predictors.storage import seal
-from vitas_hw.workflows.predict import shipped
-from vitas_hw.workflows.predictor_card import predictor_card
-from vitas_hw.workflows.run import file_sha256
+from vitas_hw.predictors.sealed_file import seal
+from vitas_hw.predictors.shipped import shipped
+from vitas_hw.report.predictor_card import predictor_card
 
 ROOT = Path(__file__).parent.parent
 PREDICTORS = sorted(path.stem for path in shipped("predictors").glob("*.json"))

@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from vitas_hw.core.subnet import Block as Block
     from vitas_hw.core.subnet import Subnet as Subnet
     from vitas_hw.core.target import Target as Target
+    from vitas_hw.data.load import load_data as load_data
+    from vitas_hw.predictors.shipped import load_predictor as load_predictor
     from vitas_hw.profiling.profile import load_profile as load_profile
-    from vitas_hw.supernet.checkpoint import load_supernet as load_supernet
+    from vitas_hw.runs.space_file import load_space as load_space
     from vitas_hw.supernet.plain import build_model as build_model
     from vitas_hw.supernet.proxy import proxy_score as proxy_score
     from vitas_hw.supernet.supernet import build_supernet as build_supernet
     from vitas_hw.supernet.supernet import extract as extract
-    from vitas_hw.training.data import load_data as load_data
-    from vitas_hw.workflows.predict import fit_predictor as fit_predictor
-    from vitas_hw.workflows.predict import load_predictor as load_predictor
-    from vitas_hw.workflows.run import load_space as load_space
-    from vitas_hw.workflows.search import search as search
+    from vitas_hw.supernet.weights_file import load_supernet as load_supernet
+    from vitas_hw.workflows.fit import fit_predictor as fit_predictor
+    from vitas_hw.workflows.search.search import search as search
 
 _HOMES = {
     "Block": "core.subnet",
@@ -38,15 +38,15 @@ _HOMES = {
     "build_model": "supernet.plain",
     "build_supernet": "supernet.supernet",
     "extract": "supernet.supernet",
-    "fit_predictor": "workflows.predict",
-    "load_data": "training.data",
-    "load_predictor": "workflows.predict",
+    "fit_predictor": "workflows.fit",
+    "load_data": "data.load",
+    "load_predictor": "predictors.shipped",
     "load_profile": "profiling.profile",
-    "load_space": "workflows.run",
-    "load_supernet": "supernet.checkpoint",
+    "load_space": "runs.space_file",
+    "load_supernet": "supernet.weights_file",
     "proxy_score": "supernet.proxy",
     "published_subnet": "core.published",
-    "search": "workflows.search",
+    "search": "workflows.search.search",
 }
 __all__ = sorted(_HOMES)  # the lazy names
 

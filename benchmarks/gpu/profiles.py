@@ -25,8 +25,8 @@ from pathlib import Path
 from vitas_hw.core.errors import VitasError
 from vitas_hw.profiling.environment import environment
 from vitas_hw.profiling.profile import save_profile
-from vitas_hw.workflows.profile import ProfileSettings, measured
-from vitas_hw.workflows.run import Run
+from vitas_hw.runs.directory import Run
+from vitas_hw.workflows.profile.profile import ProfileSettings, measured
 
 _LEAST_S = 45.0  # not worth beginning with less: the process, the first kernels, some subnets
 

@@ -28,12 +28,12 @@ from vitas_hw.core.errors import VitasError
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.predictors.predictor import Predictor
 from vitas_hw.profiling.environment import environment
+from vitas_hw.profiling.place import place_of
 from vitas_hw.profiling.profile import Profile
 from vitas_hw.searching.costs import Costs
-from vitas_hw.searching.effort import Evolution
-from vitas_hw.workflows.finalists import finalist_meter
-from vitas_hw.workflows.predict import fit_predictor
-from vitas_hw.workflows.targets import place_of
+from vitas_hw.searching.optimizers.base import Evolution
+from vitas_hw.workflows.fit import fit_predictor
+from vitas_hw.workflows.search.measure_finalists import finalist_meter
 
 SHARES = (0.5, 0.7, 1.0)
 RANDOM, SHOWN = 200_000, 1_500  # subnets predicted; of them drawn in the plot

@@ -18,7 +18,7 @@ import vitas_hw as vh
 from vitas_hw.cli.main import main
 from vitas_hw.core.presets import PRESETS
 from vitas_hw.core.space import SearchSpace
-from vitas_hw.supernet.checkpoint import save_model
+from vitas_hw.supernet.weights_file import save_model
 
 COMMAND = [sys.executable, "-c", "import sys; from vitas_hw.cli.main import main; sys.exit(main())"]
 SCORER = Path(__file__).parent / "score_without_us.py"

@@ -147,7 +147,7 @@ def test_a_shipped_predictor_fits_the_machine_that_it_was_measured_on(
 ) -> None:
     ask["onnxruntime"] = BackendInfo("onnxruntime", "1.20", {"cpu": "A CPU"}, ("fp32",))
     known = doctor.read_predictor(next(doctor.shipped("predictors").glob("*zen5-onnxruntime*.json")))
-    monkeypatch.setattr("vitas_hw.workflows.targets.fingerprint", lambda _: known.fingerprint)
+    monkeypatch.setattr("vitas_hw.profiling.place.fingerprint", lambda _: known.fingerprint)
     found = printed_json(capsys)
     fitting = {row["name"] for row in found["predictors"] if row["fits"]}
     assert known.name in fitting

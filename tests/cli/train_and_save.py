@@ -8,10 +8,10 @@ python train_and_save.py RUN SPACE.yaml EPOCHS [rarely]
 import sys
 from pathlib import Path
 
+from vitas_hw.runs.directory import Run
 from vitas_hw.training import loop
-from vitas_hw.workflows.run import Run
-from vitas_hw.workflows.train import train
-from vitas_hw.workflows.train_settings import TrainSettings
+from vitas_hw.workflows.train.settings import TrainSettings
+from vitas_hw.workflows.train.train import train
 
 run, space, epochs, *rarely = sys.argv[1:]
 if rarely:

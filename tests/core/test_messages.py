@@ -17,7 +17,7 @@ from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.predictors.table import read_table
 from vitas_hw.profiling.profile import Measurement
-from vitas_hw.workflows.profile import ProfileSettings
+from vitas_hw.workflows.profile.profile import ProfileSettings
 
 SPACE = preset("vitas-digits")
 SUBNET = SPACE.smallest

@@ -20,21 +20,21 @@ from vitas_hw.core.budget import Budget
 from vitas_hw.core.operators import operators
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.target import Target
-from vitas_hw.predictors.kinds import KINDS
 from vitas_hw.predictors.predictor import fit, save_predictor
+from vitas_hw.predictors.registry import KINDS
 from vitas_hw.predictors.table import fit_table, read_table, save_table_predictor
 from vitas_hw.predictors.transfer import transfer
 from vitas_hw.profiling.journal import Journal
 from vitas_hw.profiling.profile import Measurement, NoiseFloor, Profile, save_profile
 from vitas_hw.profiling.timing import Timing, Visit
-from vitas_hw.training.state import State, save_state
-from vitas_hw.workflows.bundle import write_bundle
-from vitas_hw.workflows.export import export
-from vitas_hw.workflows.run import Run
-from vitas_hw.workflows.search import search_run
-from vitas_hw.workflows.search_settings import search_settings
-from vitas_hw.workflows.train import train
-from vitas_hw.workflows.train_settings import TrainSettings
+from vitas_hw.runs.directory import Run
+from vitas_hw.training.checkpoint import State, save_state
+from vitas_hw.workflows.export.export import export
+from vitas_hw.workflows.profile.bundle import write_bundle
+from vitas_hw.workflows.search.search import search_run
+from vitas_hw.workflows.search.settings import search_settings
+from vitas_hw.workflows.train.settings import TrainSettings
+from vitas_hw.workflows.train.train import train
 
 SPACE = SearchSpace("tiny", (32, 32), 1, 10, (16,), (8, 16), (1, 2), (1, 2), attn_dims=(8, 16), mlp_dims=(8, 16))
 TARGET = Target("old-box", "onnxruntime", "fp32", 1, 1, (32, 32))

@@ -11,7 +11,7 @@ import atheris
 NAME, INPUTS = sys.argv[1], int(sys.argv[2])
 
 with atheris.instrument_imports(
-    include=["vitas_hw.core", "vitas_hw.predictors.storage", "vitas_hw.workflows.yaml_file"]
+    include=["vitas_hw.core", "vitas_hw.predictors.sealed_file", "vitas_hw.runs.yaml_file"]
 ):
     from targets import TARGETS, try_one
 

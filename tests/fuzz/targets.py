@@ -16,9 +16,10 @@ from vitas_hw.profiling.imported import read_bundle, read_results
 from vitas_hw.profiling.journal import Journal
 from vitas_hw.profiling.profile import load_profile
 from vitas_hw.profiling.selection import load_subnets
+from vitas_hw.runs.directory import Run
+from vitas_hw.runs.space_file import load_space
 from vitas_hw.searching.archive import Archive
 from vitas_hw.searching.result import load_result
-from vitas_hw.workflows.run import Run, load_space
 
 OLD = Path(__file__).parent.parent / "data" / "v1"
 _FOLDER = TemporaryDirectory(prefix="vitas-hw-fuzz-")

@@ -13,10 +13,10 @@ from vitas_hw.core.operators import operators
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
-from vitas_hw.predictors.kinds import KINDS
 from vitas_hw.predictors.predictor import Predictor, fit
+from vitas_hw.predictors.registry import KINDS
 from vitas_hw.predictors.scores import scores
-from vitas_hw.predictors.storage import seal
+from vitas_hw.predictors.sealed_file import seal
 from vitas_hw.profiling.profile import Measurement, Profile
 
 TARGET = Target("test-cpu", "onnxruntime", "fp32", 1, 1, (32, 32))

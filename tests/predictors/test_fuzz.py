@@ -18,9 +18,9 @@ from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.operators import operators
 from vitas_hw.core.target import Target
 from vitas_hw.predictors.boosted import Boosted
-from vitas_hw.predictors.kinds import KINDS
 from vitas_hw.predictors.predictor import Predictor, fit, read_predictor
-from vitas_hw.predictors.storage import seal
+from vitas_hw.predictors.registry import KINDS
+from vitas_hw.predictors.sealed_file import seal
 from vitas_hw.predictors.table import Table, TablePredictor, fit_table, read_table_predictor
 from vitas_hw.predictors.transfer import transfer
 from vitas_hw.predictors.transfer_model import Corrected

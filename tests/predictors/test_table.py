@@ -9,7 +9,7 @@ import pytest
 from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.predictors.folds import folds
 from vitas_hw.predictors.predictor import read_predictor, save_predictor
-from vitas_hw.predictors.storage import seal
+from vitas_hw.predictors.sealed_file import seal
 from vitas_hw.predictors.table import fit_table, read_table, read_table_predictor
 
 

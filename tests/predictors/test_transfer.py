@@ -11,7 +11,7 @@ from vitas_hw.core.operators import SubnetColumns, operators
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
-from vitas_hw.predictors.active import choose_next, fit_ensemble, keep_going
+from vitas_hw.predictors.active_learning import choose_next, fit_ensemble, keep_going
 from vitas_hw.predictors.features import Inputs, Scale
 from vitas_hw.predictors.line import fit_flops
 from vitas_hw.predictors.predictor import Predictor, fit, read_predictor, save_predictor

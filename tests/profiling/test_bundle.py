@@ -19,8 +19,8 @@ from vitas_hw.core.subnet import Subnet
 from vitas_hw.profiling.imported import ANCHOR, COLUMNS, Bundle, read_bundle, read_results
 from vitas_hw.profiling.selection import choose_subnets
 from vitas_hw.profiling.timing import Timing
-from vitas_hw.workflows.bundle import write_bundle
-from vitas_hw.workflows.bundle_runner import visits_done
+from vitas_hw.workflows.profile.bundle import write_bundle
+from vitas_hw.workflows.profile.bundle_runner import visits_done
 
 SHORT = Timing(max_warmup_s=0.02, sample_s=0.02, max_samples=20)
 # runs run.py as on a machine that has numpy and onnxruntime only

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vitas_hw.cluster.visits import Errand, Report, Spread
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.profiling.journal import Journal
 from vitas_hw.profiling.measure import measure, measurements, passes
-from vitas_hw.profiling.spread import Errand, Report, Spread
 from vitas_hw.profiling.timing import Visit
 
 ROUNDS = 3

@@ -16,9 +16,9 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.target import Target
 from vitas_hw.predictors.predictor import Predictor, save_predictor
 from vitas_hw.profiling.profile import Measurement, NoiseFloor, Profile, save_profile
+from vitas_hw.runs.directory import Run
 from vitas_hw.searching.result import Candidate, SearchResult, save_candidates, save_result
-from vitas_hw.workflows.predict import fit_predictor
-from vitas_hw.workflows.run import Run
+from vitas_hw.workflows.fit import fit_predictor
 
 TARGET = Target("made-up", "onnxruntime", "fp32", 1, 1, (32, 32))
 CALM = {

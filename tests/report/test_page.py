@@ -14,9 +14,9 @@ import vl_convert
 
 from vitas_hw.cli.main import main
 from vitas_hw.core.space import SearchSpace
+from vitas_hw.report.collect import collect, report
+from vitas_hw.runs.directory import Run
 from vitas_hw.searching.result import SearchResult
-from vitas_hw.workflows.report import collect, report
-from vitas_hw.workflows.run import Run
 
 Whole = tuple[Run, SearchResult]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from vitas_hw.report.collect import report
+from vitas_hw.runs.directory import Run
 from vitas_hw.searching.result import SearchResult
-from vitas_hw.workflows.report import report
-from vitas_hw.workflows.run import Run
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt install chromium")

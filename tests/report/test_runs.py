@@ -9,9 +9,9 @@ import pytest
 
 from vitas_hw.cli.main import main
 from vitas_hw.core.space import SearchSpace
+from vitas_hw.report.runs import list_runs
+from vitas_hw.runs.directory import Run
 from vitas_hw.searching.result import SearchResult
-from vitas_hw.workflows.run import Run
-from vitas_hw.workflows.runs import list_runs
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.searching.admission import Admission
 from vitas_hw.searching.archive import Archive
 from vitas_hw.searching.costs import Costs, OtherTarget
-from vitas_hw.searching.effort import PAPER, Evolution
 from vitas_hw.searching.engine import Evaluations, Job, explore
-from vitas_hw.searching.optimisers import OPTIMISERS, make_optimiser, named
+from vitas_hw.searching.optimizers.base import PAPER, Evolution
+from vitas_hw.searching.optimizers.registry import OPTIMISERS, make_optimiser, named
 from vitas_hw.searching.result import Candidate, knee_first
 
 SHARES = (0.25, 0.25, 0.5)

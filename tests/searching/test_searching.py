@@ -17,11 +17,11 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.searching.admission import Admission
 from vitas_hw.searching.costs import Costs
-from vitas_hw.searching.effort import Evolution
 from vitas_hw.searching.engine import Evaluations, Job, explore
 from vitas_hw.searching.finalists import choose_measured
-from vitas_hw.searching.identity import identity_probability
-from vitas_hw.searching.optimisers import OPTIMISERS, make_optimiser
+from vitas_hw.searching.identity_probability import identity_probability
+from vitas_hw.searching.optimizers.base import Evolution
+from vitas_hw.searching.optimizers.registry import OPTIMISERS, make_optimiser
 from vitas_hw.searching.result import (
     Candidate,
     SearchResult,

@@ -53,7 +53,7 @@ def names(monkeypatch: pytest.MonkeyPatch, vit: Callable[..., VisionTransformer]
         assert pretrained != (torch.get_default_device().type == "meta")
         return models[name] if pretrained else vit()
 
-    monkeypatch.setattr("vitas_hw.supernet.foreign.is_model", lambda name: name in models or known(name))
+    monkeypatch.setattr("vitas_hw.supernet.timm_models.is_model", lambda name: name in models or known(name))
     monkeypatch.setattr(timm, "create_model", create_model)
     monkeypatch.setattr(timm, "list_pretrained", lambda query: [query] if query[:-2] in models else tags(query))
     return models

@@ -15,10 +15,10 @@ from vitas_hw.core.errors import FileError, InputError, VitasError
 from vitas_hw.core.presets import preset
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
-from vitas_hw.supernet.checkpoint import save_model, save_supernet
 from vitas_hw.supernet.plain import build_model
 from vitas_hw.supernet.pretrained import fill_from_pretrained
 from vitas_hw.supernet.supernet import build_supernet
+from vitas_hw.supernet.weights_file import save_model, save_supernet
 
 NAME = "vit_pretend_patch8_32"
 Vit = Callable[..., VisionTransformer]

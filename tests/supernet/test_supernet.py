@@ -13,9 +13,9 @@ from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.presets import preset
 from vitas_hw.core.published import PUBLISHED, published_subnet
 from vitas_hw.core.space import SearchSpace
-from vitas_hw.supernet.checkpoint import load_model, load_supernet, save_model, save_supernet
 from vitas_hw.supernet.plain import build_model
 from vitas_hw.supernet.supernet import Supernet, build_supernet, extract
+from vitas_hw.supernet.weights_file import load_model, load_supernet, save_model, save_supernet
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from vitas_hw.core.errors import InputError
-from vitas_hw.training.augmentation import Augmentation, rngs_as_they_were, seed_rngs
-from vitas_hw.training.preprocessing import Preprocessing
+from vitas_hw.data.augmentation import Augmentation, rngs_as_they_were, seed_rngs
+from vitas_hw.data.preprocessing import Preprocessing
 
 HOW = Preprocessing((32, 32), (0.5,), (0.5,), "bilinear")
 

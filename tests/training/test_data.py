@@ -17,9 +17,9 @@ from sklearn.model_selection import train_test_split
 from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.presets import preset
 from vitas_hw.core.space import SearchSpace
-from vitas_hw.training.augmentation import Augmentation
-from vitas_hw.training.data import ImageData, load_data, stratified
-from vitas_hw.training.preprocessing import Preprocessing
+from vitas_hw.data.augmentation import Augmentation
+from vitas_hw.data.load import ImageData, load_data, stratified
+from vitas_hw.data.preprocessing import Preprocessing
 
 
 @pytest.fixture(scope="module")
@@ -166,9 +166,13 @@ def test_without_the_files_the_sentence_names_the_package(tmp_path: Path, digits
 @pytest.mark.parametrize(
     ("name", "content", "problem"),
     [
-        ("train-images-idx3-ubyte.gz", gzip.compress(b"\0\0\x08\x01" + bytes(12)), "begins with 0x801, not 0x803"),
+        (
+            "train-images-idx3-ubyte.gz",
+            gzip.compress(b"\0\0\x08\x01" + bytes(12), mtime=0),
+            "begins with 0x801, not 0x803",
+        ),
         ("train-images-idx3-ubyte.gz", b"no gzip at all", "cannot be read or unpacked"),
-        ("train-images-idx3-ubyte.gz", gzip.compress(bytes(5000))[:-12], "cannot be read or unpacked"),
+        ("train-images-idx3-ubyte.gz", gzip.compress(bytes(5000), mtime=0)[:-12], "cannot be read or unpacked"),
         ("t10k-images-idx3-ubyte", b"", "begins with 0x0"),
         ("t10k-images-idx3-ubyte", b"\0\0\x08\x03\0\0", "truncated or too long"),
         (

@@ -14,8 +14,8 @@ from PIL import Image
 
 from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.space import SearchSpace
-from vitas_hw.training.augmentation import Augmentation
-from vitas_hw.training.data import load_data
+from vitas_hw.data.augmentation import Augmentation
+from vitas_hw.data.load import load_data
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on few cores
 COLOURS = {"cat": (200, 0, 0), "dog": (0, 200, 0), "eel": (0, 0, 200)}

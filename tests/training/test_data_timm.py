@@ -19,10 +19,10 @@ from PIL import Image
 
 from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.space import SearchSpace
-from vitas_hw.training.augmentation import Augmentation
-from vitas_hw.training.data import ImageData, load_data
-from vitas_hw.training.preprocessing import Preprocessing
-from vitas_hw.training.streams import find_shards
+from vitas_hw.data.augmentation import Augmentation
+from vitas_hw.data.load import ImageData, load_data
+from vitas_hw.data.preprocessing import Preprocessing
+from vitas_hw.data.streams import find_shards
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on few cores
 OFF = Augmentation()

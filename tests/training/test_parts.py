@@ -15,11 +15,10 @@ from PIL import Image
 
 from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.presets import preset
-from vitas_hw.training.augmentation import Augmentation
-from vitas_hw.training.data import load_data
-from vitas_hw.training.indexed import IndexedPart, decode
-from vitas_hw.training.parts import Batch
-from vitas_hw.training.preprocessing import Preprocessing
+from vitas_hw.data.augmentation import Augmentation
+from vitas_hw.data.load import load_data
+from vitas_hw.data.preprocessing import Preprocessing
+from vitas_hw.data.splits import Batch, IndexedPart, decode
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on few cores
 OFF = Augmentation()

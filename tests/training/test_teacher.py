@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 
 from vitas_hw.core.errors import FileError, InputError, VitasError
 from vitas_hw.core.space import SearchSpace
-from vitas_hw.supernet.checkpoint import save_model
 from vitas_hw.supernet.plain import build_model
+from vitas_hw.supernet.weights_file import save_model
 from vitas_hw.training.teacher import load_teacher
 
 

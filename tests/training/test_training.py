@@ -13,16 +13,16 @@ from torch import nn
 from vitas_hw.core.errors import FileError, InputError, VitasError
 from vitas_hw.core.presets import preset
 from vitas_hw.core.space import SearchSpace
+from vitas_hw.data.augmentation import Augmentation
+from vitas_hw.data.load import ImageData, load_data
 from vitas_hw.supernet.plain import build_model
 from vitas_hw.supernet.supernet import Supernet, build_supernet
-from vitas_hw.training.augmentation import Augmentation
-from vitas_hw.training.data import ImageData, load_data
+from vitas_hw.training.checkpoint import OtherSettingsError, State, load_state, save_state
+from vitas_hw.training.distributed import Ranks, pick_device
 from vitas_hw.training.evaluate import accuracy, subnet_accuracy
-from vitas_hw.training.loop import Epoch, Runtime, fit
 from vitas_hw.training.objective import ModelObjective, SupernetObjective
-from vitas_hw.training.ranks import Ranks, pick_device
 from vitas_hw.training.recipe import Recipe, finetune_recipe, supernet_recipe, vitas_supernet
-from vitas_hw.training.state import OtherSettingsError, State, load_state, save_state
+from vitas_hw.training.trainer import Epoch, Runtime, fit
 
 QUICK = Recipe(epochs=3, batch_size=64, lr=2e-3, warmup_epochs=1, clip_grad=1.0)
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.target import Target
+from vitas_hw.profiling.place import Place
 from vitas_hw.profiling.timing import Timing
 from vitas_hw.profiling.worker import Worker
-from vitas_hw.workflows.profile import ProfileSettings
-from vitas_hw.workflows.targets import Place
+from vitas_hw.workflows.profile.profile import ProfileSettings
 
 FAKE = str(Path(__file__).parents[1] / "profiling" / "fake_worker.py")
 HARDWARE = "FAKE_HARDWARE"

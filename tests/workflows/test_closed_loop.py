@@ -8,17 +8,17 @@ import pytest
 from vitas_hw.core.budget import Budget, Range
 from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.operators import SubnetColumns, operators
+from vitas_hw.core.progress import SILENT
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.searching.archive import Archive
 from vitas_hw.searching.costs import Costs
-from vitas_hw.searching.effort import Evolution
 from vitas_hw.searching.engine import Evaluations, Job
+from vitas_hw.searching.optimizers.base import Evolution
 from vitas_hw.searching.result import knee_first
-from vitas_hw.workflows.closed_loop import ClosedLoop, recorded, result_of
-from vitas_hw.workflows.evaluations import part_shares
-from vitas_hw.workflows.progress import SILENT
-from vitas_hw.workflows.search_settings import SearchSettings, parse_latencies, search_settings
+from vitas_hw.workflows.search.closed_loop import ClosedLoop, recorded, result_of
+from vitas_hw.workflows.search.evaluations import part_shares
+from vitas_hw.workflows.search.settings import SearchSettings, parse_latencies, search_settings
 
 
 class PerMac:

@@ -19,19 +19,19 @@ from fake_place import find_place
 from machines_of_ray import Machines, machines_of
 
 from vitas_hw.cli.main import main
+from vitas_hw.cluster.devices import Cluster, Device
+from vitas_hw.cluster.measuring_actor import Facts
 from vitas_hw.core.errors import InputError, VitasError
+from vitas_hw.core.progress import Silent
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.target import Target
 from vitas_hw.profiling.environment import fingerprint
+from vitas_hw.profiling.place import Place
+from vitas_hw.profiling.recording import REPEAT_EVERY
+from vitas_hw.runs.directory import Run
 from vitas_hw.workflows import fleet as fleet_module
-from vitas_hw.workflows.cluster import Cluster, Device
-from vitas_hw.workflows.fleet import kinds_of, profile_fleet
-from vitas_hw.workflows.measuring import REPEAT_EVERY
-from vitas_hw.workflows.profile import Profiled, ProfileSettings
-from vitas_hw.workflows.progress import Silent
-from vitas_hw.workflows.run import Run
-from vitas_hw.workflows.station import Facts
-from vitas_hw.workflows.targets import Place
+from vitas_hw.workflows.profile.on_cluster import kinds_of, profile_fleet
+from vitas_hw.workflows.profile.profile import Profiled, ProfileSettings
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # Ray leaves log files and sockets open
@@ -320,7 +320,8 @@ def test_without_ray_the_line_that_installs_it_is_said(
 
 def test_ray_is_loaded_only_when_it_is_asked_for() -> None:
     code = (
-        "import sys, vitas_hw, vitas_hw.cli.main, vitas_hw.workflows.profile, vitas_hw.workflows.fleet\n"
+        "import sys, vitas_hw, vitas_hw.cli.main, vitas_hw.workflows.profile.profile\n"
+        "import vitas_hw.workflows.profile.on_cluster\n"
         "sys.exit('ray' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -7,11 +7,9 @@ from dataclasses import fields
 import pytest
 
 from vitas_hw.core.errors import InputError
-from vitas_hw.training.augmentation import Augmentation
+from vitas_hw.data.augmentation import Augmentation
 from vitas_hw.training.recipe import supernet_recipe
-from vitas_hw.workflows.learning_settings import LearningSettings
-from vitas_hw.workflows.retrain_settings import RetrainSettings
-from vitas_hw.workflows.train_settings import TrainSettings
+from vitas_hw.workflows.train.settings import LearningSettings, RetrainSettings, TrainSettings
 
 
 def test_from_scratch_is_the_papers_recipe() -> None:

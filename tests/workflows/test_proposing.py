@@ -10,10 +10,10 @@ from PIL import Image
 
 from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.presets import preset
-from vitas_hw.training.data import load_data
+from vitas_hw.data.load import load_data
+from vitas_hw.runs.space_file import load_space
 from vitas_hw.training.recipe import FEW_IMAGES
-from vitas_hw.workflows.proposing import _space, propose_space
-from vitas_hw.workflows.run import load_space
+from vitas_hw.workflows.propose_space import _space, propose_space
 
 
 def fill(folder: Path, mode: str, size: tuple[int, int], classes: int = 2) -> None:

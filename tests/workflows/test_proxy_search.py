@@ -7,9 +7,9 @@ import pytest
 import vitas_hw as vh
 from vitas_hw.core.errors import InputError
 from vitas_hw.core.space import SearchSpace
-from vitas_hw.searching.effort import Evolution
+from vitas_hw.searching.optimizers.base import Evolution
 from vitas_hw.searching.result import load_result, save_candidates, save_result
-from vitas_hw.workflows.search import search
+from vitas_hw.workflows.search.search import search
 
 SIZE = Evolution(population=4, generations=2)
 

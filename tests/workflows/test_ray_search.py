@@ -16,18 +16,17 @@ from safetensors.torch import load_file
 
 import vitas_hw as vh
 from vitas_hw.cli.main import main
+from vitas_hw.cluster.evaluation_pool import RayPool, RayWorkers
 from vitas_hw.core.budget import Budget
 from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.files import write_atomic
+from vitas_hw.core.progress import Silent
 from vitas_hw.core.space import SearchSpace
-from vitas_hw.searching.effort import Evolution
-from vitas_hw.supernet.checkpoint import save_supernet
-from vitas_hw.workflows import scoring
-from vitas_hw.workflows.progress import Silent
-from vitas_hw.workflows.ray_pool import RayPool, RayWorkers
-from vitas_hw.workflows.run import Run
-from vitas_hw.workflows.search import search_run
-from vitas_hw.workflows.search_settings import SearchSettings
+from vitas_hw.runs.directory import Run
+from vitas_hw.searching.optimizers.base import Evolution
+from vitas_hw.supernet.weights_file import save_supernet
+from vitas_hw.workflows.search.search import search_run
+from vitas_hw.workflows.search.settings import SearchSettings
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # Ray leaves log files and sockets open
@@ -58,7 +57,7 @@ def run_with_supernet(path: Path, space: SearchSpace) -> Run:
 def test_a_search_on_a_cluster_is_the_serial_one_though_a_worker_is_killed(
     small: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vitas_hw.workflows.choice.finetune_recipe", lambda *_: None)
+    monkeypatch.setattr("vitas_hw.workflows.search.finetune.finetune_recipe", lambda *_: None)
     settings = SearchSettings(evolution=Evolution(population=6, generations=4), optimizer="nsga2")
     alone, spread, told = run_with_supernet(tmp_path / "a", small), run_with_supernet(tmp_path / "b", small), Told()
     budget = Budget.parse(flops="2M")
@@ -79,7 +78,7 @@ def test_a_search_on_a_cluster_is_the_serial_one_though_a_worker_is_killed(
     assert spread.candidates.read_bytes() == alone.candidates.read_bytes()
     weights, others = load_file(spread.choice), load_file(alone.choice)
     assert all(torch.equal(weights[name], others[name]) for name in weights.keys() | others.keys())
-    lines = [(run.path / scoring.EVALUATIONS).read_text() for run in (alone, spread)]
+    lines = [run.evaluations.read_text() for run in (alone, spread)]
     assert lines[0] == lines[1]
     assert len(killed) == 1
     assert any("is lost; another takes its place" in note for note in told.notes)
@@ -115,5 +114,5 @@ def test_words_that_make_no_workers_are_refused(tmp_path: Path, capsys: pytest.C
 
 
 def test_ray_is_loaded_only_by_a_search_that_asks_for_it() -> None:
-    code = "import sys, vitas_hw.workflows.search, vitas_hw.workflows.scoring; sys.exit('ray' in sys.modules)"
+    code = "import sys, vitas_hw.workflows.search.scoring; sys.exit('ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

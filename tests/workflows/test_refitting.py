@@ -10,9 +10,9 @@ from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.predictors.predictor import read_predictor
 from vitas_hw.profiling.profile import Measurement, Profile, load_profile, save_profile
-from vitas_hw.workflows.predict import fit_predictor
-from vitas_hw.workflows.refitting import refitting_of
-from vitas_hw.workflows.run import Run
+from vitas_hw.runs.directory import Run
+from vitas_hw.workflows.fit import fit_predictor
+from vitas_hw.workflows.search.refit import refitting_of
 
 
 def some(space: SearchSpace, seed: int, count: int) -> list[Subnet]:

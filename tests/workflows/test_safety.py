@@ -17,13 +17,14 @@ import torch
 
 from vitas_hw.cli.main import main
 from vitas_hw.core.errors import FileError, InputError
-from vitas_hw.core.lock import locked
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Block, Subnet
-from vitas_hw.supernet.checkpoint import load_model, load_supernet
-from vitas_hw.supernet.foreign import read_weights
-from vitas_hw.training.state import State, load_state, save_state
-from vitas_hw.workflows.run import Run, load_space
+from vitas_hw.runs.directory import Run
+from vitas_hw.runs.lock import locked
+from vitas_hw.runs.space_file import load_space
+from vitas_hw.supernet.timm_models import read_weights
+from vitas_hw.supernet.weights_file import load_model, load_supernet
+from vitas_hw.training.checkpoint import State, load_state, save_state
 
 
 class Evil:
@@ -170,7 +171,7 @@ def test_a_link_to_a_folder_is_removed_and_its_content_kept(small: SearchSpace, 
 
 
 def test_a_second_process_on_a_run_is_told_which_holds_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code = "import sys, pathlib; from vitas_hw.core.lock import locked\n"
+    code = "import sys, pathlib; from vitas_hw.runs.lock import locked\n"
     code += "with locked(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     run = tmp_path / "run"
     held = subprocess.Popen([sys.executable, "-c", code, str(run)], stdin=-1, stdout=-1, text=True)

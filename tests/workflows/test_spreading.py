@@ -8,18 +8,18 @@ from itertools import count
 import numpy as np
 import pytest
 
+from vitas_hw.cluster.evaluate import MOST_LOSSES, SpreadEvaluate
 from vitas_hw.core.budget import Budget
 from vitas_hw.core.errors import VitasError
+from vitas_hw.core.progress import SILENT
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.searching.admission import Admission
 from vitas_hw.searching.archive import Archive
 from vitas_hw.searching.costs import Costs
-from vitas_hw.searching.effort import Evolution
 from vitas_hw.searching.engine import Evaluate, Evaluations, Job, explore
-from vitas_hw.searching.optimisers import OPTIMISERS, make_optimiser
-from vitas_hw.workflows.evaluations import in_order
-from vitas_hw.workflows.progress import SILENT
-from vitas_hw.workflows.spreading import MOST_LOSSES, SpreadEvaluate
+from vitas_hw.searching.optimizers.base import Evolution
+from vitas_hw.searching.optimizers.registry import OPTIMISERS, make_optimiser
+from vitas_hw.workflows.search.evaluations import in_order
 
 
 class Scorer:

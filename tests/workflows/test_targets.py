@@ -9,10 +9,10 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.target import device_slug
 from vitas_hw.profiling.backend import BackendInfo
 from vitas_hw.profiling.environment import cpu_model, fingerprint
+from vitas_hw.profiling.place import find_place, place_of
 from vitas_hw.profiling.timing import Timing
 from vitas_hw.profiling.worker import SubnetFailedError
 from vitas_hw.workflows import targets
-from vitas_hw.workflows.targets import find_place, place_of
 
 MACHINE = {
     "onnxruntime": BackendInfo("onnxruntime", "1", {"cpu": "Big CPU"}, ("fp32",)),

@@ -10,17 +10,17 @@ import pytest
 
 import vitas_hw as vh
 from vitas_hw.core.subnet import Subnet
-from vitas_hw.predictors.kinds import KINDS
+from vitas_hw.predictors.registry import KINDS
 from vitas_hw.predictors.table import read_table, read_table_predictor
 from vitas_hw.profiling.imported import read_bundle
 from vitas_hw.profiling.journal import SCHEMA as JOURNAL_SCHEMA
 from vitas_hw.profiling.journal import Journal
+from vitas_hw.runs.artifacts import load_run_data
+from vitas_hw.runs.directory import Run
 from vitas_hw.searching.archive import Archive
 from vitas_hw.searching.result import load_result
-from vitas_hw.supernet.checkpoint import load_model, load_supernet
-from vitas_hw.training.state import load_state
-from vitas_hw.workflows.run import Run
-from vitas_hw.workflows.train import load_run_data
+from vitas_hw.supernet.weights_file import load_model, load_supernet
+from vitas_hw.training.checkpoint import load_state
 
 OLD = Path(__file__).parent.parent / "data" / "v1"
 RUN = Run(OLD / "run")

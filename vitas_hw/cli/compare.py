@@ -39,8 +39,8 @@ def compare(
     """
     from vitas_hw.cli import console
     from vitas_hw.core.budget import show_cost
+    from vitas_hw.runs.directory import Run
     from vitas_hw.workflows.compare import compare as compare_subnets
-    from vitas_hw.workflows.run import Run
 
     done = compare_subnets(
         Run(run),

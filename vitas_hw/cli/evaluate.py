@@ -27,8 +27,8 @@ def evaluate(
     """
     from vitas_hw.cli import console
     from vitas_hw.core.budget import show_cost
+    from vitas_hw.runs.directory import Run
     from vitas_hw.workflows.evaluate import evaluate as evaluate_subnets
-    from vitas_hw.workflows.run import Run
 
     rows = evaluate_subnets(
         Run(run), subnets or (), random=random, split=split, seed=seed, device=device, progress=console.Reporter()

@@ -52,9 +52,9 @@ def export(
     formats = tuple(name for name, wanted in asked.items() if wanted)
     if not formats:
         raise InputError("Say which format to export.", "Run: vitas-hw export --onnx")
-    from vitas_hw.workflows.export import export as export_subnet
-    from vitas_hw.workflows.export_job import Exported, ExportSettings
-    from vitas_hw.workflows.run import Run
+    from vitas_hw.runs.directory import Run
+    from vitas_hw.workflows.export.export import export as export_subnet
+    from vitas_hw.workflows.export.job import Exported, ExportSettings
 
     settings = ExportSettings(
         formats=formats,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vitas_hw.workflows.run import DEFAULT_RUN
+from vitas_hw.runs.directory import DEFAULT_RUN
 
 RECIPE, WHERE = "Recipe (default: what suits the data)", "Where and how long"
 

@@ -76,11 +76,11 @@ def profile(
     from vitas_hw.cli import profile_output as output
     from vitas_hw.core.budget import parse_duration
     from vitas_hw.core.errors import InputError
-    from vitas_hw.workflows import fleet
-    from vitas_hw.workflows.imports import import_profile, make_bundle
-    from vitas_hw.workflows.profile import ProfileSettings
-    from vitas_hw.workflows.profile import profile as profile_device
-    from vitas_hw.workflows.run import Run
+    from vitas_hw.runs.directory import Run
+    from vitas_hw.workflows.profile import on_cluster
+    from vitas_hw.workflows.profile.import_table import import_profile, make_bundle
+    from vitas_hw.workflows.profile.profile import ProfileSettings
+    from vitas_hw.workflows.profile.profile import profile as profile_device
 
     settings = ProfileSettings(
         device=device,
@@ -112,7 +112,9 @@ def profile(
         output.print_profiled(import_profile(Run(run), settings, table), as_json)
     elif ray is not None:
         output.print_fleet(
-            fleet.profile_fleet(Run(run), settings, address=ray, space=space, fresh=fresh, progress=console.Reporter()),
+            on_cluster.profile_fleet(
+                Run(run), settings, address=ray, space=space, fresh=fresh, progress=console.Reporter()
+            ),
             as_json,
         )
     else:

@@ -10,8 +10,8 @@ import numpy as np
 
 from vitas_hw.cli import console
 from vitas_hw.profiling.imported import Bundle
-from vitas_hw.workflows.profile import Profiled
-from vitas_hw.workflows.transferring import WouldHave
+from vitas_hw.workflows.profile.from_old_predictor import WouldHave
+from vitas_hw.workflows.profile.profile import Profiled
 
 
 def print_fleet(profiles: list[Profiled], as_json: bool) -> None:

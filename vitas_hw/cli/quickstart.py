@@ -28,8 +28,8 @@ def quickstart(
     from vitas_hw.cli import console
     from vitas_hw.cli.search import finalists_table, summary
     from vitas_hw.core.budget import show_cost
+    from vitas_hw.runs.directory import Run
     from vitas_hw.workflows.quickstart import quickstart as whole_road
-    from vitas_hw.workflows.run import Run
 
     here = Run(run)
     done = whole_road(here, seed=seed, epochs=epochs, fresh=fresh, progress=console.Reporter())

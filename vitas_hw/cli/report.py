@@ -20,8 +20,8 @@ def report(
     Example: vitas-hw report
     """
     from vitas_hw.cli import console
-    from vitas_hw.workflows.report import report as write
-    from vitas_hw.workflows.run import Run
+    from vitas_hw.report.collect import report as write
+    from vitas_hw.runs.directory import Run
 
     done = write(Run(run), output, progress=console.Reporter())
     found = done.report

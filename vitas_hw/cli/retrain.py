@@ -66,11 +66,11 @@ def retrain(
     from vitas_hw.core.budget import parse_duration
 
     max_time_s = None if max_time is None else parse_duration(max_time)
-    from vitas_hw.training.ranks import ranks_of_environment
-    from vitas_hw.workflows.progress import SILENT
-    from vitas_hw.workflows.retrain import retrain as retrain_subnet
-    from vitas_hw.workflows.retrain_settings import RetrainSettings
-    from vitas_hw.workflows.run import Run
+    from vitas_hw.core.progress import SILENT
+    from vitas_hw.runs.directory import Run
+    from vitas_hw.training.distributed import ranks_of_environment
+    from vitas_hw.workflows.train.retrain import retrain as retrain_subnet
+    from vitas_hw.workflows.train.settings import RetrainSettings
 
     settings = RetrainSettings(
         init=init,

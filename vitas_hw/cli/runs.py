@@ -10,7 +10,7 @@ import typer
 from vitas_hw.cli.options import DEFAULT_RUN, JsonOption
 
 if TYPE_CHECKING:
-    from vitas_hw.workflows.runs import RunSummary
+    from vitas_hw.report.runs import RunSummary
 
 
 def runs(
@@ -22,7 +22,7 @@ def runs(
     Example: vitas-hw runs
     """
     from vitas_hw.cli import console
-    from vitas_hw.workflows.runs import list_runs
+    from vitas_hw.report.runs import list_runs
 
     found = list_runs(folder)
     if as_json:

@@ -17,9 +17,9 @@ from vitas_hw.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from vitas_hw.runs.directory import Run
     from vitas_hw.searching.result import Candidate
-    from vitas_hw.workflows.run import Run
-    from vitas_hw.workflows.search import Searched
+    from vitas_hw.workflows.search.search import Searched
 
 
 _METHOD = "How it searches"
@@ -101,7 +101,7 @@ def search(
     from vitas_hw.cli import console
     from vitas_hw.core.budget import Budget, parse_duration
     from vitas_hw.core.errors import InputError
-    from vitas_hw.workflows.search_settings import parse_latencies, search_settings
+    from vitas_hw.workflows.search.settings import parse_latencies, search_settings
 
     own, targets = parse_latencies(latency)
     budget = Budget.parse(own, flops, params)
@@ -119,9 +119,9 @@ def search(
     )
     if ray_gpus is not None and ray is None:
         raise InputError("--ray-gpus needs a cluster.", "Add --ray auto")
-    from vitas_hw.workflows.ray_pool import RayWorkers
-    from vitas_hw.workflows.run import Run
-    from vitas_hw.workflows.search import search_run
+    from vitas_hw.cluster.evaluation_pool import RayWorkers
+    from vitas_hw.runs.directory import Run
+    from vitas_hw.workflows.search.search import search_run
 
     here, workers = Run(run), None if ray is None else RayWorkers(ray, ray_gpus)
     progress = console.Reporter()

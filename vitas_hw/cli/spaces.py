@@ -26,14 +26,14 @@ def spaces(
     from vitas_hw.core.budget import show_cost
     from vitas_hw.core.errors import InputError
     from vitas_hw.core.presets import PRESETS
+    from vitas_hw.runs.space_file import load_space
     from vitas_hw.searching.costs import Costs
-    from vitas_hw.workflows.run import load_space
 
     if (data is None and output is not None) or (data is not None and name is not None):
         raise InputError("Give the name of a space, or --for DATA with or without --output.")
     proposal = None
     if data is not None:
-        from vitas_hw.workflows.proposing import propose_space
+        from vitas_hw.workflows.propose_space import propose_space
 
         proposal = propose_space(data, output)
         name = str(proposal.path)

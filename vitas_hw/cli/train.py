@@ -97,11 +97,11 @@ def train(
         "max_time_s": None if max_time is None else parse_duration(max_time),
     }
     budget = Budget.parse(latency, flops, params)
-    from vitas_hw.training.ranks import ranks_of_environment
-    from vitas_hw.workflows.progress import SILENT
-    from vitas_hw.workflows.run import Run
-    from vitas_hw.workflows.train import train as train_supernet
-    from vitas_hw.workflows.train_settings import TrainSettings
+    from vitas_hw.core.progress import SILENT
+    from vitas_hw.runs.directory import Run
+    from vitas_hw.training.distributed import ranks_of_environment
+    from vitas_hw.workflows.train.settings import TrainSettings
+    from vitas_hw.workflows.train.train import train as train_supernet
 
     settings = TrainSettings(
         data=data,

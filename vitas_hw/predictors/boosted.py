@@ -14,8 +14,8 @@ import xgboost as xgb
 from vitas_hw.predictors.features import FeatureTable, Floats, Inputs
 from vitas_hw.predictors.folds import Fold, folds, relative_error
 from vitas_hw.predictors.line import Line, choose_columns, fit_line
+from vitas_hw.predictors.sealed_file import exactly
 from vitas_hw.predictors.smooth import Smooth, log_range
-from vitas_hw.predictors.storage import exactly
 from vitas_hw.predictors.trees import check_booster
 
 _PENALTIES = (3.0, 30.0, 300.0)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vitas_hw.predictors.features import Floats
-from vitas_hw.predictors.storage import exactly, numbers
+from vitas_hw.predictors.sealed_file import exactly, numbers
 
 COVERAGE = 0.9
 _FEWEST_A_PART = 20  # held-out errors below which a part of the range gets no width of its own

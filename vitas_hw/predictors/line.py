@@ -12,7 +12,7 @@ from scipy.optimize import lsq_linear, nnls
 from vitas_hw.core.errors import InputError
 from vitas_hw.predictors.features import FeatureTable, Floats, Inputs
 from vitas_hw.predictors.folds import Fold, folds, relative_error
-from vitas_hw.predictors.storage import exactly, number, text
+from vitas_hw.predictors.sealed_file import exactly, number, text
 
 _REWEIGHTINGS = 4
 _HUBER = 1.345  # 95% efficient on normal errors

@@ -15,7 +15,7 @@ from vitas_hw.core.operators import PRODUCTS, SubnetColumns, operators
 from vitas_hw.predictors.features import Floats, Inputs, Ints
 from vitas_hw.predictors.folds import folds, relative_error
 from vitas_hw.predictors.line import Line, fit_flops
-from vitas_hw.predictors.storage import exactly, numbers, whole
+from vitas_hw.predictors.sealed_file import exactly, numbers, whole
 
 _PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)
 _MIX = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 0xD6E8FEB86659FD93], np.uint64)

@@ -14,8 +14,8 @@ from sklearn.neural_network import MLPRegressor
 from vitas_hw.predictors.features import FeatureTable, Floats, Inputs
 from vitas_hw.predictors.folds import folds, relative_error
 from vitas_hw.predictors.line import Line, choose_columns, fit_line
+from vitas_hw.predictors.sealed_file import exactly, numbers
 from vitas_hw.predictors.smooth import Standard, log_range
-from vitas_hw.predictors.storage import exactly, numbers
 
 _HIDDEN = 16
 _PENALTIES = (3.0, 30.0)

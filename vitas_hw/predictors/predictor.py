@@ -15,9 +15,9 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.predictors.features import FEATURES_VERSION, FeatureTable, Floats, Inputs, Scale, feature_names
-from vitas_hw.predictors.kinds import DEFAULT_KIND, Model, fit_model, held_out_predictions, kind_named
+from vitas_hw.predictors.registry import DEFAULT_KIND, Model, fit_model, held_out_predictions, kind_named
 from vitas_hw.predictors.regression import FEWEST, FIELDS, Prediction, Regression
-from vitas_hw.predictors.storage import exactly, read_sealed, text, write_sealed
+from vitas_hw.predictors.sealed_file import exactly, read_sealed, text, write_sealed
 
 if TYPE_CHECKING:
     from vitas_hw.predictors.table import TablePredictor

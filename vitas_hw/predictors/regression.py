@@ -12,9 +12,9 @@ import numpy.typing as npt
 from vitas_hw.core.errors import InputError
 from vitas_hw.predictors.calibration import Calibration
 from vitas_hw.predictors.features import Floats, Inputs
-from vitas_hw.predictors.kinds import Model, kind_named
+from vitas_hw.predictors.registry import Model, kind_named
 from vitas_hw.predictors.scores import scores
-from vitas_hw.predictors.storage import number, numbers, text, whole
+from vitas_hw.predictors.sealed_file import number, numbers, text, whole
 from vitas_hw.predictors.transfer_model import Corrected
 
 FEWEST = 20  # examples

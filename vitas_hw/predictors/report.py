@@ -11,7 +11,7 @@ import numpy as np
 from vitas_hw.predictors.calibration import Calibration
 from vitas_hw.predictors.features import Floats, Inputs, Ints
 from vitas_hw.predictors.folds import folds
-from vitas_hw.predictors.kinds import KINDS, fit_model, held_out_predictions, kind_named
+from vitas_hw.predictors.registry import KINDS, fit_model, held_out_predictions, kind_named
 from vitas_hw.predictors.scores import scores
 
 _SIZES = (20, 50, 100, 200, 400)  # of the learning curve

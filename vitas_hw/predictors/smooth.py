@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.linear_model import Ridge
 
 from vitas_hw.predictors.features import FeatureTable, Floats
-from vitas_hw.predictors.storage import exactly, numbers, text
+from vitas_hw.predictors.sealed_file import exactly, numbers, text
 
 _FARTHEST = 4.0  # standard deviations: beyond, a correction goes on no farther
 _LEAST_UNIT, _LEAST_DEVIATION = 1e-30, 1e-9  # less counts as none

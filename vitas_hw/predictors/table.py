@@ -15,9 +15,9 @@ import numpy as np
 from vitas_hw.core.errors import FileError, InputError, brief
 from vitas_hw.core.reading import read_text, reason
 from vitas_hw.predictors.features import FeatureTable, Floats, Inputs
-from vitas_hw.predictors.kinds import DEFAULT_KIND, fit_model, held_out_predictions, kind_named
+from vitas_hw.predictors.registry import DEFAULT_KIND, fit_model, held_out_predictions, kind_named
 from vitas_hw.predictors.regression import FEWEST, FIELDS, Prediction, Regression
-from vitas_hw.predictors.storage import exactly, read_sealed, text
+from vitas_hw.predictors.sealed_file import exactly, read_sealed, text
 
 TABLE_SCHEMA = 1
 _WORK = ("mac", "flop")  # a column named so stands for the whole work

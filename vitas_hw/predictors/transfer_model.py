@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from vitas_hw.predictors.features import FeatureTable, Floats, Inputs, Scale
-from vitas_hw.predictors.kinds import Model, kind_named
 from vitas_hw.predictors.line import Line
+from vitas_hw.predictors.registry import Model, kind_named
+from vitas_hw.predictors.sealed_file import exactly, text, whole
 from vitas_hw.predictors.smooth import Smooth
-from vitas_hw.predictors.storage import exactly, text, whole
 
 BEFORE = "before_ms"  # the name of the old prediction among the columns of the correction
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vitas_hw.predictors.storage import exactly, number, whole
+from vitas_hw.predictors.sealed_file import exactly, number, whole
 
 _NODE = 1 << 20  # more nodes than any tree of ours has
 _NO_NODE = -1

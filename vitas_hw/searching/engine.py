@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from vitas_hw.core.operators import Ints
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.searching.archive import Archive, Key
 from vitas_hw.searching.costs import Costs
-from vitas_hw.searching.optimiser import Optimiser
+from vitas_hw.searching.optimizers.base import Optimiser
 from vitas_hw.searching.result import Candidate
 
 Job = tuple[Ints, int]  # a canonical code, a part of the search split
@@ -124,3 +125,13 @@ def _candidate(evaluations: Evaluations, code: Ints, top1: float, predicted_ms: 
     space = evaluations.space
     layers = None if space.identity_shifting else space.layers(code)
     return Candidate(space.decode(code), top1, predicted_ms, layers, evaluations.proxy)
+
+
+class Scorer(Protocol):
+    """Scores one job. A copy of it in another process gives the same scores."""
+
+    def __call__(self, job: Job) -> float: ...
+
+    def to(self, device: str) -> Scorer:
+        """The same on a torch device."""
+        ...

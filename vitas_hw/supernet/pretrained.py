@@ -13,10 +13,11 @@ from timm.models import adapt_input_conv
 from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Block, Subnet
-from vitas_hw.supernet.checkpoint import load_model
 from vitas_hw.supernet.elastic import Weights
-from vitas_hw.supernet.filling import Grid, fill
-from vitas_hw.supernet.foreign import (
+from vitas_hw.supernet.fill_weights import Grid, fill
+from vitas_hw.supernet.plain import build_model
+from vitas_hw.supernet.supernet import Supernet
+from vitas_hw.supernet.timm_models import (
     SUFFIXES,
     check_weights,
     download,
@@ -25,8 +26,7 @@ from vitas_hw.supernet.foreign import (
     outline_of,
     read_weights,
 )
-from vitas_hw.supernet.plain import build_model
-from vitas_hw.supernet.supernet import Supernet
+from vitas_hw.supernet.weights_file import load_model
 
 _KERNEL = "patch_embed.proj.weight"
 _HEAD = ("head.weight", "head.bias")

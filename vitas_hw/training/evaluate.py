@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from vitas_hw.core.subnet import Subnet
+from vitas_hw.data.splits import Split
 from vitas_hw.supernet.supernet import Supernet
-from vitas_hw.training.parts import Split
 
 Forward = Callable[[Tensor], Tensor]
 _BATCH = 128

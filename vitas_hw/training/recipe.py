@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 from vitas_hw.core.errors import InputError, one_of
-from vitas_hw.training.augmentation import Augmentation
+from vitas_hw.data.augmentation import Augmentation
 
 AUTOCAST = ("bf16", "fp16")
 

@@ -9,8 +9,8 @@ from torch import nn
 
 from vitas_hw.core.errors import FileError, InputError, VitasError
 from vitas_hw.core.space import SearchSpace
-from vitas_hw.supernet.checkpoint import load_model
-from vitas_hw.supernet.foreign import known_model, read_weights
+from vitas_hw.supernet.timm_models import known_model, read_weights
+from vitas_hw.supernet.weights_file import load_model
 
 
 def load_teacher(source: str, space: SearchSpace) -> nn.Module:

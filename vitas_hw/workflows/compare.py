@@ -11,16 +11,15 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from vitas_hw.core.errors import InputError, VitasError
+from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.profiling.journal import Journal
 from vitas_hw.profiling.measure import measure, measurements
+from vitas_hw.profiling.place import Place, find_place
 from vitas_hw.profiling.timing import Timing
-from vitas_hw.workflows.named import choose
-from vitas_hw.workflows.progress import SILENT, Progress
-from vitas_hw.workflows.run import Run
-from vitas_hw.workflows.subnet_words import subnet_named
-from vitas_hw.workflows.targets import Place, find_place
+from vitas_hw.runs.directory import Run
+from vitas_hw.runs.subnets import choose, subnet_named
 
 ROUNDS = 5
 _TIMING = Timing(sample_s=0.2, anchor_samples=5)
@@ -139,8 +138,8 @@ def _top1(run: Run, word: str, subnet: Subnet, data: str | None) -> float | None
     inherits = run.supernet.exists() and run.space(None).contains(subnet) and not word.endswith(".engine")
     if not trained and not inherits:
         return None
+    from vitas_hw.runs.subnets import data_for
     from vitas_hw.training.evaluate import accuracy
-    from vitas_hw.workflows.named import data_for
 
     found, chosen = data_for(run, subnet, data), choose(run, word)
     fresh = chosen.seed is not None  # as of a proxy search's choice

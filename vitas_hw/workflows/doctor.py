@@ -11,13 +11,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.core.target import BACKENDS
 from vitas_hw.predictors.predictor import read_predictor
+from vitas_hw.predictors.shipped import shipped
 from vitas_hw.profiling.backend import BackendInfo, backend_info
 from vitas_hw.profiling.environment import cpu_model, total_memory_bytes
-from vitas_hw.workflows.predict import shipped
-from vitas_hw.workflows.progress import SILENT, Progress
-from vitas_hw.workflows.targets import place_of
+from vitas_hw.profiling.place import place_of
 
 _MEMINFO = Path("/proc/meminfo")
 _LITTLE_DISK, _LITTLE_MEMORY = 2 * 2**30, 2 * 2**30

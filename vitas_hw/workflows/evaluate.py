@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from vitas_hw.core.errors import FileError, InputError
-from vitas_hw.core.published import PUBLISHED, published_subnet
-from vitas_hw.core.reading import parse_json, read_text, reason
-from vitas_hw.core.space import SearchSpace
+from vitas_hw.core.errors import InputError
+from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.core.subnet import Subnet
+from vitas_hw.runs.artifacts import load_run_data, load_run_supernet
+from vitas_hw.runs.directory import Run
+from vitas_hw.runs.subnets import Layers, named_subnets
+from vitas_hw.training.distributed import Ranks, pick_device
 from vitas_hw.training.evaluate import Accuracy, subnet_accuracy
-from vitas_hw.training.ranks import Ranks, pick_device
-from vitas_hw.workflows.progress import SILENT, Progress
-from vitas_hw.workflows.run import Run
-from vitas_hw.workflows.train import load_run_data, load_run_supernet
 
 SPLITS = ("test", "search")
-Layers = tuple[int, ...] | None
 
 
 @dataclass(frozen=True)
@@ -79,44 +75,3 @@ def evaluate(
             rows.append(Evaluated(subnet, subnet_accuracy(supernet, subnet, images, layers), layers))
             advance("")
     return rows
-
-
-def named_subnets(name: str, space: SearchSpace) -> list[tuple[Subnet, Layers]]:
-    """The subnets that a word of the command line means, see ``evaluate``, and the blocks they run on.
-
-    Raises:
-        InputError: an unknown word.
-        FileError: a file that cannot be read or holds something else.
-    """
-    if name in ("smallest", "largest"):
-        return [(getattr(space, name), None)]
-    if name in PUBLISHED:
-        return [(published_subnet(name), None)]
-    path = Path(name)
-    if not path.suffix:
-        known = ", ".join(["smallest", "largest", *PUBLISHED])
-        raise InputError(f"Unknown subnet {name!r}.", f"Known: {known}, or a file of JSON.")
-    text = read_text(path, "the subnet")
-    try:
-        return [_subnet(parse_json(text))]
-    except ValueError:
-        pass  # then one a line
-    except InputError as error:
-        raise FileError(f"{path} holds no subnet: {error.problem}") from error
-    found = []
-    for number, line in enumerate(text.splitlines(), 1):
-        try:
-            found += [_subnet(parse_json(line))] if line.strip() else []
-        except (ValueError, InputError) as error:
-            raise FileError(f"{path}, line {number}, holds no subnet: {reason(error)}.") from error
-    return found
-
-
-def _subnet(data: object) -> tuple[Subnet, Layers]:
-    """A subnet's own JSON, or a line of a search's candidates."""
-    if not (isinstance(data, dict) and "subnet" in data):
-        return Subnet.from_dict(data), None
-    layers = data.get("layers")
-    if layers is not None and not (isinstance(layers, list) and all(type(layer) is int for layer in layers)):
-        raise InputError("The layers of a candidate are whole numbers.")
-    return Subnet.from_dict(data["subnet"]), None if layers is None else tuple(layers)

@@ -8,22 +8,22 @@ from pathlib import Path
 
 from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.files import write_atomic
+from vitas_hw.core.progress import SILENT, Progress
+from vitas_hw.core.reading import file_sha256
 from vitas_hw.predictors.features import Scale
-from vitas_hw.predictors.kinds import DEFAULT_KIND, KINDS, fit_model, kind_named
-from vitas_hw.predictors.predictor import Predictor, assemble, checked_examples, save_predictor
+from vitas_hw.predictors.predictor import Predictor, assemble, checked_examples, fit, save_predictor
+from vitas_hw.predictors.registry import DEFAULT_KIND, KINDS, fit_model, kind_named
 from vitas_hw.predictors.regression import FEWEST
 from vitas_hw.predictors.report import FitReport, kinds_for, report
+from vitas_hw.predictors.shipped import shipped
 from vitas_hw.predictors.table import (
     TablePredictor,
     check_rows,
     fit_table,
     read_table,
 )
-from vitas_hw.profiling.profile import load_profile
-from vitas_hw.workflows.predict import shipped
-from vitas_hw.workflows.predictor_card import predictor_card
-from vitas_hw.workflows.progress import SILENT, Progress
-from vitas_hw.workflows.run import file_sha256
+from vitas_hw.profiling.profile import Profile, load_profile
+from vitas_hw.report.predictor_card import predictor_card
 
 
 @dataclass(frozen=True)
@@ -170,3 +170,29 @@ def _write(
     except OSError as error:
         raise InputError(f"Cannot write to {stem.parent}: {error.strerror}.", "Give another with --output.") from error
     return Fitted(predictor, found, path, report_path, plot_path, unit, dropped)
+
+
+def fit_predictor(profile: Profile, kind: str = DEFAULT_KIND, *, path: Path | None = None, seed: int = 0) -> Predictor:
+    """Fit a predictor to the subnets of a profile that ran.
+
+    Args:
+        profile: at least 20 measured subnets.
+        kind: ``xgboost``, ``linear``, ``flops``, ``lookup`` or ``mlp``.
+        path: the profile's file, whose hash the predictor keeps.
+        seed: of folds and trees; the same profile and seed give the same predictor, byte for byte.
+
+    Raises:
+        InputError: an unknown kind.
+        VitasError: too few subnets.
+    """
+    return fit(
+        [measurement.subnet for measurement in profile.ok],
+        [measurement.latency_ms for measurement in profile.ok],
+        target=profile.target,
+        space=profile.space,
+        noise_floor=profile.noise_floor.mean if profile.noise_floor else None,
+        profile_sha256=file_sha256(path) if path else "",
+        fingerprint=str(profile.environment.get("fingerprint", "")),
+        seed=seed,
+        kind=kind,
+    )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from vitas_hw.workflows.export import export_run
-from vitas_hw.workflows.export_job import Exported
-from vitas_hw.workflows.profile import Profiled, ProfileSettings, profile
-from vitas_hw.workflows.progress import SILENT, Progress
-from vitas_hw.workflows.run import DEFAULT_SPACE, Run
-from vitas_hw.workflows.search import Searched, default_budget, search_run
-from vitas_hw.workflows.train import Trained, train
-from vitas_hw.workflows.train_settings import TrainSettings
+from vitas_hw.core.progress import SILENT, Progress
+from vitas_hw.runs.directory import DEFAULT_SPACE, Run
+from vitas_hw.workflows.export.export import export_run
+from vitas_hw.workflows.export.job import Exported
+from vitas_hw.workflows.profile.profile import Profiled, ProfileSettings, profile
+from vitas_hw.workflows.search.search import Searched, default_budget, search_run
+from vitas_hw.workflows.train.settings import TrainSettings
+from vitas_hw.workflows.train.train import Trained, train
 
 
 @dataclass(frozen=True)

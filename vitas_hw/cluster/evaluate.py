@@ -1,0 +1,118 @@
+"""Evaluations spread over workers that may be lost, in the order of the jobs."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Collection, Hashable, Iterator, Sequence
+from typing import Protocol
+
+from vitas_hw.core.errors import VitasError
+from vitas_hw.core.progress import Progress
+from vitas_hw.searching.engine import Job
+
+MOST_LOSSES = 3  # of a place or a job: then the fault is its own
+_PATIENCE_S = 300.0  # for a first worker: loading everything on a cold disk
+Ticket = Hashable
+
+
+class Pool(Protocol):
+    """Places, each with one worker at a time."""
+
+    @property
+    def places(self) -> int: ...
+
+    def hire(self, place: int) -> Ticket:
+        """A new worker at a place, instead of any that was there; the ticket is done once it can work."""
+        ...
+
+    def evaluate(self, place: int, job: Job) -> Ticket:
+        """Start a job."""
+        ...
+
+    def first_done(self, tickets: Collection[Ticket], timeout_s: float | None) -> Ticket | None:
+        """Wait for any one; None if that takes too long."""
+        ...
+
+    def result(self, ticket: Ticket) -> float | str | None:
+        """A job's score, None of a worker that can work, or a sentence that says why the worker is lost."""
+        ...
+
+
+class SpreadEvaluate:
+    """An ``Evaluate`` whose jobs run at once, as many as there are workers, and are yielded in their own order.
+
+    A lost worker is replaced, and its job done anew.
+
+    Args:
+        pool: of workers; all of them start to load now.
+        progress: told of losses.
+    """
+
+    def __init__(self, pool: Pool, progress: Progress) -> None:
+        self._pool, self._progress = pool, progress
+        self._idle: deque[int] = deque()
+        self._losses: Counter[int] = Counter()
+        self._hiring = {pool.hire(place): place for place in range(pool.places)}
+
+    def __call__(self, jobs: Sequence[Job]) -> Iterator[float]:
+        """Scores in the order of the jobs.
+
+        Raises:
+            VitasError: no worker is left, or a job has lost several.
+        """
+        waiting, found = deque(range(len(jobs))), dict[int, float]()
+        running: dict[Ticket, tuple[int, int]] = {}
+        lost: Counter[int] = Counter()
+        try:
+            for row in range(len(jobs)):
+                while row not in found:
+                    while self._idle and waiting:
+                        place, next_row = self._idle.popleft(), waiting.popleft()
+                        running[self._pool.evaluate(place, jobs[next_row])] = place, next_row
+                    ticket = self._first_done(running)
+                    answer = self._pool.result(ticket)
+                    if ticket in self._hiring:
+                        self._join(self._hiring.pop(ticket), answer)
+                        continue
+                    place, done = running.pop(ticket)
+                    if isinstance(answer, float):
+                        found[done] = answer
+                        self._idle.append(place)
+                        continue
+                    waiting.appendleft(done)
+                    lost[done] += 1
+                    if lost[done] == MOST_LOSSES:
+                        raise VitasError(
+                            f"An evaluation has lost {MOST_LOSSES} workers, the last one so: {answer}", _AGAIN
+                        )
+                    self._lose(place, answer)
+                yield found.pop(row)
+        finally:  # a search that stops in time: what still runs is done before the next job of its worker
+            self._idle.extend(place for place, _ in running.values())
+
+    def _first_done(self, running: Collection[Ticket]) -> Ticket:
+        tickets = [*running, *self._hiring]
+        if not tickets:
+            raise VitasError("All workers are lost; what was evaluated is kept.", _AGAIN)
+        ticket = self._pool.first_done(tickets, None if running else _PATIENCE_S)
+        if ticket is None:
+            raise VitasError(f"No worker was ready within {_PATIENCE_S:g} s; all of the cluster may be in use.", _AGAIN)
+        return ticket
+
+    def _join(self, place: int, answer: float | str | None) -> None:
+        if answer is None:
+            self._idle.append(place)
+        else:
+            self._lose(place, answer)
+
+    def _lose(self, place: int, why: float | str | None) -> None:
+        self._losses[place] += 1
+        again = self._losses[place] < MOST_LOSSES
+        self._progress.note(
+            f"warning: worker {place + 1} is lost{'; another takes its place' if again else ' for good'}: {why}"
+        )
+        if again:
+            self._hiring[self._pool.hire(place)] = place
+
+
+_AGAIN = "See: ray status. The same command goes on where it was."

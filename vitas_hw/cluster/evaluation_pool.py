@@ -1,0 +1,129 @@
+"""The workers of a Ray cluster as a pool that evaluates subnets."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from vitas_hw.cluster.devices import connected, sentence
+from vitas_hw.core.errors import InputError, VitasError
+from vitas_hw.searching.engine import Job, Scorer
+
+_Ray = Any  # the module
+_Ticket = Any  # a reference to a result on its way
+
+
+@dataclass(frozen=True)
+class RayWorkers:
+    """Which workers a search asks for.
+
+    Args:
+        address: of the cluster; ``auto`` is the one that this machine belongs to.
+        gpus: of each worker, a share or a whole number; 0 takes CPUs, None one GPU where the cluster has any.
+    """
+
+    address: str = "auto"
+    gpus: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.gpus is not None and not (0 <= self.gpus <= 1 or float(self.gpus).is_integer()):
+            raise InputError(
+                f"A worker has a share of a GPU or whole ones, not {self.gpus:g}.", "Try --ray-gpus 0.5, 1 or 0"
+            )
+
+
+class Examiner:
+    """Evaluates where Ray puts it."""
+
+    def __init__(self, scorer: Scorer, device: str) -> None:
+        import torch
+
+        if device == "cpu":
+            torch.set_num_threads(1)  # one worker a CPU
+        self._scorer = scorer.to(device)
+
+    def ready(self) -> None:
+        """Everything is loaded."""
+
+    def score(self, job: Job) -> float:
+        return float(self._scorer(job))
+
+
+class RayPool:
+    """As many workers as the cluster has CPUs, or GPUs times their share; they end with it.
+
+    Args:
+        ray: connected.
+        gpus: of each worker; see ``RayWorkers``.
+        most: workers that can ever be busy.
+
+    Raises:
+        VitasError: the cluster has no such device.
+    """
+
+    def __init__(self, ray: _Ray, gpus: float | None, most: int) -> None:
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        if gpus is None:
+            gpus = 1.0 if any(has.get("GPU", 0) >= 1 for has in nodes) else 0.0
+        self.device = "cuda" if gpus else "cpu"
+        self._needs = {"num_cpus": 0, "num_gpus": gpus} if gpus else {"num_cpus": 1}
+        room = sum(int(has.get("GPU", 0) / gpus + 1e-9) if gpus else int(has.get("CPU", 0)) for has in nodes)
+        if not room:
+            raise VitasError(f"No {'GPU' if gpus else 'CPU'} in the cluster can be worked on.", "See: ray status")
+        self.places = min(room, most)
+        self._ray, self._scorer = ray, None
+        self._actor = ray.remote(Examiner)
+        self._workers: dict[int, Any] = {}
+
+    def load(self, scorer: Scorer) -> None:
+        """Put what the workers score by (on the CPU) into the cluster: once, and each machine takes it once."""
+        self._scorer = self._ray.put(scorer)
+
+    def hire(self, place: int) -> _Ticket:
+        self._end(place)
+        options = {"max_restarts": 0, "scheduling_strategy": "SPREAD", **self._needs}
+        self._workers[place] = self._actor.options(**options).remote(self._scorer, self.device)
+        return self._workers[place].ready.remote()
+
+    def evaluate(self, place: int, job: Job) -> _Ticket:
+        return self._workers[place].score.remote(job)
+
+    def first_done(self, tickets: Collection[_Ticket], timeout_s: float | None) -> _Ticket | None:
+        done, _ = self._ray.wait(list(tickets), num_returns=1, timeout=timeout_s)
+        return done[0] if done else None
+
+    def result(self, ticket: _Ticket) -> float | str | None:
+        errors = self._ray.exceptions
+        try:
+            answer: float | None = self._ray.get(ticket)
+        except errors.RayTaskError:
+            raise  # a bug of ours
+        except errors.RayError as error:
+            return sentence(error)
+        return answer
+
+    def close(self) -> None:
+        """End all workers."""
+        for place in list(self._workers):
+            self._end(place)
+
+    def _end(self, place: int) -> None:
+        if place in self._workers:
+            self._ray.kill(self._workers.pop(place))
+
+
+@contextmanager
+def ray_pool(asked: RayWorkers, most: int) -> Iterator[RayPool]:
+    """A pool while it is needed.
+
+    Raises:
+        VitasError: Ray is not installed, no cluster answers, or it has no such device.
+    """
+    with connected(asked.address) as ray:
+        pool = RayPool(ray, asked.gpus, most)
+        try:
+            yield pool
+        finally:
+            pool.close()

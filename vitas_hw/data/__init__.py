@@ -1,0 +1,1 @@
+"""Labelled images in three parts: train, search, test."""

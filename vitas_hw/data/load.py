@@ -1,0 +1,207 @@
+"""Labelled images in three parts: train, search (held out of the training images), test (read once, at the end)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vitas_hw.core.errors import InputError, one_of
+from vitas_hw.core.space import SearchSpace
+from vitas_hw.data import sources
+from vitas_hw.data.folders import folders
+from vitas_hw.data.preprocessing import Preprocessing
+from vitas_hw.data.sources import Sources
+from vitas_hw.data.splits import IndexedPart, Source, Split, TrainPart, decode
+from vitas_hw.data.streams import StreamedPart, check_disjoint, find_shards
+from vitas_hw.data.timm_sources import hub_dataset, torch_dataset
+
+__all__ = ["ImageData", "IndexedPart", "Preprocessing", "Split", "TrainPart", "load_data"]
+
+KNOWN = ("digits", "fashion-mnist[:FOLDER]", "folder:PATH", "hfds/NAME[:ROOT]", "torch/NAME[:ROOT]", "wds/PATH")
+_SHARE, _MOST = 0.1, 10_000  # of the training images, held out unless a share is asked for
+_CACHE_BYTES = 2**30  # of training images kept preprocessed in memory
+_SEARCH_SEED, _TEST_SEED = 1, 2  # whatever the seed of a run, so that runs can be compared
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """A data set in three disjoint parts; ``name`` and ``options`` are what ``load_data`` was given."""
+
+    name: str
+    train: TrainPart
+    search: Split
+    test: Split
+    class_names: tuple[str, ...]
+    preprocessing: Preprocessing
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything needed to find the same images again, without the images."""
+        return {
+            "name": self.name,
+            "options": dict(self.options),
+            "class_names": list(self.class_names),
+            "preprocessing": self.preprocessing.to_dict(),
+            "indices": {part: list(getattr(self, part).indices) for part in ("train", "search", "test")},
+        }
+
+
+def load_data(
+    spec: str,
+    space: SearchSpace,
+    *,
+    search_share: float | None = None,
+    train_split: str | None = None,
+    val_split: str | None = None,
+    search_split: str | None = None,
+) -> ImageData:
+    """A data set, sized for a space. Search and test images are decoded now, training images when they are needed.
+
+    Args:
+        spec: ``digits``, ``fashion-mnist[:FOLDER]``, ``folder:PATH``, ``hfds/NAME[:ROOT]``, ``torch/NAME[:ROOT]`` or
+            ``wds/PATH``.
+        space: gives image size, channels (1: gray, 3: RGB) and number of classes.
+        search_share: share of the training images held out for the search, the same for every class; None is a tenth,
+            at most 10,000 images. The digits have a part of their own.
+        train_split, val_split: names of the data set's own parts where they are not the usual ones. What it has for
+            validation is the test part here; where it has nothing, as many images as for the search are held out.
+        search_split: name of a part to search on instead of holding images out.
+
+    Raises:
+        InputError: an unknown name, an option that the data set does not take, a space with other channels or classes.
+        FileError: data that are missing or broken.
+    """
+    given = {
+        "search_share": search_share,
+        "train_split": train_split,
+        "val_split": val_split,
+        "search_split": search_split,
+    }
+    options = {key: value for key, value in given.items() if value is not None}
+    if search_share is not None and not 0 < search_share < 1:
+        raise InputError(f"The share held out for the search is between 0 and 1, not {search_share}.")
+    if space.in_chans not in (1, 3):
+        raise InputError(
+            f"Images have 1 channel (gray) or 3 (RGB); space {space.name!r} has {space.in_chans}.",
+            "Set in_chans: 3 in the space's file.",
+        )
+    if "search_share" in options and "search_split" in options:
+        raise InputError("search_share and search_split exclude each other.", "Leave one of them out.")
+    if spec.startswith("wds/") and spec != "wds/":
+        return _streamed(spec, space, options)
+    return _indexed(spec, space, find_sources(spec, options), options)
+
+
+def find_sources(spec: str, options: dict[str, Any]) -> Sources:
+    """What a data set that is no stream consists of; raises as ``load_data`` does."""
+    name, colon, place = spec.partition(":")
+    splits = {key: value for key, value in options.items() if key != "search_share"}
+    if spec == "digits":
+        sources.no_splits(name, options)
+        return sources.digits()
+    if name == "fashion-mnist" and bool(colon) == bool(place):
+        sources.no_splits(name, splits)
+        return sources.fashion_mnist(place or None)
+    if name == "folder" and place:
+        return folders(place, splits)
+    if name.startswith("torch/") and name != "torch/":
+        return torch_dataset(spec, splits)
+    if name.startswith("hfds/") and name != "hfds/":
+        return hub_dataset(spec, splits)
+    raise one_of(spec, KNOWN, "data set")
+
+
+def _indexed(spec: str, space: SearchSpace, found: Sources, options: dict[str, Any]) -> ImageData:
+    names = found.train.class_names
+    check_classes(spec, len(names), space)
+    preprocessing = standard_preprocessing(space, found.mean, found.std)
+    train, search, test = _parts(spec, found, options.get("search_share"))
+    fits = len(train) * math.prod(space.image_size) * space.in_chans <= _CACHE_BYTES
+    indices = tuple(train.tolist())
+    train_part = IndexedPart(
+        found.train,
+        indices,
+        found.train.labels[train],
+        preprocessing,
+        keep=fits,
+    )
+
+    def split(source: Source, chosen: npt.NDArray[np.int64]) -> Split:
+        indices = tuple(chosen.tolist())
+        return Split(decode(source, indices, preprocessing), source.labels[chosen], indices, preprocessing)
+
+    search_part, test_part = split(found.search or found.train, search), split(found.test or found.train, test)
+    return ImageData(spec, train_part, search_part, test_part, names, preprocessing, options)
+
+
+def _streamed(spec: str, space: SearchSpace, options: dict[str, Any]) -> ImageData:
+    if "search_split" not in options:
+        raise InputError(
+            f"{spec} is a stream, out of which nothing can be held: the search needs shards of its own.",
+            "Name them with search_split, and leave them out of train_split.",
+        )
+    preprocessing = standard_preprocessing(space)
+    train, test, search = (
+        find_shards(spec, options.get(option, usual), option, space.num_classes)
+        for option, usual in (("train_split", "train"), ("val_split", "validation"), ("search_split", ""))
+    )
+    check_disjoint(train, test, search)
+    names = tuple(str(label) for label in range(space.num_classes))
+    parts = search.split(preprocessing), test.split(preprocessing)
+    return ImageData(spec, StreamedPart(train, preprocessing), *parts, names, preprocessing, options)
+
+
+def _parts(spec: str, found: Sources, share: float | None) -> tuple[npt.NDArray[np.int64], ...]:
+    """Increasing indices of train, search and test in their sources."""
+    if found.parts is not None:
+        return found.parts
+    labels = found.train.labels.numpy()
+    rest = np.arange(len(labels))
+    held_out = []
+    for own, seed in ((found.test, _TEST_SEED), (found.search, _SEARCH_SEED)):
+        if own is not None:
+            held_out.append(np.arange(len(own.labels)))
+            continue
+        count = min(round(len(labels) * _SHARE), _MOST) if share is None else round(len(labels) * share)
+        chosen = stratified(labels[rest], max(count, 1), seed)
+        held_out.append(rest[chosen])
+        rest = np.delete(rest, chosen)
+    if not all(len(part) for part in (rest, *held_out)):
+        raise InputError(f"{spec} has too few images ({len(labels)}) to hold any out.", "Give more images.")
+    return rest, held_out[1], held_out[0]
+
+
+def stratified(labels: npt.NDArray[np.int64], count: int, seed: int) -> npt.NDArray[np.int64]:
+    """Increasing positions of ``count`` of the labels (N,), the same share of every class as nearly as can be."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    order = order[np.argsort(labels[order], kind="stable")]  # class by class, at random within one
+    _, starts, sizes = np.unique(labels[order], return_index=True, return_counts=True)
+    within = np.arange(len(labels)) - np.repeat(starts, sizes)
+    quantile = (within + 0.5) / np.repeat(sizes, sizes)
+    return np.sort(order[np.argsort(quantile, kind="stable")[:count]])
+
+
+def check_classes(spec: str, classes: int, space: SearchSpace) -> None:
+    """Raises InputError if the data have another number of classes than the space."""
+    if classes != space.num_classes:
+        raise InputError(
+            f"{spec} has {classes} classes; space {space.name!r} has {space.num_classes}.",
+            f"Set num_classes: {classes} in the space's file, or run: vitas-hw spaces --for {spec}",
+        )
+
+
+def standard_preprocessing(space: SearchSpace, mean: float | None = None, std: float | None = None) -> Preprocessing:
+    """Of small centred images (``mean`` and ``std`` given: resized only), or as is usual for photographs."""
+    channels = space.in_chans
+    if mean is not None and std is not None:
+        return Preprocessing(space.image_size, (mean,) * channels, (std,) * channels, "bilinear")
+    from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+
+    means, stds = (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD) if channels == 3 else ((0.5,), (0.5,))
+    crop_pct = 0.875 if min(space.image_size) >= 128 else 1.0  # the border of a small image is worth keeping
+    return Preprocessing(space.image_size, means, stds, "bicubic", crop_pct)

@@ -1,0 +1,281 @@
+"""The parts of a data set: what is evaluated on, and what is trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from vitas_hw.core.errors import InputError, VitasError
+from vitas_hw.data.augmentation import Augmentation, rngs_as_they_were, seed_rngs
+from vitas_hw.data.preprocessing import Preprocessing
+
+Batch = tuple[Tensor, Tensor]
+
+
+class Source(Protocol):
+    """N labelled images in some order."""
+
+    @property
+    def labels(self) -> Tensor:
+        """(N,) int64."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether an image costs no reading."""
+
+    def image(self, index: int) -> Image.Image:
+        """Decoded. Raises FileError, which names the image, if it cannot be."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """N images to evaluate on, decoded once.
+
+    Args:
+        images: (N, C, H, W) uint8.
+        labels: (N,) int64.
+        indices: (N,) in the source.
+        preprocessing: what normalises them.
+    """
+
+    images: Tensor
+    labels: Tensor
+    indices: tuple[int, ...]
+    preprocessing: Preprocessing
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device | str) -> Split:
+        """The same, kept on a device."""
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        """Normalised images (B, C, H, W) float32 and labels (B,), in order; the last batch may be smaller."""
+        for images, labels in zip(
+            torch.split(self.images, batch_size), torch.split(self.labels, batch_size), strict=True
+        ):
+            yield self.preprocessing.normalise(images), labels
+
+    def inputs(self) -> Tensor:
+        """All of them, normalised: (N, C, H, W) float32."""
+        return self.preprocessing.normalise(self.images)
+
+    def subset(self, positions: Sequence[int]) -> Split:
+        """Those at ``positions`` of this split, in that order."""
+        chosen = torch.tensor(list(positions), dtype=torch.int64, device=self.labels.device)
+        indices = tuple(self.indices[position] for position in positions)
+        return replace(self, images=self.images[chosen], labels=self.labels[chosen], indices=indices)
+
+
+class TrainPart(Protocol):
+    """What is trained on: an ``IndexedPart`` or a ``StreamedPart``."""
+
+    @property
+    def indices(self) -> tuple[int, ...]:
+        """In the source; none for a stream."""
+
+    @property
+    def can_skip(self) -> bool:
+        """Whether an epoch can be entered in its middle."""
+
+    def __len__(self) -> int: ...
+
+    def steps(self, batch_size: int, world: int = 1, accumulate: int = 1) -> int:
+        """Steps an epoch: batches of ``batch_size`` images over all ranks, or groups of ``accumulate`` of them."""
+
+    def batches(
+        self,
+        *,
+        epoch: int,
+        seed: int,
+        batch_size: int,
+        augmentation: Augmentation,
+        rank: int = 0,
+        world: int = 1,
+        skip: int = 0,
+        workers: int = 0,
+    ) -> Iterator[Batch]:
+        """One epoch of normalised images (B, C, H, W) float32 and labels (B,) int64, on the CPU.
+
+        Args:
+            epoch, seed: fix the order and every random change.
+            batch_size: images a step over all ranks; a multiple of ``world``.
+            augmentation: of each image.
+            rank, world: this process takes every ``world``-th image of each step, from the ``rank``-th on.
+            skip: leave out this many steps at the start.
+            workers: processes that decode; 0 is none beside this one.
+
+        Raises:
+            InputError: impossible numbers.
+            FileError: an image that cannot be read, by name.
+        """
+
+
+def step_sizes(count: int, batch_size: int, world: int = 1, rank: int = 0) -> list[int]:
+    """Images of each step of an epoch over all ranks. Raises InputError on numbers that do not fit together."""
+    if world < 1 or not 0 <= rank < world or batch_size < 1 or batch_size % world:
+        raise InputError(
+            f"The batch size {batch_size} must be a multiple of the {world} processes (this is number {rank})."
+        )
+    full, rest = divmod(count, batch_size)
+    rest -= rest % world
+    return [batch_size] * full + ([rest] if rest else [])
+
+
+@dataclass(frozen=True)
+class IndexedPart:
+    """A train part with random access.
+
+    Step k of an epoch takes places k B to (k + 1) B of one permutation of the part, fixed by seed and epoch; the last,
+    smaller step is cut to a multiple of the ranks. Random changes of an image depend on seed, epoch and its index in
+    the source only: neither ranks, nor workers, nor skipped steps change a pixel. Global RNGs stay as they were.
+
+    Args:
+        source: of the images.
+        indices: (N,) those that belong to the part.
+        labels: (N,) int64.
+        preprocessing: how they become inputs.
+        keep: whether ``images``, once decoded, stay in memory: they fit.
+    """
+
+    source: Source
+    indices: tuple[int, ...]
+    labels: Tensor
+    preprocessing: Preprocessing
+    keep: bool = False
+
+    @cached_property
+    def images(self) -> Tensor:
+        """(N, C, H, W) uint8, preprocessed."""
+        return decode(self.source, self.indices, self.preprocessing)
+
+    @property
+    def can_skip(self) -> bool:
+        """See ``TrainPart``."""
+        return True
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def steps(self, batch_size: int, world: int = 1, accumulate: int = 1) -> int:
+        """See ``TrainPart``."""
+        return -(-len(step_sizes(len(self), batch_size, world)) // accumulate)
+
+    def subset(self, positions: Sequence[int]) -> IndexedPart:
+        """The images at ``positions`` of this part, in that order."""
+        chosen = torch.tensor(list(positions), dtype=torch.int64)
+        return replace(
+            self,
+            indices=tuple(self.indices[position] for position in positions),
+            labels=self.labels[chosen],
+        )
+
+    def batches(
+        self,
+        *,
+        epoch: int,
+        seed: int,
+        batch_size: int,
+        augmentation: Augmentation,
+        rank: int = 0,
+        world: int = 1,
+        skip: int = 0,
+        workers: int = 0,
+    ) -> Iterator[Batch]:
+        """See ``TrainPart``."""
+        sizes = step_sizes(len(self), batch_size, world, rank)
+        order = np.random.default_rng([seed, epoch]).permutation(len(self))
+        chosen = [
+            order[step * batch_size : step * batch_size + size][rank::world].tolist() for step, size in enumerate(sizes)
+        ][skip:]
+        if self.keep and not augmentation.any:
+            return self._indexed(self.images, chosen)
+        return self._decoded(_Decoded(self, augmentation, seed, epoch), chosen, workers)
+
+    def _indexed(self, images: Tensor, chosen: list[list[int]]) -> Iterator[Batch]:
+        for positions in chosen:
+            yield self.preprocessing.normalise(images[positions]), self.labels[positions]
+
+    def _decoded(self, dataset: _Decoded, chosen: list[list[int]], workers: int) -> Iterator[Batch]:
+        from torch.utils.data import DataLoader
+
+        # not timm's create_loader: it takes no sampler, so it could not go on in the middle of an epoch.
+        # A generator of its own: the loader would draw from torch's global one.
+        loader: Any = DataLoader(
+            dataset,
+            batch_sampler=chosen,
+            num_workers=workers,
+            collate_fn=_as_is,
+            generator=torch.Generator(),
+            pin_memory=torch.cuda.is_available(),
+        )
+        for batch in loader:
+            if isinstance(batch, VitasError):
+                raise batch
+            yield batch
+
+
+class _Decoded(torch.utils.data.Dataset[Any]):
+    """Whole batches of an ``IndexedPart``, in this process or a worker."""
+
+    def __init__(self, part: IndexedPart, augmentation: Augmentation, seed: int, epoch: int) -> None:
+        self.part, self.augmentation, self.words = part, augmentation, (seed, epoch)
+        self.transform: Callable[[Image.Image], Tensor] | None = None
+
+    def __getitems__(self, positions: list[int]) -> Batch | VitasError:
+        """An error is handed over as it is: torch would wrap what a worker raises in its traceback."""
+        try:
+            return self._images(positions), self.part.labels[positions]
+        except VitasError as error:
+            return error
+
+    def _images(self, positions: list[int]) -> Tensor:
+        part = self.part
+        if not self.augmentation.any:
+            pixels = [part.preprocessing.pixels(part.source.image(part.indices[position])) for position in positions]
+            return part.preprocessing.normalise(torch.stack(pixels))
+        self.transform = self.transform or self.augmentation.transform(part.preprocessing)
+        images = []
+        with rngs_as_they_were():
+            for position in positions:
+                index = part.indices[position]
+                image = part.source.image(index)
+                seed_rngs(*self.words, index)
+                images.append(self.transform(image))
+        return torch.stack(images)
+
+
+def _as_is(batch: Any) -> Any:
+    return batch
+
+
+def decode(source: Source, indices: Sequence[int], preprocessing: Preprocessing) -> Tensor:
+    """(N, C, H, W) uint8 of images of a source."""
+    images = torch.empty(len(indices), preprocessing.channels, *preprocessing.image_size, dtype=torch.uint8)
+
+    def pixels(index: int) -> Tensor:
+        return preprocessing.pixels(source.image(index))
+
+    if source.in_memory:
+        for place, index in enumerate(indices):
+            images[place] = pixels(index)
+        return images
+    with ThreadPoolExecutor() as pool:  # Pillow decodes without the interpreter's lock
+        try:
+            for place, decoded in enumerate(pool.map(pixels, indices)):
+                images[place] = decoded
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+    return images

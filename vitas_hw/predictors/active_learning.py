@@ -1,0 +1,116 @@
+"""Profiling where the predictor is least sure, and for as long as it helps."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vitas_hw.core.errors import InputError
+from vitas_hw.core.operators import SubnetColumns
+from vitas_hw.core.subnet import Subnet
+from vitas_hw.core.target import Target
+from vitas_hw.predictors.features import Floats, Inputs, Scale
+from vitas_hw.predictors.folds import folds
+from vitas_hw.predictors.predictor import checked_examples
+from vitas_hw.predictors.registry import DEFAULT_KIND, Model, fit_model
+from vitas_hw.predictors.regression import FEWEST
+from vitas_hw.predictors.smooth import Standard
+
+_PATIENCE = 3  # batches over which more samples must have helped
+_HELPS = 0.05  # by this share of the error
+_SHORT_LIST = 5  # candidates a place, of which the spread is chosen
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Models of the same kind, each fitted without one fold of the measurements."""
+
+    members: tuple[Model, ...]
+    scale: Scale
+
+    def predict(self, subnets: Sequence[Subnet]) -> Floats:
+        """(M, N) milliseconds by M members."""
+        inputs = Inputs.of(SubnetColumns.of(subnets), self.scale)
+        return np.stack([member.predict(inputs) for member in self.members])
+
+
+def fit_ensemble(
+    subnets: Sequence[Subnet],
+    latency_ms: Sequence[float],
+    *,
+    target: Target,
+    kind: str = DEFAULT_KIND,
+    seed: int = 0,
+) -> Ensemble:
+    """Fit one model without each fold.
+
+    Raises:
+        InputError: an unknown kind, or a latency that is not positive and finite.
+        VitasError: fewer than 20 subnets.
+    """
+    scale = Scale.of(target)
+    inputs, measured = checked_examples(subnets, latency_ms, scale, FEWEST)
+    members = tuple(
+        fit_model(kind, inputs.rows(train), measured[train], seed) for train, _ in folds(len(measured), seed)
+    )
+    return Ensemble(members, scale)
+
+
+def choose_next(
+    ensemble: Ensemble, candidates: Sequence[Subnet], measured: Collection[Subnet], count: int
+) -> list[Subnet]:
+    """The next subnets to measure: those whose latency the members disagree about most, and unlike each other.
+
+    Args:
+        ensemble: fitted to what was measured.
+        candidates: subnets of the space.
+        measured: these are not chosen again.
+        count: how many.
+
+    Raises:
+        InputError: fewer than ``count`` candidates are left.
+    """
+    known = set(measured)
+    open_ones = [subnet for subnet in dict.fromkeys(candidates) if subnet not in known]
+    if not 1 <= count <= len(open_ones):
+        raise InputError(f"{len(open_ones)} candidates are not measured yet; {count} cannot be chosen of them.")
+    doubt = np.log(ensemble.predict(open_ones)).std(axis=0)
+    short = np.argsort(-doubt, kind="stable")[: _SHORT_LIST * count]
+    table = Inputs.of(SubnetColumns.of([open_ones[index] for index in short]), ensemble.scale).table
+    points = Standard.of(table)(table)
+    chosen: list[int] = [0]
+    farness = ((points - points[0]) ** 2).sum(axis=1)
+    while len(chosen) < count:
+        worth = (doubt[short] + 1e-12) * np.sqrt(farness)
+        worth[chosen] = -1.0
+        chosen.append(int(np.argmax(worth)))
+        farness = np.minimum(farness, ((points - points[chosen[-1]]) ** 2).sum(axis=1))
+    return [open_ones[short[index]] for index in chosen]
+
+
+def keep_going(history: Sequence[tuple[int, float]], wanted: float) -> tuple[bool, str]:
+    """Whether to measure another batch, and why.
+
+    Args:
+        history: (subnets measured, cross-validated MAPE) after each batch, first to last.
+        wanted: the MAPE to reach, a fraction.
+    """
+    if not history:
+        return True, "nothing has been measured yet"
+    count, error = history[-1]
+    if error <= wanted:
+        return (
+            False,
+            f"reached: the error on unseen subnets is {error:.1%} with {count} subnets, {wanted:.1%} was asked",
+        )
+    if len(history) > _PATIENCE:
+        before_count, before = history[-1 - _PATIENCE]
+        best = min(later for _, later in history[-_PATIENCE:])
+        if best > before * (1 - _HELPS):
+            return False, (
+                f"more samples stopped helping: {before:.1%} with {before_count} subnets, {error:.1%} with {count};"
+                f" {wanted:.1%} was asked"
+            )
+    return True, f"the error on unseen subnets is {error:.1%} with {count} subnets, {wanted:.1%} is asked"

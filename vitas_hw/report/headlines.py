@@ -1,0 +1,155 @@
+"""What a report says in words and single figures: asked, found, to be minded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from vitas_hw.core.budget import Budget, show_cost
+from vitas_hw.core.space import SearchSpace
+from vitas_hw.report.architecture import in_words
+from vitas_hw.report.contents import Figure
+from vitas_hw.report.fits import Profiles
+from vitas_hw.report.search import is_proxy
+from vitas_hw.runs.directory import Run
+from vitas_hw.searching.result import SearchResult
+
+_NOISY = 0.05
+
+
+def asked_for(
+    run: Run, space: SearchSpace, result: SearchResult | None, training: Mapping[str, Any] | None
+) -> tuple[tuple[str, str], ...]:
+    """What was asked for, and the choice in words."""
+    size = f"{space.image_size[0]} × {space.image_size[1]}"
+    rows = [("space", f"{space.name}: {_count(space.size)} subnets, images {size}, {space.num_classes} classes")]
+    if training is not None:
+        recipe = training["recipe"]
+        said = f"{training['data']}, {recipe['epochs']} epochs, sharing {training['sharing']}, seed {training['seed']}"
+        rows.append(("super-transformer", said))
+    if run.training_state.exists():
+        rows.append(("unfinished", "a training: repeat its command to go on"))
+    if result is not None:
+        how = result.evolution
+        rows.append(("budget", str(result.budget)))
+        rows.append(("search", f"{how['optimizer']}, {len(result.candidates)} subnets evaluated, seed {result.seed}"))
+        if how.get("pareto"):
+            rows.append(("front", f"top-1 against {how['pareto']}, chosen: {how['choose']}"))
+        rows.append(("choice", f"{in_words(result.choice.subnet)}, subnet {result.choice.subnet.digest}"))
+        rows.append(("finalists", _finalists(result)))
+    return tuple(rows)
+
+
+def headline(
+    result: SearchResult | None,
+    profiles: Profiles,
+    training: Mapping[str, Any] | None,
+    exports: Mapping[str, dict[str, Any]],
+) -> tuple[Figure, ...]:
+    """What came out, most important first."""
+    found = []
+    if result is not None:
+        found += [_top1(result, exports), *_latency(result)]
+        subnet = result.choice.subnet
+        for cost, label, value in (("macs", "MACs", subnet.macs), ("params", "Parameters", subnet.params)):
+            bounds = result.budget.asked.get(cost)
+            words = show_cost(value, cost).removesuffix("MACs").removesuffix("parameters").strip()
+            good = None if bounds is None else bool(bounds.excess(value) <= 0)
+            found.append(Figure(label, words, "" if good is None else _inside(good), good))
+    elif training is not None and training["top1"] is not None:
+        note = "mean of ten random subnets, inherited weights, search split"
+        found.append(Figure("Top-1 of the super-transformer", f"{training['top1']:.2%}", note))
+    for fit in profiles.fits[:1]:
+        error = fit.scores.get("mape")
+        floor = "not measured" if fit.noise_floor is None else f"{fit.noise_floor:.1%}"
+        if error is not None:
+            found.append(Figure("Prediction error, mean", f"{error:.1%}", f"unseen subnets; noise floor {floor}"))
+    if result is None and profiles.fits:
+        fit = profiles.fits[0]
+        span = f"{min(fit.measured_ms):.3g} to {max(fit.measured_ms):.3g} ms"
+        found.append(Figure("Measured p50", span, f"{len(fit.subnets)} subnets on {fit.target}"))
+    return tuple(found)
+
+
+def _top1(result: SearchResult, exports: Mapping[str, dict[str, Any]]) -> Figure:
+    if is_proxy(result):
+        return Figure("Proxy score", f"{result.choice.top1:.4g}", "training-free; no accuracy was measured")
+    for name, data in exports.items():
+        top1 = data["exported"]["others"][data["format"]]["top1"]
+        if top1 is not None:
+            return Figure("Top-1 on test", f"{top1:.2%}", f"{name}, {data['exported']['images']} images")
+    if result.final_top1 is not None:
+        return Figure("Top-1 on the search split", f"{result.final_top1:.2%}", "after fine-tuning")
+    return Figure("Top-1 on the search split", f"{result.choice.top1:.2%}", "inherited weights")
+
+
+def _latency(result: SearchResult) -> list[Figure]:
+    predicted, measured = result.choice.predicted_ms, result.measured_ms.get(result.choice.subnet.digest)
+    known = predicted if measured is None else measured
+    if known is None:
+        return []
+    bounds = result.budget.latency_ms
+    good = None if bounds is None else bool(bounds.excess(known) <= 0)
+    asked = str(Budget(latency_ms=bounds)).removeprefix("latency ")
+    inside = "" if good is None else f"{_inside(good)} of {asked}"
+    beside = "" if measured is None or predicted is None else f"predicted {show_cost(predicted, 'latency_ms')}"
+    label = "Predicted p50" if measured is None else "Measured p50"
+    return [Figure(label, show_cost(known, "latency_ms"), "; ".join(filter(None, (inside, beside))), good)]
+
+
+def warnings_of(
+    run: Run, result: SearchResult | None, profiles: Profiles, exports: Mapping[str, dict[str, Any]]
+) -> tuple[str, ...]:
+    """What a reader must know before trusting a figure, a sentence each."""
+    found = []
+    if result is not None:
+        found += _of_the_search(result, exports)
+    found += [
+        f"The noise floor of {fit.target} is {fit.noise_floor:.1%}: smaller differences of latency mean nothing."
+        for fit in profiles.fits
+        if fit.noise_floor is not None and fit.noise_floor > _NOISY
+    ]
+    found += profiles.doubts
+    found += [
+        f"The predictor of {fit.target} was transferred from another target; its error on unseen subnets is not known."
+        for fit in profiles.fits
+        if not fit.held_out
+    ]
+    if run.training_state.exists() or run.retraining_state.exists():
+        found.append("A training of this run is unfinished; repeat its command to go on.")
+    return tuple(found)
+
+
+def _of_the_search(result: SearchResult, exports: Mapping[str, dict[str, Any]]) -> list[str]:
+    found = []
+    if is_proxy(result):
+        found.append("Subnets were ranked by a training-free proxy; no accuracy stands behind the choice.")
+    elif not any(data["exported"]["others"][data["format"]]["top1"] is not None for data in exports.values()):
+        found.append(
+            "Top-1 is of the search split, on which the choice was made; for the test part: vitas-hw export --onnx"
+        )
+    if result.budget.latency_ms is not None and not result.measured_ms:
+        confidence = result.evolution.get("confidence")
+        sure = "" if confidence is None else f" (with a confidence of {confidence:.0%})"
+        found.append(f"The target was not at hand: latency is predicted{sure}, not measured.")
+    found += [f"Latency on {name} is predicted, not measured." for name in result.targets]
+    if result.violations:
+        found.append(
+            f"{len(result.violations)} of {len(result.measured_ms)} measured finalists lay outside the latency budget;"
+            f" measured latency was {result.correction:.3f} times the predicted one."
+        )
+    return found
+
+
+def _finalists(result: SearchResult) -> str:
+    if not result.measured_ms:
+        return "none measured"
+    return f"{len(result.measured_ms)} measured, {len(result.violations)} of them outside the latency budget"
+
+
+def _inside(good: bool) -> str:
+    return "inside the budget" if good else "outside the budget"
+
+
+def _count(size: int) -> str:
+    return f"{size:,}" if size < 10**6 else f"about {size:.1e}"

@@ -1,0 +1,1 @@
+"""A run's directory: its files by name, and what a word means as a subnet of it."""

@@ -1,0 +1,94 @@
+"""What the steps of a run have made, read from its directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from vitas_hw.core.errors import FileError, InputError
+from vitas_hw.core.reading import read_json, reason
+from vitas_hw.core.space import SearchSpace
+from vitas_hw.data.load import ImageData, load_data
+from vitas_hw.predictors.predictor import Predictor, read_predictor
+from vitas_hw.runs.directory import Run
+from vitas_hw.searching.result import SearchResult, load_result
+from vitas_hw.supernet.supernet import Supernet
+from vitas_hw.supernet.weights_file import load_supernet
+
+_OPTIONS: dict[str, type | tuple[type, ...]] = {  # of ``load_data``, as JSON keeps them
+    "search_share": (int, float),
+    "train_split": str,
+    "val_split": str,
+    "search_split": str,
+}
+
+
+def load_run_supernet(run: Run) -> Supernet:
+    """The run's super-transformer. Raises InputError if it has none."""
+    if not run.supernet.exists():
+        raise InputError(f"The run {run.path} has no super-transformer.", "Run: vitas-hw train")
+    return load_supernet(run.supernet)
+
+
+def load_run_data(run: Run, space: SearchSpace) -> ImageData:
+    """The images the run's super-transformer was trained on. Raises FileError if the run no longer tells which."""
+    try:
+        about = read_json(run.data, "the data's description")
+        name, options = str(about["name"]), dict(about["options"])
+        if not all(isinstance(value, _OPTIONS[option]) for option, value in options.items()):
+            raise ValueError("an option has the wrong form")
+    except (FileError, ValueError, KeyError, TypeError) as error:
+        raise FileError(f"{run.data} is missing or broken: {reason(error)}.", "Run: vitas-hw train") from error
+    return load_data(name, space, **options)
+
+
+def load_run_predictor(run: Run) -> tuple[Predictor, Path]:
+    """The predictor fitted last in this run.
+
+    Raises:
+        InputError: there is none.
+    """
+    for step in reversed(run.read()["steps"]):
+        for name in step["outputs"]:
+            path = run.path / name
+            if step["step"] == "profile" and path.parent == run.predictors:
+                return read_predictor(path), path
+    raise InputError(f"The run {run.path} has no predictor.", "Run: vitas-hw profile")
+
+
+def run_anchor_ms(run: Run, predictor: Predictor) -> float | None:
+    """The anchor's p50 in the run's profile that the predictor was fitted to; None if that is not here."""
+    from vitas_hw.profiling.profile import load_profile
+
+    path = run.profiles / f"{predictor.name}.jsonl"
+    return load_profile(path).anchor_ms if path.exists() else None
+
+
+def last_result(run: Run) -> SearchResult:
+    """Of the last search. Raises InputError if there was none."""
+    if not run.result.exists():
+        raise InputError(f"The run {run.path} has no choice to export.", "Run: vitas-hw search")
+    return load_result(run.result, run.candidates)
+
+
+def read_training(run: Run) -> dict[str, Any] | None:
+    """Of the super-transformer; None if there is none. Raises FileError if the file is broken."""
+    if not run.training.exists():
+        return None
+    return _read_json(run.training, "a training's settings", "top1", "history", "recipe")
+
+
+def read_exports(run: Run) -> dict[str, dict[str, Any]]:
+    """The comparison of each export of the choice, by file name. Raises FileError if one is broken."""
+    paths = sorted(run.path.glob("choice*.parity.json"))
+    return {
+        path.name.removesuffix(".parity.json"): _read_json(path, "an export's comparison", "format", "exported")
+        for path in paths
+    }
+
+
+def _read_json(path: Path, what: str, *fields: str) -> dict[str, Any]:
+    data = read_json(path, what)
+    if not isinstance(data, dict) or not set(fields) <= set(data):
+        raise FileError(f"{path} is not {what}: it lacks one of {', '.join(fields)}.")
+    return data

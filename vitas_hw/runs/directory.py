@@ -1,0 +1,305 @@
+"""A run directory: what each step made, and a manifest of how."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+
+from vitas_hw.core.errors import FileError, InputError, WriteError
+from vitas_hw.core.files import write_atomic, writing
+from vitas_hw.core.reading import file_sha256, parse_json, read_text
+from vitas_hw.core.space import SearchSpace
+from vitas_hw.core.target import Target
+from vitas_hw.runs.lock import NAME as LOCK
+from vitas_hw.runs.lock import locked
+from vitas_hw.runs.space_file import load_space
+
+P = ParamSpec("P")
+Made = TypeVar("Made")
+SCHEMA = 1
+_LIBRARIES = ("vitas-hw", "numpy", "onnxruntime", "pymoo", "scikit-learn", "timm", "torch", "xgboost")
+DEFAULT_RUN = Path("runs/default")
+DEFAULT_SPACE = "vitas-digits"
+DEFAULT_DATA = "digits"
+_ELSEWHERE = "Give another directory with --run, or move it away."
+
+
+@dataclass(frozen=True)
+class Run:
+    """The files of one run; none needs to exist."""
+
+    path: Path
+
+    @property
+    def manifest(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def supernet(self) -> Path:
+        return self.path / "supernet.safetensors"
+
+    @property
+    def training(self) -> Path:
+        return self.path / "train.json"
+
+    @property
+    def training_state(self) -> Path:
+        """What an unfinished training goes on from."""
+        return self.path / "training.pt"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
+    def data(self) -> Path:
+        """Name, preprocessing, class names and the indices of the data's parts."""
+        return self.path / "data.json"
+
+    @property
+    def profiles(self) -> Path:
+        return self.path / "profiles"
+
+    def journal(self, target: Target, space: SearchSpace) -> Path:
+        """Where the timings of a target and space are kept."""
+        return self.profiles / f"{target.slug}--{space.name}.journal.jsonl"
+
+    @property
+    def bundle(self) -> Path:
+        """The plan of the bundle made last."""
+        return self.path / "bundle.json"
+
+    @property
+    def engines(self) -> Path:
+        """Engines of a profile's subnets, so that its rounds need not build them anew; may be removed at any time."""
+        return self.path / "engines"
+
+    @property
+    def predictors(self) -> Path:
+        return self.path / "predictors"
+
+    @property
+    def candidates(self) -> Path:
+        return self.path / "candidates.jsonl"
+
+    @property
+    def evaluations(self) -> Path:
+        """Every evaluation with the supernet's weights, as it happened."""
+        return self.path / "evaluations.jsonl"
+
+    @property
+    def proxy_evaluations(self) -> Path:
+        """The same of the training-free proxy."""
+        return self.path / "proxy-evaluations.jsonl"
+
+    @property
+    def result(self) -> Path:
+        return self.path / "search.json"
+
+    @property
+    def searched_profile(self) -> Path:
+        """The profile with what the last search measured."""
+        return self.path / "search-profile.jsonl"
+
+    @property
+    def searched_predictor(self) -> Path:
+        """Fitted to it, where the last search had to."""
+        return self.path / "search-predictor.json"
+
+    @property
+    def choice(self) -> Path:
+        """Fine-tuned weights of the last search's choice."""
+        return self.path / "choice.safetensors"
+
+    @property
+    def retrained(self) -> Path:
+        """Weights of the subnet retrained last."""
+        return self.path / "retrained.safetensors"
+
+    @property
+    def retraining_state(self) -> Path:
+        """What an unfinished retraining goes on from."""
+        return self.path / "retraining.pt"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def onnx(self) -> Path:
+        return self.path / "choice.onnx"
+
+    def read(self) -> dict[str, Any]:
+        """The manifest; an empty one if there is none. Raises FileError if it is broken or of another schema."""
+        self._refuse_links_out()
+        if not self.manifest.exists():
+            return {"schema": SCHEMA, "space": None, "steps": []}
+        from pydantic import BaseModel, ConfigDict
+
+        class Manifest(BaseModel):
+            model_config = ConfigDict(extra="forbid", alias_generator=lambda name: name.rstrip("_"))
+            schema_: Literal[1]
+            space: dict[str, Any] | None
+            steps: list[dict[str, Any]]
+
+        try:
+            data = parse_json(read_text(self.manifest, "the manifest", next_step=_ELSEWHERE))
+            found = Manifest.model_validate(data).model_dump(by_alias=True)
+            if not all(map(_is_step, found["steps"])):
+                raise ValueError("a step lacks its name, settings or outputs")
+        except ValueError as error:  # pydantic's is one
+            raise FileError(f"{self.manifest} is not a run's manifest of schema {SCHEMA}.", _ELSEWHERE) from error
+        return found
+
+    def space(self, wanted: str | None) -> SearchSpace:
+        """The run's space; in a new run the wanted one, or the default.
+
+        Raises:
+            InputError: the run is one of another space.
+        """
+        known = self.read()["space"]
+        if known is None:
+            return load_space(wanted or DEFAULT_SPACE)
+        space = SearchSpace.from_dict(known)
+        if wanted is not None and load_space(wanted) != space:
+            raise InputError(
+                f"The run {self.path} is one of the space {space.name!r}, not {wanted!r}.",
+                f"Give another directory: --run runs/{Path(wanted).stem}",
+            )
+        return space
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for a step that writes: one process at a time.
+
+        Raises:
+            InputError: another process holds it, or nothing can be written there.
+            FileError: something in it is a symbolic link that leads out.
+        """
+        try:
+            with locked(self.path):
+                self._refuse_links_out()
+                yield
+        except WriteError as error:
+            if Path(error.path) != self.path / LOCK:
+                raise
+            raise self._cannot_write(error) from error
+
+    def _refuse_links_out(self) -> None:
+        """What is written in the run stays there, and what is read from it is its own."""
+        root = self.path.resolve()
+        for folder in (self.path, self.profiles, self.predictors):
+            for entry in folder.iterdir() if folder.is_dir() else ():
+                if entry.is_symlink() and not entry.resolve().is_relative_to(root):
+                    raise FileError(
+                        f"{entry} is a symbolic link out of the run, to {entry.resolve()}.",
+                        "Put the file itself there, or remove the link.",
+                    )
+
+    def _cannot_write(self, error: WriteError) -> InputError:
+        return InputError(f"Cannot write to the run directory {self.path}: {error.why}.", "Give another with --run.")
+
+    def begin(self, space: SearchSpace) -> None:
+        """Make the directory and note the space, before any work is done that could not be kept.
+
+        Raises:
+            InputError: nothing can be written there.
+        """
+        manifest = self.read()
+        manifest["space"] = space.to_dict()
+        self._write(manifest)
+
+    def begin_search(self) -> Run:
+        """An empty place for what a search will leave; until it is whole, an earlier search's files stay."""
+        staged = Run(self.path / ".search")
+        shutil.rmtree(staged.path, ignore_errors=True)
+        with writing(staged.path):
+            staged.path.mkdir()
+        return staged
+
+    def end_search(self, staged: Run) -> None:
+        """Let the files there take the place of an earlier search's: renamed, so that no disk is too full for it."""
+        self.forget_search()
+        files = sorted(staged.path.iterdir(), key=lambda path: path.name == self.result.name)
+        for path in files:  # the result last: where it is, the rest is too
+            path.replace(self.path / path.name)
+        staged.path.rmdir()
+
+    def forget_search(self) -> None:
+        """Remove what an earlier search left, so that no later step takes it for another one's."""
+        found = (self.result, self.choice, self.retrained, self.candidates, self.report)
+        for path in (*found, self.searched_profile, self.searched_predictor):
+            path.unlink(missing_ok=True)
+        for pattern in ("choice*", "rank-*"):  # exports and their reports
+            for path in self.path.glob(pattern):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+
+    def _write(self, manifest: dict[str, Any]) -> None:
+        try:
+            write_atomic(self.manifest, json.dumps(manifest, indent=1) + "\n")
+        except WriteError as error:
+            if self.manifest.exists():  # it could be written before, so another directory is not the cure
+                raise
+            raise self._cannot_write(error) from error
+
+    def record(
+        self,
+        step: str,
+        space: SearchSpace,
+        settings: dict[str, Any],
+        inputs: Sequence[Path],
+        outputs: Sequence[Path],
+    ) -> None:
+        """Add a step to the manifest: settings, versions, hashes of inputs and outputs."""
+        manifest = self.read()
+        manifest["space"] = space.to_dict()
+        manifest["steps"].append(
+            {
+                "step": step,
+                "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                "command": sys.argv[1:],
+                "settings": settings,
+                "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
+                "inputs": self._hashes(inputs),
+                "outputs": self._hashes(outputs),
+            }
+        )
+        self._write(manifest)
+
+    def _hashes(self, paths: Sequence[Path]) -> dict[str, str]:
+        root = self.path.resolve()
+        resolved = [path.resolve() for path in paths]
+        names = [p.relative_to(root).as_posix() if p.is_relative_to(root) else p.name for p in resolved]
+        return {name: file_sha256(path) for name, path in zip(names, paths, strict=True)}
+
+
+def one_at_a_time(step: Callable[Concatenate[Run, P], Made]) -> Callable[Concatenate[Run, P], Made]:
+    """A step that holds its run while it works; of several processes of one training, the first holds it for all."""
+
+    @wraps(step)
+    def holding(run: Run, *args: P.args, **kwargs: P.kwargs) -> Made:
+        if os.environ.get("RANK", "0") != "0":
+            return step(run, *args, **kwargs)
+        with run.locked():
+            return step(run, *args, **kwargs)
+
+    return holding  # type: ignore[return-value]  # mypy asks for a nameless first argument
+
+
+def _is_step(step: dict[str, Any]) -> bool:
+    parts = isinstance(step.get("settings"), dict) and isinstance(step.get("outputs"), dict)
+    return parts and isinstance(step.get("step"), str)

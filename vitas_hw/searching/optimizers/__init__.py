@@ -1,0 +1,1 @@
+"""Optimizers: asked for codes, told their top-1."""

@@ -1,0 +1,121 @@
+"""NSGA-II, by pymoo, on the canonical codes of a space and inside a budget (ViTAS section 4.3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from pymoo.algorithms.moo.nsga2 import NSGA2
+from pymoo.core.crossover import Crossover
+from pymoo.core.duplicate import DuplicateElimination
+from pymoo.core.evaluator import Evaluator
+from pymoo.core.mutation import Mutation
+from pymoo.core.population import Population
+from pymoo.core.problem import Problem
+
+from vitas_hw.core.operators import Ints
+from vitas_hw.core.space import SearchSpace
+from vitas_hw.core.variation import crossover, mutation
+from vitas_hw.searching.admission import Admission
+from vitas_hw.searching.optimizers.base import Evolution, Floats, Trials
+
+__all__ = ["Evolution", "Nsga2"]
+
+
+class Nsga2:
+    """The paper's evolution.
+
+    Args:
+        admission: what may be asked for.
+        evolution: size of a population and number of generations.
+        seed: of every draw.
+        against: a cost (``latency_ms``, ``macs`` or ``params``) to hold down while top-1 goes up: the population then
+            spreads over the whole Pareto front. None is top-1 alone.
+    """
+
+    def __init__(self, admission: Admission, evolution: Evolution, seed: int, against: str | None = None) -> None:
+        self._admission, self._against = admission, against
+        space = admission.space
+        first = admission.draw(evolution.population, np.random.default_rng(seed))
+        self._algorithm = NSGA2(
+            pop_size=evolution.population,
+            sampling=Population.new("X", first),
+            crossover=_Crossover(space),
+            mutation=_Mutation(space),
+            eliminate_duplicates=_Inside(admission),
+        )
+        objectives = 1 if against is None else 2
+        xu = space.cardinalities - 1
+        self._problem = Problem(n_var=space.code_length, n_obj=objectives, xl=0, xu=xu, vtype=int)
+        termination = ("n_gen", evolution.generations)
+        self._algorithm.setup(self._problem, termination=termination, seed=seed, verbose=False)
+        self._offspring: Any = None
+
+    def ask(self) -> Trials:
+        """A generation; no codes once the generations are over or the budget admits no subnet that is new."""
+        self._offspring = self._algorithm.ask() if self._algorithm.has_next() else None
+        if self._offspring is None or not len(self._offspring):
+            return Trials(np.zeros((0, self._admission.space.code_length), np.int64))
+        codes = np.asarray(self._offspring.get("X"), np.int64)
+        self._admission.remember(codes)
+        return Trials(codes)
+
+    def tell(self, trials: Trials, top1: Floats) -> None:
+        """Survivors are chosen."""
+        goals = [1.0 - top1]
+        if self._against is not None:
+            goals.append(self._admission.costs.of(trials.codes)[self._against])
+        Evaluator().eval(_Known(self._problem, np.stack(goals, axis=1)), self._offspring)
+        self._algorithm.tell(infills=self._offspring)
+
+
+class _Crossover(Crossover):  # type: ignore[misc]  # pymoo is not typed
+    def __init__(self, space: SearchSpace) -> None:
+        super().__init__(n_parents=2, n_offsprings=2, prob=0.9)
+        self._space = space
+
+    def _do(self, _problem: Any, x: Ints, *_: Any, random_state: np.random.Generator, **__: Any) -> Ints:
+        return np.stack(crossover(self._space, x[0].astype(np.int64), x[1].astype(np.int64), random_state))
+
+
+class _Mutation(Mutation):  # type: ignore[misc]
+    def __init__(self, space: SearchSpace) -> None:
+        super().__init__()
+        self._space = space
+
+    def _do(self, _problem: Any, x: Ints, *_: Any, random_state: np.random.Generator, **__: Any) -> Ints:
+        return mutation(self._space, x.astype(np.int64), random_state)
+
+
+class _Inside(DuplicateElimination):  # type: ignore[misc]
+    """Drops what lies outside the budget or was evaluated before; pymoo then mates again, a bounded number of times."""
+
+    def __init__(self, admission: Admission) -> None:
+        super().__init__()
+        self._admission = admission
+
+    def _do(self, population: Any, other: Any, drop: Any) -> Any:
+        codes = np.asarray(population.get("X"), np.int64)
+        if other is None:  # among themselves; the budget is asked only once for each
+            known: set[bytes] = set()
+            drop[self._admission.outside(codes)] = True
+        else:
+            known = {code.tobytes() for code in np.asarray(other.get("X"), np.int64)}
+        for row, code in enumerate(codes):
+            key = code.tobytes()
+            if key in known or (other is None and self._admission.seen(code)):
+                drop[row] = True
+            elif other is None:
+                known.add(key)
+        return drop
+
+
+class _Known(Problem):  # type: ignore[misc]
+    """Hands pymoo the objectives that are already known."""
+
+    def __init__(self, problem: Problem, goals: Floats) -> None:
+        super().__init__(n_var=problem.n_var, n_obj=problem.n_obj, xl=problem.xl, xu=problem.xu, vtype=int)
+        self._goals = goals
+
+    def _evaluate(self, _x: Any, out: dict[str, Any], *_: Any, **__: Any) -> None:
+        out["F"] = self._goals

@@ -1,0 +1,26 @@
+"""Random subnets inside the budget: the baseline that every other optimiser has to beat."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vitas_hw.searching.admission import Admission
+from vitas_hw.searching.optimizers.base import Floats, Trials
+
+_BATCH = 16
+
+
+class RandomSearch:
+    """Asks for random codes, none twice."""
+
+    def __init__(self, admission: Admission, seed: int) -> None:
+        self._admission, self._rng = admission, np.random.default_rng(seed)
+
+    def ask(self) -> Trials:
+        """A few more random codes."""
+        codes = self._admission.draw(_BATCH, self._rng)
+        self._admission.remember(codes)
+        return Trials(codes)
+
+    def tell(self, trials: Trials, top1: Floats) -> None:
+        """Random search learns nothing."""

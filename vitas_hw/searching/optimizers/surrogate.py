@@ -1,0 +1,92 @@
+"""The default search: a surrogate of top-1 proposes, the super-transformer confirms."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vitas_hw.core.operators import Ints
+from vitas_hw.core.variation import crossover, mutation
+from vitas_hw.searching.admission import Admission, distinct
+from vitas_hw.searching.optimizers.base import WHOLE, Floats, Trials
+from vitas_hw.searching.optimizers.top1_model import Surrogate, code_features
+
+_BATCH_SHARE = 0.25  # of the population: subnets confirmed before the surrogate is fitted again
+_GROWTH = 16  # one more for every so many subnets known, so that fitting stays a small part of a long search
+_FRESH, _BRED, _GENERATIONS, _PARENTS = 400, 200, 4, 60
+_CURIOSITY = 1.0  # spreads of the surrogate's members that an unknown subnet is given on top
+_KEPT = 0.5  # of a race go on to the next part of the split
+
+
+class SurrogateSearch:
+    """Gradient boosting on the evaluated subnets picks among many inside the budget; the best of them are evaluated.
+
+    Candidates are random codes and, over a few generations, children of the best known and best predicted ones, all
+    scored by the surrogate alone. On a large search split they race: many see its first part, the better half of them
+    the next, and only the last ones all of it (successive halving).
+
+    Args:
+        admission: what may be asked for.
+        population: random subnets before the first fit.
+        seed: of every draw and tree.
+        levels: parts of the search split; 1 does not race.
+    """
+
+    def __init__(self, admission: Admission, population: int, seed: int, *, levels: int = 1) -> None:
+        self._admission, self._rng = admission, np.random.default_rng(seed)
+        self._population, self._levels = population, levels
+        self._racing = Trials(np.zeros((0, admission.space.code_length), np.int64))
+        self._known: dict[bytes, tuple[Ints, float, int]] = {}
+
+    def ask(self) -> Trials:
+        """The next part for those still racing, or new subnets."""
+        if not len(self._racing.codes):
+            codes = self._propose() if self._known else self._admission.draw(self._population, self._rng)
+            self._admission.remember(codes)
+            self._racing = Trials(codes, 0 if self._levels > 1 else WHOLE)
+        return self._racing
+
+    def tell(self, trials: Trials, top1: Floats) -> None:
+        """Remember; the better half goes on."""
+        level = trials.level % self._levels
+        for code, score in zip(trials.codes, top1.tolist(), strict=True):
+            self._known[code.tobytes()] = (code, score, level)
+        last = level == self._levels - 1
+        kept = 0 if last else max(1, int(np.ceil(len(top1) * _KEPT)))
+        best = np.argsort(-top1, kind="stable")[:kept]
+        self._racing = Trials(trials.codes[np.sort(best)], min(level + 1, self._levels - 1))
+
+    def learn(self, codes: Ints, top1: Floats) -> None:
+        """Codes (N, code_length) with their top-1 (N,) on the whole split, from an earlier search."""
+        self._known |= {
+            code.tobytes(): (code, score, self._levels - 1) for code, score in zip(codes, top1, strict=True)
+        }
+
+    def _propose(self) -> Ints:
+        count = max(1, round(self._population * _BATCH_SHARE), len(self._known) // _GROWTH)
+        if self._levels > 1:
+            count *= 2 ** (self._levels - 1)
+        space = self._admission.space
+        known = np.stack([code for code, _, _ in self._known.values()])
+        top1 = np.array([score for _, score, _ in self._known.values()])
+        level = np.array([level for _, _, level in self._known.values()])
+        surrogate = Surrogate(
+            code_features(space, known), top1, 2.0 ** (level - self._levels + 1), int(self._rng.integers(2**20))
+        )
+        pool = self._admission.draw(_FRESH, self._rng)
+        parents = known[np.argsort(-top1, kind="stable")[:_PARENTS]]
+        hopes = np.zeros(0)
+        for _ in range(_GENERATIONS):
+            pool = distinct(np.concatenate([pool, self._admission.new(self._children(parents))]))
+            mean, spread = surrogate.predict(code_features(space, pool)) if len(pool) else (hopes, hopes)
+            hopes = mean + _CURIOSITY * spread
+            order = np.argsort(-hopes, kind="stable")[: _FRESH + _BRED]
+            pool, hopes = pool[order], hopes[order]
+            parents = np.concatenate([known[np.argsort(-top1, kind="stable")[: _PARENTS // 2]], pool[:_PARENTS]])
+        return pool[:count]
+
+    def _children(self, parents: Ints) -> Ints:
+        space, rng = self._admission.space, self._rng
+        first, second = parents[rng.integers(0, len(parents), (2, _BRED))]
+        one, other = crossover(space, first, second, rng)
+        crossed = mutation(space, np.concatenate([one, other]), rng, genes=1.0)
+        return np.concatenate([crossed, mutation(space, first, rng, genes=2.0)])

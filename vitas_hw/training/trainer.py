@@ -1,0 +1,338 @@
+"""The training loop, for supernets and plain models alike."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from timm.data import Mixup
+from timm.optim import create_optimizer_v2
+from timm.scheduler import CosineLRScheduler
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from vitas_hw.core.errors import FileError, InputError, VitasError
+from vitas_hw.core.interrupts import Asked, postponed
+from vitas_hw.core.reading import reason
+from vitas_hw.data.augmentation import rngs_as_they_were, seed_rngs
+from vitas_hw.data.splits import Batch, TrainPart
+from vitas_hw.training.checkpoint import State, save_state
+from vitas_hw.training.distributed import Ranks
+from vitas_hw.training.objective import Objective
+from vitas_hw.training.recipe import Recipe
+
+SAVE_EVERY_S = 60.0
+_LOOK_EVERY = {"cpu": 1}  # steps between two looks at the loss; each is a synchronisation on a GPU
+_LOOK_RARELY = 20
+_LEAST_SCALE = 1e-6  # of fp16 losses: below it every gradient has overflowed for long
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What an epoch left behind: its number from 1, mean training loss; seconds are not kept (they do not repeat)."""
+
+    epoch: int
+    loss: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """How a training runs, none of which changes what it computes beyond rounding (but workers reorder a stream).
+
+    Args:
+        device: torch's name.
+        workers: processes that decode images.
+        compile: whether ``torch.compile`` is used.
+        max_time_s: stop cleanly after this long; None is never.
+        save_every_s: seconds between two checkpoints.
+    """
+
+    device: str = "cpu"
+    workers: int = 0
+    compile: bool = False
+    max_time_s: float | None = None
+    save_every_s: float = SAVE_EVERY_S
+
+
+class Scalars(Protocol):
+    """As much of TensorBoard's SummaryWriter as is used."""
+
+    def add_scalar(self, name: str, value: float, step: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def fit(
+    objective: Objective,
+    part: TrainPart,
+    recipe: Recipe,
+    *,
+    seed: int,
+    num_classes: int,
+    runtime: Runtime = Runtime(),  # frozen
+    ranks: Ranks = Ranks(),  # noqa: B008
+    checkpoint: tuple[Path, dict[str, Any]] | None = None,
+    state: State | None = None,
+    on_epoch: Callable[[Epoch], None] = lambda _: None,
+    scalars: Scalars | None = None,
+) -> list[Epoch] | None:
+    """Train in place; what was trained is left in evaluation mode, on the runtime's device.
+
+    Args:
+        objective: the loss, and whose weights to train.
+        part: the images.
+        recipe: how.
+        seed: of subnets, order and augmentation; the same seed and number of processes give the same weights, whether
+            the training was killed and resumed or not.
+        num_classes: outputs of the classifier.
+        runtime: where.
+        ranks: of this process.
+        checkpoint: where to keep the state at least each ``save_every_s``, and the settings it belongs to.
+        state: to go on from.
+        on_epoch: called after each epoch, in every process.
+        scalars: where the loss and the learning rate are logged.
+
+    Returns:
+        The epochs, or None if time ran out first; the state is then in the checkpoint.
+
+    Raises:
+        VitasError: the loss or the gradient is not finite; the last good state is kept.
+    """
+    trained = objective.trained.to(runtime.device)
+    trained.train()
+    engine = _Engine(objective, part, recipe, seed, num_classes, runtime, ranks, checkpoint, scalars)
+    history = engine.run(state or State(), on_epoch)
+    trained.eval()
+    return history
+
+
+class _Engine:
+    """Everything a training needs between two steps."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        part: TrainPart,
+        recipe: Recipe,
+        seed: int,
+        num_classes: int,
+        runtime: Runtime,
+        ranks: Ranks,
+        checkpoint: tuple[Path, dict[str, Any]] | None,
+        scalars: Scalars | None,
+    ) -> None:
+        self.objective, self.part, self.recipe, self.seed = objective, part, recipe, seed
+        self.runtime, self.ranks, self.checkpoint, self.scalars = runtime, ranks, checkpoint, scalars
+        self.kind = runtime.device.partition(":")[0]
+        self.model = objective.trained
+        self.steps = part.steps(recipe.batch_size // recipe.accumulate, ranks.world, recipe.accumulate)
+        if not self.steps:
+            raise InputError(f"{len(part)} training images are too few for {ranks.world} processes.")
+        self.optimizer = create_optimizer_v2(
+            self.model, opt="adamw", lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
+        )
+        self.schedule = CosineLRScheduler(
+            self.optimizer,
+            t_initial=recipe.epochs * self.steps,
+            warmup_t=recipe.warmup_epochs * self.steps,
+            warmup_lr_init=recipe.lr / 100,
+            warmup_prefix=False,
+            t_in_epochs=False,
+        )
+        self.scaler = torch.amp.GradScaler(self.kind, enabled=recipe.autocast == "fp16")
+        self.ema = None if recipe.ema is None else ModelEmaV3(self.model, decay=recipe.ema)
+        self.mixup = None
+        if recipe.mixup or recipe.cutmix:
+            self.mixup = Mixup(
+                mixup_alpha=recipe.mixup,
+                cutmix_alpha=recipe.cutmix,
+                label_smoothing=recipe.label_smoothing,
+                num_classes=num_classes,
+            )
+        self.loss: Any = objective
+        if ranks.world > 1:
+            # each step runs one subnet, so most parameters are unused; accumulated batches share the step's subnet,
+            # which is why DDP may wait for the last of them
+            devices = None if self.kind == "cpu" else [torch.device(runtime.device)]
+            self.loss = DistributedDataParallel(objective, device_ids=devices, find_unused_parameters=True)
+        if runtime.compile:
+            objective.compile_parts()
+        self.sum = torch.zeros((), device=runtime.device)  # of the epoch's losses: on the device until someone looks
+        self.worst = torch.zeros((), device=runtime.device)  # norm of a gradient; not a number once any was not
+        self.start = self.saved = time.monotonic()
+        self.asked = Asked()
+
+    def run(self, state: State, on_epoch: Callable[[Epoch], None]) -> list[Epoch] | None:
+        if state.tensors:
+            self._restore(state)
+        self.sum.fill_(state.loss)
+        if state.step >= self.steps:
+            raise InputError(
+                f"The checkpoint is at step {state.step} of an epoch that has {self.steps}.",
+                "Give --fresh to train anew.",
+            )
+        for done, loss in enumerate(state.history):
+            on_epoch(Epoch(done + 1, loss))
+        with postponed() as self.asked:
+            finished = self._epochs(state, on_epoch)
+        if not finished:
+            return None
+        if self.ema is not None:
+            self.model.load_state_dict(self.ema.module.state_dict())
+        return [Epoch(number + 1, loss) for number, loss in enumerate(state.history)]
+
+    def _epochs(self, state: State, on_epoch: Callable[[Epoch], None]) -> bool:
+        """Whether the last epoch was reached; if not, the state is kept."""
+        while state.epoch < self.recipe.epochs:
+            for images, codes, last in self._groups(state):
+                self._step(images, codes, state)
+                # by the number of the step alone, so that all processes look at the same one
+                look = last or state.step % _LOOK_EVERY.get(self.kind, _LOOK_RARELY) == 0
+                due, over = self._look(state) if look else (False, False)
+                if last:
+                    self._end_epoch(state, on_epoch)
+                if (due or over) if self.part.can_skip else last:
+                    self._save(state)
+                if over and state.epoch < self.recipe.epochs:
+                    return False
+        return True
+
+    def _groups(self, state: State) -> Iterator[tuple[list[Batch], Any, bool]]:
+        """The batches of each optimiser step left in the epoch, its subnets, and whether it is the last."""
+        recipe = self.recipe
+        batches = self.part.batches(
+            epoch=state.epoch,
+            seed=self.seed,
+            batch_size=recipe.batch_size // recipe.accumulate,
+            augmentation=recipe.augmentation,
+            rank=self.ranks.rank,
+            world=self.ranks.world,
+            skip=state.step * recipe.accumulate,
+            workers=self.runtime.workers,
+        )
+        epoch = state.epoch
+        for step in range(state.step, self.steps):
+            group = list(islice(batches, recipe.accumulate))
+            if not group:
+                raise VitasError(f"The training images ended after {step} of {self.steps} steps of an epoch.")
+            yield group, self.objective.codes(self.seed, epoch * self.steps + step), step + 1 == self.steps
+
+    def _step(self, group: list[Batch], codes: Any, state: State) -> None:
+        """One optimiser step; adds to the state."""
+        group = [self._paired(*batch) for batch in group]
+        number = state.epoch * self.steps + state.step
+        self.schedule.step_update(number)
+        images_in_step = sum(len(labels) for _, labels in group)
+        total = torch.zeros((), device=self.runtime.device)
+        for place, (images, labels) in enumerate(group):
+            wait = self.ranks.world > 1 and place + 1 < len(group)
+            share = len(labels) / images_in_step
+            with rngs_as_they_were(), self.loss.no_sync() if wait else nullcontext():
+                self._seed(number, place)
+                loss = self._forward(images, labels, codes)
+                self.scaler.scale(loss * share).backward()  # type: ignore[no-untyped-call]
+            total += loss.detach() * share
+        self.scaler.unscale_(self.optimizer)
+        largest = math.inf if self.recipe.clip_grad is None else self.recipe.clip_grad
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), largest)
+        if not self.scaler.is_enabled():  # which skips a step whose gradient overflows
+            self.worst = torch.maximum(self.worst, norm)
+            if self.kind == "cpu" and not torch.isfinite(norm):
+                raise self._not_finite(state, "gradient")  # before it reaches the weights
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)  # whole layers that the subnet does not use are left alone
+        if self.ema is not None:
+            self.ema.update(self.model, step=number)
+        self.sum += total * images_in_step
+        state.seen += images_in_step
+        state.step += 1
+
+    def _paired(self, images: Tensor, labels: Tensor) -> Batch:
+        """An even number of images where they are mixed: timm mixes pairs. A single one stays, unmixed."""
+        odd = len(labels) % 2 if self.mixup is not None and len(labels) > 1 else 0
+        return (images[:-1], labels[:-1]) if odd else (images, labels)
+
+    def _seed(self, number: int, place: int) -> None:
+        words = (self.seed, 3, number, place, self.ranks.rank)
+        seed_rngs(*words)
+        if self.kind == "cuda":
+            torch.cuda.manual_seed(hash(words))
+
+    def _forward(self, images: Tensor, labels: Tensor, codes: Any) -> Tensor:
+        images = images.to(self.runtime.device, non_blocking=True)
+        targets = labels.to(self.runtime.device, non_blocking=True)  # the loader has pinned them
+        if self.mixup is not None and len(images) > 1:
+            images, targets = self.mixup(images, targets)
+        dtype = _DTYPES.get(self.recipe.autocast or "")
+        with torch.autocast(self.kind, dtype) if dtype else nullcontext():
+            loss: Tensor = self.loss(images, targets, codes)
+        return loss
+
+    def _look(self, state: State) -> tuple[bool, bool]:
+        """Whether a checkpoint is due and whether time is up or somebody asks to stop, the same in all processes.
+
+        Raises VitasError if the loss or the gradient of any step since is not finite.
+        """
+        now, limit = time.monotonic(), self.runtime.max_time_s
+        state.loss = float(self.sum)
+        good_loss = math.isfinite(state.loss)
+        good_gradient = math.isfinite(float(self.worst)) and self.scaler.get_scale() >= _LEAST_SCALE
+        due = now - self.saved >= self.runtime.save_every_s
+        over = bool(self.asked) or (limit is not None and now - self.start >= limit)
+        bad_loss, bad_gradient, due, over = self.ranks.any(not good_loss, not good_gradient, due, over)
+        if bad_loss or bad_gradient:
+            raise self._not_finite(state, "loss" if bad_loss else "gradient")
+        return due, over
+
+    def _not_finite(self, state: State, what: str) -> VitasError:
+        kept = ""
+        if self.checkpoint is not None and self.checkpoint[0].exists():
+            kept = f" The last good state is kept at {self.checkpoint[0]}."
+        return VitasError(
+            f"The training {what} is no longer a finite number in epoch {state.epoch + 1}.{kept}",
+            "Try a lower learning rate (--lr) with --fresh.",
+        )
+
+    def _end_epoch(self, state: State, on_epoch: Callable[[Epoch], None]) -> None:
+        state.history.append(state.loss / state.seen)
+        state.epoch, state.step, state.loss, state.seen = state.epoch + 1, 0, 0.0, 0
+        self.sum.zero_()
+        finished = Epoch(state.epoch, state.history[-1])
+        if self.scalars is not None:
+            self.scalars.add_scalar("train/loss", finished.loss, finished.epoch)
+            self.scalars.add_scalar("train/lr", self.optimizer.param_groups[0]["lr"], finished.epoch)
+        on_epoch(finished)
+
+    def _save(self, state: State) -> None:
+        self.saved = time.monotonic()
+        if self.checkpoint is None or not self.ranks.first:
+            return
+        state.tensors = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        state.tensors["scaler"] = self.scaler.state_dict()
+        if self.ema is not None:
+            state.tensors["ema"] = self.ema.module.state_dict()
+        save_state(*self.checkpoint, state)
+        state.tensors = {}
+
+    def _restore(self, state: State) -> None:
+        try:
+            self.model.load_state_dict(state.tensors["model"])
+            self.optimizer.load_state_dict(state.tensors["optimizer"])
+            self.scaler.load_state_dict(state.tensors["scaler"])
+            if self.ema is not None:
+                self.ema.module.load_state_dict(state.tensors["ema"])
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:  # made by somebody else
+            raise FileError(
+                f"The checkpoint does not fit the model: {reason(error)}.", "Give --fresh to train from the beginning."
+            ) from error
+        state.tensors = {}

@@ -1,0 +1,1 @@
+"""Exporting a subnet, each file checked against the model."""

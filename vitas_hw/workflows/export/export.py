@@ -1,0 +1,258 @@
+"""Exporting a subnet in several formats, each kept only if it computes what the model does."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import numpy as np
+import torch
+
+from vitas_hw.core.errors import InputError, VitasError
+from vitas_hw.core.files import write_atomic
+from vitas_hw.core.progress import SILENT, Progress
+from vitas_hw.export.onnx_export import model_graph, onnx_program, torch_program, where_it_differs
+from vitas_hw.export.onnx_graph import CPU_WEIGHT_LIMIT
+from vitas_hw.export.parity import (
+    Parity,
+    ParityError,
+    Program,
+    measure_parity,
+    with_fixed_batch,
+)
+from vitas_hw.report.model_card import model_card
+from vitas_hw.runs.directory import Run, one_at_a_time
+from vitas_hw.runs.subnets import Chosen, choose, data_for
+from vitas_hw.workflows.export.card import card_of
+from vitas_hw.workflows.export.job import FORMATS, OF_THE_MODEL, Export, Exported, ExportSettings
+
+
+@one_at_a_time
+def export(
+    run: Run,
+    settings: ExportSettings = ExportSettings(),  # noqa: B008  # frozen
+    *,
+    subnet: str | None = None,
+    rank: int | None = None,
+    output: Path | None = None,
+    progress: Progress = SILENT,
+) -> list[Exported]:
+    """Write a subnet in every format asked for; each file replaces an earlier one only once it has passed its checks.
+
+    Args:
+        run: whose choice, weights and data.
+        settings: what to write.
+        subnet, rank: see ``choose``.
+        output: the file, or of several formats the file whose ending is replaced; None is a place in the run.
+        progress: where to report to.
+
+    Raises:
+        InputError: nothing to export, or no folder for it.
+        VitasError: a file would not compute the same; it is not kept.
+    """
+    with progress.step("loading the subnet and the images", 2) as advance:
+        chosen = choose(run, subnet, rank=rank, seed=settings.seed)
+        advance("")
+        data = data_for(run, chosen.subnet, settings.data)
+        advance("")
+    paths = {name: _path(run, chosen, settings, name, output) for name in settings.formats}
+    engines = run.engines if run.manifest.exists() else None
+    export_ = Export(chosen, data, settings, engines)
+    progress.note(f"weights of {chosen.name}: {chosen.weights}")
+    if export_.data is None:
+        progress.note("there are no data for its images and classes: random images are compared on (--data names some)")
+    extraction = _extraction(export_)
+    done = []
+    for name, path in paths.items():
+        one = _written(export_, name, path, extraction, progress)
+        write_atomic(one.report, json.dumps(one.to_dict(), indent=1) + "\n")
+        done.append(one)
+    _card_and_record(run, export_, done)
+    return done
+
+
+def export_run(run: Run) -> Exported:
+    """The last search's choice as ONNX, in the run's own place."""
+    return export(run)[0]
+
+
+def _path(run: Run, chosen: Chosen, settings: ExportSettings, name: str, output: Path | None) -> Path:
+    if output is None:
+        run.path.mkdir(parents=True, exist_ok=True)
+        suffix = (
+            FORMATS[name]
+            if settings.precision == "fp32" or name in OF_THE_MODEL
+            else f"-{settings.precision}{FORMATS[name]}"
+        )
+        return run.path / f"{chosen.name}{suffix}"
+    path = output
+    if len(settings.formats) > 1 or (name == "openvino" and output.suffix != ".xml"):
+        path = output.with_name(f"{output.stem}{FORMATS[name]}")
+    if path.is_dir() and name != "timm":
+        raise InputError(f"{path} is a directory.", "Give a file, for example --output model.onnx")
+    if path.exists() and name == "timm" and not (path / "config.json").is_file():
+        raise InputError(f"{path} is there and is no model of timm's.", "Give a new folder, for example --output model")
+    if not path.parent.is_dir():
+        raise InputError(f"The folder {path.parent} does not exist.", f"Run: mkdir -p {path.parent}")
+    return path
+
+
+def _extraction(export_: Export) -> Parity | None:
+    """The super-transformer in place beside the extracted model. Raises VitasError if they differ."""
+    inherited, subnet = export_.chosen.inherited, export_.chosen.subnet
+    if inherited is None:
+        return None
+    from vitas_hw.supernet.supernet import extract
+
+    @torch.inference_mode()
+    def in_place(images: np.typing.NDArray[np.float32]) -> np.typing.NDArray[np.float32]:
+        logits = inherited.supernet(torch.from_numpy(images), subnet, inherited.side, inherited.layers)
+        found: np.typing.NDArray[np.float32] = logits.numpy()
+        return found
+
+    extracted = extract(inherited.supernet, subnet, inherited.side, inherited.layers)
+    parity = measure_parity(("supernet", in_place), {"extracted": torch_program(extracted)}, export_.batches())
+    parity.check("extracted", "fp32")
+    return parity
+
+
+def _written(export_: Export, name: str, path: Path, extraction: Parity | None, progress: Progress) -> Exported:
+    """One format, checked in a folder beside its place, then moved there."""
+    settings, chosen = export_.settings, export_.chosen
+    precision = "fp32" if name in OF_THE_MODEL else settings.precision
+    with _beside(path) as folder:
+        made = folder / path.name
+        with progress.step(f"exporting to {name}", 2) as advance:
+            program, checked, graph = _make(export_, name, made)
+            advance("written")
+            parity = measure_parity(("torch", torch_program(chosen.model)), {name: program}, export_.batches())
+            advance("compared with torch")
+        try:
+            parity.check(name, precision)
+        except ParityError as error:
+            where = where_it_differs(graph, chosen.model, _first_batch(export_), precision) if graph else ""
+            raise VitasError(f"{error.problem} {where}".rstrip()) from error
+        done = Exported(name, path, precision, parity, extraction, checked)
+        if precision == "int8":
+            _check_drop(export_, done)
+        if precision != "fp32":
+            done = replace(done, latency_ms=_before_and_after(export_, done, progress))
+        _move(folder, path)
+    return done
+
+
+def _first_batch(export_: Export) -> np.typing.NDArray[np.float32]:
+    images: np.typing.NDArray[np.float32] = next(iter(export_.batches()))[0]
+    size = export_.settings.batch_size
+    return images if size is None else np.resize(images, (size, *images.shape[1:]))
+
+
+def _make(export_: Export, name: str, path: Path) -> tuple[Program, str, Any]:
+    """Write one format to ``path``; how to run it, what that is in words, and its ONNX graph if it has one."""
+    settings, chosen = export_.settings, export_.chosen
+    if name == "timm":
+        from vitas_hw.export.timm_export import timm_program, write_timm
+
+        path.mkdir()
+        how = None if export_.data is None else export_.data.preprocessing.to_dict()
+        names = () if export_.data is None else export_.data.class_names
+        write_timm(chosen.model, chosen.subnet, path, preprocessing=how, class_names=names, about=export_.about)
+        return timm_program(path), "timm.create_model on the folder", None
+    if name == "torch":
+        from vitas_hw.export.torch_export import exported_program, write_torch
+
+        write_torch(chosen.model, chosen.subnet, path, batch_size=settings.batch_size, metadata=export_.about)
+        return with_fixed_batch(exported_program(path), settings.batch_size), "torch.export.load on the file", None
+    # OpenVINO halves the weights itself, of the fp32 graph
+    precision = "fp32" if (name, settings.precision) == ("openvino", "fp16") else settings.precision
+    graph = model_graph(
+        chosen.model,
+        chosen.subnet,
+        batch_size=settings.batch_size,
+        precision=precision,
+        opset=settings.opset,
+        scales=export_.scales() if precision == "int8" else None,
+        weight_limit=127 if name == "tensorrt" else CPU_WEIGHT_LIMIT,
+        metadata={**export_.about, "precision": settings.precision},
+    )
+    model = graph.SerializeToString()
+    if name == "openvino":
+        from vitas_hw.export.openvino_export import openvino_program, write_openvino
+
+        texts = {prop.key: prop.value for prop in graph.metadata_props}
+        write_openvino(model, path, half=settings.precision == "fp16", metadata=texts)
+        program = openvino_program(path)
+        return with_fixed_batch(program, settings.batch_size), "OpenVINO on the CPU, float32 hint, on the file", graph
+    if name == "tensorrt":
+        from vitas_hw.workflows.export.engine import write_engine
+
+        write_engine(export_, model, path)
+        words = (
+            "ONNX Runtime, without fusions, on the graph that the engine was built of; the engine itself was not run"
+        )
+        return with_fixed_batch(onnx_program(model, as_written=True), settings.batch_size), words, graph
+    path.write_bytes(model)
+    return with_fixed_batch(onnx_program(model), settings.batch_size), "ONNX Runtime on the CPU, on the file", graph
+
+
+def _check_drop(export_: Export, done: Exported) -> None:
+    """Raises VitasError if int8 costs too much top-1."""
+    before, after = done.parity.top1, done.top1
+    assert before is not None
+    assert after is not None
+    allowed = export_.settings.max_drop
+    if before - after > allowed:
+        raise VitasError(
+            f"The {done.format} export was not kept: in int8 top-1 falls from {before:.2%} to {after:.2%};"
+            f" {allowed:.2%} less is allowed.",
+            "Allow more with --max-drop, or export with --precision fp16",
+        )
+
+
+def _before_and_after(export_: Export, done: Exported, progress: Progress) -> dict[str, float]:
+    """P50 by precision on this CPU, where the format's own runtime computes in both."""
+    backend = {"onnx": "onnxruntime", "openvino": "openvino"}.get(done.format)
+    if backend is None:
+        return {}
+    from vitas_hw.workflows.compare import precisions_side_by_side
+
+    return precisions_side_by_side(export_.chosen.subnet, backend, ("fp32", done.precision), progress)
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A folder to write in, on the same disk, gone at the end."""
+    folder = Path(mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _move(folder: Path, path: Path) -> None:
+    """Everything in the folder to beside ``path``, the file of that name last."""
+    for made in sorted(folder.iterdir(), key=lambda made: made.name == path.name):
+        place = path.with_name(made.name)
+        if place.is_dir():
+            shutil.rmtree(place)
+        made.replace(place)
+
+
+def _card_and_record(run: Run, export_: Export, done: Sequence[Exported]) -> None:
+    in_a_run = run.manifest.exists()
+    if in_a_run:
+        settings = asdict(export_.settings) | {"subnet": export_.chosen.subnet.to_dict()}
+        files = [one.path for one in done if one.path.is_file()] + [one.report for one in done]
+        run.record("export", run.space(None), settings, list(export_.chosen.inputs), files)
+    this = {"step": "export", "command": sys.argv[1:], "settings": {"seed": export_.settings.seed}}
+    steps = run.read()["steps"] if in_a_run else [this]
+    text = model_card(card_of(run, export_, done, steps))
+    for one in done:
+        write_atomic(one.card, text)

@@ -1,0 +1,1 @@
+"""Profiling a device, on this machine or elsewhere."""

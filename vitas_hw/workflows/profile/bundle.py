@@ -1,0 +1,143 @@
+"""A folder to measure on a device that cannot run this package: models, inputs, a plan and a small runner."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from vitas_hw.core.errors import InputError, one_of
+from vitas_hw.core.files import atomic_path, write_atomic
+from vitas_hw.core.progress import SILENT, Progress
+from vitas_hw.core.reading import read_bytes
+from vitas_hw.core.space import SearchSpace
+from vitas_hw.core.subnet import Subnet, positive_int
+from vitas_hw.core.target import PRECISIONS
+from vitas_hw.export.onnx_graph import onnx_graph, random_weights
+from vitas_hw.profiling.anchor import anchor_subnet
+from vitas_hw.profiling.backend import INPUTS, Floats
+from vitas_hw.profiling.backends.clock import digest_seed
+from vitas_hw.profiling.imported import Bundle, Key
+from vitas_hw.profiling.timing import Timing
+
+_TIMING = Timing()
+
+
+def write_bundle(
+    folder: Path,
+    subnets: Sequence[Subnet],
+    space: SearchSpace,
+    *,
+    batch_size: int = 1,
+    precision: str = "fp32",
+    seed: int = 0,
+    rounds: int = 3,
+    repeats: Sequence[Subnet] = (),
+    timing: Timing = _TIMING,
+    progress: Progress = SILENT,
+) -> Bundle:
+    """Write models, inputs, ``bundle.json``, ``run.py`` and ``README.md``; a folder half written is completed.
+
+    Args:
+        folder: where to; made if it is not there.
+        subnets: what to measure, without repeats.
+        space: whose image size, channels and classes they have.
+        batch_size, precision: of the models. Images and logits are float32 in each precision; what a runtime makes of
+            a model is for its user to check.
+        seed: of the order of the visits and the images.
+        rounds: visits to each subnet.
+        repeats: those of ``subnets`` that are measured a second time afterwards, for the noise floor.
+        timing: how long the runner times.
+        progress: where to report to.
+
+    Raises:
+        InputError: the folder holds another bundle, or the bundle asked for is none.
+    """
+    if precision not in PRECISIONS:
+        raise one_of(precision, PRECISIONS, "precision")
+    positive_int(batch_size, "batch_size")
+    positive_int(rounds, "rounds")
+    if not subnets or len(set(subnets)) < len(subnets) or not set(repeats) <= set(subnets):
+        raise InputError("A bundle measures at least one subnet, none twice, and repeats only these.")
+    bundle = Bundle(
+        space=space,
+        batch_size=batch_size,
+        precision=precision,
+        seed=seed,
+        subnets={subnet.digest: subnet for subnet in subnets},
+        anchor=anchor_subnet(space.image_size),
+        timing=asdict(timing),
+        visits=(*_visits("first", subnets, rounds, seed), *_visits("second", repeats, rounds, seed)),
+    )
+    text = json.dumps(bundle.to_dict(), indent=1) + "\n"
+    plan = folder / "bundle.json"
+    if plan.exists() and read_bytes(plan, "the bundle") != text.encode():
+        raise InputError(f"{folder} already holds another bundle.", "Give another folder, or remove this one.")
+    models = {**bundle.subnets, bundle.anchor.digest: bundle.anchor}
+    with progress.step("writing models", len(models)) as advance:
+        for digest, subnet in models.items():
+            weights = random_weights(subnet, digest_seed(subnet))
+            model = onnx_graph(subnet, weights, batch_size=batch_size, precision=precision)
+            with atomic_path(folder / f"{digest}.onnx") as path:
+                path.write_bytes(model.SerializeToString())
+            advance("")
+    shapes = []
+    for name, subnet in (("inputs", subnets[0]), ("anchor_inputs", bundle.anchor)):
+        images = _images(subnet, batch_size, seed)
+        shapes.append(" x ".join(map(str, images.shape)))
+        _write_images(images, folder / name)
+    runner = files("vitas_hw.workflows.profile").joinpath("bundle_runner.py").read_text(encoding="utf-8")
+    write_atomic(folder / "run.py", runner)
+    write_atomic(folder / "README.md", _readme(bundle, *shapes))
+    write_atomic(plan, text)  # last: a folder with it is whole
+    return bundle
+
+
+def _visits(name: str, subnets: Sequence[Subnet], rounds: int, seed: int) -> list[Key]:
+    """Rounds in shuffled order, the same as on a device that runs this package."""
+    return [
+        (name, round_, subnets[index].digest)
+        for round_ in range(rounds)
+        for index in np.random.default_rng([seed, round_]).permutation(len(subnets))
+    ]
+
+
+def _images(subnet: Subnet, batch_size: int, seed: int) -> Floats:
+    """(INPUTS, batch_size, in_chans, height, width) standard normal."""
+    shape = (INPUTS, batch_size, subnet.in_chans, *subnet.image_size)
+    return np.random.default_rng(seed).standard_normal(shape, np.float32)
+
+
+def _write_images(images: Floats, stem: Path) -> None:
+    with atomic_path(stem.with_suffix(".npy")) as path, path.open("wb") as file:
+        np.save(file, images)
+    with atomic_path(stem.with_suffix(".bin")) as path:
+        path.write_bytes(images.astype("<f4").tobytes())
+
+
+def _readme(bundle: Bundle, shape: str, anchor_shape: str) -> str:
+    text = files("vitas_hw.workflows.profile").joinpath("bundle_readme.md").read_text(encoding="utf-8")
+    timing = bundle.timing
+    first = bundle.visits[0]
+    for name, value in {
+        "MODELS": len(bundle.subnets),
+        "VISITS": len(bundle.visits),
+        "PRECISION": bundle.precision,
+        "BATCH": bundle.batch_size,
+        "ANCHOR_SHAPE": anchor_shape,
+        "SHAPE": shape,
+        "ANCHOR": bundle.anchor.digest,
+        "ANCHOR_SAMPLES": timing["anchor_samples"],
+        "SUBNET": first[2],
+        "STEADY": f"{timing['steady']:.0%}",
+        "WARMUP_S": timing["max_warmup_s"],
+        "SAMPLE_S": timing["sample_s"],
+        "MIN_SAMPLES": timing["min_samples"],
+        "MAX_SAMPLES": timing["max_samples"],
+    }.items():
+        text = text.replace(f"${{{name}}}", str(value))
+    return text

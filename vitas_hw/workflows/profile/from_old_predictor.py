@@ -1,0 +1,85 @@
+"""A new target from an old predictor: which subnets to measure, the predictor, and what fewer would have given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vitas_hw.core.errors import InputError
+from vitas_hw.core.reading import file_sha256
+from vitas_hw.core.space import SearchSpace
+from vitas_hw.core.subnet import Subnet
+from vitas_hw.core.target import Target
+from vitas_hw.predictors.predictor import Predictor
+from vitas_hw.predictors.scores import scores
+from vitas_hw.predictors.shipped import load_predictor
+from vitas_hw.predictors.transfer import FEWEST_TO_TRANSFER, choose_to_measure, transfer
+from vitas_hw.profiling.profile import Profile
+from vitas_hw.profiling.selection import choose_subnets
+
+_CANDIDATES = 1000
+_COUNTS = (10, 20, 50)
+_FEWEST_TO_TEST = 8
+
+
+@dataclass(frozen=True)
+class WouldHave:
+    """What ``count`` measured subnets give: MAPE and Spearman on ``tested`` others; None where too few are left."""
+
+    count: int
+    tested: int
+    mape: float | None
+    spearman: float | None
+
+
+def old_predictor(name_or_path: str | Path, space: SearchSpace) -> Predictor:
+    """A predictor to start from. Raises InputError if it is one of another space."""
+    old = load_predictor(name_or_path)
+    if old.space != space:
+        raise InputError(
+            f"The predictor {old.name} is one of the space {old.space.name!r}, not {space.name!r}.",
+            f"Give one of {space.name!r}, or profile with --space {old.space.name}.",
+        )
+    return old
+
+
+def telling_subnets(old: Predictor, count: int, seed: int) -> list[Subnet]:
+    """The subnets to measure. Raises InputError if they are fewer than a transfer needs."""
+    if count < FEWEST_TO_TRANSFER:
+        raise InputError(f"--num-subnets {count} is too few: a transfer needs at least {FEWEST_TO_TRANSFER}.")
+    pool = min(max(_CANDIDATES, 2 * count), max(old.space.size // 2, count))
+    return choose_to_measure(old, choose_subnets(old.space, pool, seed), count, seed)
+
+
+def transferred(old: Predictor, profile: Profile, path: Path, seed: int) -> Predictor:
+    """The old predictor, corrected by a profile of the new target."""
+    floor = profile.noise_floor
+    return transfer(
+        old,
+        [measurement.subnet for measurement in profile.ok],
+        [measurement.latency_ms for measurement in profile.ok],
+        target=profile.target,
+        noise_floor=None if floor is None else floor.mean,
+        profile_sha256=file_sha256(path),
+        fingerprint=str(profile.environment.get("fingerprint", "")),
+        seed=seed,
+    )
+
+
+def would_have(old: Predictor, profile: Profile, seed: int, counts: Sequence[int] = _COUNTS) -> list[WouldHave]:
+    """What 10, 20 and 50 of the profile's subnets give, tested on its others."""
+    latency = {measurement.subnet: measurement.latency_ms for measurement in profile.ok}
+    return [_tried(old, latency, profile.target, count, seed) for count in counts]
+
+
+def _tried(old: Predictor, latency: dict[Subnet, float], target: Target, count: int, seed: int) -> WouldHave:
+    if len(latency) - count < _FEWEST_TO_TEST:
+        return WouldHave(count, max(len(latency) - count, 0), None, None)
+    chosen = choose_to_measure(old, list(latency), count, seed)
+    rest = [subnet for subnet in latency if subnet not in set(chosen)]
+    new = transfer(old, chosen, [latency[subnet] for subnet in chosen], target=target, seed=seed)
+    found = scores(new.predict(rest).latency_ms, np.array([latency[subnet] for subnet in rest]))
+    return WouldHave(count, len(rest), found["mape"], found["spearman"])

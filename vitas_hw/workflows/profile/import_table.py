@@ -1,0 +1,120 @@
+"""Profiles of devices that cannot run us: a bundle goes out, a table of latencies comes back."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitas_hw.core.errors import FileError, InputError
+from vitas_hw.core.progress import SILENT, Progress
+from vitas_hw.core.subnet import Subnet
+from vitas_hw.core.target import Target
+from vitas_hw.profiling.imported import Bundle, ImportedVisit, read_bundle, read_results
+from vitas_hw.profiling.measure import noise_floor
+from vitas_hw.profiling.profile import Measurement, Profile
+from vitas_hw.profiling.recording import REPEAT_EVERY, TIMING
+from vitas_hw.runs.directory import Run, one_at_a_time
+from vitas_hw.workflows.profile.bundle import write_bundle
+from vitas_hw.workflows.profile.profile import Profiled, ProfileSettings, keep
+
+
+@one_at_a_time
+def make_bundle(
+    run: Run, settings: ProfileSettings, folder: Path, *, space: str | None = None, progress: Progress = SILENT
+) -> Bundle:
+    """Write the bundle of a profiling into ``folder``, and keep its plan in the run.
+
+    Raises:
+        InputError: the folder holds another bundle.
+    """
+    found = run.space(space)
+    subnets = settings.chosen(found)
+    bundle = write_bundle(
+        folder,
+        subnets,
+        found,
+        batch_size=settings.batch_size,
+        precision=settings.precision,
+        seed=settings.seed,
+        rounds=settings.rounds,
+        repeats=subnets[::REPEAT_EVERY],
+        timing=TIMING,
+        progress=progress,
+    )
+    run.begin(found)
+    shutil.copyfile(folder / "bundle.json", run.bundle)
+    return bundle
+
+
+@one_at_a_time
+def import_profile(run: Run, settings: ProfileSettings, table: Path) -> Profiled:
+    """The profile and predictor of a table that a bundle's runner, or anybody's, has filled.
+
+    Args:
+        run: where the bundle was made; a ``bundle.json`` beside the table comes first.
+        settings: ``device_name`` is the measured device's; backend and threads are what was used there.
+        table: the CSV file.
+
+    Raises:
+        InputError: no device name.
+        FileError: the table or the bundle is missing or broken; says where.
+    """
+    if settings.device_name is None:
+        raise InputError("A table from elsewhere does not say where.", "Add --device-name, for example pixel-9.")
+    plan = next((path for path in (table.parent / "bundle.json", run.bundle) if path.exists()), None)
+    if plan is None:
+        raise FileError(
+            f"There is no bundle.json beside {table}, and none in {run.path}.", "Put the bundle's beside the table."
+        )
+    bundle, visits = read_bundle(plan), read_results(table, plan)
+    target = Target(
+        settings.device_name,
+        settings.backend or "onnxruntime",
+        bundle.precision,
+        bundle.batch_size,
+        settings.threads if settings.device == "cpu" else None,
+        bundle.space.image_size,
+    )
+    usual = _usual_anchor_ms(visits)
+    first = _measurements(bundle.subnets.values(), visits, "first", usual)
+    second = _measurements(bundle.subnets.values(), visits, "second", usual)
+    about: dict[str, Any] = {
+        # of the name: a profile from elsewhere is never taken for one of this machine
+        "fingerprint": hashlib.sha256(f"imported {settings.device_name}".encode()).hexdigest()[:16],
+        "hardware": {"name": settings.device_name},
+        "imported": table.name,
+        "settings": dict(bundle.timing),
+        "anchor": bundle.anchor.to_dict(),
+    }
+    profile = Profile(target, bundle.space, about, noise_floor(first, second), usual, tuple(first))
+    run.begin(bundle.space)
+    return keep(run, profile, asdict(settings), settings.seed, settings.old)
+
+
+def _usual_anchor_ms(visits: Sequence[ImportedVisit]) -> float | None:
+    """The anchor's p50 over all visits; None unless every visit has one."""
+    readings = [visit.anchor_ms for visit in visits if visit.anchor_ms is not None]
+    return float(np.median(readings)) if visits and len(readings) == len(visits) else None
+
+
+def _measurements(
+    subnets: Iterable[Subnet], visits: Sequence[ImportedVisit], name: str, usual_ms: float | None
+) -> list[Measurement]:
+    """One for each subnet, in the bundle's order; failed if the table has no rows of its first measurement."""
+    made: dict[str, list[ImportedVisit]] = {}
+    for visit in visits:
+        if visit.measurement == name:
+            made.setdefault(visit.digest, []).append(visit)
+    found = []
+    for subnet in subnets:
+        of_it = made.get(subnet.digest, [])
+        drift = () if usual_ms is None else tuple((visit.anchor_ms or usual_ms) / usual_ms for visit in of_it)
+        failed = "" if of_it else "The table has no rows of it."
+        found.append(Measurement(subnet, tuple(visit.samples_ms for visit in of_it), drift, failed))
+    return found

@@ -1,0 +1,170 @@
+"""One profiling spread over the machines of a Ray cluster: one device, one measurement at a time."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, replace
+from itertools import chain
+
+from vitas_hw.cluster.devices import Cluster, Device, connected
+from vitas_hw.cluster.measuring_actor import FindPlace
+from vitas_hw.cluster.visits import Spread
+from vitas_hw.core.errors import InputError, VitasError
+from vitas_hw.core.progress import SILENT, Progress
+from vitas_hw.core.space import SearchSpace
+from vitas_hw.core.subnet import Subnet
+from vitas_hw.core.target import Target
+from vitas_hw.profiling.journal import Journal
+from vitas_hw.profiling.measure import passes
+from vitas_hw.profiling.recording import REPEAT_EVERY, header_of, profile_of
+from vitas_hw.runs.directory import Run, one_at_a_time
+from vitas_hw.workflows.profile.profile import Profiled, ProfileSettings, keep
+
+
+class _Group:
+    """Devices of the same hardware and runtime, and the one profile that they measure together."""
+
+    def __init__(self, target: Target, devices: list[Device], journal: Journal, spread: Spread) -> None:
+        self.target, self.journal, self.spread = target, journal, spread
+        self.devices = {device.name: device for device in devices}
+        self.about = devices[0].facts.about
+        self.failed: VitasError | None = None
+
+
+@one_at_a_time
+def profile_fleet(
+    run: Run,
+    settings: ProfileSettings,
+    *,
+    address: str = "auto",
+    space: str | None = None,
+    fresh: bool = False,
+    progress: Progress = SILENT,
+    find_place: FindPlace = ProfileSettings.place,
+) -> list[Profiled]:
+    """Measure subnets of the run's space on all fitting devices of a Ray cluster, and fit a predictor for each kind.
+
+    Devices of the same hardware and runtime share the subnets of one profile; others get a profile of their own. The
+    files are those of ``profile`` on such a device, and either goes on where the other was.
+
+    Args:
+        run: where files go, on this machine.
+        settings: as for ``profile``; the device is ``cpu`` (one for each machine) or ``cuda`` (all GPUs).
+        address: of the cluster; ``auto`` is the one that this machine belongs to.
+        space: name or YAML file; None is the run's, or the default.
+        fresh: forget earlier timings of these targets.
+        progress: where to report to.
+        find_place: how each machine finds the target on itself.
+
+    Raises:
+        InputError: a device that cannot be spread, or earlier timings were taken with other settings.
+        VitasError: Ray or the cluster is missing, no machine can measure, or the last device of a kind is lost; what
+            was measured is kept, and the profiles of other kinds are finished.
+    """
+    if settings.until is not None:
+        raise InputError("Batches that depend on each other are not spread over a cluster.", "Leave out --until.")
+    found = run.space(space)
+    subnets = settings.chosen(found)
+    run.begin(found)
+    with connected(address) as ray, Cluster(ray, settings, found, find_place, progress) as cluster:
+        kinds = kinds_of(cluster.devices)
+        total = len(kinds) * settings.rounds * (len(subnets) + len(subnets[::REPEAT_EVERY]))
+        with progress.step("measuring", total) as advance:
+            groups = [
+                _group(run, settings, found, subnets, target, devices, fresh, lambda: advance(""))
+                for target, devices in kinds.items()
+            ]
+            for group in groups:
+                names = ", ".join(group.devices)
+                progress.note(f"profiling {len(subnets)} subnets of {found.name} on {group.target.slug}, by: {names}")
+                if not group.journal.attempts:
+                    cluster.compare_with_fp32(next(iter(group.devices.values())))
+            _measure(cluster, groups, progress)
+        cluster.look()
+    done = [
+        keep(
+            run,
+            profile_of(group.journal, group.target, found, group.about, subnets, settings.rounds),
+            asdict(settings),
+            settings.seed,
+            settings.old,
+        )
+        for group in groups
+        if group.failed is None
+    ]
+    for group in groups:
+        if group.failed is not None:
+            raise group.failed
+    return done
+
+
+def kinds_of(devices: Iterable[Device]) -> dict[Target, list[Device]]:
+    """Devices that may share a profile, by its target, whose name says more than the hardware's own where it has to."""
+    kinds: dict[tuple[Target, str, str], list[Device]] = defaultdict(list)
+    for device in devices:
+        kinds[device.facts.place.target, device.facts.fingerprint, device.facts.backend_version].append(device)
+    targets = [target for target, _, _ in kinds]
+    named: dict[Target, list[Device]] = {}
+    for (target, fingerprint, version), together in kinds.items():
+        if targets.count(target) > 1:
+            target = replace(target, device_name=f"{target.device_name}-{fingerprint[:4]}")
+        if target in named:
+            raise VitasError(
+                f"Machines of the same hardware have different versions of {target.backend}: {version} "
+                f"on {together[0].name}, {named[target][0].facts.backend_version} on {named[target][0].name}.",
+                "Install the same one on all of them.",
+            )
+        named[target] = together
+    return named
+
+
+def _group(
+    run: Run,
+    settings: ProfileSettings,
+    space: SearchSpace,
+    subnets: list[Subnet],
+    target: Target,
+    devices: list[Device],
+    fresh: bool,
+    on_visit: Callable[[], None],
+) -> _Group:
+    path = run.journal(target, space)
+    if fresh:
+        path.unlink(missing_ok=True)
+    journal = Journal.open(path, header_of(target, space, devices[0].facts.about, settings.seed))
+    plan = chain.from_iterable(
+        passes(chosen, name=name, rounds=settings.rounds, seed=settings.seed)
+        for name, chosen in (("first", subnets), ("second", subnets[::REPEAT_EVERY]))
+    )
+    names = [device.name for device in devices]
+    spread = Spread(names, plan, journal, away_from={"second": "first"}, on_visit=on_visit)
+    return _Group(target, devices, journal, spread)
+
+
+def _measure(cluster: Cluster, groups: list[_Group], progress: Progress) -> None:
+    """Until each group is done or has failed; a failure of one does not stop the others."""
+    waiting = {}
+    while True:
+        for group in groups:
+            for errand in group.spread.errands() if group.failed is None else []:
+                device = group.devices[errand.device]
+                waiting[cluster.visit(device, errand.subnet, errand.anew)] = group, device
+        if not waiting:
+            return
+        ticket = cluster.first_done(waiting)
+        group, device = waiting.pop(ticket)
+        found = cluster.result(ticket)
+        if group.failed is not None:
+            continue
+        try:
+            if isinstance(found, str):
+                progress.note(f"warning: {device.name} takes no further part: {found}")
+                cluster.leave_out(device)
+                group.spread.lose(device.name, found)
+            else:
+                for note in found.notes:
+                    progress.note(f"{device.name}: {note}")
+                group.spread.keep(device.name, found)
+        except VitasError as error:
+            group.failed = error

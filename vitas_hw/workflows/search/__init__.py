@@ -1,0 +1,1 @@
+"""Searching a run's space under a budget."""

@@ -1,0 +1,61 @@
+"""The choice of a search as a plain model of its own, briefly fine-tuned."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from torch import nn
+
+from vitas_hw.core.progress import Progress
+from vitas_hw.data.load import ImageData
+from vitas_hw.searching.result import Candidate
+from vitas_hw.supernet.supernet import Supernet, extract
+from vitas_hw.training.evaluate import accuracy
+from vitas_hw.training.objective import ModelObjective
+from vitas_hw.training.recipe import Recipe, finetune_recipe
+from vitas_hw.training.trainer import Epoch, Runtime, fit
+
+
+@dataclass(frozen=True)
+class Finetuned:
+    """A plain model, its top-1 on the search split, and the recipe; None if it keeps the supernet's weights.
+
+    ``history`` is the mean loss of each epoch.
+    """
+
+    model: nn.Module
+    top1: float
+    recipe: Recipe | None
+    history: tuple[float, ...] = ()
+
+    def to_dict(self) -> dict[str, Any] | None:
+        """Of the fine-tuning, for the run's manifest; None if there was none."""
+        return None if self.recipe is None else asdict(self.recipe) | {"history": list(self.history)}
+
+
+def finetuned(supernet: Supernet, choice: Candidate, data: ImageData, seed: int, progress: Progress) -> Finetuned:
+    """Extract the choice (of a bilateral supernet the better side) and fine-tune it where that is brief."""
+    sides = [extract(supernet, choice.subnet, side or None, choice.layers) for side in supernet.sides]
+    model = max(sides, key=lambda side: accuracy(side, data.search).top1) if len(sides) > 1 else sides[0]
+    recipe = finetune_recipe(data.name, choice.subnet.macs, len(data.train))
+    losses: list[float] = []
+    if recipe is None:
+        progress.note("the choice keeps the super-transformer's weights: fine-tuning on these data is not brief")
+    else:
+        with progress.step("fine-tuning the choice", recipe.epochs) as advance:
+
+            def on_epoch(epoch: Epoch) -> None:
+                losses.append(epoch.loss)
+                advance(f"loss {epoch.loss:.3f}")
+
+            fit(
+                ModelObjective(model, recipe),
+                data.train,
+                recipe,
+                seed=seed,
+                num_classes=supernet.space.num_classes,
+                runtime=Runtime(device=str(data.search.labels.device)),
+                on_epoch=on_epoch,
+            )
+    return Finetuned(model, accuracy(model, data.search).top1, recipe, tuple(losses))

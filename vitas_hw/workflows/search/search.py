@@ -1,0 +1,255 @@
+"""Searching a run's space: candidates, finalists measured, the choice fine-tuned."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from vitas_hw.cluster.evaluation_pool import RayWorkers
+from vitas_hw.core.budget import Budget, Range
+from vitas_hw.core.errors import InputError, VitasError
+from vitas_hw.core.progress import SILENT, Progress
+from vitas_hw.core.reading import file_sha256
+from vitas_hw.core.space import SearchSpace
+from vitas_hw.predictors.predictor import Predictor
+from vitas_hw.runs.directory import Run, one_at_a_time
+from vitas_hw.searching.archive import Archive
+from vitas_hw.searching.costs import Costs, OtherTarget
+from vitas_hw.searching.optimizers.base import Evolution
+from vitas_hw.searching.result import PROXY_SCORE, SearchResult, save_candidates, save_result
+from vitas_hw.workflows.search.closed_loop import ClosedLoop, Measure, recorded, result_of
+from vitas_hw.workflows.search.evaluations import proxy_evaluations, supernet_evaluations
+from vitas_hw.workflows.search.refit import refitting_of
+from vitas_hw.workflows.search.settings import ACCURACIES, SearchSettings, search_settings
+
+_DEFAULT_SHARE = 0.15  # of random subnets that the default budget admits
+_SHARE_SAMPLES = 4000
+_MOST_MARGIN = 0.03
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A finished search of a run; ``measured`` tells whether the target was at hand."""
+
+    result: SearchResult
+    measured: bool
+    predictor: Predictor | None
+
+
+def search(
+    space: SearchSpace,
+    *,
+    supernet: object = None,
+    data: object = None,
+    latency: str | None = None,
+    flops: str | None = None,
+    params: str | None = None,
+    predictor: Predictor | None = None,
+    measure: Measure | None = None,
+    evolution: Evolution = Evolution(),  # noqa: B008  # frozen
+    optimizer: str | None = None,
+    confidence: float | None = None,
+    pareto: str | None = None,
+    choose: str | None = None,
+    accuracy: str = ACCURACIES[0],
+    seed: int = 0,
+    progress: Progress = SILENT,
+) -> SearchResult:
+    """The subnet with the best top-1 under a budget.
+
+    Args:
+        space: what to search.
+        supernet: a trained ``Supernet`` of the space; of no use to a proxy.
+        data: an ``ImageData``; candidates are compared on its search part. Of no use to a proxy.
+        latency, flops, params: the budget in words: ``"5ms"``, ``"1.3G"``, ``"6M"``, or ranges.
+        predictor: of the space, for a latency budget.
+        measure: subnets to p50 in milliseconds on the target; without it the choice is made by prediction.
+        evolution: how many subnets are evaluated at most: population times generations.
+        optimizer: ``surrogate`` (default), ``nsga2``, ``regularized-evolution`` or ``random``.
+        confidence: with which the predicted latency shall hold, from 0.5; None is 0.5 with ``measure``, else 0.95.
+        pareto: ``"latency,top1"`` (or flops, params) for the whole front.
+        choose: of a front ``"knee"`` (default) or ``"best"``.
+        accuracy: what ranks subnets: top-1 with the ``"supernet"``'s weights, or ``"proxy"``, see ``proxy_score``.
+        seed: the same seed, supernet and predictor give the same candidates and scores.
+        progress: where to report to.
+
+    Raises:
+        InfeasibleBudgetError: no subnet fits; says what the space reaches.
+        InputError: a budget that cannot be read, a latency without a predictor, a predictor of another space.
+    """
+    budget = Budget.parse(latency, flops, params)
+    settings = search_settings(
+        optimizer=optimizer,
+        population=evolution.population,
+        generations=evolution.generations,
+        pareto=pareto,
+        choose=choose,
+        confidence=confidence,
+        seed=seed,
+        accuracy=accuracy,
+    )
+    costs = checked_costs(space, predictor, budget, settings.confidence_of(measure is not None))
+    if settings.proxy:
+        evaluations = proxy_evaluations(space, seed, Archive(PROXY_SCORE))
+    else:
+        evaluations = supernet_evaluations(space, supernet, data, Archive())
+    loop = ClosedLoop(costs, budget, evaluations, settings, progress, measure)
+    return result_of(loop, loop.run(), inputs={})
+
+
+def checked_costs(
+    space: SearchSpace,
+    predictor: Predictor | None,
+    budget: Budget,
+    confidence: float = 0.5,
+    others: Mapping[str, Range] | None = None,
+) -> Costs:
+    """The costs of a space, after making sure that some subnet fits the budget; raises as ``search`` does.
+
+    ``others`` are further targets: predictors by name or path, and the latency allowed on each.
+    """
+    from vitas_hw.predictors.shipped import load_predictor
+
+    targets = [OtherTarget(name, load_predictor(name), bounds) for name, bounds in (others or {}).items()]
+    for one in [predictor, *(target.predictor for target in targets)]:
+        if isinstance(one, Predictor) and one.space != space:
+            raise InputError(f"The predictor {one.name} was fitted for another space than {space.name!r}.")
+    costs = Costs(space, predictor, confidence, others=tuple(targets))
+    if budget.asked or targets:
+        costs.feasible_code(budget)
+    return costs
+
+
+def default_budget(space: SearchSpace, predictor: Predictor) -> Budget:
+    """A latency that binds: 15% of the space's random subnets are predicted to meet it, rounded down to two digits."""
+    codes = space.sample_codes(_SHARE_SAMPLES, np.random.default_rng(0))
+    latency = float(np.quantile(predictor.predict_columns(space.columns(codes)).latency_ms, _DEFAULT_SHARE))
+    step = 10.0 ** (np.floor(np.log10(latency)) - 1)
+    return Budget(latency_ms=Range(None, float(f"{np.floor(latency / step) * step:.2g}")))
+
+
+@one_at_a_time
+def search_run(
+    run: Run,
+    budget: Budget,
+    settings: SearchSettings | None = None,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    workers: RayWorkers | None = None,
+    fresh: bool = False,
+    progress: Progress = SILENT,
+) -> Searched:
+    """Search with a run's super-transformer and predictor, measure the finalists, fine-tune and keep the choice.
+
+    Every evaluation is kept in the run: the same search, killed at any moment and repeated, goes on and ends as if
+    never killed. Ranked by a proxy, it needs no super-transformer and leaves a choice without weights.
+
+    Args:
+        run: has been trained; for a latency, profiled too.
+        budget: an empty one takes ``default_budget``, unless a front is asked for.
+        settings: how to search.
+        seed: of a search without settings.
+        device: that evaluates and fine-tunes; ``auto`` is a GPU if there is one. Latency is measured on the target.
+        workers: of a Ray cluster that evaluate instead; None evaluates in this process.
+        fresh: forget earlier evaluations and measurements.
+        progress: where to report to.
+    """
+    from vitas_hw.profiling.place import place_of
+    from vitas_hw.runs.artifacts import load_run_predictor, run_anchor_ms
+    from vitas_hw.workflows.search.measure_finalists import finalist_meter
+
+    settings = settings or SearchSettings(seed=seed)
+    space = run.space(None)
+    if not settings.proxy and not run.supernet.exists():
+        raise InputError(f"The run {run.path} has no super-transformer.", "Run: vitas-hw train")
+    unbound = not budget.asked and not settings.targets
+    needs_predictor = budget.latency_ms is not None or (unbound and settings.pareto in (None, "latency_ms"))
+    predictor, predictor_path = None, None
+    if needs_predictor or run.predictors.is_dir():
+        predictor, predictor_path = load_run_predictor(run)
+    if unbound and settings.pareto is None:
+        assert predictor is not None
+        budget = default_budget(space, predictor)
+        progress.note(f"no budget given, so one that binds: {budget}")
+    place = place_of(predictor.target, predictor.fingerprint) if predictor else None
+    confidence = settings.confidence_of(place is not None)
+    # before torch is loaded: an impossible budget ends at once
+    costs = checked_costs(space, predictor, budget, confidence, _targets(run, settings))
+
+    from vitas_hw.workflows.search.scoring import keep_choice, scoring_of
+
+    run.begin(space)
+    staged = run.begin_search()
+    inputs = [path for path in (None if settings.proxy else run.supernet, predictor_path) if path is not None]
+    hashes = {path.name: file_sha256(path) for path in inputs}
+    meter = (
+        finalist_meter(place, run_anchor_ms(run, predictor), settings.seed, progress) if place and predictor else None
+    )
+    name = _search_name(budget, settings, costs, hashes)
+    refitting = refitting_of(run, predictor, staged)
+    with scoring_of(run, space, settings, device, workers, fresh, progress) as scoring:
+        if meter is None:
+            progress.note(_unmeasured(budget, settings, confidence))
+        archive = scoring.evaluations.archive
+        loop = ClosedLoop(
+            costs,
+            budget,
+            scoring.evaluations,
+            settings,
+            progress,
+            recorded(meter, archive, name) if meter else None,
+            margin=_margin(predictor),
+            refit=refitting.fit if refitting else None,
+        )
+        try:
+            result = result_of(loop, loop.run(), hashes)
+        except VitasError:
+            archive.end(name)  # whoever tries again wants to measure again
+            raise
+    if refitting and loop.measured:
+        refitting.add(loop.measured)
+    choice = keep_choice(staged, result, scoring, settings, progress)
+    result = replace(result, final_top1=choice.top1)
+    save_candidates(result.candidates, staged.candidates)
+    choice.save()
+    save_result(result, staged.result)
+    run.end_search(staged)
+    archive.end(name)
+    about = {"budget": budget.to_dict(), "targets": result.targets, "seed": settings.seed}
+    about |= {"evolution": settings.to_dict(), "finetune": choice.finetuned}
+    kept = [run.candidates, run.result, run.choice, run.searched_profile, run.searched_predictor]
+    run.record("search", space, about, inputs, [path for path in kept if path.exists()])
+    return Searched(result, meter is not None, predictor)
+
+
+def _targets(run: Run, settings: SearchSettings) -> dict[str, Range]:
+    """The further targets; a name that this run has fitted a predictor by is that file."""
+    own = {name: run.predictors / f"{name}.json" for name in settings.targets}
+    return {str(own[name]) if own[name].exists() else name: bounds for name, bounds in settings.targets.items()}
+
+
+def _search_name(budget: Budget, settings: SearchSettings, costs: Costs, hashes: dict[str, str]) -> str:
+    """The same for the same search: by it a resumed one finds its measurements."""
+    targets = {other.name: str(other.latency_ms) for other in costs.others}
+    said = [budget.to_dict(), settings.to_dict(), settings.seed, costs.confidence, targets, hashes]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _unmeasured(budget: Budget, settings: SearchSettings, confidence: float) -> str:
+    if budget.latency_ms is None and not settings.targets:
+        return "the target is not at hand: latencies are predicted, not measured"
+    return (
+        "the target is not at hand: the choice is made by the prediction's upper bound, which holds with a confidence"
+        f" of {confidence:.0%}, and not measured"
+    )
+
+
+def _margin(predictor: Predictor | None) -> float:
+    """What the choice measures below its ceiling: the noise of the target, so that it is inside on another day too."""
+    noise = predictor.metrics.get("noise_floor") if predictor else None
+    return min(noise or 0.0, _MOST_MARGIN)

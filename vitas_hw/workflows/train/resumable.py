@@ -1,0 +1,131 @@
+"""How every training of a run starts, goes on where it was killed, and stops in time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from vitas_hw.core.progress import Progress
+from vitas_hw.data.load import ImageData
+from vitas_hw.training.checkpoint import OtherSettingsError, State, finished_epochs, load_state
+from vitas_hw.training.distributed import Ranks
+from vitas_hw.training.objective import Objective
+from vitas_hw.training.recipe import Recipe
+from vitas_hw.training.trainer import Epoch, Scalars, fit
+from vitas_hw.workflows.train.settings import LearningSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learning:
+    """A training about to run.
+
+    Args:
+        what: is trained, in words.
+        settings: seed, device, workers, time.
+        recipe: how.
+        data: whose train part.
+        num_classes: outputs of the classifier.
+        device: torch's name.
+        ranks: of this process.
+        checkpoint: where its state is kept.
+        about: what else decides the weights than settings, recipe, images and processes; a training does not go on from
+            the checkpoint of one that differs in any of them.
+        progress: where to report to.
+        started: by the monotonic clock, when the time allowed began.
+    """
+
+    what: str
+    settings: LearningSettings
+    recipe: Recipe
+    data: ImageData
+    num_classes: int
+    device: str
+    ranks: Ranks
+    checkpoint: Path
+    about: dict[str, Any]
+    progress: Progress
+    started: float = field(default_factory=time.monotonic)
+
+    def state(self, *, fresh: bool | None) -> State | None:
+        """What to go on from; asked of one process, known to all.
+
+        Args:
+            fresh: forget an unfinished training; None does so only if it was one with other settings.
+
+        Raises:
+            InputError: the unfinished training had other settings.
+            FileError: its checkpoint is broken.
+        """
+        return self.ranks.on_first(lambda: self._state(fresh))
+
+    def run(
+        self,
+        objective: Callable[[nn.Module | None], Objective],
+        teacher: nn.Module | None,
+        state: State | None,
+        scalars: Scalars | None = None,
+    ) -> list[Epoch] | None:
+        """Train in place; None if time ran out first.
+
+        Args:
+            objective: from the teacher, on the device, to the loss.
+            teacher: from images to logits.
+            state: see ``state``.
+            scalars: where the loss is logged.
+        """
+        if teacher is not None:
+            teacher = teacher.to(self.device).eval()
+        if state is not None:
+            self.progress.note(f"going on from {self.checkpoint}: epoch {state.epoch + 1}, step {state.step + 1}")
+        with self.progress.step(f"training {self.what} on {self.data.name}", self.recipe.epochs) as advance:
+            return fit(
+                objective(teacher),
+                self.data.train,
+                self.recipe,
+                seed=self.settings.seed,
+                num_classes=self.num_classes,
+                runtime=self.settings.runtime(self.device, time.monotonic() - self.started),
+                ranks=self.ranks,
+                checkpoint=(self.checkpoint, self._about()),
+                state=state,
+                on_epoch=lambda epoch: advance(f"loss {epoch.loss:.3f}"),
+                scalars=scalars,
+            )
+
+    def stopped(self) -> int:
+        """Say how a training goes on that ran out of time; its finished epochs."""
+        if not self.checkpoint.exists():
+            self.progress.note(
+                "time is up within the first epoch of streamed images: nothing could be kept; allow more time"
+            )
+            return 0
+        self.progress.note(f"time is up: {self.checkpoint} keeps where it was; repeat the command to go on")
+        return finished_epochs(self.checkpoint)
+
+    def _state(self, fresh: bool | None) -> State | None:
+        if fresh:
+            self.checkpoint.unlink(missing_ok=True)
+        try:
+            return load_state(self.checkpoint, self._about())
+        except OtherSettingsError:
+            if fresh is None:
+                self.checkpoint.unlink()
+                return None
+            raise
+
+    def _about(self) -> dict[str, Any]:
+        whole = {"recipe": asdict(self.recipe), "processes": self.ranks.world, "images": _images_sha256(self.data)}
+        return self.settings.to_dict() | self.about | whole
+
+
+def _images_sha256(data: ImageData) -> str:
+    """Of which images are in which part: a training does not go on with others."""
+    parts = [data.train.indices, data.search.indices, data.search.labels.tolist(), data.test.indices]
+    return hashlib.sha256(json.dumps([len(data.train), *parts]).encode()).hexdigest()[:16]

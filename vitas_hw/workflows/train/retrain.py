@@ -1,0 +1,186 @@
+"""Training one subnet to its full accuracy."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from vitas_hw.core.errors import InputError
+from vitas_hw.core.progress import SILENT, Progress
+from vitas_hw.core.subnet import Subnet
+from vitas_hw.runs.artifacts import load_run_supernet
+from vitas_hw.runs.directory import Run, one_at_a_time
+from vitas_hw.runs.subnets import Chosen, choose, data_for, space_around
+from vitas_hw.supernet.plain import build_model
+from vitas_hw.supernet.supernet import Supernet, extract
+from vitas_hw.supernet.weights_file import save_model
+from vitas_hw.training.distributed import joined, pick_device, ranks_of_environment
+from vitas_hw.training.evaluate import accuracy
+from vitas_hw.training.objective import ModelObjective
+from vitas_hw.training.recipe import Recipe
+from vitas_hw.training.teacher import load_teacher
+from vitas_hw.training.trainer import Epoch
+from vitas_hw.workflows.train.resumable import Learning
+from vitas_hw.workflows.train.settings import RetrainSettings
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """A retrained subnet, or how far it got.
+
+    Args:
+        path: its weights, or the checkpoint if time ran out.
+        epochs: finished.
+        top1: on the search split, None if time ran out.
+        inherited_top1: before, with the super-transformer's weights; None if it began with fresh ones.
+    """
+
+    path: Path
+    subnet: Subnet
+    epochs: int
+    top1: float | None
+    inherited_top1: float | None
+
+
+@one_at_a_time
+def retrain(
+    run: Run,
+    settings: RetrainSettings = RetrainSettings(),  # noqa: B008  # frozen
+    *,
+    subnet: str | None = None,
+    rank: int | None = None,
+    output: Path | None = None,
+    fresh: bool = False,
+    progress: Progress = SILENT,
+) -> Retrained:
+    """Train a subnet on the train part of the data; under torchrun every process calls this.
+
+    A retraining that was killed goes on from its last checkpoint. One from the super-transformer's weights never ends
+    below them: if the search split says that they were better, they are what is kept.
+
+    Args:
+        run: where files go, whose choice, super-transformer and data.
+        settings: start, teacher, recipe, device.
+        subnet, rank: see ``choose``; None is the last search's choice.
+        output: the weights' file; None is the run's own place, from which ``export`` takes a retrained choice.
+        fresh: forget an unfinished retraining.
+        progress: where to report to.
+
+    Raises:
+        InputError: there is no such subnet, no data for it, no super-transformer to start from, or an unfinished
+            retraining had other settings.
+        VitasError: the loss is no longer finite, or a checkpoint could not be written.
+    """
+    started = time.monotonic()
+    if output is not None and not output.parent.is_dir():
+        raise InputError(f"The folder {output.parent} does not exist.", f"Run: mkdir -p {output.parent}")
+    device = pick_device(settings.device, ranks_of_environment())
+    with joined(device) as ranks:
+        report = progress if ranks.first else SILENT
+        chosen = choose(run, subnet, rank=rank, seed=settings.seed)
+        data = data_for(run, chosen.subnet, settings.data)
+        if data is None:
+            raise InputError(
+                f"There are no data for the images and classes of {chosen.name}.", "Name some: --data folder:PATH"
+            )
+        recipe = settings.recipe(data.name, len(data.train))
+        model = _start(chosen, settings, recipe)
+        teacher = _teacher(run, settings.teacher, chosen.subnet)
+        learning = Learning(
+            what="the subnet",
+            settings=settings,
+            recipe=recipe,
+            data=data,
+            num_classes=chosen.subnet.num_classes,
+            device=device,
+            ranks=ranks,
+            checkpoint=run.retraining_state,
+            about={"subnet": chosen.subnet.to_dict(), "data": data.name},
+            progress=report,
+            started=started,
+        )
+        state = learning.state(fresh=fresh)
+        search = data.search.to(device)
+        before = None
+        if settings.init == "supernet":
+            before = accuracy(model.to(device).eval(), search).top1
+            report.note(f"inherited top-1 on the search split: {before:.2%}")
+        inherited = {name: weight.clone() for name, weight in model.state_dict().items()}
+        history = learning.run(lambda shown: ModelObjective(model, recipe, teacher=shown), teacher, state)
+        if history is None:
+            return Retrained(run.retraining_state, chosen.subnet, learning.stopped(), None, before)
+        top1 = accuracy(model, search).top1
+        if before is not None and top1 < before:
+            report.note(f"training ended at {top1:.2%}, below the inherited weights, which are kept")
+            model.load_state_dict(inherited)
+            top1 = before
+        path = output or run.retrained
+        if ranks.first:
+            _keep(run, path, chosen, model, settings, recipe, history, top1)
+        return Retrained(path, chosen.subnet, recipe.epochs, top1, before)
+
+
+def _start(chosen: Chosen, settings: RetrainSettings, recipe: Recipe) -> VisionTransformer:
+    """A model to train, its stochastic depth set."""
+    model = build_model(chosen.subnet, seed=settings.seed, drop_path_rate=recipe.drop_path)
+    if settings.init == "fresh":
+        return model
+    inherited = chosen.inherited
+    if inherited is None:
+        raise InputError(
+            f"{chosen.name} is not in the super-transformer of this run.", "Begin with fresh weights: --init fresh"
+        )
+    source = extract(inherited.supernet, chosen.subnet, inherited.side, inherited.layers)
+    model.load_state_dict(source.state_dict())
+    return model
+
+
+class _LargestSubnet(nn.Module):
+    """A super-transformer as a teacher."""
+
+    def __init__(self, supernet: Supernet) -> None:
+        super().__init__()
+        self._supernet = supernet
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self._supernet(images, self._supernet.space.largest)
+        return logits
+
+
+def _teacher(run: Run, source: str | None, subnet: Subnet) -> nn.Module | None:
+    if source is None:
+        return None
+    if source != "supernet":
+        return load_teacher(source, space_around(subnet))
+    supernet = load_run_supernet(run)
+    ours, theirs = ((one.image_size, one.in_chans, one.num_classes) for one in (subnet, supernet.space))
+    if ours != theirs:
+        raise InputError(
+            "The run's super-transformer takes other images or classes.", "Name a teacher that timm knows."
+        )
+    return _LargestSubnet(supernet).requires_grad_(False)
+
+
+def _keep(
+    run: Run,
+    path: Path,
+    chosen: Chosen,
+    model: VisionTransformer,
+    settings: RetrainSettings,
+    recipe: Recipe,
+    history: list[Epoch],
+    top1: float,
+) -> None:
+    save_model(model.cpu(), chosen.subnet, path)
+    run.retraining_state.unlink(missing_ok=True)
+    if run.manifest.exists():
+        steps = settings.to_dict() | {
+            "recipe": asdict(recipe),
+            "top1": top1,
+            "history": [epoch.loss for epoch in history],
+        }
+        run.record("retrain", run.space(None), steps, list(chosen.inputs), [path])

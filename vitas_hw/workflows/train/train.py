@@ -1,0 +1,220 @@
+"""Training the super-transformer of a run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import closing, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import timm
+from torch import nn
+
+from vitas_hw.core.budget import show_cost
+from vitas_hw.core.files import atomic_path, write_atomic
+from vitas_hw.core.progress import SILENT, Progress
+from vitas_hw.core.space import SearchSpace
+from vitas_hw.data.load import ImageData, load_data
+from vitas_hw.runs.artifacts import load_run_predictor
+from vitas_hw.runs.directory import Run, one_at_a_time
+from vitas_hw.searching.costs import Costs
+from vitas_hw.searching.identity_probability import IdentityProbability, identity_probability
+from vitas_hw.supernet.pretrained import Filled, fill_from_pretrained
+from vitas_hw.supernet.supernet import Supernet, build_supernet
+from vitas_hw.supernet.weights_file import save_supernet
+from vitas_hw.training.distributed import joined, pick_device, ranks_of_environment
+from vitas_hw.training.evaluate import subnet_accuracy
+from vitas_hw.training.objective import SupernetObjective
+from vitas_hw.training.recipe import Recipe
+from vitas_hw.training.teacher import load_teacher
+from vitas_hw.training.trainer import Epoch, Scalars
+from vitas_hw.workflows.train.resumable import Learning
+from vitas_hw.workflows.train.settings import TrainSettings
+
+_SAMPLED = 10  # subnets whose mean top-1 is reported
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained super-transformer, or how far it got.
+
+    ``path`` is the super-transformer's file, or the checkpoint's if time ran out; ``top1`` the mean over ten subnets
+    drawn as in training, on the search split, None if time ran out; ``identity`` the probability used and the mean
+    costs it gives.
+    """
+
+    path: Path
+    epochs: int
+    identity: IdentityProbability
+    top1: float | None
+
+
+@one_at_a_time
+def train(
+    run: Run,
+    settings: TrainSettings = TrainSettings(),  # noqa: B008  # frozen
+    *,
+    space: str | None = None,
+    fresh: bool | None = False,
+    teacher: nn.Module | None = None,
+    progress: Progress = SILENT,
+) -> Trained:
+    """Train the super-transformer of the run's space on the train part of the data.
+
+    Under torchrun every process calls this; only the first one writes and reports. A training that was killed goes on
+    from its last checkpoint and ends with the weights that it would have had.
+
+    Args:
+        run: where files go.
+        settings: data, sharing, recipe, budget, device.
+        space: name or YAML file; None is the run's, or the default.
+        fresh: forget an unfinished training; None does so only if it was one with other settings.
+        teacher: a module from images to logits, instead of the settings' one.
+        progress: where to report to.
+
+    Raises:
+        InputError: settings, data and space do not fit together, or an unfinished training had other settings.
+        VitasError: the loss is no longer finite, or a checkpoint could not be written.
+    """
+    started = time.monotonic()
+    found = run.space(space)
+    device = pick_device(settings.device, ranks_of_environment())
+    with joined(device) as ranks:
+        report = progress if ranks.first else SILENT
+        with report.step("loading the images", 1) as advance:
+            data = load_data(settings.data, found, **settings.data_options)
+            advance("")
+        recipe = settings.recipe(len(data.train))
+        ranks.on_first(lambda: run.begin(found))
+        identity, inputs = ranks.on_first(lambda: _identity(run, found, settings, report))
+        supernet = build_supernet(found, settings.sharing, private=settings.private, seed=settings.seed)
+        learning = Learning(
+            what="the super-transformer",
+            settings=settings,
+            recipe=recipe,
+            data=data,
+            num_classes=found.num_classes,
+            device=device,
+            ranks=ranks,
+            checkpoint=run.training_state,
+            about={"space": found.to_dict(), "identity": identity.p},
+            progress=report,
+            started=started,
+        )
+        state = learning.state(fresh=fresh)
+        if settings.init and state is None:
+            filled = fill_from_pretrained(supernet, settings.init)
+            report.note(_started_from(settings.init, filled, supernet))
+        if teacher is None and settings.teacher:
+            teacher = load_teacher(settings.teacher, found)
+        for source in filter(None, (settings.init, settings.teacher)):
+            _warn_of_normalisation(source, data, report)
+        log = _tensorboard(run, fresh=state is None) if ranks.first else None
+        with closing(log) if log is not None else nullcontext():
+            history = learning.run(
+                lambda shown: SupernetObjective(supernet, recipe, p_identity=identity.p, teacher=shown),
+                teacher,
+                state,
+                log,
+            )
+        if history is None:
+            return Trained(run.training_state, learning.stopped(), identity, None)
+        if not ranks.first:
+            return Trained(run.supernet, recipe.epochs, identity, None)
+        top1 = _mean_top1(supernet, data, identity.p, settings.seed, device, report)
+        _keep(run, found, settings, recipe, supernet.cpu(), data, identity, inputs, history, top1)
+        return Trained(run.supernet, recipe.epochs, identity, top1)
+
+
+def _started_from(source: str, filled: Filled, supernet: Supernet) -> str:
+    fresh = [*filled.fresh, *(["what only the right side uses"] if len(supernet.sides) > 1 else [])]
+    rest = f"; fresh: {', '.join(fresh)}" if fresh else ""
+    return f"the super-transformer starts from {source}, its subnet {filled.subnet.digest}{rest}"
+
+
+def _warn_of_normalisation(source: str, data: ImageData, progress: Progress) -> None:
+    """A model of timm's that was trained on images normalised in another way still works, but not as well."""
+    known = timm.get_pretrained_cfg(source.partition(":")[0], allow_unregistered=True)
+    ours = data.preprocessing
+    if known is None or len(known.mean) != len(ours.mean):
+        return
+    if not np.allclose([*known.mean, *known.std], [*ours.mean, *ours.std], atol=0.01):
+        progress.note(
+            f"{source} expects images normalised by mean {known.mean} and std {known.std}; the data's are by"
+            f" {ours.mean} and {ours.std}"
+        )
+
+
+def _identity(
+    run: Run, space: SearchSpace, settings: TrainSettings, progress: Progress
+) -> tuple[IdentityProbability, list[Path]]:
+    """The identity probability, and the files it was derived from."""
+    budget, inputs = settings.budget, []
+    if not budget.asked:
+        progress.note("identity probability 0.5 (no budget given)")
+        return IdentityProbability(0.5, {}), []
+    predictor = None
+    if budget.latency_ms:
+        predictor, path = load_run_predictor(run)
+        inputs.append(path)
+    identity = identity_probability(Costs(space, predictor), budget, seed=settings.seed)
+    means = ", ".join(show_cost(mean, cost) for cost, mean in identity.means.items())
+    progress.note(f"identity probability {identity.p:.3f} for a budget of {budget}: mean {means}")
+    return identity, inputs
+
+
+def _tensorboard(run: Run, *, fresh: bool) -> Scalars | None:
+    """A log if TensorBoard is installed; of this training only."""
+    if fresh:
+        shutil.rmtree(run.tensorboard, ignore_errors=True)
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    writer: Callable[[str], Scalars] = SummaryWriter
+    return writer(str(run.tensorboard))
+
+
+def _mean_top1(supernet: Supernet, data: ImageData, p: float, seed: int, device: str, progress: Progress) -> float:
+    space, split = supernet.space, data.search.to(device)
+    codes = space.sample_codes(_SAMPLED, np.random.default_rng([seed, 2]), p)
+    found = []
+    with progress.step("evaluating random subnets", len(codes)) as advance:
+        for code in codes:
+            found.append(subnet_accuracy(supernet, space.decode(code), split, space.layers(code)).top1)
+            advance("")
+    return float(np.mean(found))
+
+
+def _keep(
+    run: Run,
+    space: SearchSpace,
+    settings: TrainSettings,
+    recipe: Recipe,
+    supernet: Supernet,
+    data: ImageData,
+    identity: IdentityProbability,
+    inputs: list[Path],
+    history: list[Epoch],
+    top1: float,
+) -> None:
+    about = settings.to_dict() | {
+        "recipe": asdict(recipe),
+        "identity_probability": identity.p,
+        "mean_costs": identity.means,
+        "top1": top1,
+        "history": [asdict(epoch) for epoch in history],
+    }
+    with atomic_path(run.supernet) as made:
+        save_supernet(supernet, made)  # first of all: if the disk is full, everything is as it was
+        run.forget_search()
+        write_atomic(run.training, json.dumps(about, indent=1) + "\n")
+        write_atomic(run.data, json.dumps(data.to_dict()) + "\n")
+    # in its place only now: where it is, the rest is too
+    run.training_state.unlink(missing_ok=True)
+    steps = settings.to_dict() | {"recipe": asdict(recipe)}
+    run.record("train", space, steps, inputs, [run.supernet, run.training, run.data])
