@@ -132,7 +132,8 @@ def run(job: Job, study: Study = CPU) -> dict[str, Any]:
 def train_alone(job: Job, study: Study, images: Any) -> dict[str, Any]:
     from vitas_hw.training.evaluate import accuracy
     from vitas_hw.training.objective import ModelObjective
-    from vitas_hw.training.trainer import Runtime, fit
+    from vitas_hw.training.runtime import Runtime
+    from vitas_hw.training.trainer import fit
 
     subnet, how = next(one for one in subnets() if one.digest == job.name), recipe(study.alone_epochs, study)
     model, runtime = vh.build_model(subnet, seed=job.seed), Runtime(device=study.device)
@@ -143,10 +144,11 @@ def train_alone(job: Job, study: Study, images: Any) -> dict[str, Any]:
 
 
 def train_supernet(job: Job, study: Study, images: Any) -> dict[str, Any]:
-    from vitas_hw.supernet.supernet import PRIVATE
+    from vitas_hw.supernet.options import PRIVATE
     from vitas_hw.training.evaluate import subnet_accuracy
     from vitas_hw.training.objective import SupernetObjective
-    from vitas_hw.training.trainer import Runtime, fit
+    from vitas_hw.training.runtime import Runtime
+    from vitas_hw.training.trainer import fit
 
     sharing, private, shifting, sandwich = (VARIANTS | ABLATIONS)[job.name]
     space, how = replace(SPACE, identity_shifting=shifting), recipe(study.supernet_epochs, study)

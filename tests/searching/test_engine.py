@@ -68,7 +68,7 @@ def test_what_is_tried_instead_is_in_units_that_people_use() -> None:
     tiny = preset("vitas-digits")
     with pytest.raises(InfeasibleBudgetError) as caught:
         Costs(tiny).feasible_code(Budget.parse(flops="1K"))
-    number = re.search(r"--flops (\S+) or more", caught.value.next_step)
+    number = re.search(r"--flops (\S+) or more", caught.value.hint)
     assert number is not None
     assert re.fullmatch(r"[1-9]\d{0,2}(\.\d+)?[KMG]", number[1])
     Costs(tiny).feasible_code(Budget.parse(flops=number[1]))
@@ -161,7 +161,7 @@ def test_an_infeasible_mix_names_the_nearest_budget_and_that_is_feasible(digits:
     costs = Costs(digits)
     with pytest.raises(InfeasibleBudgetError, match="nearest") as caught:
         costs.feasible_code(Budget.parse(flops="20M", params="30M-40M"))
-    words = caught.value.next_step.replace(",", " ").split()
+    words = caught.value.hint.replace(",", " ").split()
     nearest = Budget.parse(flops=words[words.index("--flops") + 1], params=words[words.index("--params") + 1])
     assert nearest.macs is not None
     assert costs.excess(costs.feasible_code(nearest)[None], nearest)[0] <= 0

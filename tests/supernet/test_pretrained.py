@@ -17,10 +17,11 @@ from vitas_hw.core.errors import InputError
 from vitas_hw.core.presets import preset
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
+from vitas_hw.supernet.options import PRIVATE
 from vitas_hw.supernet.plain import build_model
 from vitas_hw.supernet.pretrained import fill_from_pretrained
 from vitas_hw.supernet.sharing import SCHEMES, Channels, put, take
-from vitas_hw.supernet.supernet import PRIVATE, Supernet, build_supernet, extract
+from vitas_hw.supernet.supernet import Supernet, build_supernet, extract
 from vitas_hw.supernet.timm_models import SUFFIXES
 from vitas_hw.supernet.weights_file import save_model
 

@@ -12,8 +12,9 @@ import torch
 from vitas_hw.core.errors import InputError
 from vitas_hw.core.presets import PRESETS, preset
 from vitas_hw.core.space import SearchSpace
+from vitas_hw.supernet.options import PRIVATE
 from vitas_hw.supernet.sharing import SCHEMES, Channels, take
-from vitas_hw.supernet.supernet import PRIVATE, Supernet, build_supernet, extract
+from vitas_hw.supernet.supernet import Supernet, build_supernet, extract
 
 IMAGES = torch.randn(2, 1, 32, 32, generator=torch.Generator().manual_seed(0))
 

@@ -22,7 +22,8 @@ from vitas_hw.training.distributed import Ranks, pick_device
 from vitas_hw.training.evaluate import accuracy, subnet_accuracy
 from vitas_hw.training.objective import ModelObjective, SupernetObjective
 from vitas_hw.training.recipe import Recipe, finetune_recipe, supernet_recipe, vitas_supernet
-from vitas_hw.training.trainer import Epoch, Runtime, fit
+from vitas_hw.training.runtime import Runtime
+from vitas_hw.training.trainer import Epoch, fit
 
 QUICK = Recipe(epochs=3, batch_size=64, lr=2e-3, warmup_epochs=1, clip_grad=1.0)
 

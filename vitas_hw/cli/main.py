@@ -15,6 +15,7 @@ from vitas_hw.cli.doctor import doctor
 from vitas_hw.cli.evaluate import evaluate
 from vitas_hw.cli.export import export
 from vitas_hw.cli.fit import fit
+from vitas_hw.cli.from_settings import in_options
 from vitas_hw.cli.predict import predict
 from vitas_hw.cli.profile import profile
 from vitas_hw.cli.quickstart import quickstart
@@ -90,9 +91,10 @@ def _run(words: list[str]) -> int:
         if isinstance(error, VitasError) and os.environ.get("RANK", "0") != "0":
             return error.exit_status  # under torchrun: the first process says it
         if isinstance(error, VitasError):
-            print(f"Error: {error.problem}", file=sys.stderr)
-            if error.next_step:
-                print(error.next_step, file=sys.stderr)
+            problem, hint = in_options(error)
+            print(f"Error: {problem}", file=sys.stderr)
+            if hint:
+                print(hint, file=sys.stderr)
             return error.exit_status
         if isinstance(error, OSError) and error.errno in _NO_ROOM:
             print(f"Error: Cannot write{_file(error)}: {error.strerror}.", file=sys.stderr)

@@ -1,31 +1,56 @@
-"""Errors that people read: one sentence on what is wrong, one on what to do next."""
+"""Errors that people read: one sentence on what is wrong, one on what to do about it, and the same as data."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterable
+
 _SHOWN = 160  # characters of what was given, in an error
+_MARKED = re.compile(r"`([a-z][a-z0-9_]*)(=?)([^`]*)`")
 
 
 class VitasError(Exception):
     """Something a user can understand and act on.
 
+    In ``problem`` and ``hint`` arguments stand in backticks, alone or with a value (`` `epochs` ``, `` `epochs=3` ``),
+    so that whoever shows the error can write them in its own way: the command line as options. The attributes and
+    ``str()`` have them without the backticks.
+
     Args:
         problem: one sentence: what was given and what is allowed.
-        next_step: what to do or type now; empty if the problem says it.
+        hint: what to do about it; empty if the problem says it.
+        field: the argument at fault.
+        value: what was given for it.
+        allowed: what it may be, in words.
+        step: the step of a run that makes what is missing: ``profile``, ``train``, ``search`` ...
     """
 
     exit_status = 1
 
-    def __init__(self, problem: str, next_step: str = "") -> None:
-        super().__init__(problem)
-        self.problem = problem
-        self.next_step = next_step
+    def __init__(
+        self, problem: str, hint: str = "", *, field: str = "", value: object = None, allowed: str = "", step: str = ""
+    ) -> None:
+        self._marked = problem, hint
+        self.problem, self.hint = self.written(lambda name: name)
+        self.field, self.value, self.allowed, self.step = field, value, allowed, step
+        super().__init__(self.problem)
+
+    def written(self, name: Callable[[str], str], equals: str = "=") -> tuple[str, str]:
+        """Problem and hint with each argument as ``name`` writes it, ``equals`` between it and its value."""
+
+        def one(found: re.Match[str]) -> str:
+            return name(found[1]) + (equals if found[2] else "") + found[3]
+
+        problem, hint = (_MARKED.sub(one, text) for text in self._marked)
+        return problem, hint
 
     def __str__(self) -> str:
-        return f"{self.problem} {self.next_step}".rstrip()
+        first = f"First: {self.step}." if self.step and not self.hint else ""
+        return " ".join(filter(None, (self.problem, self.hint, first)))
 
 
 class InputError(VitasError):
-    """The input is wrong (an option, a file, a name): the command ends with status 2."""
+    """The input is wrong (an argument, a file, a name): the command ends with status 2."""
 
     exit_status = 2
 
@@ -54,10 +79,16 @@ class InfeasibleBudgetError(InputError):
     """No subnet of the space fits the budget."""
 
 
-def one_of(given: object, allowed: object, what: str) -> InputError:
+def invalid(field: str, value: object, allowed: str, hint: str = "") -> InputError:
+    """The error for a value out of range: ``epochs must be at least 1, not 0.``"""
+    problem = f"`{field}` must be {allowed}, not {shown(value)}."
+    return InputError(problem, hint, field=field, value=value, allowed=allowed)
+
+
+def one_of(given: object, allowed: Iterable[object], what: str) -> InputError:
     """The error for a name that is not among the known ones; lists them all."""
-    names = ", ".join(str(name) for name in allowed)  # type: ignore[attr-defined]
-    return InputError(f"Unknown {what} {shown(str(given))}.", f"Known: {names}.")
+    names = ", ".join(map(str, allowed))
+    return InputError(f"Unknown {what} {shown(str(given))}.", f"Known: {names}.", value=given, allowed=names)
 
 
 def shown(value: object) -> str:

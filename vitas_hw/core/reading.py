@@ -22,14 +22,14 @@ _LARGEST = 2**64  # of JSON's whole numbers: hashes have 64 bits
 _TOKENS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)  # one pass, an unclosed string too
 
 
-def open_regular(path: Path, what: str, *, most: int | None = None, next_step: str = "") -> io.BufferedReader:
+def open_regular(path: Path, what: str, *, most: int | None = None, hint: str = "") -> io.BufferedReader:
     """An open regular file, to be closed by the caller; a pipe is not waited for, a device not touched.
 
     Args:
         path: the file; a symbolic link is followed.
         what: it should be, with its article, for the errors: "the profile".
         most: bytes allowed; None is any number, for readers that map the file.
-        next_step: of the error.
+        hint: of the error.
 
     Raises:
         FileError: it is missing, no regular file, too large, or its name holds a NUL character.
@@ -37,44 +37,44 @@ def open_regular(path: Path, what: str, *, most: int | None = None, next_step: s
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     except OSError as error:
-        raise FileError(f"Cannot read {what} {path}: {error.strerror}.", next_step) from error
+        raise FileError(f"Cannot read {what} {path}: {error.strerror}.", hint) from error
     except ValueError as error:  # a NUL character, or a lone surrogate
-        raise FileError(f"Cannot read {what} {str(path)!r}: this is no file name.", next_step) from error
+        raise FileError(f"Cannot read {what} {str(path)!r}: this is no file name.", hint) from error
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode):
         os.close(descriptor)
-        raise FileError(f"Cannot read {what} {path}: it is {_kind(found.st_mode)}, not a regular file.", next_step)
+        raise FileError(f"Cannot read {what} {path}: it is {_kind(found.st_mode)}, not a regular file.", hint)
     file = os.fdopen(descriptor, "rb")
     if most is not None and found.st_size > most:
         file.close()
         raise FileError(
-            f"Cannot read {what} {path}: it has {found.st_size:,} bytes, more than the {most:,} allowed.", next_step
+            f"Cannot read {what} {path}: it has {found.st_size:,} bytes, more than the {most:,} allowed.", hint
         )
     return file
 
 
-def check_regular(path: Path, what: str, *, most: int | None = None, next_step: str = "") -> int:
+def check_regular(path: Path, what: str, *, most: int | None = None, hint: str = "") -> int:
     """The size of a regular file in bytes, before a library opens it by name. Raises as ``open_regular`` does."""
-    with open_regular(path, what, most=most, next_step=next_step) as file:
+    with open_regular(path, what, most=most, hint=hint) as file:
         return os.fstat(file.fileno()).st_size
 
 
-def read_bytes(path: Path, what: str, *, most: int = MOST_BYTES, next_step: str = "") -> bytes:
+def read_bytes(path: Path, what: str, *, most: int = MOST_BYTES, hint: str = "") -> bytes:
     """The content of a regular file of at most ``most`` bytes. Raises FileError as ``open_regular`` does."""
-    with open_regular(path, what, most=most, next_step=next_step) as file:
+    with open_regular(path, what, most=most, hint=hint) as file:
         try:
             return file.read(most)
         except OSError as error:
-            raise FileError(f"Cannot read {what} {path}: {error.strerror}.", next_step) from error
+            raise FileError(f"Cannot read {what} {path}: {error.strerror}.", hint) from error
 
 
-def read_text(path: Path, what: str, *, most: int = MOST_BYTES, encoding: str = "utf-8", next_step: str = "") -> str:
+def read_text(path: Path, what: str, *, most: int = MOST_BYTES, encoding: str = "utf-8", hint: str = "") -> str:
     """The same as text, line ends as they are. Raises FileError also if it is not UTF-8."""
-    content = read_bytes(path, what, most=most, next_step=next_step)
+    content = read_bytes(path, what, most=most, hint=hint)
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
-        raise FileError(f"Cannot read {what} {path}: byte {error.start} is not UTF-8 text.", next_step) from error
+        raise FileError(f"Cannot read {what} {path}: byte {error.start} is not UTF-8 text.", hint) from error
 
 
 def parse_json(text: str) -> Any:
@@ -95,16 +95,16 @@ def parse_json(text: str) -> Any:
         raise ValueError("it is nested too deeply") from error
 
 
-def read_json(path: Path, what: str, *, most: int = MOST_BYTES, next_step: str = "") -> Any:
+def read_json(path: Path, what: str, *, most: int = MOST_BYTES, hint: str = "") -> Any:
     """The value of a JSON file. Raises FileError on anything that ``read_text`` or ``parse_json`` refuses."""
-    text = read_text(path, what, most=most, next_step=next_step)
+    text = read_text(path, what, most=most, hint=hint)
     try:
         return parse_json(text)
     except ValueError as error:
-        raise FileError(f"{path} holds no JSON that can be read: {reason(error)}.", next_step) from error
+        raise FileError(f"{path} holds no JSON that can be read: {reason(error)}.", hint) from error
 
 
-def journal_lines(path: Path, what: str, *, next_step: str = "") -> tuple[list[str], int | None]:
+def journal_lines(path: Path, what: str, *, hint: str = "") -> tuple[list[str], int | None]:
     """The whole lines of an append-only file, none if it is not there; a line torn off by a kill is left out.
 
     Returns:
@@ -112,7 +112,7 @@ def journal_lines(path: Path, what: str, *, next_step: str = "") -> tuple[list[s
     """
     if not os.path.lexists(path):
         return [], None
-    content = read_bytes(path, what, most=MOST_LINES_BYTES, next_step=next_step)
+    content = read_bytes(path, what, most=MOST_LINES_BYTES, hint=hint)
     whole, _, torn = content.rpartition(b"\n")
     lines = whole.decode("utf-8", errors="replace").split("\n") if whole else []
     return lines, (len(whole) + 1 if whole else 0) if torn else None

@@ -129,7 +129,7 @@ def read_idx(path: Path, magic: int) -> npt.NDArray[np.uint8]:
     """
     again = "Get the file again."
     try:
-        content = read_bytes(path, "the images", most=_MOST_BYTES, next_step=again)
+        content = read_bytes(path, "the images", most=_MOST_BYTES, hint=again)
         if path.suffix == ".gz":
             content = _unpacked(content)
     except (OSError, EOFError, ValueError, zlib.error) as error:

@@ -86,7 +86,7 @@ def read_bundle(path: str | Path) -> Bundle:
     """Read ``bundle.json``. Raises FileError if it is missing, broken or of another schema."""
     path = Path(path)
     try:
-        data = parse_json(read_text(path, "the bundle", next_step="Give the folder that --bundle wrote."))
+        data = parse_json(read_text(path, "the bundle", hint="Give the folder that --bundle wrote."))
         if (data["schema"], data["kind"]) != (SCHEMA, "bundle"):
             raise InputError(f"it is a {data['kind']} of schema {data['schema']}, not a bundle of schema {SCHEMA}.")
         found = Bundle(

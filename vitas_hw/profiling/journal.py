@@ -45,7 +45,7 @@ class Journal:
         """
         journal = cls(path)
         wanted = {"schema": SCHEMA, "kind": "journal", **json.loads(json.dumps(header))}
-        lines, torn = journal_lines(path, "the journal", next_step="Give --fresh to begin anew.")
+        lines, torn = journal_lines(path, "the journal", hint="Give --fresh to begin anew.")
         if not lines:
             if torn is not None:
                 cut(path, torn)

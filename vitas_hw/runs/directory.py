@@ -154,7 +154,7 @@ class Run:
             steps: list[dict[str, Any]]
 
         try:
-            data = parse_json(read_text(self.manifest, "the manifest", next_step=_ELSEWHERE))
+            data = parse_json(read_text(self.manifest, "the manifest", hint=_ELSEWHERE))
             found = Manifest.model_validate(data).model_dump(by_alias=True)
             if not all(map(_is_step, found["steps"])):
                 raise ValueError("a step lacks its name, settings or outputs")

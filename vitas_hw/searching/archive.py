@@ -42,7 +42,7 @@ class Archive:
         """
         archive = cls(score)
         wanted = {"schema": SCHEMA, "kind": "evaluations", **json.loads(json.dumps(header))}
-        lines, torn = journal_lines(path, "the evaluations", next_step=_ANEW)
+        lines, torn = journal_lines(path, "the evaluations", hint=_ANEW)
         first = _parsed(path, 1, lines[0]) if lines else wanted
         if (first.get("schema"), first.get("kind")) != (SCHEMA, "evaluations"):
             raise FileError(f"{path} holds no evaluations of schema {SCHEMA}.", _ANEW)
@@ -114,7 +114,7 @@ def evaluation_times(path: Path) -> dict[tuple[str, tuple[int, ...] | None], flo
     Raises:
         FileError: a line other than a torn last one is broken.
     """
-    lines, _ = journal_lines(path, "the evaluations", next_step=_ANEW)
+    lines, _ = journal_lines(path, "the evaluations", hint=_ANEW)
     found = {}
     for number, text in enumerate(lines, 1):
         line = _parsed(path, number, text)

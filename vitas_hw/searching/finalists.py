@@ -27,8 +27,8 @@ class Verdict:
 class NoneInsideError(VitasError):
     """No finalist measured inside the budget; ``measured_ms`` is by digest."""
 
-    def __init__(self, problem: str, next_step: str, measured_ms: dict[str, float]) -> None:
-        super().__init__(problem, next_step)
+    def __init__(self, problem: str, hint: str, measured_ms: dict[str, float]) -> None:
+        super().__init__(problem, hint)
         self.measured_ms = measured_ms
 
 

@@ -184,8 +184,8 @@ def save_result(result: SearchResult, path: Path) -> None:
 def load_result(path: Path, candidates_path: Path) -> SearchResult:
     """Read a search's two files. Raises FileError if one is missing, broken or of another schema."""
     try:
-        data = parse_json(read_text(path, "the search result", next_step=_NEXT))
-        lines = read_text(candidates_path, "the candidates", most=MOST_LINES_BYTES, next_step=_NEXT).splitlines()
+        data = parse_json(read_text(path, "the search result", hint=_NEXT))
+        lines = read_text(candidates_path, "the candidates", most=MOST_LINES_BYTES, hint=_NEXT).splitlines()
         if (data["schema"], data["kind"]) != (SCHEMA, "search"):
             raise FileError(f"{path} is no search result of schema {SCHEMA}.")
         return SearchResult(

@@ -14,13 +14,10 @@ from vitas_hw.core.errors import InputError, one_of
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.supernet.elastic import Axis, ElasticBlock, ElasticNorm, Weights
+from vitas_hw.supernet.options import DEFAULT_SHARING, PRIVATE
 from vitas_hw.supernet.plain import build_model
 from vitas_hw.supernet.sharing import checked_side, sharing_scheme, take
 from vitas_hw.supernet.stem import ElasticStem
-
-DEFAULT_SHARING = "ordinal"
-PRIVATE = ("patch_embed", "cls_token", "pos_embed", "qk")
-"""What the paper makes private: the first three to each patch size, q and k to each head count."""
 
 
 class Supernet(nn.Module):

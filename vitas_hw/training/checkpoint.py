@@ -68,7 +68,7 @@ def load_state(path: Path, settings: dict[str, Any]) -> State | None:
     if not path.exists():
         return None
     again = "Give --fresh to train from the beginning."
-    check_regular(path, "the checkpoint", next_step=again)
+    check_regular(path, "the checkpoint", hint=again)
     try:
         check_stored(path)
         whole = torch.load(path, map_location="cpu", weights_only=True)

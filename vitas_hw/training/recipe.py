@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from vitas_hw.core.errors import InputError, one_of
+from vitas_hw.core.errors import invalid
+from vitas_hw.core.settings import setting, settings
 from vitas_hw.data.augmentation import Augmentation
 
-AUTOCAST = ("bf16", "fp16")
+_RECIPE = "Recipe (default: what suits the data)"
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Recipe:
     """AdamW with a cosine schedule, as the paper's (ViTAS section 4.1); everything after ``augmentation`` is off.
 
@@ -34,42 +34,28 @@ class Recipe:
         autocast: ``bf16`` or ``fp16``.
     """
 
-    epochs: int
-    batch_size: int
-    lr: float
-    warmup_epochs: int
-    weight_decay: float = 0.05
-    label_smoothing: float = 0.1
-    clip_grad: float | None = None
-    augmentation: Augmentation = Augmentation()  # noqa: RUF009  # frozen
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    drop_path: float = 0.0
-    sandwich: bool = False
-    teacher_weight: float = 0.5
-    ema: float | None = None
-    accumulate: int = 1
-    autocast: str | None = None
+    epochs: int = setting(help="Passes over the images.", group=_RECIPE, at_least=1)
+    batch_size: int = setting(help="Over all processes.", group=_RECIPE, at_least=1)
+    lr: float = setting(help="Peak learning rate.", group=_RECIPE, above=0)
+    warmup_epochs: int = setting(at_least=0)
+    weight_decay: float = setting(default=0.05, at_least=0)
+    label_smoothing: float = setting(default=0.1, at_least=0, below=1)
+    clip_grad: float | None = setting(default=None, above=0)
+    augmentation: Augmentation = Augmentation()  # frozen
+    mixup: float = setting(default=0.0, at_least=0)
+    cutmix: float = setting(default=0.0, at_least=0)
+    drop_path: float = setting(default=0.0, help="Stochastic depth.", group=_RECIPE, at_least=0, below=1)
+    sandwich: bool = setting(default=False, help="Largest, two random, smallest each step.", group=_RECIPE)
+    teacher_weight: float = setting(default=0.5, at_least=0, at_most=1)
+    ema: float | None = setting(default=None, help="Decay, for example 0.9998.", group=_RECIPE, above=0, below=1)
+    accumulate: int = setting(default=1, help="Batches an optimizer step.", group=_RECIPE, at_least=1)
+    autocast: str | None = setting(default=None, help="bf16 or fp16.", group=_RECIPE, choices=("bf16", "fp16"))
 
     def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise InputError(f"--epochs must be at least 1, not {self.epochs}.")
-        if self.batch_size < 1 or not 0 <= self.warmup_epochs < self.epochs:
-            raise InputError(f"A recipe needs a batch size >= 1 and fewer warm-up epochs than epochs; given: {self}.")
-        if self.accumulate < 1 or self.batch_size % self.accumulate:
-            raise InputError(f"--accumulate {self.accumulate} must divide the batch size {self.batch_size}.")
-        if not (0 < self.lr < math.inf and self.weight_decay >= 0 and 0 <= self.label_smoothing < 1):
-            raise InputError(f"A recipe's learning rate, weight decay or smoothing is impossible: {self}.")
-        if self.clip_grad is not None and not self.clip_grad > 0:
-            raise InputError(f"A recipe clips gradients at a norm above 0, not {self.clip_grad}.")
-        if min(self.mixup, self.cutmix) < 0 or not 0 <= self.teacher_weight <= 1:
-            raise InputError(f"A recipe's mixup, cutmix or weight of the teacher is impossible: {self}.")
-        if not 0 <= self.drop_path < 1:
-            raise InputError(f"--drop-path is at least 0 and below 1, not {self.drop_path}.")
-        if self.ema is not None and not 0 < self.ema < 1:
-            raise InputError(f"--ema must lie between 0 and 1, not {self.ema}.")
-        if self.autocast is not None and self.autocast not in AUTOCAST:
-            raise one_of(self.autocast, AUTOCAST, "autocast precision")
+        if self.warmup_epochs >= self.epochs:
+            raise invalid("warmup_epochs", self.warmup_epochs, f"below the {self.epochs} epochs")
+        if self.batch_size % self.accumulate:
+            raise invalid("accumulate", self.accumulate, f"a divisor of the batch size {self.batch_size}")
 
 
 def _warmup(epochs: int) -> int:

@@ -28,8 +28,8 @@ from vitas_hw.training.checkpoint import State, save_state
 from vitas_hw.training.distributed import Ranks
 from vitas_hw.training.objective import Objective
 from vitas_hw.training.recipe import Recipe
+from vitas_hw.training.runtime import Runtime
 
-SAVE_EVERY_S = 60.0
 _LOOK_EVERY = {"cpu": 1}  # steps between two looks at the loss; each is a synchronisation on a GPU
 _LOOK_RARELY = 20
 _LEAST_SCALE = 1e-6  # of fp16 losses: below it every gradient has overflowed for long
@@ -42,25 +42,6 @@ class Epoch:
 
     epoch: int
     loss: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Runtime:
-    """How a training runs, none of which changes what it computes beyond rounding (but workers reorder a stream).
-
-    Args:
-        device: torch's name.
-        workers: processes that decode images.
-        compile: whether ``torch.compile`` is used.
-        max_time_s: stop cleanly after this long; None is never.
-        save_every_s: seconds between two checkpoints.
-    """
-
-    device: str = "cpu"
-    workers: int = 0
-    compile: bool = False
-    max_time_s: float | None = None
-    save_every_s: float = SAVE_EVERY_S
 
 
 class Scalars(Protocol):
@@ -78,7 +59,7 @@ def fit(
     *,
     seed: int,
     num_classes: int,
-    runtime: Runtime = Runtime(),  # frozen
+    runtime: Runtime = Runtime(),  # noqa: B008  # frozen
     ranks: Ranks = Ranks(),  # noqa: B008
     checkpoint: tuple[Path, dict[str, Any]] | None = None,
     state: State | None = None,

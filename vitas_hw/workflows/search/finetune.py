@@ -14,7 +14,8 @@ from vitas_hw.supernet.supernet import Supernet, extract
 from vitas_hw.training.evaluate import accuracy
 from vitas_hw.training.objective import ModelObjective
 from vitas_hw.training.recipe import Recipe, finetune_recipe
-from vitas_hw.training.trainer import Epoch, Runtime, fit
+from vitas_hw.training.runtime import Runtime
+from vitas_hw.training.trainer import Epoch, fit
 
 
 @dataclass(frozen=True)

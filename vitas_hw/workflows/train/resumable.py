@@ -13,13 +13,14 @@ from typing import Any
 from torch import nn
 
 from vitas_hw.core.progress import Progress
+from vitas_hw.core.settings import what_decides
 from vitas_hw.data.load import ImageData
 from vitas_hw.training.checkpoint import OtherSettingsError, State, finished_epochs, load_state
 from vitas_hw.training.distributed import Ranks
 from vitas_hw.training.objective import Objective
 from vitas_hw.training.recipe import Recipe
 from vitas_hw.training.trainer import Epoch, Scalars, fit
-from vitas_hw.workflows.train.settings import LearningSettings
+from vitas_hw.workflows.train.settings import TrainingSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ class Learning:
     """
 
     what: str
-    settings: LearningSettings
+    settings: TrainingSettings
     recipe: Recipe
     data: ImageData
     num_classes: int
@@ -122,7 +123,7 @@ class Learning:
 
     def _about(self) -> dict[str, Any]:
         whole = {"recipe": asdict(self.recipe), "processes": self.ranks.world, "images": _images_sha256(self.data)}
-        return self.settings.to_dict() | self.about | whole
+        return what_decides(self.settings) | self.about | whole
 
 
 def _images_sha256(data: ImageData) -> str:

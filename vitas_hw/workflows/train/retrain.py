@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from vitas_hw.core.errors import InputError
 from vitas_hw.core.progress import SILENT, Progress
+from vitas_hw.core.settings import what_decides
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.runs.artifacts import load_run_supernet
 from vitas_hw.runs.directory import Run, one_at_a_time
@@ -178,7 +179,7 @@ def _keep(
     save_model(model.cpu(), chosen.subnet, path)
     run.retraining_state.unlink(missing_ok=True)
     if run.manifest.exists():
-        steps = settings.to_dict() | {
+        steps = what_decides(settings) | {
             "recipe": asdict(recipe),
             "top1": top1,
             "history": [epoch.loss for epoch in history],

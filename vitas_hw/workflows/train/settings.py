@@ -1,83 +1,65 @@
-"""What a training of a super-transformer is told, as plain data."""
+"""What a training is told: of a supernet (``train``) or of one subnet (``retrain``)."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from vitas_hw.core.budget import Budget
-from vitas_hw.core.errors import InputError, one_of
+from vitas_hw.core.errors import one_of
+from vitas_hw.core.settings import setting, settings, shared
 from vitas_hw.runs.directory import DEFAULT_DATA
-from vitas_hw.supernet.supernet import DEFAULT_SHARING, PRIVATE
+from vitas_hw.supernet.options import DEFAULT_SHARING, PRIVATE, SHARING
 from vitas_hw.training.recipe import Recipe, retraining_recipe, supernet_recipe
-from vitas_hw.training.trainer import SAVE_EVERY_S, Runtime
+from vitas_hw.training.runtime import Runtime
 
-_OF_THE_RUNTIME = ("device", "workers", "compile", "max_time_s", "save_every_s")
+_RECIPE = "Recipe (default: what suits the data)"
+INITS = ("fresh", "supernet")
 
 
-@dataclass(frozen=True, kw_only=True)
-class LearningSettings:
-    """Recipe, teacher, seed, and where and how long; every None takes what suits the data.
+def _parts(text: str) -> tuple[str, ...]:
+    """Private parts as they are typed: names with commas between them, or ``none``."""
+    return tuple(part for part in text.split(",") if part and text != "none")
+
+
+@settings
+class TrainingSettings:
+    """What every training is told; None takes what suits the data.
 
     Args:
         epochs, batch_size, lr, ema, accumulate, autocast: see ``Recipe``.
         teacher: see ``load_teacher``.
         seed: of weights, subnets, order and augmentation.
         device, workers, compile, max_time_s, save_every_s: see ``Runtime``; ``auto`` takes a GPU if there is one.
-
-    Raises:
-        InputError: an impossible value.
     """
 
-    epochs: int | None = None
-    batch_size: int | None = None
-    lr: float | None = None
-    ema: float | None = None
-    accumulate: int = 1
-    autocast: str | None = None
-    teacher: str | None = None
-    seed: int = 0
-    device: str = "auto"
-    workers: int = 0
-    compile: bool = False
-    max_time_s: float | None = None
-    save_every_s: float = SAVE_EVERY_S
+    epochs: int | None = setting(default=None, like=Recipe)
+    batch_size: int | None = setting(default=None, like=Recipe)
+    lr: float | None = setting(default=None, like=Recipe)
+    ema: float | None = setting(default=None, like=Recipe)
+    accumulate: int = setting(default=1, like=Recipe)
+    autocast: str | None = setting(default=None, like=Recipe)
+    teacher: str | None = setting(default=None, help="A name timm knows, or NAME:FILE.", group=_RECIPE)
+    device: str = setting(default="auto", like=Runtime)
+    workers: int = setting(default=0, like=Runtime)
+    compile: bool = setting(default=False, like=Runtime)
+    max_time_s: float | None = setting(default=None, like=Runtime)
+    save_every_s: float = 60.0
+    seed: int = setting(default=0, help="Makes the step repeatable.", at_least=0, at_most=2**32 - 1)
 
-    def __post_init__(self) -> None:
-        if self.workers < 0:
-            raise InputError(f"--workers must be at least 0, not {self.workers}.")
-        if self.max_time_s is not None and not 0 < self.max_time_s < math.inf:
-            raise InputError(f"--max-time must be above 0, not {self.max_time_s} s.")
-
-    def changed(self, recipe: Recipe, **more: Any) -> Recipe:
-        """A recipe of the wanted length with what was asked for instead; None in ``more`` changes nothing."""
-        asked = {"batch_size": self.batch_size, "lr": self.lr, **more}
-        changes = {name: value for name, value in asked.items() if value is not None}
-        return replace(recipe, ema=self.ema, accumulate=self.accumulate, autocast=self.autocast, **changes)
+    def changed(self, usual: Recipe) -> Recipe:
+        """A recipe of the wanted length with whatever else was asked for."""
+        return replace(usual, **{name: value for name, value in shared(self, Recipe).items() if name != "epochs"})
 
     def runtime(self, device: str, spent_s: float) -> Runtime:
         """How the training runs on ``device`` once ``spent_s`` seconds of its time are gone."""
         left = None if self.max_time_s is None else max(self.max_time_s - spent_s, 1e-3)
-        return Runtime(
-            device=device,
-            workers=self.workers,
-            compile=self.compile,
-            max_time_s=left,
-            save_every_s=self.save_every_s,
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """What decides the weights, as JSON types."""
-        return {name: value for name, value in asdict(self).items() if name not in _OF_THE_RUNTIME}
+        return Runtime(**(shared(self, Runtime) | {"device": device, "max_time_s": left}))
 
 
-_OF_THE_DATA = ("search_share", "train_split", "val_split", "search_split")
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainSettings(LearningSettings):
-    """How to train a super-transformer: what every training is told, and this; every None takes what suits the data.
+@settings
+class TrainSettings(TrainingSettings):
+    """How to train a supernet: what every training is told, and this.
 
     Args:
         data: see ``load_data``, as are search_share, train_split, val_split and search_split.
@@ -86,22 +68,30 @@ class TrainSettings(LearningSettings):
         budget: sampled subnets cost this much in the mean, by the identity probability searched for it; without one
             the probability is 0.5. A latency needs the run's predictor.
         sandwich: see ``Recipe``.
-        init: a pretrained ViT that the super-transformer starts from, see ``fill_from_pretrained``.
+        init: a pretrained ViT that the supernet starts from, see ``fill_from_pretrained``.
     """
 
-    data: str = DEFAULT_DATA
-    search_share: float | None = None
-    train_split: str | None = None
-    val_split: str | None = None
-    search_split: str | None = None
-    sharing: str = DEFAULT_SHARING
-    private: tuple[str, ...] = PRIVATE
-    budget: Budget = Budget()  # noqa: RUF009  # frozen
-    sandwich: bool = False
-    init: str | None = None
+    data: str = setting(default=DEFAULT_DATA, help="digits, folder:PATH, hfds/NAME, wds/PATH ...")
+    search_share: float | None = setting(
+        default=None, help="Training images held out for the search.", group=_RECIPE, above=0, below=1
+    )
+    train_split: str | None = setting(default=None, help="The name of the data's own part.", group=_RECIPE)
+    val_split: str | None = setting(default=None, help="The same, to test on.", group=_RECIPE)
+    search_split: str | None = setting(default=None, help="The same, to search on.", group=_RECIPE)
+    sharing: str = setting(
+        default=DEFAULT_SHARING, help="ordinal, bilateral or cyclic.", group=_RECIPE, choices=SHARING
+    )
+    private: tuple[str, ...] = setting(
+        default=PRIVATE, help="patch_embed,cls_token,pos_embed,qk, or none.", group=_RECIPE, reads=_parts
+    )
+    budget: Budget = Budget()  # frozen
+    sandwich: bool = setting(default=False, like=Recipe)
+    init: str | None = setting(default=None, help="A pretrained ViT: a name timm knows, or NAME:FILE.", group=_RECIPE)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        for part in self.private:
+            if part not in PRIVATE:
+                raise one_of(part, PRIVATE, "private part")
         self.recipe()  # what is impossible for any number of images ends here
 
     def recipe(self, images: int | None = None) -> Recipe:
@@ -109,23 +99,16 @@ class TrainSettings(LearningSettings):
 
         Raises InputError if they do not fit together.
         """
-        return self.changed(supernet_recipe(self.data, images, self.epochs), sandwich=self.sandwich)
+        return self.changed(supernet_recipe(self.data, images, self.epochs))
 
     @property
     def data_options(self) -> dict[str, Any]:
         """The keyword arguments of ``load_data``."""
-        return {name: getattr(self, name) for name in _OF_THE_DATA}
-
-    def to_dict(self) -> dict[str, Any]:
-        """What decides the weights, as JSON types."""
-        return super().to_dict() | {"budget": self.budget.to_dict(), "private": list(self.private)}
+        return {name: getattr(self, name) for name in ("search_share", "train_split", "val_split", "search_split")}
 
 
-INITS = ("fresh", "supernet")
-
-
-@dataclass(frozen=True, kw_only=True)
-class RetrainSettings(LearningSettings):
+@settings
+class RetrainSettings(TrainingSettings):
     """How to train one subnet: what every training is told, and this.
 
     Args:
@@ -135,17 +118,16 @@ class RetrainSettings(LearningSettings):
         drop_path: see ``Recipe``.
     """
 
-    init: str = "fresh"
-    data: str | None = None
-    drop_path: float | None = None
+    init: str = setting(
+        default="fresh", help="fresh, or supernet: its weights and a tenth of the epochs.", choices=INITS
+    )
+    teacher: str | None = setting(default=None, help="supernet (its largest), a name timm knows, or NAME:FILE.")
+    data: str | None = setting(default=None, help="Default: the run's.")
+    drop_path: float | None = setting(default=None, like=Recipe)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.init not in INITS:
-            raise one_of(self.init, INITS, "start of a retraining")
-        self.recipe(self.data or "digits")
+        self.recipe(self.data or DEFAULT_DATA)
 
     def recipe(self, data: str, images: int | None = None) -> Recipe:
         """The recipe for a data set by name, of so many training images, with what was asked for instead."""
-        usual = retraining_recipe(data, images, self.epochs, inherits=self.init == "supernet")
-        return self.changed(usual, drop_path=self.drop_path)
+        return self.changed(retraining_recipe(data, images, self.epochs, inherits=self.init == "supernet"))

@@ -17,6 +17,7 @@ from torch import nn
 from vitas_hw.core.budget import show_cost
 from vitas_hw.core.files import atomic_path, write_atomic
 from vitas_hw.core.progress import SILENT, Progress
+from vitas_hw.core.settings import what_decides
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.data.load import ImageData, load_data
 from vitas_hw.runs.artifacts import load_run_predictor
@@ -202,7 +203,7 @@ def _keep(
     history: list[Epoch],
     top1: float,
 ) -> None:
-    about = settings.to_dict() | {
+    about = what_decides(settings) | {
         "recipe": asdict(recipe),
         "identity_probability": identity.p,
         "mean_costs": identity.means,
@@ -216,5 +217,5 @@ def _keep(
         write_atomic(run.data, json.dumps(data.to_dict()) + "\n")
     # in its place only now: where it is, the rest is too
     run.training_state.unlink(missing_ok=True)
-    steps = settings.to_dict() | {"recipe": asdict(recipe)}
+    steps = what_decides(settings) | {"recipe": asdict(recipe)}
     run.record("train", space, steps, inputs, [run.supernet, run.training, run.data])

@@ -1,0 +1,87 @@
+"""A command's options, made of the settings that its workflow takes; and errors in the words of those options."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields
+from functools import wraps
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+import typer
+
+from vitas_hw.core.errors import VitasError
+from vitas_hw.core.settings import setting_of
+
+# options that are not called as their setting; the others are, with hyphens and without a unit
+FLAGS = {"old": "--from", "compute_capabilities": "--compute-capability", "table": "--import", "macs": "--flops"}
+_UNITS = ("_s", "_ms")
+
+
+def flag(name: str) -> str:
+    """The option of a setting or argument: ``max_time_s`` is ``--max-time``."""
+    if name in FLAGS:
+        return FLAGS[name]
+    unit = next((unit for unit in _UNITS if name.endswith(unit)), "")
+    return "--" + name.removesuffix(unit).replace("_", "-")
+
+
+def in_options(error: VitasError) -> tuple[str, str]:
+    """Problem and next step of an error, arguments as options, with the command that makes what is missing."""
+    problem, hint = error.written(flag, equals=" ")
+    return problem, hint or (f"Run: vitas-hw {error.step}" if error.step else "")
+
+
+def takes(kind: type, *, leave_out: tuple[str, ...] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command the options of settings in place of its first parameter.
+
+    The body is called with a function there, from the settings that are no options to the whole.
+
+    Args:
+        kind: a class of ``settings``.
+        leave_out: fields that the command fills itself.
+    """
+    options = {one.name: one for one in fields(kind) if setting_of(one) is not None and one.name not in leave_out}
+    hints = get_type_hints(kind)
+
+    def decorate(body: Callable[..., None]) -> Callable[..., None]:
+        @wraps(body)
+        def command(**given: Any) -> None:
+            values: dict[str, Any] = {}
+            for name, one in options.items():
+                value, reads = given.pop(name), setting_of(one).reads
+                if reads is not None:
+                    value = one.default if value is None else reads(value)
+                values[name] = tuple(value or ()) if get_origin(hints[name]) is tuple and reads is None else value
+            body(lambda **rest: kind(**values, **rest), **given)
+
+        _, *rest = inspect.signature(body, eval_str=True).parameters.values()
+        others = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in rest]
+        made = [_parameter(one.name, hints[one.name], one) for one in options.values()]
+        command.__signature__ = inspect.Signature([*made, *others])  # type: ignore[attr-defined]
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in (*made, *others)}
+        del command.__wrapped__  # type: ignore[attr-defined]  # typer would read the body's own signature
+        return command
+
+    return decorate
+
+
+def _parameter(name: str, hint: Any, one: Any) -> inspect.Parameter:
+    about = setting_of(one)
+    assert about is not None
+    assert one.default is not MISSING
+    default = None if about.reads is not None else one.default
+    if about.reads is not None:
+        hint = str | None
+    elif get_origin(hint) is tuple:
+        hint, default = list[get_args(hint)[0]] | None, None  # type: ignore[misc]
+    shows: Mapping[str, Any] = {"rich_help_panel": about.group} if about.group else {}
+    option = typer.Option(flag(name), help=about.help, metavar=_metavar(hint), **shows)
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[hint, option])
+
+
+def _metavar(hint: Any) -> str | None:
+    """What typer shows, without the range, which an error tells."""
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    return "INT" if int in kinds else None
