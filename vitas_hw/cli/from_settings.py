@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, Field, fields
 from functools import wraps
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
@@ -12,7 +12,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 import typer
 
 from vitas_hw.core.errors import VitasError
-from vitas_hw.core.settings import setting_of
+from vitas_hw.core.settings import Setting, setting_of
 
 # options that are not called as their setting; the others are, with hyphens and without a unit
 FLAGS = {"old": "--from", "compute_capabilities": "--compute-capability", "table": "--import", "macs": "--flops"}
@@ -42,15 +42,19 @@ def takes(kind: type, *, leave_out: tuple[str, ...] = ()) -> Callable[[Callable[
         kind: a class of ``settings``.
         leave_out: fields that the command fills itself.
     """
-    options = {one.name: one for one in fields(kind) if setting_of(one) is not None and one.name not in leave_out}
+    options = {
+        one.name: (one, about)
+        for one in fields(kind)
+        if (about := setting_of(one)) is not None and one.name not in leave_out
+    }
     hints = get_type_hints(kind)
 
     def decorate(body: Callable[..., None]) -> Callable[..., None]:
         @wraps(body)
         def command(**given: Any) -> None:
             values: dict[str, Any] = {}
-            for name, one in options.items():
-                value, reads = given.pop(name), setting_of(one).reads
+            for name, (one, about) in options.items():
+                value, reads = given.pop(name), about.reads
                 if reads is not None:
                     value = one.default if value is None else reads(value)
                 values[name] = tuple(value or ()) if get_origin(hints[name]) is tuple and reads is None else value
@@ -58,18 +62,17 @@ def takes(kind: type, *, leave_out: tuple[str, ...] = ()) -> Callable[[Callable[
 
         _, *rest = inspect.signature(body, eval_str=True).parameters.values()
         others = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in rest]
-        made = [_parameter(one.name, hints[one.name], one) for one in options.values()]
+        made = [_parameter(hints[name], one, about) for name, (one, about) in options.items()]
         command.__signature__ = inspect.Signature([*made, *others])  # type: ignore[attr-defined]
-        command.__annotations__ = {parameter.name: parameter.annotation for parameter in (*made, *others)}
-        del command.__wrapped__  # type: ignore[attr-defined]  # typer would read the body's own signature
+        command.__annotations__ = {each.name: each.annotation for each in (*made, *others)}
+        del command.__wrapped__  # typer would read the body's own signature
         return command
 
     return decorate
 
 
-def _parameter(name: str, hint: Any, one: Any) -> inspect.Parameter:
-    about = setting_of(one)
-    assert about is not None
+def _parameter(hint: Any, one: Field[Any], about: Setting) -> inspect.Parameter:
+    name = one.name
     assert one.default is not MISSING
     default = None if about.reads is not None else one.default
     if about.reads is not None:
