@@ -193,7 +193,7 @@ MISTAKES = [
     ),
     (["train", "--teacher", "resnet1"], ["The teacher resnet1 is neither a model that timm knows"]),
     (["train", "--private", "heads"], ["Unknown private part 'heads'", "Known: patch_embed, cls_token, pos_embed, qk"]),
-    (["train", "--max-time", "soon"], ["--max-time 'soon' is no duration", "Write a number and one of: s, m"]),
+    (["train", "--max-time", "soon"], ["Invalid duration 'soon'; use for example 90s, 30m, 8h."]),
     (["train", "--device", "cuda:7"], ["no device 'cuda:7' to train on; here: cpu", "--device cpu"]),
     (["train", "--autocast", "int8"], ["Unknown autocast precision 'int8'", "Known: bf16, fp16"]),
     (["train", "--accumulate", "7"], ["--accumulate 7 must divide the batch size 64"]),
