@@ -69,7 +69,9 @@ def test_a_latency_unit_is_none_for_flops() -> None:
     assert (caught.value.field, caught.value.value, caught.value.allowed) == ("flops", "5ms", "such as 1.3G")
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("1.5 min", 90), ("30m", 1800), ("8h", 28800), ("2d", 172800)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("1.5 min", 90), ("30m", 1800), ("8h", 28800), ("2d", 172800)]
+)
 def test_durations(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
 

@@ -26,7 +26,7 @@ def asked_for(
     if training is not None:
         recipe = training["recipe"]
         said = f"{training['data']}, {recipe['epochs']} epochs, sharing {training['sharing']}, seed {training['seed']}"
-        rows.append(("super-transformer", said))
+        rows.append(("supernet", said))
     if run.training_state.exists():
         rows.append(("unfinished", "a training: repeat its command to go on"))
     if result is not None:
@@ -58,7 +58,7 @@ def headline(
             found.append(Figure(label, words, "" if good is None else _inside(good), good))
     elif training is not None and training["top1"] is not None:
         note = "mean of ten random subnets, inherited weights, search split"
-        found.append(Figure("Top-1 of the super-transformer", f"{training['top1']:.2%}", note))
+        found.append(Figure("Top-1 of the supernet", f"{training['top1']:.2%}", note))
     for fit in profiles.fits[:1]:
         error = fit.scores.get("mape")
         floor = "not measured" if fit.noise_floor is None else f"{fit.noise_floor:.1%}"
@@ -126,7 +126,7 @@ def _of_the_search(result: SearchResult, exports: Mapping[str, dict[str, Any]]) 
         found.append("Subnets were ranked by a training-free proxy; no accuracy stands behind the choice.")
     elif not any(data["exported"]["others"][data["format"]]["top1"] is not None for data in exports.values()):
         found.append(
-            "Top-1 is of the search split, on which the choice was made; for the test part: vitas-hw export --onnx"
+            "Top-1 is of the search split, on which the choice was made; an export reports that of the test part."
         )
     if result.budget.latency_ms is not None and not result.measured_ms:
         confidence = result.evolution.get("confidence")

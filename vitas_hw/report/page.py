@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from vitas_hw.core.budget import show_cost, three_digits
-from vitas_hw.core.files import write_atomic
 from vitas_hw.report.architecture import blocks_words, draw, in_words
 from vitas_hw.report.charts import (
     Spec,
@@ -38,11 +37,6 @@ class Chart:
     columns: Row
     rows: tuple[Row, ...]
     left_out: int = 0
-
-
-def write_report(report: Report, path: Path) -> None:
-    """Write the page, replaced in one step. Raises OSError if it cannot be written."""
-    write_atomic(path, render(report))
 
 
 def render(report: Report) -> str:
