@@ -128,7 +128,8 @@ def what_decides(given: Any) -> dict[str, Any]:
 
 
 def _is_finite(value: Any) -> bool:
-    return isinstance(value, Real) and abs(value) < math.inf
+    is_number = isinstance(value, Real)
+    return is_number and abs(value) < math.inf
 
 
 def _plain(value: Any) -> Any:
