@@ -87,9 +87,14 @@ def show_cost(value: float, cost: str) -> str:
     """A cost with its unit, short: ``5 ms``, ``1.3 GMACs``, ``6 M parameters``."""
     if cost == "latency_ms":
         return f"{three_digits(value)} ms"
+    number = show_count(value)
+    return f"{number} parameters" if cost == "params" else f"{number}MACs" if number[-1].isalpha() else f"{number} MACs"
+
+
+def show_count(value: float) -> str:
+    """A count, short: ``12``, ``1.3 G``."""
     unit = next((unit for unit in "TGMK" if value >= 10 ** _COUNTS[unit]), "")
-    number = f"{three_digits(value / 10 ** _COUNTS[unit])} {unit}" if unit else f"{value:.0f} "
-    return number + ("MACs" if cost == "macs" else " parameters" if unit else "parameters")
+    return f"{three_digits(value / 10 ** _COUNTS[unit])} {unit}" if unit else f"{value:.0f}"
 
 
 def write_cost(value: float, cost: str) -> str:

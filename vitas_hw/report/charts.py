@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from vitas_hw.core.budget import Range, show_cost, three_digits
+from vitas_hw.core.budget import Range, show_cost, show_count, three_digits
 from vitas_hw.core.published import PublishedResult
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.report.architecture import blocks_words, in_words
@@ -272,8 +272,8 @@ def _about(point: Point, *, proxy: bool = False) -> Spec:
 
 def _sizes(subnet: Subnet) -> Spec:
     return {
-        "MACs": show_cost(subnet.macs, "macs").removesuffix("MACs").strip(),
-        "parameters": show_cost(subnet.params, "params").removesuffix("parameters").strip(),
+        "MACs": show_count(subnet.macs),
+        "parameters": show_count(subnet.params),
         "architecture": in_words(subnet),
         "heads×dim/MLP": blocks_words(subnet),
     }

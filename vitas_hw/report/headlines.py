@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vitas_hw.core.budget import Budget, show_cost
+from vitas_hw.core.budget import Budget, show_cost, show_count
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.report.architecture import in_words
 from vitas_hw.report.contents import Figure
@@ -53,9 +53,8 @@ def headline(
         subnet = result.choice.subnet
         for cost, label, value in (("macs", "MACs", subnet.macs), ("params", "Parameters", subnet.params)):
             bounds = result.budget.asked.get(cost)
-            words = show_cost(value, cost).removesuffix("MACs").removesuffix("parameters").strip()
             good = None if bounds is None else bool(bounds.excess(value) <= 0)
-            found.append(Figure(label, words, "" if good is None else _inside(good), good))
+            found.append(Figure(label, show_count(value), "" if good is None else _inside(good), good))
     elif training is not None and training["top1"] is not None:
         note = "mean of ten random subnets, inherited weights, search split"
         found.append(Figure("Top-1 of the supernet", f"{training['top1']:.2%}", note))
