@@ -181,7 +181,7 @@ MISTAKES = [
     (["profile", "--seed", "5000000000"], ["Invalid value for '--seed'"]),
     (["quickstart", "--epochs", "0", "--run", "runs/new"], ["--epochs must be at least 1"]),
     (["export"], ["Say which format", "vitas-hw export --onnx"]),
-    (["report", "--run", "runs/nothing"], ["There is no run in runs/nothing", "see: vitas-hw runs"]),
+    (["report", "--run", "runs/nothing"], ["There is no run in runs/nothing.", "Run: vitas-hw quickstart"]),
     (["report", "--output", "."], [". is a directory", "--output report.html"]),
     (["runs", "nowhere"], ["There is no folder nowhere", "Run: vitas-hw quickstart"]),
     (["export", "--onnx", "--run", "runs/nothing"], ["has no choice to export", "Run: vitas-hw search"]),

@@ -16,9 +16,9 @@ from vitas_hw.cli.stopping import INTERRUPTED, say_how_to_go_on, sigterm_as_inte
 from vitas_hw.core.errors import InputError, VitasError
 
 COMMANDS = (  # each a function of its name in a module of its name, in the order of the help
-    *("quickstart", "doctor", "profile", "fit", "predict", "train", "search"),
-    *("retrain", "evaluate", "compare", "export", "report", "runs", "spaces"),
-)
+    "quickstart", "doctor", "profile", "fit", "predict", "train", "search", "retrain", "evaluate", "compare", "export",
+    "report", "runs", "spaces",
+)  # fmt: skip
 app = typer.Typer(
     name="vitas-hw",
     help="The best vision transformer for your own device: measure it, predict it, search under it, export it.",

@@ -54,9 +54,9 @@ _GROUPS: dict[str, tuple[str, str, int]] = {  # name: colour, shape, size
     "choice": (_STRONG, _STAR, 260),
 }
 _HOVER = (
-    *("name", "group", "subnet", "evaluation", "top-1", "proxy score", "predicted", "measured", "error"),
-    *("MACs", "parameters", "architecture", "heads×dim/MLP"),
-)
+    "name", "group", "subnet", "evaluation", "top-1", "proxy score", "predicted", "measured", "error", "MACs",
+    "parameters", "architecture", "heads×dim/MLP",
+)  # fmt: skip
 _UNITS = {"latency_ms": ("predicted p50, ms", 1.0), "macs": ("MACs, millions", 1e6), "params": ("parameters, M", 1e6)}
 
 
