@@ -18,7 +18,6 @@ OPTIONS = {word for one in COMMANDS.values() for param in one.params for word in
 # `--epochs`, not within a longer word; `vitas-hw train`
 TYPED = re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, OPTIONS))})(?![\w-])|vitas-hw (?:{'|'.join(COMMANDS)})\b")
 FOR_USERS = {  # documents that go out with what was made, and say how it was made; a program with options of its own
-    "report/model_card.py",
     "report/predictor_card.py",
     "workflows/profile/bundle_runner.py",
 }
