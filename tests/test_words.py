@@ -13,15 +13,17 @@ from vitas_hw.cli.main import app
 
 PACKAGE = Path(vitas_hw.__file__).parent
 LIBRARY = [path for path in sorted(PACKAGE.rglob("*.py")) if path.parent.name != "cli"]
-COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-OPTIONS = {word for one in COMMANDS.values() for param in one.params for word in param.opts if word.startswith("--")}
+PROGRAM = typer.main.get_command(app)
+COMMANDS = PROGRAM.commands  # type: ignore[attr-defined]
+PARAMETERS = [param for one in (PROGRAM, *COMMANDS.values()) for param in one.params]
+OPTIONS = {word for param in PARAMETERS for word in param.opts if word.startswith("--")}
 # `--epochs`, not within a longer word; `vitas-hw train`
 TYPED = re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, OPTIONS))})(?![\w-])|vitas-hw (?:{'|'.join(COMMANDS)})\b")
 FOR_USERS = {  # documents that go out with what was made, and say how it was made; a program with options of its own
     "report/predictor_card.py",
     "workflows/profile/bundle_runner.py",
 }
-OLD_WORDS = re.compile(r"super-?transformer|optimis|next_step", re.IGNORECASE)
+OLD_WORDS = re.compile(r"super-?transformer|optimis(?!tic)|next_step", re.IGNORECASE)
 
 
 def strings(path: Path) -> list[str]:
