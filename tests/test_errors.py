@@ -1,4 +1,8 @@
-"""Every sentence that the package can say to a user: its form, and that a test has read it."""
+"""Every sentence that the package can say to a user: its form, and that a test has read it.
+
+Arguments in backticks may be quoted as a library writes them, `` `max_time_s=3` `` without the backticks, or as the
+command line does. Errors made by ``invalid`` and ``one_of`` have no text of their own: tests ask for their data.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,8 @@ from functools import cache
 from pathlib import Path
 
 import vitas_hw
+from vitas_hw.cli.from_settings import in_options
+from vitas_hw.core.errors import VitasError
 
 PACKAGE = Path(vitas_hw.__file__).parent
 TESTS = Path(__file__).parent
@@ -53,20 +59,30 @@ def messages() -> tuple[Message, ...]:
 
 @cache
 def said_in_tests() -> str:
-    """All text of the tests, without what regular expressions escape."""
+    """All text of the tests, without what regular expressions escape, and without backticks."""
     files = [path for path in TESTS.rglob("*.py") if path != Path(__file__)]
-    return re.sub(r"\\(.)", r"\1", "\n".join(path.read_text() for path in files))
+    return re.sub(r"\\(.)", r"\1", "\n".join(path.read_text() for path in files)).replace("`", "")
+
+
+def ways_to_quote(piece: str) -> set[str]:
+    """A piece of a message as a library writes it, and as the command line does."""
+    problem, _ = in_options(VitasError(piece))
+    return {VitasError(piece).problem.replace("`", ""), problem.replace("`", "")}
 
 
 def is_tested(message: Message) -> bool:
     """Whether some test quotes a piece of it: two words in a row, or all of a shorter one."""
     text = said_in_tests()
-    for piece in message.pieces:
+    for piece in (way for one in message.pieces for way in ways_to_quote(one)):
         words = piece.strip(" .,:;'()").split()
         quotes = [" ".join(words[i : i + 3]) for i in range(max(1, len(words) - 2))]
         if any(len(quote) >= _SHORTEST and quote in text for quote in quotes):
             return True
     return False
+
+
+def test_arguments_are_quoted_in_either_form() -> None:
+    assert ways_to_quote("`max_time_s=3` is short; `") == {"max_time_s=3 is short; ", "--max-time 3 is short; "}
 
 
 def test_every_message_is_read_by_a_test() -> None:

@@ -82,7 +82,7 @@ def test_search_and_export_follow_with_no_other_option(trained: Path) -> None:
         check=True,
     )
     assert float(scored.stdout) == pytest.approx(exported["top1"], abs=1e-9)
-    assert exported["top1"] > 0.3  # four epochs of a tiny super-transformer; chance is 0.1
+    assert exported["top1"] > 0.3  # four epochs of a tiny supernet; chance is 0.1
 
 
 def test_the_manifest_tells_every_step(trained: Path) -> None:
@@ -174,14 +174,14 @@ MISTAKES = [
         ["train", "--space", "vitas-deit-tiny", "--run", "runs/new"],
         ["digits has 10 classes; space 'vitas-deit-tiny' has 1000", "num_classes: 10"],
     ),
-    (["train", "--sharing", "random"], ["Unknown weight-sharing scheme 'random'", "Known: ordinal"]),
+    (["train", "--sharing", "random"], ["--sharing must be one of ordinal, bilateral, cyclic, not 'random'."]),
     (["train", "--epochs", "0"], ["--epochs must be at least 1"]),
     (["train", "--run", "small.yaml"], ["Cannot write to the run directory small.yaml", "--run"]),
     (["profile", "--run", "small.yaml"], ["Cannot write to the run directory small.yaml", "--run"]),
     (["profile", "--seed", "5000000000"], ["Invalid value for '--seed'"]),
     (["quickstart", "--epochs", "0", "--run", "runs/new"], ["--epochs must be at least 1"]),
     (["export"], ["Say which format", "vitas-hw export --onnx"]),
-    (["report", "--run", "runs/nothing"], ["There is no run in runs/nothing", "see: vitas-hw runs"]),
+    (["report", "--run", "runs/nothing"], ["There is no run in runs/nothing.", "Run: vitas-hw quickstart"]),
     (["report", "--output", "."], [". is a directory", "--output report.html"]),
     (["runs", "nowhere"], ["There is no folder nowhere", "Run: vitas-hw quickstart"]),
     (["export", "--onnx", "--run", "runs/nothing"], ["has no choice to export", "Run: vitas-hw search"]),
@@ -193,11 +193,11 @@ MISTAKES = [
     ),
     (["train", "--teacher", "resnet1"], ["The teacher resnet1 is neither a model that timm knows"]),
     (["train", "--private", "heads"], ["Unknown private part 'heads'", "Known: patch_embed, cls_token, pos_embed, qk"]),
-    (["train", "--max-time", "soon"], ["--max-time 'soon' is no duration", "Write a number and one of: s, m"]),
+    (["train", "--max-time", "soon"], ["Invalid duration 'soon'; use for example 90s, 30m, 8h."]),
     (["train", "--device", "cuda:7"], ["no device 'cuda:7' to train on; here: cpu", "--device cpu"]),
-    (["train", "--autocast", "int8"], ["Unknown autocast precision 'int8'", "Known: bf16, fp16"]),
-    (["train", "--accumulate", "7"], ["--accumulate 7 must divide the batch size 64"]),
-    (["train", "--search-share", "2"], ["between 0 and 1, not 2.0"]),
+    (["train", "--autocast", "int8"], ["--autocast must be one of bf16, fp16, not 'int8'."]),
+    (["train", "--accumulate", "7"], ["--accumulate must be a divisor of the batch size 64, not 7."]),
+    (["train", "--search-share", "2"], ["--search-share must be above 0 and below 1, not 2.0."]),
     (["train", "--workers", "-1"], ["--workers must be at least 0"]),
     (["evaluate"], ["No subnet was given", "vitas-hw evaluate --random 10"]),
     (["evaluate", "huge"], ["Unknown subnet 'huge'", "Known: smallest, largest, vitas-a"]),
@@ -242,7 +242,7 @@ def test_an_export_into_no_folder_is_refused(trained: Path) -> None:
 
 
 @pytest.mark.full
-def test_a_new_super_transformer_forgets_the_choice_of_the_old_one(trained: Path, small: SearchSpace) -> None:
+def test_a_new_supernet_forgets_the_choice_of_the_old_one(trained: Path, small: SearchSpace) -> None:
     words = ("--run", "runs/again")
     run_json(trained, "train", "--space", "small.yaml", "--epochs", "1", *words)
     run_json(trained, "search", "--flops", "2M", "--population", "4", "--generations", "1", *words)

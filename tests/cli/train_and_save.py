@@ -1,4 +1,4 @@
-"""Trains a small super-transformer and keeps a checkpoint of every step; what test_killed.py kills.
+"""Trains a small supernet and keeps a checkpoint of every step; what test_killed.py kills.
 
 python train_and_save.py RUN SPACE.yaml EPOCHS [rarely]
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vitas_hw.core.budget import Budget, Range, parse_range, show_cost, write_cost
+from vitas_hw.core.budget import Budget, Range, parse_duration, parse_range, show_cost, write_cost
 from vitas_hw.core.errors import InputError
 
 
@@ -42,7 +42,7 @@ def test_the_json_form_of_the_design() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("5", "has no unit; known units: us, ms, s. Example: --latency 5ms"),
+        ("5", "has no unit; known units: us, ms, s. Example: latency=5ms."),
         ("5min", "has the unit 'min'; known units: us, ms, s"),
         ("5m", "has the unit 'm'"),
         ("5MS", "has the unit 'MS'"),
@@ -64,8 +64,22 @@ def test_a_wrong_latency_is_one_sentence(text: str, words: str) -> None:
 
 
 def test_a_latency_unit_is_none_for_flops() -> None:
-    with pytest.raises(InputError, match="known units: K, M, G, T"):
+    with pytest.raises(InputError, match="known units: K, M, G, T") as caught:
         Budget.parse(flops="5ms")
+    assert (caught.value.field, caught.value.value, caught.value.allowed) == ("flops", "5ms", "such as 1.3G")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("1.5 min", 90), ("30m", 1800), ("8h", 28800), ("2d", 172800)]
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "5", "5 parsecs", "0s", "-1s", "1e3s", "9" * 400 + "s"])
+def test_a_wrong_duration_is_one_sentence(text: str) -> None:
+    with pytest.raises(InputError, match=r"^Invalid duration '.*'?(\.\.\.)?; use for example 90s, 30m, 8h\.$"):
+        parse_duration(text)
 
 
 @given(st.text())

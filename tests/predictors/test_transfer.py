@@ -25,7 +25,8 @@ NEW = Target("test-cpu", "openvino", "fp32", 1, 1, (32, 32))
 def machine(subnets: list[Subnet], mac: float, call: float, byte: float, seed: int) -> np.ndarray:
     table = operators(subnets)
     calls = sum(row.present.sum(axis=1) for row in table.rows)
-    clean = table.macs * mac + calls * call + table.elements_moved * byte
+    moved = sum((row.weights + row.inputs + row.outputs).sum(axis=1) for row in table.rows)
+    clean = table.macs * mac + calls * call + moved * byte
     return clean * np.random.default_rng(seed).normal(1, 0.02, len(subnets))
 
 

@@ -28,7 +28,7 @@ def flag(name: str) -> str:
 
 
 def in_options(error: VitasError) -> tuple[str, str]:
-    """Problem and next step of an error, arguments as options, with the command that makes what is missing."""
+    """Problem and hint of an error, arguments as options, with the command that makes what is missing."""
     problem, hint = error.written(flag, equals=" ")
     return problem, hint or (f"Run: vitas-hw {error.step}" if error.step else "")
 
@@ -42,46 +42,48 @@ def takes(kind: type, *, leave_out: tuple[str, ...] = ()) -> Callable[[Callable[
         kind: a class of ``settings``.
         leave_out: fields that the command fills itself.
     """
+    hints = get_type_hints(kind)
     options = {
-        one.name: (one, about)
+        one.name: _option(hints[one.name], one, about)
         for one in fields(kind)
         if (about := setting_of(one)) is not None and one.name not in leave_out
     }
-    hints = get_type_hints(kind)
 
     def decorate(body: Callable[..., None]) -> Callable[..., None]:
         @wraps(body)
         def command(**given: Any) -> None:
-            values: dict[str, Any] = {}
-            for name, (one, about) in options.items():
-                value, reads = given.pop(name), about.reads
-                if reads is not None:
-                    value = one.default if value is None else reads(value)
-                values[name] = tuple(value or ()) if get_origin(hints[name]) is tuple and reads is None else value
+            values = {name: read(given.pop(name)) for name, (_, read) in options.items()}
             body(lambda **rest: kind(**values, **rest), **given)
 
         _, *rest = inspect.signature(body, eval_str=True).parameters.values()
         others = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in rest]
-        made = [_parameter(hints[name], one, about) for name, (one, about) in options.items()]
-        command.__signature__ = inspect.Signature([*made, *others])  # type: ignore[attr-defined]
-        command.__annotations__ = {each.name: each.annotation for each in (*made, *others)}
+        parameters = [*(parameter for parameter, _ in options.values()), *others]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {each.name: each.annotation for each in parameters}
         del command.__wrapped__  # typer would read the body's own signature
         return command
 
     return decorate
 
 
-def _parameter(hint: Any, one: Field[Any], about: Setting) -> inspect.Parameter:
-    name = one.name
+def _option(hint: Any, one: Field[Any], about: Setting) -> tuple[inspect.Parameter, Callable[[Any], Any]]:
+    """The parameter that typer makes an option of, and what makes the setting's value of what it hands over."""
     assert one.default is not MISSING
-    default = None if about.reads is not None else one.default
-    if about.reads is not None:
-        hint = str | None
+    default, make = one.default, about.reads
+    if make is not None:
+        hint, default = str | None, None
     elif get_origin(hint) is tuple:
-        hint, default = list[get_args(hint)[0]] | None, None  # type: ignore[misc]
+        hint, default, make = list[get_args(hint)[0]] | None, None, tuple  # type: ignore[misc]
+
+    def read(typed: Any) -> Any:
+        if make is None:
+            return typed
+        return one.default if typed in (None, []) else make(typed)
+
     shows: Mapping[str, Any] = {"rich_help_panel": about.group} if about.group else {}
-    option = typer.Option(flag(name), help=about.help, metavar=_metavar(hint), **shows)
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[hint, option])
+    option = typer.Option(flag(one.name), help=about.help, metavar=_metavar(hint), **shows)
+    annotation = Annotated[hint, option]
+    return inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation), read
 
 
 def _metavar(hint: Any) -> str | None:

@@ -6,28 +6,19 @@ import errno
 import os
 import sys
 import traceback
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
-from vitas_hw.cli.compare import compare
-from vitas_hw.cli.doctor import doctor
-from vitas_hw.cli.evaluate import evaluate
-from vitas_hw.cli.export import export
-from vitas_hw.cli.fit import fit
 from vitas_hw.cli.from_settings import in_options
-from vitas_hw.cli.predict import predict
-from vitas_hw.cli.profile import profile
-from vitas_hw.cli.quickstart import quickstart
-from vitas_hw.cli.report import report
-from vitas_hw.cli.retrain import retrain
-from vitas_hw.cli.runs import runs
-from vitas_hw.cli.search import search
-from vitas_hw.cli.spaces import spaces
 from vitas_hw.cli.stopping import INTERRUPTED, say_how_to_go_on, sigterm_as_interrupt
-from vitas_hw.cli.train import train
 from vitas_hw.core.errors import InputError, VitasError
 
+COMMANDS = (  # each a function of its name in a module of its name, in the order of the help
+    "quickstart", "doctor", "profile", "fit", "predict", "train", "search", "retrain", "evaluate", "compare", "export",
+    "report", "runs", "spaces",
+)  # fmt: skip
 app = typer.Typer(
     name="vitas-hw",
     help="The best vision transformer for your own device: measure it, predict it, search under it, export it.",
@@ -35,10 +26,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (
-    quickstart, doctor, profile, fit, predict, train, search, retrain, evaluate, compare, export, report, runs, spaces,
-):  # fmt: skip
-    app.command()(command)
+for _name in COMMANDS:
+    app.command()(getattr(import_module(f"vitas_hw.cli.{_name}"), _name))
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 # typer carries a copy of click in some versions and uses the installed one in others: ask it for its exceptions
 _CLICK_ERROR = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
@@ -68,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
         status = _run(words)
     if status != INTERRUPTED:
         return status
-    if os.environ.get("RANK", "0") == "0":
+    if _is_first():
         say_how_to_go_on(words, stop.status)
     return stop.status
 
@@ -83,31 +72,30 @@ def _run(words: list[str]) -> int:
     except Exception as error:
         if "--debug" in words:
             traceback.print_exc()
-        if isinstance(error, _CLICK_ERROR):
-            asked = getattr(error, "ctx", None)
-            print(f"Error: {error.format_message()}", file=sys.stderr)  # type: ignore[attr-defined]
-            print(f"See: {asked.command_path if asked else 'vitas-hw'} --help", file=sys.stderr)
-            return InputError.exit_status
-        if isinstance(error, VitasError) and os.environ.get("RANK", "0") != "0":
-            return error.exit_status  # under torchrun: the first process says it
-        if isinstance(error, VitasError):
-            problem, hint = in_options(error)
-            print(f"Error: {problem}", file=sys.stderr)
-            if hint:
-                print(hint, file=sys.stderr)
-            return error.exit_status
-        if isinstance(error, OSError) and error.errno in _NO_ROOM:
-            print(f"Error: Cannot write{_file(error)}: {error.strerror}.", file=sys.stderr)
-            print("Make room or give permission there, then repeat the command.", file=sys.stderr)
-            return 1
-        print(f"Error: unexpected {type(error).__name__}: {error}", file=sys.stderr)
-        print(
-            "This is a bug in vitas-hw, or a full disk or memory. For the traceback: vitas-hw --debug ...",
-            file=sys.stderr,
-        )
-        return 1
+        status, problem, hint = _answer(error)
+        if (
+            not isinstance(error, VitasError) or os.environ.get("RANK", "0") == "0"
+        ):  # under torchrun one process says it
+            print(f"Error: {problem}", *filter(None, [hint]), sep="\n", file=sys.stderr)
     return status if isinstance(status, int) else 0  # some versions of typer turn Ctrl-C into 130 themselves
 
 
-def _file(error: OSError) -> str:
-    return "" if error.filename is None else f" {error.filename!r}"
+def _is_first() -> bool:
+    """Whether this is the only process, or the first of torchrun's."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _answer(error: Exception) -> tuple[int, str, str]:
+    """The exit status of an error, what is wrong, and what to do about it."""
+    if isinstance(error, VitasError):
+        return error.exit_status, *in_options(error)
+    if isinstance(error, _CLICK_ERROR):
+        asked = getattr(error, "ctx", None)
+        command = asked.command_path if asked else "vitas-hw"
+        return InputError.exit_status, error.format_message(), f"See: {command} --help"  # type: ignore[attr-defined]
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        file = "" if error.filename is None else f" {error.filename!r}"
+        hint = "Make room or give permission there, then repeat the command."
+        return 1, f"Cannot write{file}: {error.strerror}.", hint
+    hint = "This is a bug in vitas-hw, or a full disk or memory. For the traceback: vitas-hw --debug ..."
+    return 1, f"unexpected {type(error).__name__}: {error}", hint

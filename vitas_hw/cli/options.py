@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vitas_hw.runs.directory import DEFAULT_RUN
+from vitas_hw.runs.directory import DEFAULT_RUN as DEFAULT_RUN
 
 WHERE = "Where and how long"
 
@@ -26,17 +26,3 @@ TorchDeviceOption = Annotated[
 ParamsOption = Annotated[str | None, typer.Option("--params", help="Parameters, for example 6M.")]
 
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Forget an unfinished training.", rich_help_panel=WHERE)]
-
-__all__ = [
-    "DEFAULT_RUN",
-    "WHERE",
-    "FlopsOption",
-    "FreshOption",
-    "JsonOption",
-    "LatencyOption",
-    "ParamsOption",
-    "RunOption",
-    "SeedOption",
-    "SpaceOption",
-    "TorchDeviceOption",
-]

@@ -16,14 +16,9 @@ _RESUMABLE = ("profile", "train", "search", "retrain", "quickstart")
 
 @dataclass
 class Stop:
-    """Whether SIGTERM has come."""
+    """The exit status that shells know, 128 and the signal's number: of Ctrl-C, until SIGTERM comes."""
 
-    terminated: bool = False
-
-    @property
-    def status(self) -> int:
-        """The exit status that shells know: 128 and the signal's number."""
-        return TERMINATED if self.terminated else INTERRUPTED
+    status: int = INTERRUPTED
 
 
 @contextmanager
@@ -32,7 +27,7 @@ def sigterm_as_interrupt() -> Iterator[Stop]:
     stop = Stop()
 
     def interrupt(*_: object) -> None:
-        stop.terminated = True
+        stop.status = TERMINATED
         raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
@@ -50,8 +45,7 @@ def say_how_to_go_on(words: Sequence[str], status: int) -> None:
     again = [word for word in words if word != "--fresh"]
     name = next((word for word in words if not word.startswith("-")), "")
     how = "Interrupted." if status == INTERRUPTED else "Ended by SIGTERM."
+    kept = "No half-written file is left; to do it again:"
     if name in _RESUMABLE:
-        print(f"{how} Timings, evaluations and checkpoints so far are kept; to go on:", file=sys.stderr)
-    else:
-        print(f"{how} No half-written file is left; to do it again:", file=sys.stderr)
-    print(f"vitas-hw {shlex.join(again)}", file=sys.stderr)
+        kept = "Timings, evaluations and checkpoints so far are kept; to go on:"
+    print(f"{how} {kept}\nvitas-hw {shlex.join(again)}", file=sys.stderr)

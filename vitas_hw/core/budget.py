@@ -15,8 +15,9 @@ COSTS = ("latency_ms", "macs", "params")
 _TIMES = {"us": -3, "ms": 0, "s": 3}  # powers of ten
 _COUNTS = {"K": 3, "M": 6, "G": 9, "T": 12}
 _UNITS = {"latency_ms": _TIMES, "macs": _COUNTS, "params": _COUNTS}
-_EXAMPLES = {"latency_ms": "5ms", "macs": "1.3G", "params": "6M"}
-_OPTIONS = {"latency_ms": "--latency", "macs": "--flops", "params": "--params"}
+# of ``Budget.parse``: the argument of a cost, and what one may write for it
+_ARGUMENTS = {"latency_ms": ("latency", "5ms"), "macs": ("flops", "1.3G"), "params": ("params", "6M")}
+_SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _NUMBER = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(?:e([+-]?\d{1,4}))?\s*([A-Za-z]*)", re.ASCII)
 
 
@@ -53,7 +54,7 @@ class Budget:
 
     @classmethod
     def parse(cls, latency: str | None = None, flops: str | None = None, params: str | None = None) -> Budget:
-        """From the command line's words. Raises InputError that names the option and an example."""
+        """From words such as ``5ms`` and ``4M-6M``, see ``parse_range``. Raises InputError with an example."""
         texts = {"latency_ms": latency, "macs": flops, "params": params}
         return cls(**{cost: parse_range(text, cost) for cost, text in texts.items() if text is not None})
 
@@ -86,9 +87,14 @@ def show_cost(value: float, cost: str) -> str:
     """A cost with its unit, short: ``5 ms``, ``1.3 GMACs``, ``6 M parameters``."""
     if cost == "latency_ms":
         return f"{three_digits(value)} ms"
+    number = show_count(value)
+    return f"{number} parameters" if cost == "params" else f"{number}MACs" if number[-1].isalpha() else f"{number} MACs"
+
+
+def show_count(value: float) -> str:
+    """A count, short: ``12``, ``1.3 G``."""
     unit = next((unit for unit in "TGMK" if value >= 10 ** _COUNTS[unit]), "")
-    number = f"{three_digits(value / 10 ** _COUNTS[unit])} {unit}" if unit else f"{value:.0f} "
-    return number + ("MACs" if cost == "macs" else " parameters" if unit else "parameters")
+    return f"{three_digits(value / 10 ** _COUNTS[unit])} {unit}" if unit else f"{value:.0f}"
 
 
 def write_cost(value: float, cost: str) -> str:
@@ -132,11 +138,13 @@ def parse_range(text: str, cost: str) -> Range:
     """
     parts = re.split(r"(?<![eE])-", text.strip(), maxsplit=1)
     matches = [_NUMBER.fullmatch(part.strip()) for part in parts]
-    option, example = _OPTIONS[cost], _EXAMPLES[cost]
+    name, example = _ARGUMENTS[cost]
+
+    def wrong(why: str, hint: str) -> InputError:
+        return InputError(f"`{name}` {shown(text)} {why}", hint, field=name, value=text, allowed=f"such as {example}")
+
     if not all(matches):
-        raise InputError(
-            f"{option} {shown(text)} is not a budget.", f"Write for example {option} {example}, or a range."
-        )
+        raise wrong("is not a budget.", f"Write for example `{name}={example}`, or a range.")
     pieces = [match.groups() for match in matches if match]
     last_unit = pieces[-1][2]
     values = []
@@ -144,24 +152,16 @@ def parse_range(text: str, cost: str) -> Range:
         power = _UNITS[cost].get(unit or last_unit)
         if power is None:
             said = f"has the unit {shown(unit or last_unit)}" if unit or last_unit else "has no unit"
-            raise InputError(
-                f"{option} {shown(text)} {said}; known units: {', '.join(_UNITS[cost])}.",
-                f"Example: {option} {example}",
-            )
+            raise wrong(f"{said}; known units: {', '.join(_UNITS[cost])}.", f"Example: `{name}={example}`.")
         values.append(float(f"{number}e{int(exponent or 0) + power}"))  # rounded once
     return Range(None, values[0]) if len(values) == 1 else Range(values[0], values[1])
-
-
-_SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def parse_duration(text: str) -> float:
     """Seconds of ``90s``, ``30m`` or ``8h``. Raises InputError on anything else."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]+)", text.strip())
     if not match or match[2] not in _SECONDS or not 0 < float(match[1]) < math.inf:
-        raise InputError(
-            f"--max-time {shown(text)} is no duration.", f"Write a number and one of: {', '.join(_SECONDS)}."
-        )
+        raise InputError(f"Invalid duration {shown(text)}; use for example 90s, 30m, 8h.", value=text)
     return float(match[1]) * _SECONDS[match[2]]
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 
 _SHOWN = 160  # characters of what was given, in an error
-_MARKED = re.compile(r"`([a-z][a-z0-9_]*)(=?)([^`]*)`")
+_MARKED = re.compile(r"(?<!`)`([a-z][a-z0-9_]*)(?:=([^`]*))?`(?!`)")
 
 
 class VitasError(Exception):
@@ -39,7 +39,7 @@ class VitasError(Exception):
         """Problem and hint with each argument as ``name`` writes it, ``equals`` between it and its value."""
 
         def one(found: re.Match[str]) -> str:
-            return name(found[1]) + (equals if found[2] else "") + found[3]
+            return name(found[1]) + ("" if found[2] is None else equals + found[2])
 
         problem, hint = (_MARKED.sub(one, text) for text in self._marked)
         return problem, hint

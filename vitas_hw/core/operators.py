@@ -1,6 +1,6 @@
 """What will run, with shapes, as columns over a batch of subnets.
 
-The one source of MACs, parameters, elements moved and predictor features. Everything is numpy over all subnets at
+The one source of MACs, parameters and predictor features. Everything is numpy over all subnets at
 once, because a search asks for millions of them.
 """
 
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from vitas_hw.core.subnet import Subnet
 
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 Convention = Literal["true", "authors"]
 KINDS = ("convolution", "embedding", "norm", "linear", "attention", "softmax", "activation", "residual")
 PRODUCTS = ("convolution", "linear", "attention")  # kinds that have MACs
@@ -110,7 +111,7 @@ class Operator:
 
     name: str
     kind: str
-    present: npt.NDArray[np.bool_]
+    present: Bools
     macs: Ints
     weights: Ints
     inputs: Ints
@@ -141,11 +142,6 @@ class Operators:
         """(N,) parameters."""
         return _total(row.weights for row in self.rows)
 
-    @cached_property
-    def elements_moved(self) -> Ints:
-        """(N,) elements read and written for one image, weights included; bytes are these times the precision's."""
-        return _total(part for row in self.rows for part in (row.weights, row.inputs, row.outputs))
-
 
 def operators(subnets: Sequence[Subnet] | SubnetColumns, convention: Convention = "true") -> Operators:
     """The operators of a batch of subnets.
@@ -168,55 +164,44 @@ def operators(subnets: Sequence[Subnet] | SubnetColumns, convention: Convention 
     classes = c.num_classes[:, None]
     rows = (
         _linear("patch_embed", once, p, patch_inputs, e, kind="convolution"),
-        _moving("pos_embed", "embedding", once, inputs=p * e, outputs=t * e, weights=(p + 2) * e),
-        _moving("norm1", "norm", there, inputs=t * e, outputs=t * e, weights=2 * e),
+        _operator("pos_embed", "embedding", once, inputs=p * e, outputs=t * e, weights=(p + 2) * e),
+        _operator("norm1", "norm", there, inputs=t * e, outputs=t * e, weights=2 * e),
         _linear("qkv", there, t, e, 3 * a),
-        _product("scores", there, h, t, d, t, inputs=2 * t * a),
-        _moving("softmax", "softmax", there, inputs=h * t * t, outputs=h * t * t),
-        _product("values", there, h, t, t, d, inputs=h * t * t + t * a),
+        _operator("scores", "attention", there, inputs=2 * t * a, outputs=h * t * t, product=(h, t, d, t)),
+        _operator("softmax", "softmax", there, inputs=h * t * t, outputs=h * t * t),
+        _operator("values", "attention", there, inputs=h * t * t + t * a, outputs=h * t * d, product=(h, t, t, d)),
         _linear("proj", there, t, a, e),
-        _moving("residual1", "residual", there, inputs=2 * t * e, outputs=t * e),
-        _moving("norm2", "norm", there, inputs=t * e, outputs=t * e, weights=2 * e),
+        _operator("residual1", "residual", there, inputs=2 * t * e, outputs=t * e),
+        _operator("norm2", "norm", there, inputs=t * e, outputs=t * e, weights=2 * e),
         _linear("fc1", there, t, e, f),
-        _moving("gelu", "activation", there, inputs=t * f, outputs=t * f),
+        _operator("gelu", "activation", there, inputs=t * f, outputs=t * f),
         _linear("fc2", there, t, f, e),
-        _moving("residual2", "residual", there, inputs=2 * t * e, outputs=t * e),
-        _moving("norm", "norm", once, inputs=t * e, outputs=t * e, weights=2 * e),
+        _operator("residual2", "residual", there, inputs=2 * t * e, outputs=t * e),
+        _operator("norm", "norm", once, inputs=t * e, outputs=t * e, weights=2 * e),
         _linear("head", once, head_rows[:, None], e, classes),
     )
     return Operators(c, rows)
 
 
-def _operator(name: str, kind: str, present: npt.NDArray[np.bool_], **sizes: Ints) -> Operator:
-    def masked(values: Ints) -> Ints:
-        return np.where(present, values, 0)
-
-    return Operator(name, kind, present, **{key: masked(values) for key, values in sizes.items()})
+def _linear(name: str, present: Bools, m: Ints, k: Ints, n: Ints, kind: str = "linear") -> Operator:
+    product = (np.ones_like(m), m, k, n)
+    return _operator(name, kind, present, inputs=m * k, outputs=m * n, weights=k * n + n, product=product)
 
 
-def _linear(name: str, present: npt.NDArray[np.bool_], m: Ints, k: Ints, n: Ints, kind: str = "linear") -> Operator:
-    sizes = {"macs": m * k * n, "weights": k * n + n, "inputs": m * k, "outputs": m * n}
-    return _operator(name, kind, present, **sizes, batch=np.ones_like(m), m=m, k=k, n=n)
-
-
-def _product(
-    name: str, present: npt.NDArray[np.bool_], batch: Ints, m: Ints, k: Ints, n: Ints, inputs: Ints
-) -> Operator:
-    sizes = {"macs": batch * m * k * n, "weights": np.zeros_like(m), "inputs": inputs, "outputs": batch * m * n}
-    return _operator(name, "attention", present, **sizes, batch=batch, m=m, k=k, n=n)
-
-
-def _moving(
+def _operator(
     name: str,
     kind: str,
-    present: npt.NDArray[np.bool_],
+    present: Bools,
+    *,
     inputs: Ints,
     outputs: Ints,
     weights: Ints | None = None,
+    product: tuple[Ints, Ints, Ints, Ints] | None = None,
 ) -> Operator:
     zero = np.zeros_like(inputs)
-    sizes = {"macs": zero, "weights": zero if weights is None else weights, "inputs": inputs, "outputs": outputs}
-    return _operator(name, kind, present, **sizes, batch=zero, m=zero, k=zero, n=zero)
+    batch, m, k, n = product or (zero, zero, zero, zero)
+    sizes = (batch * m * k * n, zero if weights is None else weights, inputs, outputs, batch, m, k, n)
+    return Operator(name, kind, present, *(np.where(present, size, 0) for size in sizes))
 
 
 def _total(parts: object) -> Ints:

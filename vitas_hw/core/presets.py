@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from vitas_hw.core.errors import one_of
 from vitas_hw.core.space import SearchSpace
@@ -41,54 +42,44 @@ def vitas_digits() -> SearchSpace:
 
 def autoformer_tiny() -> SearchSpace:
     """AutoFormer's supernet-T (arXiv 2107.00651, table 2), without its relative positions."""
-    return _of_autoformer("autoformer-tiny", (192, 216, 240), (12, 14), heads=(3, 4), mlp_ratios=(3.5, 4.0))
+    return _of_autoformer(
+        "autoformer-tiny", (12, 14), embed_dims=(192, 216, 240), num_heads=(3, 4), mlp_ratios=(3.5, 4.0)
+    )
 
 
 def autoformer_small() -> SearchSpace:
     """AutoFormer's supernet-S."""
-    return _of_autoformer("autoformer-small", (320, 384, 448), (12, 14), heads=(5, 6, 7), mlp_ratios=(3.0, 3.5, 4.0))
+    return _of_autoformer(
+        "autoformer-small", (12, 14), embed_dims=(320, 384, 448), num_heads=(5, 6, 7), mlp_ratios=(3.0, 3.5, 4.0)
+    )
 
 
 def autoformer_base() -> SearchSpace:
     """AutoFormer's supernet-B."""
-    return _of_autoformer("autoformer-base", (528, 576, 624), (14, 16), heads=(8, 9, 10), mlp_ratios=(3.0, 3.5, 4.0))
-
-
-def _of_autoformer(
-    name: str,
-    embed_dims: tuple[int, ...],
-    depth: tuple[int, int],
-    heads: tuple[int, ...],
-    mlp_ratios: tuple[float, ...],
-) -> SearchSpace:
-    return SearchSpace(
-        name=name,
-        image_size=(224, 224),
-        in_chans=3,
-        num_classes=1000,
-        patch_sizes=(16,),
-        embed_dims=embed_dims,
-        depth=depth,
-        num_heads=heads,
-        head_dim=64,
-        mlp_ratios=mlp_ratios,
+    return _of_autoformer(
+        "autoformer-base", (14, 16), embed_dims=(528, 576, 624), num_heads=(8, 9, 10), mlp_ratios=(3.0, 3.5, 4.0)
     )
+
+
+def _of_autoformer(name: str, depth: tuple[int, int], **choices: Any) -> SearchSpace:
+    return _of_imagenet(name, depth, patch_sizes=(16,), head_dim=64, **choices)
 
 
 def _of_the_paper(name: str, embed: int, attn_and_mlp: int, depth: tuple[int, int]) -> SearchSpace:
     # a width is round(ratio x maximum); the q,k,v width is shared out to q, k and v by integer division
-    return SearchSpace(
-        name=name,
-        image_size=(224, 224),
-        in_chans=3,
-        num_classes=1000,
+    return _of_imagenet(
+        name,
+        depth,
         patch_sizes=(14, 16, 32),
         embed_dims=tuple(round(ratio * embed) for ratio in _RATIOS),
-        depth=depth,
         num_heads=(3, 6, 12, 16),
         attn_dims=tuple(round(ratio * attn_and_mlp) // 3 for ratio in _RATIOS),
         mlp_dims=tuple(round(ratio * attn_and_mlp) for ratio in _RATIOS),
     )
+
+
+def _of_imagenet(name: str, depth: tuple[int, int], **choices: Any) -> SearchSpace:
+    return SearchSpace(name=name, image_size=(224, 224), in_chans=3, num_classes=1000, depth=depth, **choices)
 
 
 PRESETS: dict[str, Callable[[], SearchSpace]] = {

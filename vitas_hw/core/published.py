@@ -25,27 +25,18 @@ _VITAS_F = (
     (16, 576, 2304),
 )  # fmt: skip
 
-_EMBED_AND_BLOCKS = {
-    "vitas-a": (154, _VITAS_A),
-    "vitas-b": (192, _VITAS_B),
-    "vitas-c": (230, ((3, 144, 720),) * 12),
-    "vitas-e": (346, _VITAS_E),
-    "vitas-f": (307, _VITAS_F),
-    "deit-ti": (192, ((3, 192, 768),) * 12),
-    "deit-s": (384, ((6, 384, 1536),) * 12),
+# as their authors call them, ImageNet top-1 of the models trained alone, as they print it (github.com/xiusu/ViTAS,
+# README), width of the token embedding, blocks
+_MODELS = {
+    "vitas-a": ("ViTAS-A", 0.711, 154, _VITAS_A),
+    "vitas-b": ("ViTAS-B", 0.724, 192, _VITAS_B),
+    "vitas-c": ("ViTAS-C", 0.747, 230, ((3, 144, 720),) * 12),
+    "vitas-e": ("ViTAS-E", 0.774, 346, _VITAS_E),
+    "vitas-f": ("ViTAS-F", 0.806, 307, _VITAS_F),
+    "deit-ti": ("DeiT-Ti", 0.722, 192, ((3, 192, 768),) * 12),
+    "deit-s": ("DeiT-S", 0.798, 384, ((6, 384, 1536),) * 12),
 }
-PUBLISHED = tuple(_EMBED_AND_BLOCKS)
-# ImageNet top-1 of the models trained alone, as their authors print it (github.com/xiusu/ViTAS, README)
-_TOP1 = {
-    "vitas-a": 0.711,
-    "vitas-b": 0.724,
-    "vitas-c": 0.747,
-    "vitas-e": 0.774,
-    "vitas-f": 0.806,
-    "deit-ti": 0.722,
-    "deit-s": 0.798,
-}
-_TITLES = {"deit-ti": "DeiT-Ti", "deit-s": "DeiT-S"}
+PUBLISHED = tuple(_MODELS)
 
 
 @dataclass(frozen=True)
@@ -59,17 +50,14 @@ class PublishedResult:
 
 def published_results() -> tuple[PublishedResult, ...]:
     """Every one of ``PUBLISHED`` with its top-1. None of these was measured here."""
-    return tuple(
-        PublishedResult(_TITLES.get(name) or f"ViTAS-{name[-1].upper()}", published_subnet(name), _TOP1[name])
-        for name in PUBLISHED
-    )
+    return tuple(PublishedResult(title, published_subnet(name), top1) for name, (title, top1, *_) in _MODELS.items())
 
 
 def published_subnet(name: str) -> Subnet:
     """One of ``PUBLISHED``, at 224 x 224 with 1000 classes. Raises InputError on another name."""
-    if name not in _EMBED_AND_BLOCKS:
+    if name not in _MODELS:
         raise one_of(name, PUBLISHED, "published subnet")
-    embed_dim, blocks = _EMBED_AND_BLOCKS[name]
+    _, _, embed_dim, blocks = _MODELS[name]
     return Subnet(
         image_size=(224, 224),
         in_chans=3,

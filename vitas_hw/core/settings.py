@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass
+from numbers import Real
 from typing import Any, TypeVar, dataclass_transform
 
 from vitas_hw.core.errors import invalid
@@ -45,16 +46,16 @@ class Setting:
         if self.choices:
             return "one of " + ", ".join(self.choices)
         bounds = {"at least": self.at_least, "above": self.above, "at most": self.at_most, "below": self.below}
-        return " and ".join(f"{words} {bound:g}" for words, bound in bounds.items() if bound is not None)
+        return " and ".join(f"{words} {bound}" for words, bound in bounds.items() if bound is not None)
 
     def allows(self, value: Any) -> bool:
-        """Whether a value is inside all bounds; a number that is not finite never is."""
+        """Whether a value is inside all bounds; what is no finite number never is."""
         if self.choices:
             return value in self.choices
         if not self.allowed:
             return True
         return (
-            math.isfinite(value)
+            _is_finite(value)
             and (self.at_least is None or value >= self.at_least)
             and (self.above is None or value > self.above)
             and (self.at_most is None or value <= self.at_most)
@@ -117,18 +118,24 @@ def shared(given: object, kind: type) -> dict[str, Any]:
 
 def as_json(given: Any) -> dict[str, Any]:
     """Settings as JSON types."""
-    own = {one.name: getattr(given, one.name) for one in fields(given)}
-    return {name: value.to_dict() if hasattr(value, "to_dict") else _plain(value) for name, value in own.items()}
+    return {one.name: _plain(getattr(given, one.name)) for one in fields(given)}
 
 
 def what_decides(given: Any) -> dict[str, Any]:
     """Those that decide the result, as JSON types."""
-    run = {name for name, one in settings_of(type(given)).items() if one.runs}
-    return {name: value for name, value in as_json(given).items() if name not in run}
+    about = settings_of(type(given))
+    return {name: value for name, value in as_json(given).items() if name not in about or not about[name].runs}
+
+
+def _is_finite(value: Any) -> bool:
+    is_number = isinstance(value, Real)
+    return is_number and abs(value) < math.inf
 
 
 def _plain(value: Any) -> Any:
-    if hasattr(value, "__dataclass_fields__"):
+    if hasattr(value, "to_dict"):
+        return value.to_dict()
+    if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
     if isinstance(value, Mapping):
         return {str(key): _plain(one) for key, one in value.items()}

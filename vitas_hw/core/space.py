@@ -64,45 +64,43 @@ class SearchSpace:
         if not (isinstance(self.name, str) and 0 < len(self.name) <= 64 and set(self.name) <= _NAME_CHARACTERS):
             raise InputError(f"A space's name has 1 to 64 of a-z, 0-9, '-', '_' and '.', not {shown(self.name)}.")
         for field in _CHOICES:
-            values, other = getattr(self, field), _TIED.get(field)
-            if len(values) > _MOST_CHOICES:
-                raise InputError(
-                    f"{field} of space {self.name!r} has {len(values)} choices; {_MOST_CHOICES} are allowed."
-                )
-            for value in values:
-                positive_int(value, field)
-            if other and bool(values) and getattr(self, other):
-                raise InputError(f"Space {self.name!r} gives both {field} and {other}; give one of them.")
-            tied = other is not None and bool(getattr(self, other))
-            if list(values) != sorted(set(values)) or not (values or tied):
-                raise InputError(
-                    f"{field} of space {self.name!r} must be increasing without repeats, not {shown(values)}."
-                )
+            self._check_choices(field)
         if self.head_dim is not None:
             positive_int(self.head_dim, "head_dim")
         if (
             len(self.mlp_ratios) > _MOST_CHOICES
-            or list(self.mlp_ratios) != sorted(set(self.mlp_ratios))
+            or not _increases(self.mlp_ratios)
             or not all(0 < r <= 64 for r in self.mlp_ratios)
         ):
-            raise InputError(
-                f"mlp_ratios of space {self.name!r} must be at most {_MOST_CHOICES}, increasing from above 0 to 64."
-            )
+            raise self._wrong("mlp_ratios", f"must be at most {_MOST_CHOICES}, increasing from above 0 to 64.")
         if self._mlp_table.min() < 1 or (np.diff(self._mlp_table, axis=1) < 1).any():
             raise InputError(f"Two mlp_ratios of space {self.name!r} round to the same width.")
         if not isinstance(self.identity_shifting, bool):
-            raise InputError(f"identity_shifting of space {self.name!r} must be true or false.")
+            raise self._wrong("identity_shifting", "must be true or false.")
         fewest, most = self.depth
         if not 1 <= positive_int(fewest, "depth") <= positive_int(most, "depth") <= 256:
-            raise InputError(
-                f"depth of space {self.name!r} must be 1 <= fewest <= most <= 256, not {shown(self.depth)}."
-            )
+            raise self._wrong("depth", f"must be 1 <= fewest <= most <= 256, not {shown(self.depth)}.")
         for heads in self.num_heads:
             for width in self.attn_dims:
                 if width % heads:
                     raise InputError(f"Space {self.name!r}: attention width {width} is not divisible by {heads} heads.")
         for patch_size in self.patch_sizes:  # the Subnet checks the rest
             Subnet(self.image_size, self.in_chans, patch_size, self.embed_dims[0], (Block(1, 1, 1),), self.num_classes)
+
+    def _check_choices(self, field: str) -> None:
+        values, other = getattr(self, field), _TIED.get(field)
+        tied = other is not None and bool(getattr(self, other))
+        if len(values) > _MOST_CHOICES:
+            raise self._wrong(field, f"has {len(values)} choices; {_MOST_CHOICES} are allowed.")
+        for value in values:
+            positive_int(value, field)
+        if values and tied:
+            raise InputError(f"Space {self.name!r} gives both {field} and {other}; give one of them.", field=field)
+        if not _increases(values) or not (values or tied):
+            raise self._wrong(field, f"must be increasing without repeats, not {shown(values)}.")
+
+    def _wrong(self, field: str, why: str) -> InputError:
+        return InputError(f"{field} of space {self.name!r} {why}", field=field, value=getattr(self, field))
 
     @cached_property
     def _attn_table(self) -> Ints:
@@ -299,3 +297,7 @@ class SearchSpace:
 
 _DEFAULTS = {name: f.default for name, f in SearchSpace.__dataclass_fields__.items() if f.default is not MISSING}
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
+
+
+def _increases(values: Sequence[float]) -> bool:
+    return list(values) == sorted(set(values))

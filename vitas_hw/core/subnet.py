@@ -21,7 +21,8 @@ _MOST_WORK = 2**60  # MACs and parameters are counted in int64
 def positive_int(value: Any, name: str) -> int:
     """``value`` if it is an int in [1, 2**20]; raises InputError naming it otherwise (bool is no int here)."""
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _LARGEST:
-        raise InputError(f"{name} must be a whole number from 1 to {_LARGEST}, not {shown(value)}.")
+        allowed = f"a whole number from 1 to {_LARGEST}"
+        raise InputError(f"{name} must be {allowed}, not {shown(value)}.", field=name, value=value, allowed=allowed)
     return value
 
 
@@ -115,14 +116,9 @@ class Subnet:
 
     def to_dict(self) -> dict[str, Any]:
         """Exactly the fields, in order, as JSON types."""
-        return {
-            "image_size": list(self.image_size),
-            "in_chans": self.in_chans,
-            "patch_size": self.patch_size,
-            "embed_dim": self.embed_dim,
-            "blocks": [{name: getattr(block, name) for name in _BLOCK_FIELDS} for block in self.blocks],
-            "num_classes": self.num_classes,
-        }
+        blocks = [{name: getattr(block, name) for name in _BLOCK_FIELDS} for block in self.blocks]
+        own = {name: getattr(self, name) for name in _FIELDS}
+        return own | {"image_size": list(self.image_size), "blocks": blocks}
 
     @classmethod
     def from_dict(cls, data: Any) -> Subnet:
@@ -133,8 +129,8 @@ class Subnet:
             raise InputError("A subnet's image_size and blocks must be lists.")
         for block in blocks:
             _exactly(block, _BLOCK_FIELDS, "a block")
-        values = {name: data[name] for name in ("in_chans", "patch_size", "embed_dim", "num_classes")}
-        return cls(image_size=tuple(size), blocks=tuple(Block(**block) for block in blocks), **values)
+        made = {"image_size": tuple(size), "blocks": tuple(Block(**block) for block in blocks)}
+        return cls(**(data | made))
 
     def to_json(self) -> str:
         """One line of JSON, fields in order, no spaces: equal subnets give equal text."""

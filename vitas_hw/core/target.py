@@ -53,10 +53,9 @@ class Target:
         name = str(self.device_name)
         if not isinstance(self.device_name, str) or len(name) > _LONGEST or not _DEVICE_NAME.fullmatch(name):
             better = device_slug(name)[:_LONGEST].strip("-.")
-            raise InputError(
-                f"A device name has up to {_LONGEST} of a-z, 0-9, '.' and '-', not {shown(self.device_name)}.",
-                f"Try {better!r}",
-            )
+            allowed = f"up to {_LONGEST} of a-z, 0-9, '.' and '-'"
+            problem = f"A device name has {allowed}, not {shown(self.device_name)}."
+            raise InputError(problem, f"Try {better!r}.", field="device_name", value=name, allowed=allowed)
         if self.backend not in BACKENDS:
             raise one_of(self.backend, BACKENDS, "backend")
         if self.precision not in PRECISIONS:
@@ -79,7 +78,8 @@ class Target:
         """Inverse of ``slug``. Raises InputError on anything else."""
         found = _SLUG.fullmatch(slug)
         if found is None:
-            raise InputError(f"{shown(slug)} is not a target.", "Form: <device>-<backend>-<precision>-b1[-t1]-i224")
+            hint = "The form is <device>-<backend>-<precision>-b1[-t1]-i224."
+            raise InputError(f"{shown(slug)} is not a target.", hint, value=slug)
         height = int(found["height"])
         threads = None if found["threads"] is None else int(found["threads"])
         size = (height, int(found["width"] or height))

@@ -5,10 +5,10 @@ Colours are CSS variables of the page, so that one drawing serves both colour sc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from vitas_hw.core.budget import Range, show_cost, three_digits
+from vitas_hw.core.budget import Range, show_cost, show_count, three_digits
 from vitas_hw.core.published import PublishedResult
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.report.architecture import blocks_words, in_words
@@ -53,18 +53,10 @@ _GROUPS: dict[str, tuple[str, str, int]] = {  # name: colour, shape, size
     "finalist, measured": (_STRONG, "cross", 70),
     "choice": (_STRONG, _STAR, 260),
 }
-_HOVER: tuple[str, ...] = (
-    "name",
-    "group",
-    "subnet",
-    "evaluation",
-    "top-1",
-    "proxy score",
-    "predicted",
-    "measured",
-    "error",
-)
-_HOVER += ("MACs", "parameters", "architecture", "heads×dim/MLP")
+_HOVER = (
+    "name", "group", "subnet", "evaluation", "top-1", "proxy score", "predicted", "measured", "error", "MACs",
+    "parameters", "architecture", "heads×dim/MLP",
+)  # fmt: skip
 _UNITS = {"latency_ms": ("predicted p50, ms", 1.0), "macs": ("MACs, millions", 1e6), "params": ("parameters, M", 1e6)}
 
 
@@ -86,12 +78,12 @@ def front_chart(search: Search) -> Spec:
     layers: list[Spec] = [
         {
             "transform": [{"filter": "datum.group == 'on the front'"}],
-            "mark": {"type": "line", "interpolate": "step-after", "color": _MAIN, "strokeWidth": 1.5, "tooltip": False},
+            "mark": _line(1.5, interpolate="step-after"),
             "encoding": {"x": _x(title), "y": _y(search.proxy)},
         },
         {
             "transform": [{"filter": "isValid(datum.from)"}],
-            "mark": {"type": "rule", "color": _STRONG, "strokeWidth": 1, "opacity": 0.6, "tooltip": False},
+            "mark": _mark("rule", _STRONG, strokeWidth=1, opacity=0.6),
             "encoding": {"x": _x(title), "x2": {"field": "from"}, "y": _y(search.proxy)},
         },
         _points(rows, title, search.proxy),
@@ -106,7 +98,9 @@ def published_chart(search: Search) -> Spec:
     """The front beside published models, over MACs: the only cost that is known of both."""
     title = "MACs, millions"
     rows = [
-        _about(point) | {"x": point.subnet.macs / 1e6, "y": _shown(point.score), "group": _group(point)}
+        _about(point)
+        | {"x": point.subnet.macs / 1e6, "y": _shown(point.score)}
+        | {"group": "choice" if point.chosen else "on the front"}
         for point in search.points
         if point.on_front or point.chosen
     ]
@@ -134,7 +128,7 @@ def progress_chart(search: Search, *, by_time: bool) -> Spec:
         rows.append(row | {"best": _shown(best, search.proxy), "group": "choice" if point.chosen else "evaluated"})
     title = "minutes since the first evaluation" if by_time else "evaluation"
     line = {
-        "mark": {"type": "line", "interpolate": "step-after", "color": _MAIN, "strokeWidth": 2, "tooltip": False},
+        "mark": _line(2, interpolate="step-after"),
         "encoding": {"x": _x(title), "y": {**_y(search.proxy), "field": "best"}},
     }
     groups = {name: _GROUPS[name] for name in ("evaluated", "choice")}
@@ -144,49 +138,41 @@ def progress_chart(search: Search, *, by_time: bool) -> Spec:
 
 def fit_chart(fit: Fit) -> Spec:
     """Predicted over measured latency on logarithmic axes; the band is as wide as the noise floor."""
-    rows = []
-    for subnet, measured, predicted in zip(fit.subnets, fit.measured_ms, fit.predicted_ms, strict=True):
-        rows.append(_latencies(subnet, measured, predicted) | {"group": "held out" if fit.held_out else "fitted to"})
-    for point in fit.finalists:
-        if point.measured_ms is not None and point.predicted_ms is not None:
-            rows.append(_latencies(point.subnet, point.measured_ms, point.predicted_ms) | {"group": "finalist"})
+    seen = "held out" if fit.held_out else "fitted to"
+    rows = [
+        _latencies(*one) | {"group": seen} for one in zip(fit.subnets, fit.measured_ms, fit.predicted_ms, strict=True)
+    ]
+    rows += [
+        _latencies(point.subnet, point.measured_ms, point.predicted_ms) | {"group": "finalist"}
+        for point in fit.finalists
+        if point.measured_ms is not None and point.predicted_ms is not None
+    ]
     values = [row[axis] for row in rows for axis in ("x", "y")]
     low, high = min(values) / 1.1, max(values) * 1.1
     floor = fit.noise_floor or 0.0
     band = [{"x": x, "low": x * (1 - floor), "high": x * (1 + floor)} for x in (low, high)]
-    scale = {"type": "log", "domain": [low, high], "nice": False}
-    x = {"field": "x", "type": "quantitative", "scale": scale, "title": "measured p50, ms", "axis": _LOG}
-    y = {"field": "y", "type": "quantitative", "scale": scale, "title": "predicted p50, ms", "axis": _LOG}
-    ends = {"data": {"values": band}}
-    groups = {"held out" if fit.held_out else "fitted to": (_MAIN, "circle", 28)}
-    if fit.finalists:
-        groups["finalist"] = (_STRONG, "cross", 70)
+    x, y = (
+        _number(field, f"{title} p50, ms", type="log", domain=[low, high], nice=False)
+        | {"axis": {"format": ".3~g", "tickCount": 5}}
+        for field, title in (("x", "measured"), ("y", "predicted"))
+    )
+    inside, equal = {**y, "field": "low"}, {**y, "field": "x"}
+    area = _mark("area", _QUIET, opacity=0.25, clip=True)
+    groups = {seen: (_MAIN, "circle", 28)} | ({"finalist": (_STRONG, "cross", 70)} if fit.finalists else {})
     layers: list[Spec] = [
-        ends
-        | {
-            "mark": {"type": "area", "color": _QUIET, "opacity": 0.25, "clip": True, "tooltip": False},
-            "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}},
-        },
-        ends
-        | {
-            "mark": {"type": "line", "color": _MUTED, "strokeWidth": 1, "tooltip": False},
-            "encoding": {"x": x, "y": {**y, "field": "x"}},
-        },
+        {"data": {"values": band}, "mark": area, "encoding": {"x": x, "y": inside, "y2": {"field": "high"}}},
+        {"data": {"values": band}, "mark": _line(1, _MUTED), "encoding": {"x": x, "y": equal}},
         {"mark": {"type": "point", "filled": True, "opacity": 0.8}, "encoding": {"x": x, "y": y, **_marks(groups)}},
     ]
     return _chart(rows, layers, f"predicted over measured latency of {len(fit.subnets)} subnets on {fit.target}")
 
 
-_LOG: Spec = {"format": ".3~g", "tickCount": 5}
-
-
 def curve_chart(curve: Curve) -> Spec:
     """Mean training loss by epoch."""
-    rows: list[Spec] = [
+    rows = [
         {"x": epoch, "y": loss, "epoch": f"{epoch}", "loss": f"{loss:.4f}"} for epoch, loss in enumerate(curve.loss, 1)
     ]
-    y = {"field": "y", "type": "quantitative", "title": "mean loss", "scale": {"zero": False}}
-    tooltip = [{"field": name, "type": "nominal"} for name in ("epoch", "loss")]
+    y, tooltip = _number("y", "mean loss", zero=False), _tooltip(("epoch", "loss"))
     mark = {"type": "line", "color": _MAIN, "strokeWidth": 2, "point": {"color": _MAIN, "size": 18}}
     layer = {"mark": mark, "encoding": {"x": _x("epoch"), "y": y, "tooltip": tooltip}}
     return _chart(rows, [layer], f"{curve.name}: mean training loss of {len(rows)} epochs", height=220)
@@ -215,14 +201,13 @@ def _points(
 ) -> Spec:
     used = {row["group"] for row in rows}
     there = {name: look for name, look in (groups or _GROUPS).items() if name in used}
-    fields = [name for name in _HOVER if any(name in row for row in rows)]
     return {
         "mark": {"type": "point", "filled": True, "opacity": 0.9},
         "encoding": {
             "x": _x(title),
             "y": _y(proxy),
             **_marks(there),
-            "tooltip": [{"field": name, "type": "nominal"} for name in fields],
+            "tooltip": _tooltip(name for name in _HOVER if any(name in row for row in rows)),
         },
     }
 
@@ -238,24 +223,37 @@ def _marks(groups: dict[str, tuple[str, str, int]]) -> Spec:
 
 
 def _x(title: str) -> Spec:
-    return {"field": "x", "type": "quantitative", "title": title, "scale": {"zero": False, "nice": True}}
+    return _number("x", title, zero=False, nice=True)
 
 
 def _y(proxy: bool) -> Spec:
-    title = "proxy score (training-free)" if proxy else "top-1, %"
-    return {"field": "y", "type": "quantitative", "title": title, "scale": {"zero": False, "nice": True}}
+    return _number("y", "proxy score (training-free)" if proxy else "top-1, %", zero=False, nice=True)
+
+
+def _number(field: str, title: str, **scale: Any) -> Spec:
+    return {"field": field, "type": "quantitative", "title": title, "scale": scale}
+
+
+def _mark(kind: str, color: str, **more: Any) -> Spec:
+    """A mark that is drawn, not hovered."""
+    return {"type": kind, "color": color, "tooltip": False, **more}
+
+
+def _line(width: float, color: str = _MAIN, **more: Any) -> Spec:
+    return _mark("line", color, strokeWidth=width, **more)
+
+
+def _tooltip(names: Iterable[str]) -> list[Spec]:
+    return [{"field": name, "type": "nominal"} for name in names]
 
 
 def _budget(bounds: Range | None, unit: float) -> list[Spec]:
     there = [bound / unit for bound in (bounds.low, bounds.high) if bound is not None] if bounds else []
-    rule = {"type": "rule", "color": _TEXT, "strokeDash": [5, 4], "strokeWidth": 1.2, "tooltip": False}
+    rule = _mark("rule", _TEXT, strokeDash=[5, 4], strokeWidth=1.2)
     text = {"type": "text", "color": _TEXT, "align": "right", "dx": -5, "y": 8, "fontSize": 12}
+    x = {"field": "x", "type": "quantitative"}
     return [
-        {
-            "data": {"values": [{"x": bound}]},
-            "mark": mark,
-            "encoding": {"x": {"field": "x", "type": "quantitative"}} | more,
-        }
+        {"data": {"values": [{"x": bound}]}, "mark": mark, "encoding": {"x": x} | more}
         for bound in there
         for mark, more in ((rule, {}), (text, {"text": {"value": "budget"}}))
     ]
@@ -274,8 +272,8 @@ def _about(point: Point, *, proxy: bool = False) -> Spec:
 
 def _sizes(subnet: Subnet) -> Spec:
     return {
-        "MACs": show_cost(subnet.macs, "macs").removesuffix("MACs").strip(),
-        "parameters": show_cost(subnet.params, "params").removesuffix("parameters").strip(),
+        "MACs": show_count(subnet.macs),
+        "parameters": show_count(subnet.params),
         "architecture": in_words(subnet),
         "heads×dim/MLP": blocks_words(subnet),
     }
@@ -296,10 +294,6 @@ def _latencies(subnet: Subnet, measured: float, predicted: float) -> Spec:
         "error": f"{predicted / measured - 1:+.1%}",
         **_sizes(subnet),
     }
-
-
-def _group(point: Point) -> str:
-    return "choice" if point.chosen else "on the front"
 
 
 def _shown(score: float, proxy: bool = False) -> float:

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import json
-import shlex
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vitas_hw.core.errors import InputError
+from vitas_hw.core.files import write_atomic
 from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.report.contents import Curve, Facts, Report, Step
 from vitas_hw.report.fits import collect_profiles
 from vitas_hw.report.headlines import asked_for, headline, warnings_of
-from vitas_hw.report.page import write_report
+from vitas_hw.report.page import render
+from vitas_hw.report.runs import command_of
 from vitas_hw.report.search import search_shown
 from vitas_hw.runs.artifacts import read_exports, read_training
 from vitas_hw.runs.directory import Run
 from vitas_hw.searching.result import SearchResult, load_result
-
-COMMANDS = ("quickstart", "profile", "train", "search", "retrain", "export")  # that leave a step in a manifest
 
 
 @dataclass(frozen=True)
@@ -40,17 +39,16 @@ def report(run: Run, output: Path | None = None, *, progress: Progress = SILENT)
         progress: where to report to.
 
     Raises:
-        InputError: there is no run, or the file cannot be written.
+        InputError: there is no run, or ``output`` is a directory.
         FileError: a file of the run is broken.
+        WriteError: the page cannot be written.
     """
     path = run.report if output is None else output
     if path.is_dir():
-        raise InputError(f"{path} is a directory.", "Give a file, for example --output report.html")
+        hint = "Give a file, for example `output=report.html`."
+        raise InputError(f"{path} is a directory.", hint, field="output", value=path, allowed="a file")
     found = collect(run, progress)
-    try:
-        write_report(found, path)
-    except OSError as error:
-        raise InputError(f"Cannot write {path}: {error.strerror}.", "Give another file with --output.") from error
+    write_atomic(path, render(found))
     return Reported(path, found)
 
 
@@ -58,13 +56,11 @@ def collect(run: Run, progress: Progress = SILENT) -> Report:
     """What a report of the run shows. Raises as ``report`` does."""
     steps = run.read()["steps"]
     if not run.manifest.exists():
-        raise InputError(f"There is no run in {run.path}.", "Run: vitas-hw quickstart, or see: vitas-hw runs")
+        raise InputError(f"There is no run in {run.path}.", field="run", value=run.path, step="quickstart")
     space = run.space(None)
     result = load_result(run.result, run.candidates) if run.result.exists() else None
     profiles = collect_profiles(run, result, progress)
-    training = read_training(run)
-    exports = read_exports(run)
-    search = search_shown(run, space, result, profiles) if result else None
+    training, exports = read_training(run), read_exports(run)
     return Report(
         name=run.path.name if run.path.is_absolute() else str(run.path),
         space=space,
@@ -72,7 +68,7 @@ def collect(run: Run, progress: Progress = SILENT) -> Report:
         asked=asked_for(run, space, result, training),
         figures=headline(result, profiles, training, exports),
         warnings=warnings_of(run, result, profiles, exports),
-        search=search,
+        search=None if result is None else search_shown(run, space, result, profiles),
         subnet=None if result is None else result.choice.subnet,
         fits=profiles.fits,
         curves=_curves(steps, training, result),
@@ -84,10 +80,10 @@ def collect(run: Run, progress: Progress = SILENT) -> Report:
 def _curves(
     steps: list[dict[str, Any]], training: dict[str, Any] | None, result: SearchResult | None
 ) -> tuple[Curve, ...]:
-    """The losses that the run keeps: of the super-transformer, of the last search's choice, of the last retraining."""
+    """The losses that the run keeps: of the supernet, of the last search's choice, of the last retraining."""
     found = []
     if training is not None:
-        found.append(Curve("Super-transformer", tuple(float(epoch["loss"]) for epoch in training["history"])))
+        found.append(Curve("Supernet", tuple(float(epoch["loss"]) for epoch in training["history"])))
     last = {step["step"]: step["settings"] for step in steps}
     if result is not None:
         tuned = last.get("search", {}).get("finetune") or {}
@@ -101,13 +97,6 @@ def _libraries(steps: list[dict[str, Any]]) -> list[Facts]:
         return []
     versions = steps[-1]["versions"]
     return [Facts("The last step ran on", (("libraries", ", ".join(f"{name} {v}" for name, v in versions.items())),))]
-
-
-def command_of(step: dict[str, Any]) -> str:
-    """What was typed; empty if the step was called from Python."""
-    words = step["command"]
-    typed = any(word in COMMANDS for word in words[:2])  # before a command only --debug can stand
-    return f"vitas-hw {shlex.join(words)}" if typed else ""
 
 
 def _step(step: dict[str, Any]) -> Step:

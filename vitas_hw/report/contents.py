@@ -1,9 +1,9 @@
-"""What a report shows, as plain data: collected by ``workflows/report.py``, drawn by the rest of this room."""
+"""What a report shows, as plain data: collected by ``collect.py``, drawn by ``page.py``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from vitas_hw.core.budget import Range
 from vitas_hw.core.published import PublishedResult
@@ -154,7 +154,7 @@ class Report:
         figures: what came out.
         warnings: one sentence each.
         subnet: the choice's architecture.
-        subnet_note: where it comes from.
+        fits: the search's predictor first.
     """
 
     name: str
@@ -168,7 +168,7 @@ class Report:
     fits: tuple[Fit, ...] = ()
     curves: tuple[Curve, ...] = ()
     machines: tuple[Facts, ...] = ()
-    steps: tuple[Step, ...] = field(default=())
+    steps: tuple[Step, ...] = ()
 
     @property
     def commands(self) -> Sequence[str]:

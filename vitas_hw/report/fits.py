@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.progress import Progress
@@ -100,39 +100,32 @@ def _fit(profile: Profile, predictor: Predictor, finalists: Sequence[Point]) -> 
 
 
 def _finalists(result: SearchResult) -> list[Point]:
-    found = [(n, c) for n, c in enumerate(result.candidates, 1) if c.subnet.digest in result.measured_ms]
     return [
-        Point(
-            number=number,
-            subnet=candidate.subnet,
-            score=candidate.top1,
-            predicted_ms=candidate.predicted_ms,
-            measured_ms=result.measured_ms[candidate.subnet.digest],
-        )
-        for number, candidate in found
+        Point(number=number, subnet=one.subnet, score=one.top1, predicted_ms=one.predicted_ms, measured_ms=measured)
+        for number, one in enumerate(result.candidates, 1)
+        if (measured := result.measured_ms.get(one.subnet.digest)) is not None
     ]
 
 
 def _machine(profile: Profile) -> Facts:
-    about = profile.environment
-    hardware = about.get("hardware", {})
-    target = profile.target
-    rows = [
-        ("hardware", str(hardware.get("accelerator") or hardware.get("cpu") or "not recorded")),
-        ("backend", f"{target.backend} {about.get('backend_version', '')}".strip()),
-        ("precision, batch", f"{target.precision}, {target.batch_size}"),
-        ("threads", "-" if target.threads is None else str(target.threads)),
-        ("logical CPUs", str(hardware.get("cpus", "-"))),
-        ("system", str(about.get("system", "not recorded"))),
-        ("Python", str(about.get("python", "not recorded"))),
-        ("subnets measured", f"{len(profile.ok)} of {len(profile.measurements)}, rounds: {about.get('rounds', '-')}"),
-        ("noise floor", _floor(profile)),
-        ("anchor p50", "none" if profile.anchor_ms is None else f"{profile.anchor_ms:.3g} ms"),
-        ("fingerprint", str(about.get("fingerprint", "not recorded"))),
-    ]
-    libraries = about.get("libraries", {})
-    rows.append(("libraries", ", ".join(f"{name} {value}" for name, value in libraries.items()) or "not recorded"))
-    return Facts(target.slug, tuple(rows))
+    about, target = profile.environment, profile.target
+    hardware, libraries = about.get("hardware", {}), about.get("libraries", {})
+    measured = f"{len(profile.ok)} of {len(profile.measurements)}, rounds: {about.get('rounds', '-')}"
+    rows = {
+        "hardware": hardware.get("accelerator") or hardware.get("cpu") or "not recorded",
+        "backend": f"{target.backend} {about.get('backend_version', '')}".strip(),
+        "precision, batch": f"{target.precision}, {target.batch_size}",
+        "threads": "-" if target.threads is None else target.threads,
+        "logical CPUs": hardware.get("cpus", "-"),
+        "system": about.get("system", "not recorded"),
+        "Python": about.get("python", "not recorded"),
+        "subnets measured": measured,
+        "noise floor": _floor(profile),
+        "anchor p50": "none" if profile.anchor_ms is None else f"{profile.anchor_ms:.3g} ms",
+        "fingerprint": about.get("fingerprint", "not recorded"),
+        "libraries": ", ".join(f"{name} {value}" for name, value in libraries.items()) or "not recorded",
+    }
+    return Facts(target.slug, tuple((name, str(value)) for name, value in rows.items()))
 
 
 def _floor(profile: Profile) -> str:
@@ -154,13 +147,8 @@ def _doubts(profile: Profile) -> list[str]:
     if profile.anchor_ms is None:
         found.append(f"No anchor was timed on {slug}: drift of the machine is not corrected for.")
     said: dict[str, str] = {}
+    conditions = TypeAdapter(Conditions)
     for entry in profile.environment.get("conditions", []):
-        for sentence in warnings(_conditions(entry["conditions"]), profile.target.threads or 1):
+        for sentence in warnings(conditions.validate_python(entry["conditions"]), profile.target.threads or 1):
             said.setdefault(sentence.split(",")[0], sentence)
     return found + [f"While {slug} was measured: {sentence}" for sentence in said.values()]
-
-
-def _conditions(data: dict[str, Any]) -> Conditions:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(Conditions).validate_python(data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vitas_hw.core.budget import Budget, show_cost
+from vitas_hw.core.budget import Budget, show_cost, show_count
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.report.architecture import in_words
 from vitas_hw.report.contents import Figure
@@ -26,7 +26,7 @@ def asked_for(
     if training is not None:
         recipe = training["recipe"]
         said = f"{training['data']}, {recipe['epochs']} epochs, sharing {training['sharing']}, seed {training['seed']}"
-        rows.append(("super-transformer", said))
+        rows.append(("supernet", said))
     if run.training_state.exists():
         rows.append(("unfinished", "a training: repeat its command to go on"))
     if result is not None:
@@ -53,12 +53,11 @@ def headline(
         subnet = result.choice.subnet
         for cost, label, value in (("macs", "MACs", subnet.macs), ("params", "Parameters", subnet.params)):
             bounds = result.budget.asked.get(cost)
-            words = show_cost(value, cost).removesuffix("MACs").removesuffix("parameters").strip()
             good = None if bounds is None else bool(bounds.excess(value) <= 0)
-            found.append(Figure(label, words, "" if good is None else _inside(good), good))
+            found.append(Figure(label, show_count(value), "" if good is None else _inside(good), good))
     elif training is not None and training["top1"] is not None:
         note = "mean of ten random subnets, inherited weights, search split"
-        found.append(Figure("Top-1 of the super-transformer", f"{training['top1']:.2%}", note))
+        found.append(Figure("Top-1 of the supernet", f"{training['top1']:.2%}", note))
     for fit in profiles.fits[:1]:
         error = fit.scores.get("mape")
         floor = "not measured" if fit.noise_floor is None else f"{fit.noise_floor:.1%}"
@@ -126,7 +125,7 @@ def _of_the_search(result: SearchResult, exports: Mapping[str, dict[str, Any]]) 
         found.append("Subnets were ranked by a training-free proxy; no accuracy stands behind the choice.")
     elif not any(data["exported"]["others"][data["format"]]["top1"] is not None for data in exports.values()):
         found.append(
-            "Top-1 is of the search split, on which the choice was made; for the test part: vitas-hw export --onnx"
+            "Top-1 is of the search split, on which the choice was made; an export reports that of the test part."
         )
     if result.budget.latency_ms is not None and not result.measured_ms:
         confidence = result.evolution.get("confidence")

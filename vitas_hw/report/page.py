@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from vitas_hw.core.budget import show_cost, three_digits
-from vitas_hw.core.files import write_atomic
 from vitas_hw.report.architecture import blocks_words, draw, in_words
 from vitas_hw.report.charts import (
     Spec,
@@ -36,13 +35,7 @@ class Chart:
     caption: str
     spec: Spec
     columns: Row
-    rows: tuple[Row, ...]
-    left_out: int = 0
-
-
-def write_report(report: Report, path: Path) -> None:
-    """Write the page, replaced in one step. Raises OSError if it cannot be written."""
-    write_atomic(path, render(report))
+    rows: Sequence[Row]
 
 
 def render(report: Report) -> str:
@@ -62,6 +55,7 @@ def render(report: Report) -> str:
         style=(_HERE / "page.css").read_text(encoding="utf-8"),
         library=_library() if any(charts.values()) else "",
         show_cost=show_cost,
+        most_rows=_MOST_ROWS,
     )
 
 
@@ -85,7 +79,7 @@ def _charts(report: Report) -> dict[str, list[Chart]]:
                 f"{curve.name}: mean training loss of each epoch.",
                 curve_chart(curve),
                 ("epoch", "loss"),
-                *_some([(f"{epoch}", f"{loss:.4f}") for epoch, loss in enumerate(curve.loss, 1)]),
+                [(f"{epoch}", f"{loss:.4f}") for epoch, loss in enumerate(curve.loss, 1)],
             )
             for number, curve in enumerate(report.curves, 1)
         ],
@@ -105,7 +99,7 @@ def _front(search: Search) -> list[Chart]:
     )
     if search.cost == "latency_ms" and search.finalists:
         caption += " Latency is the predicted one; finalists and the choice stand where they measured."
-    charts = [Chart("front", caption, front_chart(search), columns, *_some(rows))]
+    charts = [Chart("front", caption, front_chart(search), columns, rows)]
     if search.published:
         ours = "inherited weights on the search split of this run's data"
         caption = (
@@ -117,7 +111,7 @@ def _front(search: Search) -> list[Chart]:
             for one in search.published
         ]
         columns = ("published model", "top-1, as published", "MACs", "parameters")
-        charts.append(Chart("published", caption, published_chart(search), columns, *_some(rows)))
+        charts.append(Chart("published", caption, published_chart(search), columns, rows))
     return charts
 
 
@@ -145,17 +139,13 @@ def _fit(fit: Fit, number: int) -> Chart:
         f"{fit.target}: {len(fit.subnets)} subnets, predictor {fit.kind}. {seen}. The band is the noise floor"
         f" ({floor}): how much two measurements of one subnet differ on average."
     )
+    finalists = [(" (finalist)", one.subnet, one.measured_ms, one.predicted_ms) for one in fit.finalists]
+    rest = [("", *one) for one in zip(fit.subnets, fit.measured_ms, fit.predicted_ms, strict=True)]
     rows = [
-        (subnet.digest[:8], _ms(measured), _ms(predicted), f"{predicted / measured - 1:+.1%}")
-        for subnet, measured, predicted in sorted(
-            zip(fit.subnets, fit.measured_ms, fit.predicted_ms, strict=True), key=lambda row: row[1]
-        )
+        (subnet.digest[:8] + which, _ms(measured), _ms(predicted), _error(measured, predicted))
+        for which, subnet, measured, predicted in (*finalists, *sorted(rest, key=lambda one: one[2]))
     ]
-    rows = [
-        (f"{point.subnet.digest[:8]} (finalist)", _ms(point.measured_ms), _ms(point.predicted_ms), _error(point))
-        for point in fit.finalists
-    ] + rows
-    return Chart(f"fit-{number}", caption, fit_chart(fit), ("subnet", "measured", "predicted", "error"), *_some(rows))
+    return Chart(f"fit-{number}", caption, fit_chart(fit), ("subnet", "measured", "predicted", "error"), rows)
 
 
 def _progress(search: Search) -> list[Chart]:
@@ -168,10 +158,10 @@ def _progress(search: Search) -> list[Chart]:
             rows.append((f"{point.number}", when, score_words(best, proxy=search.proxy), words))
     columns = ("evaluation", "since the first", "best so far", "architecture")
     line = "The line is the best so far; each mark is an evaluated subnet"
-    charts = [Chart("progress", f"{line}.", progress_chart(search, by_time=False), columns, *_some(rows))]
+    charts = [Chart("progress", f"{line}.", progress_chart(search, by_time=False), columns, rows)]
     if all(point.seconds is not None for point in search.points):
         spec = progress_chart(search, by_time=True)
-        charts.append(Chart("progress-time", f"{line}, at the time it was evaluated.", spec, columns, *_some(rows)))
+        charts.append(Chart("progress-time", f"{line}, at the time it was evaluated.", spec, columns, rows))
     return charts
 
 
@@ -197,15 +187,9 @@ def _bounds(bounds: Any) -> str:
     return f"{low} to {high}" if low and high else f"at most {high}" if high else f"at least {low}"
 
 
-def _error(point: Point) -> str:
-    if point.predicted_ms is None or point.measured_ms is None:
-        return "-"
-    return f"{point.predicted_ms / point.measured_ms - 1:+.1%}"
+def _error(measured: float | None, predicted: float | None) -> str:
+    return "-" if measured is None or predicted is None else f"{predicted / measured - 1:+.1%}"
 
 
 def _ms(value: float | None) -> str:
     return "-" if value is None else show_cost(value, "latency_ms")
-
-
-def _some(rows: Sequence[Row]) -> tuple[tuple[Row, ...], int]:
-    return tuple(rows[:_MOST_ROWS]), max(0, len(rows) - _MOST_ROWS)

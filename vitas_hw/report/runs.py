@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from calendar import timegm
 from dataclasses import asdict, dataclass
@@ -11,10 +12,11 @@ from typing import Any
 from vitas_hw.core.budget import Budget
 from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.reading import read_json, reason
-from vitas_hw.report.collect import command_of
+from vitas_hw.core.subnet import Subnet
 from vitas_hw.runs.artifacts import read_exports
 from vitas_hw.runs.directory import Run
 
+_COMMANDS = ("quickstart", "profile", "train", "search", "retrain", "export")  # that leave a step in a manifest
 _WORDS = {"profile": "profiled", "train": "trained", "search": "searched", "retrain": "retrained", "export": "exported"}
 
 
@@ -65,31 +67,32 @@ def list_runs(folder: Path) -> list[RunSummary]:
         InputError: there is no such folder.
     """
     if not folder.is_dir():
-        raise InputError(f"There is no folder {folder}.", "Run: vitas-hw quickstart, or name another folder.")
-    found = [summary_of(Run(path.parent)) for path in sorted((*folder.glob("run.json"), *folder.glob("*/run.json")))]
+        raise InputError(f"There is no folder {folder}.", field="folder", value=folder, step="quickstart")
+    found = [_summary(Run(path.parent)) for path in sorted((*folder.glob("run.json"), *folder.glob("*/run.json")))]
     return sorted(found, key=lambda run: (run.age_s is None, run.age_s, run.path))
 
 
-def summary_of(run: Run) -> RunSummary:
-    """What a run's files say of it."""
-    try:
-        return _summary(run)
-    except FileError as error:
-        return RunSummary(path=str(run.path), step="broken", problem=error.problem)
+def command_of(step: dict[str, Any]) -> str:
+    """What was typed for a step of a manifest; empty if it was called from Python."""
+    words = step["command"]
+    typed = any(word in _COMMANDS for word in words[:2])  # before a command only a flag of all commands can stand
+    return f"vitas-hw {shlex.join(words)}" if typed else ""
 
 
 def _summary(run: Run) -> RunSummary:
-    manifest = run.read()
+    try:
+        manifest, choice = run.read(), _choice(run)
+    except FileError as error:
+        return RunSummary(path=str(run.path), step="broken", problem=error.problem)
     steps = manifest["steps"]
     states = {"training": run.training_state, "retraining": run.retraining_state}
-    choice = _choice(run)
     return RunSummary(
         path=str(run.path),
         step=_WORDS.get(steps[-1]["step"], steps[-1]["step"]) if steps else "begun",
         unfinished=tuple(name for name, path in states.items() if path.exists()),
         space=None if manifest["space"] is None else str(manifest["space"].get("name")),
         target=_target(steps),
-        age_s=time.time() - _finished(steps[-1]) if steps else None,
+        age_s=time.time() - timegm(time.strptime(steps[-1]["finished"], "%Y-%m-%dT%H:%M:%SZ")) if steps else None,
         commands=tuple(filter(None, map(command_of, steps))),
         **choice,
     )
@@ -103,7 +106,7 @@ def _choice(run: Run) -> dict[str, Any]:
         data = read_json(run.result, "the search result")
         choice = data["choice"]
         measured = data["measured_ms"]
-        digest = _digest(choice["subnet"])
+        digest = Subnet.from_dict(choice["subnet"]).digest
         found = {
             "budget": str(Budget.from_dict(data["budget"])),
             "top1": choice.get("top1") if data["final_top1"] is None else data["final_top1"],
@@ -122,19 +125,9 @@ def _choice(run: Run) -> dict[str, Any]:
     return found
 
 
-def _digest(subnet: Any) -> str:
-    from vitas_hw.core.subnet import Subnet
-
-    return Subnet.from_dict(subnet).digest
-
-
 def _target(steps: list[dict[str, Any]]) -> str | None:
     for step in reversed(steps):
         names = [name for name in step["outputs"] if name.startswith("predictors/")]
         if step["step"] == "profile" and names:
             return Path(names[0]).stem.split("--")[0]
     return None
-
-
-def _finished(step: dict[str, Any]) -> float:
-    return float(timegm(time.strptime(step["finished"], "%Y-%m-%dT%H:%M:%SZ")))

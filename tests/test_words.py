@@ -1,0 +1,60 @@
+"""The words of the house: only the command line writes options and commands; one spelling for each thing."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import typer.main
+
+import vitas_hw
+from vitas_hw.cli.main import app
+
+PACKAGE = Path(vitas_hw.__file__).parent
+LIBRARY = [path for path in sorted(PACKAGE.rglob("*.py")) if path.parent.name != "cli"]
+PROGRAM = typer.main.get_command(app)
+COMMANDS = PROGRAM.commands  # type: ignore[attr-defined]
+PARAMETERS = [param for one in (PROGRAM, *COMMANDS.values()) for param in one.params]
+OPTIONS = {word for param in PARAMETERS for word in param.opts if word.startswith("--")}
+# `--epochs`, not within a longer word; `vitas-hw train`
+TYPED = re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, OPTIONS))})(?![\w-])|vitas-hw (?:{'|'.join(COMMANDS)})\b")
+FOR_USERS = {  # documents that go out with what was made, and say how it was made; a program with options of its own
+    "report/predictor_card.py",
+    "workflows/profile/bundle_runner.py",
+}
+OLD_WORDS = re.compile(r"super-?transformer|optimis(?!tic)|next_step", re.IGNORECASE)
+
+
+def strings(path: Path) -> list[str]:
+    """Every string of a file: messages, docstrings, the fixed parts of f-strings."""
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+
+
+def found_in(pattern: re.Pattern[str], texts: list[str]) -> list[str]:
+    return sorted({match[0] for text in texts for match in pattern.finditer(text)})
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(PACKAGE))
+
+
+def test_an_option_is_found_in_a_text() -> None:
+    said = ["Repeat with --epochs 3.", "`epochs=3`, an --epochs-like one", "Run: vitas-hw train", "vitas-hw trains"]
+    assert found_in(TYPED, said) == ["--epochs", "vitas-hw train"]
+
+
+def test_only_the_command_line_names_options_and_commands() -> None:
+    files = {name_of(path): found_in(TYPED, strings(path)) for path in LIBRARY}
+    assert {name: words for name, words in files.items() if words and name not in FOR_USERS} == {}
+
+
+def test_the_exceptions_are_needed() -> None:
+    assert {name for name in FOR_USERS if not found_in(TYPED, strings(PACKAGE / name))} == set()
+
+
+def test_each_thing_has_one_name() -> None:
+    texts = [path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".jinja", ".css", ".md", ".yaml")]
+    files = {name_of(path): found_in(OLD_WORDS, [path.read_text(encoding="utf-8")]) for path in sorted(texts)}
+    assert {name: words for name, words in files.items() if words} == {}
