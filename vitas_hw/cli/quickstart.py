@@ -16,7 +16,7 @@ _NEXT = """To do the same on your own device, with your own budget and space:
 
 def quickstart(
     run: RunOption = DEFAULT_RUN,
-    epochs: Annotated[int | None, typer.Option("--epochs", help="Of the super-transformer.")] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="Of the supernet.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget earlier timings of this device.")] = False,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
@@ -33,11 +33,11 @@ def quickstart(
 
     here = Run(run)
     done = whole_road(here, seed=seed, epochs=epochs, fresh=fresh, progress=console.Reporter())
-    top1, result = done.exported.top1, done.searched.result
+    top1, result = done.exported.top1, done.searched
     if as_json:
-        console.print_json(summary(here, done.searched) | {"top1": top1, "top1_split": "test"})
+        console.print_json(summary(here, result) | {"top1": top1, "top1_split": "test"})
         return
-    finalists_table(done.searched)
+    finalists_table(result)
     subnet = result.choice.subnet
     console.table(
         "Quickstart",

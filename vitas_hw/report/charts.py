@@ -59,7 +59,7 @@ _HOVER: tuple[str, ...] = (
     "subnet",
     "evaluation",
     "top-1",
-    "proxy score",
+    "size",
     "predicted",
     "measured",
     "error",
@@ -76,7 +76,7 @@ def front_chart(search: Search) -> Spec:
     rows = []
     for point in search.points:
         cost = point.cost(search.cost) / unit
-        row = _about(point, proxy=search.proxy) | {"x": cost, "y": _shown(point.score, search.proxy)}
+        row = _about(point, by_top1=search.by_top1) | {"x": cost, "y": _shown(point.score, search.by_top1)}
         rows.append(row | {"group": "on the front" if point.on_front else "evaluated"})
         measured = point.measured_ms if timed else None
         if measured is not None and not point.chosen:
@@ -87,17 +87,17 @@ def front_chart(search: Search) -> Spec:
         {
             "transform": [{"filter": "datum.group == 'on the front'"}],
             "mark": {"type": "line", "interpolate": "step-after", "color": _MAIN, "strokeWidth": 1.5, "tooltip": False},
-            "encoding": {"x": _x(title), "y": _y(search.proxy)},
+            "encoding": {"x": _x(title), "y": _y(search.by_top1)},
         },
         {
             "transform": [{"filter": "isValid(datum.from)"}],
             "mark": {"type": "rule", "color": _STRONG, "strokeWidth": 1, "opacity": 0.6, "tooltip": False},
-            "encoding": {"x": _x(title), "x2": {"field": "from"}, "y": _y(search.proxy)},
+            "encoding": {"x": _x(title), "x2": {"field": "from"}, "y": _y(search.by_top1)},
         },
-        _points(rows, title, search.proxy),
+        _points(rows, title, search.by_top1),
         *_budget(search.bounds, unit),
     ]
-    what = "proxy score" if search.proxy else "top-1 on the search split"
+    what = "top-1 on the search split" if search.by_top1 else "the number of parameters"
     rows.sort(key=lambda row: list(_GROUPS).index(row["group"]))  # the choice is drawn last, over the others
     return _chart(rows, layers, f"{what} over {title} of {len(search.points)} evaluated subnets, with their front")
 
@@ -130,15 +130,15 @@ def progress_chart(search: Search, *, by_time: bool) -> Spec:
     for point in search.points:
         best = max(best, point.score)
         x = (point.seconds or 0.0) / 60 if by_time else point.number
-        row = _about(point, proxy=search.proxy) | {"x": x, "y": _shown(point.score, search.proxy)}
-        rows.append(row | {"best": _shown(best, search.proxy), "group": "choice" if point.chosen else "evaluated"})
+        row = _about(point, by_top1=search.by_top1) | {"x": x, "y": _shown(point.score, search.by_top1)}
+        rows.append(row | {"best": _shown(best, search.by_top1), "group": "choice" if point.chosen else "evaluated"})
     title = "minutes since the first evaluation" if by_time else "evaluation"
     line = {
         "mark": {"type": "line", "interpolate": "step-after", "color": _MAIN, "strokeWidth": 2, "tooltip": False},
-        "encoding": {"x": _x(title), "y": {**_y(search.proxy), "field": "best"}},
+        "encoding": {"x": _x(title), "y": {**_y(search.by_top1), "field": "best"}},
     }
     groups = {name: _GROUPS[name] for name in ("evaluated", "choice")}
-    layers = [_points(rows, title, search.proxy, groups), line]
+    layers = [_points(rows, title, search.by_top1, groups), line]
     return _chart(rows, layers, f"best so far (line) and each evaluated subnet, by {title}", height=240)
 
 
@@ -192,9 +192,9 @@ def curve_chart(curve: Curve) -> Spec:
     return _chart(rows, [layer], f"{curve.name}: mean training loss of {len(rows)} epochs", height=220)
 
 
-def score_words(score: float, *, proxy: bool = False) -> str:
-    """A top-1 in percent, or a proxy's score."""
-    return f"{score:.4g}" if proxy else f"{score:.2%}"
+def score_words(score: float, *, by_top1: bool = True) -> str:
+    """A top-1 in percent, or a number of parameters."""
+    return f"{score:.2%}" if by_top1 else show_cost(score, "params")
 
 
 def _chart(rows: Sequence[Spec], layers: Sequence[Spec], description: str, height: int = _HEIGHT) -> Spec:
@@ -211,7 +211,7 @@ def _chart(rows: Sequence[Spec], layers: Sequence[Spec], description: str, heigh
 
 
 def _points(
-    rows: Sequence[Spec], title: str, proxy: bool, groups: dict[str, tuple[str, str, int]] | None = None
+    rows: Sequence[Spec], title: str, by_top1: bool, groups: dict[str, tuple[str, str, int]] | None = None
 ) -> Spec:
     used = {row["group"] for row in rows}
     there = {name: look for name, look in (groups or _GROUPS).items() if name in used}
@@ -220,7 +220,7 @@ def _points(
         "mark": {"type": "point", "filled": True, "opacity": 0.9},
         "encoding": {
             "x": _x(title),
-            "y": _y(proxy),
+            "y": _y(by_top1),
             **_marks(there),
             "tooltip": [{"field": name, "type": "nominal"} for name in fields],
         },
@@ -241,8 +241,8 @@ def _x(title: str) -> Spec:
     return {"field": "x", "type": "quantitative", "title": title, "scale": {"zero": False, "nice": True}}
 
 
-def _y(proxy: bool) -> Spec:
-    title = "proxy score (training-free)" if proxy else "top-1, %"
+def _y(by_top1: bool) -> Spec:
+    title = "top-1, %" if by_top1 else "parameters, M"
     return {"field": "y", "type": "quantitative", "title": title, "scale": {"zero": False, "nice": True}}
 
 
@@ -261,10 +261,10 @@ def _budget(bounds: Range | None, unit: float) -> list[Spec]:
     ]
 
 
-def _about(point: Point, *, proxy: bool = False) -> Spec:
+def _about(point: Point, *, by_top1: bool = True) -> Spec:
     """What hovering shows of an evaluated subnet."""
     about: Spec = {"subnet": point.subnet.digest[:8], "evaluation": f"{point.number}"}
-    about |= {"proxy score" if proxy else "top-1": score_words(point.score, proxy=proxy)}
+    about |= {"top-1" if by_top1 else "size": score_words(point.score, by_top1=by_top1)}
     if point.predicted_ms is not None:
         about["predicted"] = show_cost(point.predicted_ms, "latency_ms")
     if point.measured_ms is not None:
@@ -302,5 +302,5 @@ def _group(point: Point) -> str:
     return "choice" if point.chosen else "on the front"
 
 
-def _shown(score: float, proxy: bool = False) -> float:
-    return score if proxy else 100 * score
+def _shown(score: float, by_top1: bool = True) -> float:
+    return 100 * score if by_top1 else score / 1e6

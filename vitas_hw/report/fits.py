@@ -105,7 +105,7 @@ def _finalists(result: SearchResult) -> list[Point]:
         Point(
             number=number,
             subnet=candidate.subnet,
-            score=candidate.top1,
+            score=candidate.score,
             predicted_ms=candidate.predicted_ms,
             measured_ms=result.measured_ms[candidate.subnet.digest],
         )

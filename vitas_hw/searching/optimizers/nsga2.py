@@ -17,9 +17,7 @@ from vitas_hw.core.operators import Ints
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.variation import crossover, mutation
 from vitas_hw.searching.admission import Admission
-from vitas_hw.searching.optimizers.base import Evolution, Floats, Trials
-
-__all__ = ["Evolution", "Nsga2"]
+from vitas_hw.searching.optimizers.base import Floats, Trials
 
 
 class Nsga2:
@@ -27,18 +25,21 @@ class Nsga2:
 
     Args:
         admission: what may be asked for.
-        evolution: size of a population and number of generations.
+        population: size of one.
+        generations: number of them.
         seed: of every draw.
         against: a cost (``latency_ms``, ``macs`` or ``params``) to hold down while top-1 goes up: the population then
             spreads over the whole Pareto front. None is top-1 alone.
     """
 
-    def __init__(self, admission: Admission, evolution: Evolution, seed: int, against: str | None = None) -> None:
+    def __init__(
+        self, admission: Admission, population: int, generations: int, seed: int, against: str | None = None
+    ) -> None:
         self._admission, self._against = admission, against
         space = admission.space
-        first = admission.draw(evolution.population, np.random.default_rng(seed))
+        first = admission.draw(population, np.random.default_rng(seed))
         self._algorithm = NSGA2(
-            pop_size=evolution.population,
+            pop_size=population,
             sampling=Population.new("X", first),
             crossover=_Crossover(space),
             mutation=_Mutation(space),
@@ -47,7 +48,7 @@ class Nsga2:
         objectives = 1 if against is None else 2
         xu = space.cardinalities - 1
         self._problem = Problem(n_var=space.code_length, n_obj=objectives, xl=0, xu=xu, vtype=int)
-        termination = ("n_gen", evolution.generations)
+        termination = ("n_gen", generations)
         self._algorithm.setup(self._problem, termination=termination, seed=seed, verbose=False)
         self._offspring: Any = None
 

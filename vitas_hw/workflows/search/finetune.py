@@ -35,14 +35,14 @@ class Finetuned:
         return None if self.recipe is None else asdict(self.recipe) | {"history": list(self.history)}
 
 
-def finetuned(supernet: Supernet, choice: Candidate, data: ImageData, seed: int, progress: Progress) -> Finetuned:
+def finetuned(supernet: Supernet, data: ImageData, choice: Candidate, seed: int, progress: Progress) -> Finetuned:
     """Extract the choice (of a bilateral supernet the better side) and fine-tune it where that is brief."""
     sides = [extract(supernet, choice.subnet, side or None, choice.layers) for side in supernet.sides]
     model = max(sides, key=lambda side: accuracy(side, data.search).top1) if len(sides) > 1 else sides[0]
     recipe = finetune_recipe(data.name, choice.subnet.macs, len(data.train))
     losses: list[float] = []
     if recipe is None:
-        progress.note("the choice keeps the super-transformer's weights: fine-tuning on these data is not brief")
+        progress.note("fine-tuning skipped, it would take too long on this data set; the weights are the supernet's")
     else:
         with progress.step("fine-tuning the choice", recipe.epochs) as advance:
 
