@@ -75,7 +75,7 @@ def test_what_is_tried_instead_is_in_units_that_people_use() -> None:
     tiny = preset("vitas-digits")
     with pytest.raises(InfeasibleBudgetError) as caught:
         Costs(tiny).feasible_code(Budget.parse(flops="1K"))
-    number = re.search(r"flops=(\S+) or more", caught.value.hint)
+    number = re.search(r"flops=(\S+), the nearest", caught.value.hint)
     assert number is not None
     assert re.fullmatch(r"[1-9]\d{0,2}(\.\d+)?[KMG]", number[1])
     Costs(tiny).feasible_code(Budget.parse(flops=number[1]))

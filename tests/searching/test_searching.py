@@ -77,7 +77,7 @@ def test_an_impossible_latency_says_what_can_be_reached(digits: SearchSpace) -> 
     assert "at most 0.001 ms" in str(caught.value)
     assert f"{least:.3g} ms" in str(caught.value)
     assert "Try latency=" in str(caught.value)
-    suggested = caught.value.hint.split()[1].removeprefix("latency=")
+    suggested = caught.value.hint.split()[1].removeprefix("latency=").rstrip(",")
     Costs(digits, PerMac()).feasible_code(Budget.parse(latency=suggested))
 
 

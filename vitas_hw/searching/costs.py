@@ -48,10 +48,18 @@ class Limit:
     bounds: Range
     target: OtherTarget | None = None
 
-    def argument(self, value: str) -> str:
-        """The argument that sets it, as an error writes it."""
+    def overlaps(self, least: float, most: float) -> bool:
+        """Whether some of what subnets can cost is allowed."""
+        low, high = self.bounds.low, self.bounds.high
+        return (high is None or high >= least) and (low is None or low <= most)
+
+    def widened(self, value: float) -> str:
+        """The argument that sets it, as an error writes it, as wide as ``value`` needs."""
+        low, high = self.bounds.low, self.bounds.high
+        low, high = low and min(low, _round_down(value)), high and max(high, _round_up(value))
+        ends = "-".join(write_cost(end, self.cost) for end in (low, high) if end is not None)
         name = {"latency_ms": "latency", "macs": "flops", "params": "params"}[self.cost]
-        return f"`{name}={self.target.name}={value}`" if self.target else f"`{name}={value}`"
+        return f"`{name}={self.target.name}={ends}`" if self.target else f"`{name}={ends}`"
 
     def reach(self, least: float, most: float) -> str:
         """What subnets can cost, in words."""
@@ -127,19 +135,34 @@ class Costs:
         """(code_length,) a code inside the budget.
 
         Raises:
-            InfeasibleBudgetError: there is none; says the range that each cost asked for can reach.
+            InfeasibleBudgetError: there is none; says the range that each cost asked for can reach, and the nearest
+                budget that some subnet fits.
         """
 
         def excess(codes: Ints) -> Floats:
             return self.excess(codes, budget)
 
         code, outside = _descend(self.space, excess, enough=0.0)
-        if outside > 0:
-            self._check_reach(budget)  # most impossible budgets end here, at once
+        if outside <= 0:
+            return code
+        limits = self.limits(budget)
+        reach = [self._reachable(limit) for limit in limits]
+        if all(
+            limit.overlaps(*ends) for limit, ends in zip(limits, reach, strict=True)
+        ):  # the mix alone may be impossible
             code, outside = _descend(self.space, excess, enough=0.0, generations=_GENERATIONS)
-        if outside > 0:
-            raise self._infeasible(budget, f"{self._nearest(budget, code)}, the nearest that some subnet fits.")
-        return code
+        if outside <= 0:
+            return code
+        wanted = [str(budget)] if budget.asked else []
+        wanted += [f"{other.name} {Budget(latency_ms=other.latency_ms)}" for other in self.others]
+        reached = "; ".join(limit.reach(*ends) for limit, ends in zip(limits, reach, strict=True))
+        values = [float(found[0]) for found in self._counted(code[None], limits)]
+        nearest = " ".join(limit.widened(value) for limit, value in zip(limits, values, strict=True))
+        raise InfeasibleBudgetError(
+            f"No subnet of {self.space.name!r} was found that fits the budget of {' and '.join(wanted)}: its subnets"
+            f" reach {reached}.",
+            f"Try {nearest}, the nearest that some subnet fits.",
+        )
 
     def largest_inside(self, budget: Budget) -> Ints:
         """(code_length,) the code of most parameters inside a budget that some code fits, by descent and mutation."""
@@ -178,40 +201,6 @@ class Costs:
         least = _descend(self.space, lambda codes: self._counted(codes, [limit])[0])[1]
         most = _descend(self.space, lambda codes: -self._counted(codes, [limit])[0])[1]
         return least, -most
-
-    def _check_reach(self, budget: Budget) -> None:
-        """Raise if one limit alone is out of reach; the hint is a bound a little inside it."""
-        words = []
-        for limit in self.limits(budget):
-            (least, most), bounds = self._reachable(limit), limit.bounds
-            if bounds.high is not None and bounds.high < least:
-                words.append(f"{limit.argument(write_cost(_round_up(least * 1.2), limit.cost))} or more")
-            elif bounds.low is not None and bounds.low > most:
-                lowest = write_cost(_round_down(most * 0.8), limit.cost)
-                words.append(f"a lower bound of at most {limit.argument(lowest)}")
-        if words:
-            raise self._infeasible(budget, " and ".join(words))
-
-    def _nearest(self, budget: Budget, code: Ints) -> str:
-        """The budget, each range of it widened as far as ``code`` needs."""
-        limits, words = self.limits(budget), []
-        for limit, found in zip(limits, self._counted(code[None], limits), strict=True):
-            value, bounds = float(found[0]), limit.bounds
-            low = None if bounds.low is None else min(bounds.low, _round_down(value))
-            high = None if bounds.high is None else max(bounds.high, _round_up(value))
-            ends = "-".join(write_cost(end, limit.cost) for end in (low, high) if end is not None)
-            words.append(limit.argument(ends))
-        return " ".join(words)
-
-    def _infeasible(self, budget: Budget, advice: str) -> InfeasibleBudgetError:
-        wanted = [str(budget)] if budget.asked else []
-        wanted += [f"{other.name} {Budget(latency_ms=other.latency_ms)}" for other in self.others]
-        reach = "; ".join(limit.reach(*self._reachable(limit)) for limit in self.limits(budget))
-        return InfeasibleBudgetError(
-            f"No subnet of {self.space.name!r} was found that fits the budget of {' and '.join(wanted)}: its subnets"
-            f" reach {reach}.",
-            f"Try {advice}",
-        )
 
 
 _UPPER_CONFIDENCE = 0.95  # of the upper end of an interval that holds 90%

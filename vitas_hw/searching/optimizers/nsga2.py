@@ -12,6 +12,7 @@ from pymoo.core.evaluator import Evaluator
 from pymoo.core.mutation import Mutation
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
+from pymoo.problems.static import StaticProblem
 
 from vitas_hw.core.operators import Ints
 from vitas_hw.core.space import SearchSpace
@@ -66,7 +67,7 @@ class Nsga2:
         goals = [1.0 - top1]
         if self._against is not None:
             goals.append(self._admission.costs.of(trials.codes)[self._against])
-        Evaluator().eval(_Known(self._problem, np.stack(goals, axis=1)), self._offspring)
+        Evaluator().eval(StaticProblem(self._problem, F=np.stack(goals, axis=1)), self._offspring)
         self._algorithm.tell(infills=self._offspring)
 
 
@@ -109,14 +110,3 @@ class _Inside(DuplicateElimination):  # type: ignore[misc]
             elif other is None:
                 known.add(key)
         return drop
-
-
-class _Known(Problem):  # type: ignore[misc]
-    """Hands pymoo the objectives that are already known."""
-
-    def __init__(self, problem: Problem, goals: Floats) -> None:
-        super().__init__(n_var=problem.n_var, n_obj=problem.n_obj, xl=problem.xl, xu=problem.xu, vtype=int)
-        self._goals = goals
-
-    def _evaluate(self, _x: Any, out: dict[str, Any], *_: Any, **__: Any) -> None:
-        out["F"] = self._goals

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
-from vitas_hw.core.budget import Budget, Range
+from vitas_hw.core.budget import Range, parse_range
 from vitas_hw.core.errors import InputError, one_of, shown
 from vitas_hw.core.settings import setting, settings, what_decides
 from vitas_hw.searching.optimizers.registry import DEFAULT, GENERATIONS, OPTIMIZERS, POPULATION, PRESETS
@@ -157,20 +157,12 @@ def parse_latencies(texts: list[str] | None) -> tuple[str | None, dict[str, Rang
     Raises:
         InputError: two for the same target, or an unreadable one.
     """
-    own: str | None = None
-    others: dict[str, Range] = {}
+    found: dict[str, str] = {}
     for text in texts or []:
-        name, there, words = text.rpartition("=")
-        if (not there and own is not None) or name in others:
+        name, _, words = text.rpartition("=")
+        if name in found:
             whose = name or "the target of the run"
             raise InputError(f"`latency` is given twice for {whose}.", "Give it once each.", field="latency")
-        if not there:
-            own = text
-            continue
-        bounds = Budget.parse(latency=words).latency_ms
-        if not name or bounds is None:
-            raise InputError(
-                f"`latency` {shown(text)} names no predictor.", "Example: `latency=PREDICTOR=20ms`", field="latency"
-            )
-        others[name] = bounds
-    return own, others
+        found[name] = words if name else text
+    own = found.pop("", None)
+    return own, {name: parse_range(words, "latency_ms") for name, words in found.items()}
