@@ -14,7 +14,7 @@ from vitas_hw.core.presets import preset
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.searching.admission import Admission
 from vitas_hw.searching.archive import Archive
-from vitas_hw.searching.costs import Costs, OtherTarget
+from vitas_hw.searching.costs import Costs, Limit
 from vitas_hw.searching.engine import Evaluations, Job, explore
 from vitas_hw.searching.optimizers.registry import OPTIMIZERS, make_optimizer
 from vitas_hw.searching.result import Candidate, knee_first
@@ -152,12 +152,12 @@ def test_the_confidence_moves_what_is_admitted_to_the_upper_bound(digits: Search
 
 
 def test_a_subnet_for_two_targets_is_good_on_both(digits: SearchSpace) -> None:
-    other = OtherTarget("phone", TwoTimes(10.0), Range(None, 30.0))
+    other = Limit("latency_ms", Range(None, 30.0), "phone", TwoTimes(10.0))
     costs = Costs(digits, TwoTimes(), others=(other,))
     codes = Admission(costs, Budget.parse(latency="5ms")).draw(50, np.random.default_rng(0))
     assert len(codes) == 50
     assert costs.of(codes)["latency_ms"].max() <= 3.0
-    impossible = OtherTarget("phone", TwoTimes(10.0), Range(None, 0.01))
+    impossible = Limit("latency_ms", Range(None, 0.01), "phone", TwoTimes(10.0))
     with pytest.raises(InfeasibleBudgetError, match=r"phone.*latency=phone="):
         Costs(digits, TwoTimes(), others=(impossible,)).feasible_code(Budget.parse(latency="5ms"))
 

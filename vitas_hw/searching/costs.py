@@ -32,21 +32,20 @@ class Predicts(Protocol):
 
 
 @dataclass(frozen=True)
-class OtherTarget:
-    """A second target that the subnet must be good on: its predictor and the latency allowed there."""
-
-    name: str
-    predictor: Predicts
-    latency_ms: Range
-
-
-@dataclass(frozen=True)
 class Limit:
-    """A range for one of a subnet's costs; a latency is of ``target``, None is the search's own."""
+    """A range for one of a subnet's costs.
+
+    Args:
+        cost: ``latency_ms``, ``macs`` or ``params``.
+        bounds: what is allowed.
+        target, predictor: of a latency on a further target: its name, and what predicts it; without them it is the
+            search's own.
+    """
 
     cost: str
     bounds: Range
-    target: OtherTarget | None = None
+    target: str = ""
+    predictor: Predicts | None = None
 
     def overlaps(self, least: float, most: float) -> bool:
         """Whether some of what subnets can cost is allowed."""
@@ -59,12 +58,12 @@ class Limit:
         low, high = low and min(low, _round_down(value)), high and max(high, _round_up(value))
         ends = "-".join(write_cost(end, self.cost) for end in (low, high) if end is not None)
         name = {"latency_ms": "latency", "macs": "flops", "params": "params"}[self.cost]
-        return f"`{name}={self.target.name}={ends}`" if self.target else f"`{name}={ends}`"
+        return f"`{name}={self.target}={ends}`" if self.target else f"`{name}={ends}`"
 
     def reach(self, least: float, most: float) -> str:
         """What subnets can cost, in words."""
         predicted = "predicted " if self.cost == "latency_ms" else ""
-        of = f" of {self.target.name}" if self.target else ""
+        of = f" of {self.target}" if self.target else ""
         return (
             f"{predicted}{cost_name(self.cost)}{of} from {show_cost(least, self.cost)} to {show_cost(most, self.cost)}"
         )
@@ -81,14 +80,14 @@ class Costs:
             one half takes the prediction itself, more an upper bound of it. The predictor's interval, which holds 90%
             of measurements, is widened or narrowed as if the errors' logarithms were normal.
         correction: what measured latencies are, in units of predicted ones.
-        others: further targets.
+        others: latencies on further targets.
     """
 
     space: SearchSpace
     predictor: Predicts | None = None
     confidence: float = 0.5
     correction: float = 1.0
-    others: tuple[OtherTarget, ...] = ()
+    others: tuple[Limit, ...] = ()
 
     def of(self, codes: Ints) -> dict[str, Floats]:
         """(N,) each: predicted ``latency_ms`` (with a predictor), ``macs``, ``params`` of N canonical codes."""
@@ -113,8 +112,7 @@ class Costs:
         """
         if budget.latency_ms is not None and self.predictor is None:
             raise InputError("A latency budget needs a predictor.", field="latency", step="profile")
-        own = [Limit(cost, bounds) for cost, bounds in budget.asked.items()]
-        return own + [Limit("latency_ms", other.latency_ms, other) for other in self.others]
+        return [*(Limit(cost, bounds) for cost, bounds in budget.asked.items()), *self.others]
 
     def excess(self, codes: Ints, budget: Budget) -> Floats:
         """(N,) how far each code lies outside, relative to the bound that it crosses most; 0 or less is inside.
@@ -129,7 +127,7 @@ class Costs:
 
     def reachable(self, cost: str) -> tuple[float, float]:
         """The smallest and largest value of one cost over the space, found by descent from its corners."""
-        return self._reachable(Limit(cost, Range(None, 1.0)))
+        return self._reachable(Limit(cost, _ANY))
 
     def feasible_code(self, budget: Budget) -> Ints:
         """(code_length,) a code inside the budget.
@@ -154,7 +152,7 @@ class Costs:
         if outside <= 0:
             return code
         wanted = [str(budget)] if budget.asked else []
-        wanted += [f"{other.name} {Budget(latency_ms=other.latency_ms)}" for other in self.others]
+        wanted += [f"{other.target} {Budget(latency_ms=other.bounds)}" for other in self.others]
         reached = "; ".join(limit.reach(*ends) for limit, ends in zip(limits, reach, strict=True))
         values = [float(found[0]) for found in self._counted(code[None], limits)]
         nearest = " ".join(limit.widened(value) for limit, value in zip(limits, values, strict=True))
@@ -169,7 +167,7 @@ class Costs:
 
         def score(codes: Ints) -> Floats:
             outside = self.excess(codes, budget)
-            return np.where(outside > 0, outside, -self.of(codes)["params"])
+            return np.where(outside > 0, outside, -self._counted(codes, [Limit("params", _ANY)])[0])
 
         return _descend(self.space, score, generations=_GENERATIONS)[0]
 
@@ -179,8 +177,8 @@ class Costs:
         table = operators(columns) if any(limit.cost != "latency_ms" for limit in limits) else None
 
         def one(limit: Limit) -> Floats:
-            if limit.target is not None:
-                return self._upper(limit.target.predictor, columns)
+            if limit.predictor is not None:
+                return self._upper(limit.predictor, columns)
             if limit.cost == "latency_ms":
                 assert self.predictor is not None
                 return self._upper(self.predictor, columns) * self.correction
@@ -203,6 +201,7 @@ class Costs:
         return least, -most
 
 
+_ANY = Range(None, 1.0)  # where only the cost counts
 _UPPER_CONFIDENCE = 0.95  # of the upper end of an interval that holds 90%
 
 

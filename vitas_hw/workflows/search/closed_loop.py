@@ -57,7 +57,7 @@ class ClosedLoop:
     refit: Refit | None = None
     measured: dict[Subnet, float] = field(default_factory=dict, init=False)
     _rounds: list[Round] = field(default_factory=list, init=False)
-    _until: float | None = field(default=None, init=False)
+    _until: float = field(default=np.inf, init=False)
 
     def run(self) -> SearchResult:
         """Search; measure; while nothing measures inside, search on under what was learned, a few times.
@@ -66,8 +66,7 @@ class ClosedLoop:
             InfeasibleBudgetError: no subnet fits.
             VitasError: nothing measured inside in the end.
         """
-        seconds = self.settings.max_time_s
-        self._until = None if seconds is None else time.monotonic() + seconds
+        self._until = time.monotonic() + (self.settings.max_time_s or np.inf)
         candidates = self._first()
         if self.measure is None:
             return self._result(candidates, self._order(candidates)[0])
@@ -101,7 +100,7 @@ class ClosedLoop:
             candidates=tuple(candidates),
             measured_ms={subnet.digest: ms for subnet, ms in self.measured.items()},
             choice=choice,
-            targets={other.name: [other.latency_ms.low, other.latency_ms.high] for other in self.costs.others},
+            targets={other.target: [other.bounds.low, other.bounds.high] for other in self.costs.others},
             correction=correction_of(candidates, self.measured),
             rounds=tuple(self._rounds),
         )
@@ -136,7 +135,7 @@ class ClosedLoop:
         return found
 
     def _time_is_up(self) -> bool:
-        return self._until is not None and time.monotonic() > self._until
+        return time.monotonic() > self._until
 
     def _first(self) -> list[Candidate]:
         settings = self.settings

@@ -18,7 +18,7 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.predictors.predictor import Predictor
 from vitas_hw.runs.directory import Run, one_at_a_time
 from vitas_hw.searching.archive import Archive
-from vitas_hw.searching.costs import Costs, OtherTarget
+from vitas_hw.searching.costs import Costs, Limit
 from vitas_hw.searching.engine import Evaluations
 from vitas_hw.searching.result import SearchResult, save_candidates, save_result
 from vitas_hw.workflows.search.closed_loop import ClosedLoop, Measure, recorded
@@ -87,11 +87,11 @@ def checked_costs(
     """
     from vitas_hw.predictors.shipped import load_predictor
 
-    targets = [OtherTarget(name, load_predictor(name), bounds) for name, bounds in (others or {}).items()]
-    for one in [predictor, *(target.predictor for target in targets)]:
+    limits = [Limit("latency_ms", bounds, name, load_predictor(name)) for name, bounds in (others or {}).items()]
+    for one in [predictor, *(limit.predictor for limit in limits)]:
         if isinstance(one, Predictor) and one.space != space:
             raise InputError(f"The predictor {one.name} was fitted for another space than {space.name!r}.")
-    costs = Costs(space, predictor, confidence, others=tuple(targets))
+    costs = Costs(space, predictor, confidence, others=tuple(limits))
     if costs.limits(budget):
         costs.feasible_code(budget)
     return costs
@@ -196,7 +196,7 @@ def _targets(run: Run, settings: SearchSettings) -> dict[str, Range]:
 
 def _search_name(budget: Budget, settings: SearchSettings, costs: Costs, hashes: dict[str, str]) -> str:
     """The same for the same search: by it a resumed one finds its measurements."""
-    targets = {other.name: str(other.latency_ms) for other in costs.others}
+    targets = {other.target: str(other.bounds) for other in costs.others}
     said = [budget.to_dict(), settings.to_dict(), settings.seed, costs.confidence, targets, hashes]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vitas_hw.core.budget import Range, parse_range
 from vitas_hw.core.errors import InputError, one_of, shown
 from vitas_hw.core.settings import setting, settings, what_decides
 from vitas_hw.searching.optimizers.registry import DEFAULT, GENERATIONS, OPTIMIZERS, POPULATION, PRESETS
 from vitas_hw.training.runtime import Runtime
-
-if TYPE_CHECKING:
-    from vitas_hw.cluster.evaluation_pool import RayWorkers
 
 _METHOD, _WHERE = "How it searches", "Where and how long"
 _AXES = {"latency": "latency_ms", "flops": "macs", "params": "params"}
@@ -45,7 +42,7 @@ class SearchSettings:
         seed: of the optimizer and of fine-tuning.
         targets: further predictors, by name or path, and the latency allowed on each.
         device: that evaluates and fine-tunes. Latency is measured on the predictor's target.
-        ray, ray_gpus: address of a Ray cluster that evaluates instead, and GPUs of each worker, see ``RayWorkers``.
+        ray, ray_gpus: address of a Ray cluster that evaluates instead, and its workers' GPUs, see ``RayWorkers``.
         max_time_s: ends evaluating after so many seconds with the best so far.
 
     Raises:
@@ -102,7 +99,6 @@ class SearchSettings:
             raise InputError("`accuracy=params` leaves no work for a cluster.", "Leave out `ray`.", field="ray")
         if self.ray is None and self.ray_gpus is not None:
             raise InputError("`ray_gpus` needs a cluster.", "Add `ray=auto`", field="ray_gpus")
-        _ = self.workers  # a share of GPUs that is none ends here
         if self.choose == "knee" and self.pareto is None:
             raise InputError("`choose=knee` needs a front.", "Example: `pareto=latency,top1`", field="choose")
         usual = (self.optimizer or ("nsga2" if self.pareto else DEFAULT), POPULATION, GENERATIONS)
@@ -132,15 +128,6 @@ class SearchSettings:
     def evaluations(self) -> int:
         """Of the whole search split, at most."""
         return self.population * self.generations
-
-    @property
-    def workers(self) -> RayWorkers | None:
-        """Of the cluster; None evaluates in this process."""
-        if self.ray is None:
-            return None
-        from vitas_hw.cluster.evaluation_pool import RayWorkers
-
-        return RayWorkers(self.ray, self.ray_gpus)
 
     def confidence_of(self, measured: bool) -> float:
         """The confidence to search with: one half where finalists are measured, much more where they cannot be."""
