@@ -206,7 +206,7 @@ MISTAKES = [
     (["evaluate", "none.json"], ["Cannot read the subnet none.json"]),
     (["evaluate", "small.yaml"], ["small.yaml, line 1, holds no subnet"]),
     (["evaluate", "--random", "1", "--split", "train"], ["Unknown part 'train'", "Known: test, search"]),
-    (["evaluate", "--random", "1", "--run", "runs/nothing"], ["has no supernet", "Run: vitas-hw train"]),
+    (["evaluate", "--random", "1", "--run", "runs/nothing"], ["has no super-transformer", "Run: vitas-hw train"]),
     (["spaces", "missing.yml"], ["Cannot read the space missing.yml"]),
     (["spaces", "vitas-digits", "--for", "digits"], ["Give the name of a space, or --for DATA"]),
     (["spaces", "--for", "folder:none"], ["none is not a folder", "--data folder:PATH"]),

@@ -19,7 +19,6 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 
 SCHEMA = 1
-_ANEW = "Search anew."
 
 
 @dataclass(frozen=True)
@@ -194,13 +193,13 @@ def save_result(result: SearchResult, path: Path) -> None:
 def load_result(path: Path, candidates_path: Path) -> SearchResult:
     """Read a search's two files. Raises FileError if one is missing, broken or of another schema."""
     try:
-        data = parse_json(read_text(path, "the search result", hint=_ANEW))
-        lines = read_text(candidates_path, "the candidates", most=MOST_LINES_BYTES, hint=_ANEW).splitlines()
+        data = parse_json(read_text(path, "the search result"))
+        lines = read_text(candidates_path, "the candidates", most=MOST_LINES_BYTES).splitlines()
         if (data["schema"], data["kind"]) != (SCHEMA, "search"):
             raise FileError(f"{path} is no search result of schema {SCHEMA}.")
         accuracy = data.get("accuracy", "supernet")
         if accuracy == "proxy":
-            raise FileError(f"{path} is of a search by the training-free proxy, which is gone.", step="search")
+            raise FileError(f"{path} is of a search by the training-free proxy, which is gone.")
         return SearchResult(
             budget=Budget.from_dict(data["budget"]),
             seed=int(data["seed"]),
@@ -215,8 +214,8 @@ def load_result(path: Path, candidates_path: Path) -> SearchResult:
             correction=float(data.get("correction", 1.0)),
             rounds=tuple(Round.from_dict(one) for one in data.get("rounds", [])),
         )
-    except FileError:
-        raise
+    except FileError as error:
+        raise FileError(error.problem, step="search") from error
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, InputError) as error:
         problem = f"{path} is not a search result: {type(error).__name__}: {reason(error)}."
         raise FileError(problem, step="search") from error
