@@ -4,7 +4,7 @@
     python benchmarks/search.py overhead            # the search's own time; a million candidates screened
 
 *truth*: all subnets of a space of digits are evaluated with one super-transformer (trained here, once) and kept in
-``results/search_table.jsonl``. Under five ceilings on MACs and ten seeds each, every optimiser looks for the best; what
+``results/search_table.jsonl``. Under five ceilings on MACs and ten seeds each, every optimizer looks for the best; what
 counts is how many evaluations it needs until it holds one of the best 0.5% by rank of what the ceiling admits, and how
 far from the optimum it is after the default search's evaluations. The surrogate was tuned on seeds from 1000 on.
 """
@@ -28,15 +28,15 @@ from vitas_hw.core.budget import Budget, Range
 from vitas_hw.searching.admission import Admission
 from vitas_hw.searching.costs import Costs
 from vitas_hw.searching.engine import Evaluations, Job, explore
-from vitas_hw.searching.optimizers.base import PAPER, Evolution
-from vitas_hw.searching.optimizers.registry import OPTIMISERS, make_optimiser
+from vitas_hw.searching.optimizers.registry import GENERATIONS, OPTIMIZERS, POPULATION, PRESETS, make_optimizer
 
 QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)  # of the space's MACs: the ceilings
 SEEDS = 10
 TIMED = 30  # evaluations, for the overhead's share
 SHARE = 0.005
-EVALUATIONS = Evolution().evaluations
-METHODS = (*OPTIMISERS, "paper", "pymoo-stock")
+EVALUATIONS = POPULATION * GENERATIONS
+PAPERS = PRESETS["paper"][1] * PRESETS["paper"][2]
+METHODS = (*OPTIMIZERS, "paper", "pymoo-stock")
 
 
 def scores(table: Table, method: str, budget: Budget, seed: int, limit: int) -> list[float]:
@@ -44,11 +44,13 @@ def scores(table: Table, method: str, budget: Budget, seed: int, limit: int) -> 
     if method == "pymoo-stock":
         return stock_scores(table, budget, seed, limit)
     costs = Costs(table.space)
-    name, population = ("nsga2", PAPER.population) if method == "paper" else (method, Evolution().population)
-    evolution = Evolution(population=population, generations=-(-limit // population))
-    optimiser = make_optimiser(name, Admission(table.space, costs, budget), evolution, seed)
-    found = explore(optimiser, Evaluations(table.space, table.evaluate), costs, limit)
-    return [candidate.top1 for candidate in found]
+    name, population, _ = PRESETS.get(method, (method, POPULATION, GENERATIONS))
+    generations = -(-limit // population)
+    optimizer = make_optimizer(
+        name, Admission(costs, budget), population=population, generations=generations, seed=seed
+    )
+    found = explore(optimizer, Evaluations(table.evaluate), costs, limit)
+    return [candidate.score for candidate in found]
 
 
 def until_good(found: Sequence[float], admitted: Floats) -> int | None:
@@ -74,7 +76,7 @@ def truth(table: Table, methods: Sequence[str], seeds: Sequence[int]) -> dict[st
         for method in methods:
             for seed in seeds:
                 # random needs about 1 / SHARE; the others get as many, paper its own
-                limit = PAPER.evaluations if method in ("random", "paper", "pymoo-stock") else 600
+                limit = PAPERS if method in ("random", "paper", "pymoo-stock") else 600
                 found = scores(table, method, budget, seed, min(limit, len(admitted)))
                 regret, rank = after(found, admitted, EVALUATIONS)
                 row = {"quantile": quantile, "method": method, "seed": seed, "needed": until_good(found, admitted)}
@@ -111,14 +113,13 @@ def overhead(evaluations: int = 1000, screened: int = 1_000_000) -> dict[str, An
     costs = Costs(space)
     ceiling = float(np.quantile(costs.of(space.sample_codes(4000, np.random.default_rng(0)))["macs"], 0.3))
     budget = Budget(macs=Range(None, ceiling))
-    one_s = evaluation_s(Admission(space, costs, budget))
+    one_s = evaluation_s(Admission(costs, budget))
     found: dict[str, Any] = {"evaluations": evaluations, "evaluation_s": round(one_s, 4), "goal_share": 0.05}
     print(f"an evaluation takes {one_s:.3f} s", flush=True)
-    for name in OPTIMISERS:
+    for name in OPTIMIZERS:
         started = time.perf_counter()
-        evolution = Evolution(population=16, generations=-(-evaluations // 16))
-        optimiser = make_optimiser(name, Admission(space, costs, budget), evolution, 0)
-        explore(optimiser, Evaluations(space, _made_up), costs, evaluations)
+        optimizer = make_optimizer(name, Admission(costs, budget), generations=-(-evaluations // POPULATION))
+        explore(optimizer, Evaluations(_made_up), costs, evaluations)
         seconds = time.perf_counter() - started
         share = seconds / (seconds + evaluations * one_s)
         found[name] = {"seconds": round(seconds, 2), "share": round(share, 4)}
@@ -163,7 +164,8 @@ def screening(count: int) -> dict[str, Any]:
 
 
 def _made_up(jobs: Sequence[Job]) -> list[float]:
-    return [float(np.sin(code.sum()) * 0.01 + (code[2::3] > 0).mean()) for code, _ in jobs]
+    codes = [np.asarray(candidate.code) for candidate, _ in jobs]
+    return [float(np.sin(code.sum()) * 0.01 + (code[2::3] > 0).mean()) for code in codes]
 
 
 def main() -> None:

@@ -73,7 +73,7 @@ def searched(run: Run, ceiling: float, seed: int) -> dict[str, Any]:
     row: dict[str, Any] = {"ceiling_ms": ceiling, "seed": seed}
     try:
         settings = SearchSettings(seed=seed)
-        result = search_run(run, Budget(latency_ms=Range(None, ceiling)), settings, progress=SILENT).result
+        result = search_run(run, Budget(latency_ms=Range(None, ceiling)), settings, progress=SILENT)
     except VitasError as error:
         return row | {"failed": str(error), "seconds": round(time.perf_counter() - started, 1)}
     seconds = round(time.perf_counter() - started, 1)
@@ -94,7 +94,7 @@ def searched(run: Run, ceiling: float, seed: int) -> dict[str, Any]:
 def larger_are_better(result: SearchResult, ceiling: float) -> bool:
     """Whether the best candidate predicted above ``USED`` of the ceiling beats the best one below."""
     above, below = (
-        [c.top1 for c in result.candidates if ((c.predicted_ms or 0) * result.correction > USED * ceiling) == large]
+        [c.score for c in result.candidates if ((c.predicted_ms or 0) * result.correction > USED * ceiling) == large]
         for large in (True, False)
     )
     return bool(above) and (not below or max(above) > max(below))

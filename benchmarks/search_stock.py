@@ -16,7 +16,7 @@ from search_table import Table
 
 from vitas_hw.core.budget import Budget
 from vitas_hw.searching.costs import Costs
-from vitas_hw.searching.optimizers.base import Evolution
+from vitas_hw.searching.optimizers.registry import POPULATION
 
 _MOST_GENERATIONS = 400
 
@@ -41,7 +41,7 @@ class _Stock(Problem):  # type: ignore[misc]  # pymoo is not typed
         for row in np.flatnonzero(broken <= 0):
             key = codes[row].tobytes()
             if key not in self.known and len(self.known) < self.limit:
-                self.known[key] = self.table.evaluate([(codes[row], 0)])[0]
+                self.known[key] = self.table.top1_of(codes[row])
             errors[row] = 1.0 - self.known.get(key, 0.0)
         out["F"], out["G"] = errors[:, None], broken[:, None]
 
@@ -50,7 +50,7 @@ def stock_scores(table: Table, budget: Budget, seed: int, limit: int) -> list[fl
     """Top-1 of each evaluation in order; codes outside the budget and repeated ones cost it nothing."""
     problem = _Stock(table, budget, limit)
     algorithm = NSGA2(
-        pop_size=Evolution().population,
+        pop_size=POPULATION,
         sampling=IntegerRandomSampling(),
         crossover=SBX(repair=RoundingRepair()),
         mutation=PM(repair=RoundingRepair()),

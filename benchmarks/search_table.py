@@ -49,7 +49,11 @@ class Table:
 
     def evaluate(self, jobs: Sequence[Job]) -> list[float]:
         """What an evaluation would give."""
-        return [self._by_code[code.tobytes()] for code, _ in jobs]
+        return [self.top1_of(np.asarray(candidate.code)) for candidate, _ in jobs]
+
+    def top1_of(self, code: Ints) -> float:
+        """Of a canonical code."""
+        return self._by_code[code.tobytes()]
 
 
 def all_codes(space: vh.SearchSpace) -> Ints:

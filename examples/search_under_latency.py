@@ -15,7 +15,6 @@ import onnx
 import vitas_hw as vh
 from vitas_hw.export.onnx_export import model_graph
 from vitas_hw.runs.directory import Run
-from vitas_hw.searching.optimizers.base import Evolution
 from vitas_hw.workflows.train.settings import TrainSettings
 from vitas_hw.workflows.train.train import train
 
@@ -40,7 +39,8 @@ def main() -> None:
         data=data,
         latency=given.latency,
         predictor=predictor,
-        evolution=Evolution(population=8, generations=3),
+        population=8,
+        generations=3,
     )
     choice = found.choice
     print(f"{choice.subnet.digest}: top-1 {choice.top1:.1%} inherited, {choice.predicted_ms:.3g} ms predicted")

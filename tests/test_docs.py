@@ -70,7 +70,7 @@ LONG = (  # in make test-full only
     "--flops 2M",
     "--pareto",
     "--max-time",
-    "--accuracy proxy",
+    "--accuracy params",
 )
 ELSEWHERE = {
     "your-data.md: Five commands": "tests/test_newcomer.py",

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from vitas_hw.runs.directory import Run
-from vitas_hw.searching.optimizers.base import Evolution
 from vitas_hw.workflows.profile.profile import ProfileSettings, profile
 
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
@@ -62,7 +61,7 @@ def test_searches_by_latency_and_by_macs_are_measured_side_by_side(
 ) -> None:
     monkeypatch.setattr(search_target, "SHARES", (0.6,))
     monkeypatch.setattr(search_target, "RANDOM", 2000)
-    monkeypatch.setattr(search_target, "EFFORT", Evolution(population=4, generations=3))
+    monkeypatch.setattr(search_target, "EFFORT", {"population": 4, "generations": 3})
     profiled = profile(Run(tmp_path / "run"), ProfileSettings(num_subnets=24, rounds=1), space="vitas-digits")
     search_target.run(profiled.profile, tmp_path, seconds=300, seeds=1)
     result = json.loads((tmp_path / "search_target.json").read_text())

@@ -16,7 +16,6 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Block
 from vitas_hw.searching.costs import Costs
 from vitas_hw.searching.identity_probability import identity_probability
-from vitas_hw.searching.optimizers.base import Evolution
 
 IMAGES = torch.randn(2, 1, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -89,7 +88,8 @@ def test_a_search_never_looks_at_the_validation_images(small: SearchSpace) -> No
         supernet=vh.build_supernet(small, seed=0).eval(),
         data=blind,
         flops="2M",
-        evolution=Evolution(population=4, generations=2),
+        population=4,
+        generations=2,
     )
     assert found.candidates
     assert not set(data.search.indices) & set(data.test.indices)

@@ -253,19 +253,6 @@ def deployed_sentences() -> list[str]:
     ]
 
 
-def proxy_rows() -> list[str]:
-    found = json.loads((ROOT / "benchmarks/results/proxy.json").read_text())
-    labels = {"DSS": "the training-free proxy (DSS of TF-TAS)", "MACs": "MACs", "parameters": "parameters"}
-    rows = []
-    for name, label in labels.items():
-        cells = []
-        for key in ("tau", "tau_within_patch"):
-            low, high = found["orders"][name][key]["interval_95"]
-            cells.append(f"{found['orders'][name][key]['value']:.2f} ({low:.2f} to {high:.2f})")
-        rows.append(f"| {label} | {' | '.join(cells)} |")
-    return rows
-
-
 def truth_row() -> str:
     result = json.loads((ROOT / "benchmarks/results/truth.json").read_text())
     ratios = [row["ratio"] for row in result["rows"]]
@@ -351,7 +338,7 @@ def test_the_tables_of_the_predictors_are_those_of_the_benchmarks() -> None:
 
 
 def test_the_tables_of_the_search_are_those_of_the_benchmarks() -> None:
-    for row in (*search_rows(), search_sentence(), *proxy_rows(), *budget_rows(), overhead_sentence()):
+    for row in (*search_rows(), search_sentence(), *budget_rows(), overhead_sentence()):
         assert row in README
 
 

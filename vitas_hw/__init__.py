@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from vitas_hw.profiling.profile import load_profile as load_profile
     from vitas_hw.runs.space_file import load_space as load_space
     from vitas_hw.supernet.plain import build_model as build_model
-    from vitas_hw.supernet.proxy import proxy_score as proxy_score
     from vitas_hw.supernet.supernet import build_supernet as build_supernet
     from vitas_hw.supernet.supernet import extract as extract
     from vitas_hw.supernet.weights_file import load_supernet as load_supernet
@@ -44,7 +43,6 @@ _HOMES = {
     "load_profile": "profiling.profile",
     "load_space": "runs.space_file",
     "load_supernet": "supernet.weights_file",
-    "proxy_score": "supernet.proxy",
     "published_subnet": "core.published",
     "search": "workflows.search.search",
 }

@@ -6,9 +6,9 @@
 On the machine of the profile. A predictor is fitted to it. For each ceiling, a share of the reference's p50, the space
 is searched twice, with the same effort, seed and score: under the ceiling, finalists measured here; and under the MACs
 of what that search chose, as one does who counts FLOPs only. Nobody's super-transformer of 1000 classes is at hand, so
-both rank by the training-free proxy, a weak stand-in for accuracy (``benchmarks/results/proxy.json``): what is told
-apart here are the costs. At the end all choices and the reference are measured again, side by side in interleaved
-rounds. Beside each choice stands the latency predicted for random subnets within 2% of its MACs.
+both rank by the number of parameters, a weak stand-in for accuracy: what is told apart here are the costs. At the end
+all choices and the reference are measured again, side by side in interleaved rounds. Beside each choice stands the
+latency predicted for random subnets within 2% of its MACs.
 """
 
 from __future__ import annotations
@@ -31,14 +31,13 @@ from vitas_hw.profiling.environment import environment
 from vitas_hw.profiling.place import place_of
 from vitas_hw.profiling.profile import Profile
 from vitas_hw.searching.costs import Costs
-from vitas_hw.searching.optimizers.base import Evolution
 from vitas_hw.workflows.fit import fit_predictor
 from vitas_hw.workflows.search.measure_finalists import finalist_meter
 
 SHARES = (0.5, 0.7, 1.0)
 RANDOM, SHOWN = 200_000, 1_500  # subnets predicted; of them drawn in the plot
 NEAR = 0.02
-EFFORT = Evolution()
+EFFORT = {"population": 16, "generations": 6}
 _LAST_S = 60.0  # for measuring all again
 
 
@@ -50,7 +49,7 @@ class Pair:
     seed: int
     by_latency: Subnet
     by_macs: Subnet
-    scores: tuple[float, float]
+    params: tuple[int, int]
 
 
 def reference_of(space: vh.SearchSpace) -> tuple[str, Subnet]:
@@ -66,13 +65,13 @@ def searched(space: vh.SearchSpace, predictor: Predictor, meter: Any, ceiling: f
         latency=f"{ceiling:.6g}ms",
         predictor=predictor,
         measure=meter,
-        evolution=EFFORT,
-        accuracy="proxy",
+        accuracy="params",
         seed=seed,
+        **EFFORT,
     ).choice
     macs = f"{fast.subnet.macs / 1e3 + 1e-4:.4f}K"  # that number and no rounding below it
-    light = vh.search(space, flops=macs, evolution=EFFORT, accuracy="proxy", seed=seed).choice
-    return Pair(share, seed, fast.subnet, light.subnet, (fast.top1, light.top1))
+    light = vh.search(space, flops=macs, accuracy="params", seed=seed, **EFFORT).choice
+    return Pair(share, seed, fast.subnet, light.subnet, (fast.subnet.params, light.subnet.params))
 
 
 def cloud(space: vh.SearchSpace, predictor: Predictor) -> tuple[Any, Any]:
@@ -100,7 +99,7 @@ def told(pairs: list[Pair], measured: dict[str, float], macs: Any, predicted: An
                 "ceiling_ms": round(pair.share * reference_ms, 5),
                 "by_latency": {"subnet": pair.by_latency.to_dict(), "macs": pair.by_latency.macs, "ms": latency},
                 "by_macs": {"subnet": pair.by_macs.to_dict(), "macs": pair.by_macs.macs, "ms": by_macs},
-                "proxy_scores": pair.scores,
+                "params": pair.params,
                 "left_on_the_table": round(by_macs / latency - 1, 4),
                 "equal_macs": {"subnets": len(near), **percentiles(near)},
             }

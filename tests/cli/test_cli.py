@@ -105,22 +105,22 @@ def test_the_same_search_again_is_the_same_byte_for_byte(trained: Path) -> None:
     assert files[0].count(b"\n") == 18
 
 
-def test_a_search_by_the_proxy_needs_nothing_trained_and_says_so_everywhere(trained: Path) -> None:
-    where = ["--run", "runs/proxy"]
-    words = ["search", "--accuracy", "proxy", "--flops", "8M", "--population", "4", "--generations", "2", *where]
+def test_a_search_by_size_needs_nothing_trained_and_says_so_everywhere(trained: Path) -> None:
+    where = ["--run", "runs/params"]
+    words = ["search", "--accuracy", "params", "--flops", "8M", "--population", "4", "--generations", "2", *where]
     done = run(trained, *words)
     assert done.returncode == 0, done.stderr
-    assert "ranked by a training-free proxy" in done.stderr
+    assert "ranked by their number of parameters" in done.stderr
     assert "Next: vitas-hw retrain" in done.stdout
     found = run_json(trained, *words)
-    assert (found["accuracy"], found["top1"], found["top1_inherited"]) == ("proxy", None, None)
-    assert found["proxy_score"] == pytest.approx(vh.proxy_score(vh.Subnet.from_dict(found["subnet"])))
-    folder = trained / "runs/proxy"
-    assert json.loads((folder / "search.json").read_text())["accuracy"] == "proxy"
+    assert (found["accuracy"], found["top1"], found["top1_inherited"]) == ("params", None, None)
+    assert found["params"] == vh.Subnet.from_dict(found["subnet"]).params
+    folder = trained / "runs/params"
+    assert json.loads((folder / "search.json").read_text())["accuracy"] == "params"
     rows = [json.loads(line) for line in (folder / "candidates.jsonl").read_text().splitlines()]
     assert len(rows) == 8
     assert all("top1" not in row for row in rows)
-    assert max(row["proxy_score"] for row in rows) == found["proxy_score"]
+    assert max(row["params"] for row in rows) == found["params"]
     assert not (folder / "choice.safetensors").exists()
     exported = run(trained, "export", "--onnx", *where)
     assert exported.returncode == 0, exported.stderr
@@ -159,9 +159,10 @@ MISTAKES = [
     (["search", "--latency", "0.001ms"], ["at most 0.001 ms", "predicted latency from", "Try --latency"]),
     (["search", "--latency", "5"], ["--latency '5' has no unit; known units: us, ms, s.", "Example: --latency 5ms"]),
     (["search", "--latency", "5min"], ["has the unit 'min'; known units: us, ms, s.", "Example: --latency 5ms"]),
-    (["search", "--run", "runs/nothing"], ["has no super-transformer", "Run: vitas-hw train"]),
-    (["search", "--accuracy", "guess"], ["Unknown accuracy 'guess'", "Known: supernet, proxy"]),
-    (["search", "--population", "1"], ["Invalid value for '--population'", "See: vitas-hw search --help"]),
+    (["search", "--run", "runs/nothing"], ["has no supernet", "Run: vitas-hw train"]),
+    (["search", "--accuracy", "guess"], ["Unknown accuracy 'guess'", "Known: supernet, params"]),
+    (["search", "--accuracy", "proxy"], ["The training-free proxy is gone", "Use --accuracy params."]),
+    (["search", "--population", "1"], ["--population must be at least 2, not 1."]),
     (["profile", "--device", "cuda:7"], ["There is no device 'cuda:7'", "Try --device cpu"]),
     (["profile", "--num-subnets", "3"], ["--num-subnets 3 is too few", "at least 20"]),
     (["profile", "--device-name", "My PC", "--num-subnets", "20"], ["not 'My PC'", "Try 'my-pc'"]),

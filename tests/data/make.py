@@ -32,7 +32,7 @@ from vitas_hw.training.checkpoint import State, save_state
 from vitas_hw.workflows.export.export import export
 from vitas_hw.workflows.profile.bundle import write_bundle
 from vitas_hw.workflows.search.search import search_run
-from vitas_hw.workflows.search.settings import search_settings
+from vitas_hw.workflows.search.settings import SearchSettings
 from vitas_hw.workflows.train.settings import TrainSettings
 from vitas_hw.workflows.train.train import train
 
@@ -88,7 +88,7 @@ def _measured(folder: Path) -> None:
 def _run(folder: Path) -> None:
     run = Run(folder / "run")
     train(run, TrainSettings(epochs=1, device="cpu"), space=str(folder / "space.yaml"))
-    search_run(run, Budget.parse(flops="100K"), search_settings(population=4, generations=1), device="cpu")
+    search_run(run, Budget.parse(flops="100K"), SearchSettings(population=4, generations=1, device="cpu"))
     export(run)
     for path in run.path.iterdir():
         if path.suffix in (".png", ".onnx", ".md") or path.name in (".lock", "tensorboard"):

@@ -3,14 +3,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from vitas_hw.core.budget import Budget, Range
-from vitas_hw.core.errors import FileError, InfeasibleBudgetError, InputError, VitasError
+from vitas_hw.core.errors import FileError, InfeasibleBudgetError, InputError
 from vitas_hw.core.operators import SubnetColumns, operators
 from vitas_hw.core.presets import PRESETS, preset
 from vitas_hw.core.space import SearchSpace
@@ -18,20 +17,20 @@ from vitas_hw.core.subnet import Subnet
 from vitas_hw.searching.admission import Admission
 from vitas_hw.searching.costs import Costs
 from vitas_hw.searching.engine import Evaluations, Job, explore
-from vitas_hw.searching.finalists import choose_measured
 from vitas_hw.searching.identity_probability import identity_probability
-from vitas_hw.searching.optimizers.base import Evolution
-from vitas_hw.searching.optimizers.registry import OPTIMISERS, make_optimiser
+from vitas_hw.searching.optimizers.registry import GENERATIONS, OPTIMIZERS, POPULATION, make_optimizer
 from vitas_hw.searching.result import (
     Candidate,
     SearchResult,
     _candidate,
     best_first,
+    candidate_of,
     load_result,
     pareto_front,
     save_candidates,
     save_result,
 )
+from vitas_hw.workflows.search.closed_loop import choose_measured
 
 
 class Prediction:
@@ -46,16 +45,16 @@ class PerMac:
         return Prediction(operators(columns).macs / 1e7)
 
 
-def params_score(space: SearchSpace, jobs: Sequence[Job]) -> list[float]:
+def params_score(jobs: Sequence[Job]) -> list[float]:
     """A made-up top-1 that grows with the parameters."""
-    return [space.decode(code).params / 1e8 for code, _ in jobs]
+    return [candidate.subnet.params / 1e8 for candidate, _ in jobs]
 
 
 def search(space: SearchSpace, budget: Budget, seed: int = 0, optimizer: str = "nsga2", **size: int) -> list[Candidate]:
     costs = Costs(space, PerMac())
-    evolution = Evolution(**size)
-    optimiser = make_optimiser(optimizer, Admission(space, costs, budget), evolution, seed)
-    return explore(optimiser, Evaluations(space, partial(params_score, space)), costs, evolution.evaluations)
+    limit = size.get("population", POPULATION) * size.get("generations", GENERATIONS)
+    asked = make_optimizer(optimizer, Admission(costs, budget), seed=seed, **size)
+    return explore(asked, Evaluations(params_score), costs, limit)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -77,8 +76,8 @@ def test_an_impossible_latency_says_what_can_be_reached(digits: SearchSpace) -> 
     least = digits.smallest.macs / 1e7
     assert "at most 0.001 ms" in str(caught.value)
     assert f"{least:.3g} ms" in str(caught.value)
-    assert "Try --latency" in str(caught.value)
-    suggested = caught.value.hint.split()[2]
+    assert "Try latency=" in str(caught.value)
+    suggested = caught.value.hint.split()[1].removeprefix("latency=").rstrip(",")
     Costs(digits, PerMac()).feasible_code(Budget.parse(latency=suggested))
 
 
@@ -119,7 +118,7 @@ def test_a_narrow_budget_that_some_subnet_fits_is_found(budget: Budget, digits: 
     assert search(digits, budget, population=6, generations=2)
 
 
-@pytest.mark.parametrize("optimizer", OPTIMISERS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_all_candidates_are_different_and_inside_the_budget(optimizer: str, digits: SearchSpace) -> None:
     budget = Budget.parse(latency="4ms", params="8M")
     found = search(digits, budget, optimizer=optimizer, population=16, generations=5)
@@ -140,10 +139,10 @@ def test_a_search_beats_as_many_random_subnets(optimizer: str, digits: SearchSpa
     codes = np.concatenate([digits.sample_codes(4000, rng, p) for p in (0.3, 0.5, 0.7)])
     inside = codes[costs.excess(codes, budget) <= 0][:240]
     assert len(inside) == 240
-    assert evolved > max(params_score(digits, [(code, 0) for code in inside]))
+    assert evolved > max(params_score([(candidate_of(digits, code), 0) for code in inside]))
 
 
-@pytest.mark.parametrize("optimizer", OPTIMISERS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_the_same_seed_gives_the_same_candidates_byte_for_byte(
     optimizer: str, digits: SearchSpace, tmp_path: Path
 ) -> None:
@@ -157,7 +156,7 @@ def test_the_same_seed_gives_the_same_candidates_byte_for_byte(
     assert files[0] == files[1] != files[2]
 
 
-@pytest.mark.parametrize("optimizer", OPTIMISERS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_space_smaller_than_the_evolution_ends(optimizer: str, small: SearchSpace) -> None:
     tiny = SearchSpace.from_dict(
         small.to_dict() | {"depth": [1, 1], "embed_dims": [24], "attn_dims": [12], "mlp_dims": [32, 64]}
@@ -174,8 +173,9 @@ def _all_codes(space: SearchSpace) -> np.ndarray:
 
 
 def test_a_latency_budget_needs_a_predictor(digits: SearchSpace) -> None:
-    with pytest.raises(InputError, match="Run: vitas-hw profile"):
+    with pytest.raises(InputError, match="A latency budget needs a predictor") as caught:
         Costs(digits).feasible_code(Budget.parse(latency="3ms"))
+    assert (caught.value.field, caught.value.step) == ("latency", "profile")
 
 
 @pytest.mark.parametrize(
@@ -223,9 +223,9 @@ def test_the_best_that_measures_inside_wins(small: SearchSpace) -> None:
         measured.extend(subnets)
         return [6.0 if subnet in slow else 4.5 for subnet in subnets]
 
-    verdict = choose_measured(found, Range(None, 5.0), meter)
-    assert verdict.choice == found[2]
-    assert [verdict.measured_ms[c.subnet.digest] for c in found[:3]] == [6.0, 6.0, 4.5]
+    choice, known = choose_measured(found, Range(None, 5.0), meter, {})
+    assert choice == found[2]
+    assert [known[c.subnet] for c in found[:3]] == [6.0, 6.0, 4.5]
     assert measured == [c.subnet for c in found[:5]]
 
 
@@ -238,8 +238,9 @@ def test_after_a_miss_the_prediction_is_corrected(small: SearchSpace) -> None:
         rounds.append([by_subnet[subnet] * 1.5 for subnet in subnets])
         return rounds[-1]
 
-    verdict = choose_measured(found, Range(None, 5.0), meter)
-    assert verdict.measured_ms[verdict.choice.subnet.digest] <= 5.0
+    choice, known = choose_measured(found, Range(None, 5.0), meter, {})
+    assert choice is not None
+    assert known[choice.subnet] <= 5.0
     assert len(rounds) == 2
     assert max(rounds[1]) <= 5.0
 
@@ -248,14 +249,16 @@ def test_a_range_is_met_on_a_machine_that_is_faster_than_predicted(small: Search
     subnets = list(dict.fromkeys(small.sample(seed) for seed in range(60)))[:33]
     found = [Candidate(subnet, 0.9 - row / 1000, 4.0 + 0.03 * row) for row, subnet in enumerate(subnets)]
     real = {c.subnet: 0.85 * (c.predicted_ms or 0) for c in found}
-    verdict = choose_measured(found, Range(4.0, 5.0), lambda chosen: [real[subnet] for subnet in chosen])
-    assert 4.0 <= real[verdict.choice.subnet] <= 5.0
+    choice, _ = choose_measured(found, Range(4.0, 5.0), lambda chosen: [real[subnet] for subnet in chosen], {})
+    assert choice is not None
+    assert 4.0 <= real[choice.subnet] <= 5.0
 
 
-def test_if_none_measures_inside_it_ends_and_says_so(small: SearchSpace) -> None:
+def test_if_none_measures_inside_there_is_no_choice(small: SearchSpace) -> None:
     found = [candidate(small, seed, 0.9, 4.0) for seed in range(50)]
-    with pytest.raises(VitasError, match="measured inside the budget; the nearest took 9 ms"):
-        choose_measured(found, Range(None, 5.0), lambda subnets: [9.0] * len(subnets))
+    choice, known = choose_measured(found, Range(None, 5.0), lambda subnets: [9.0] * len(subnets), {})
+    assert choice is None
+    assert set(known.values()) == {9.0}
 
 
 def test_a_result_comes_back(small: SearchSpace, tmp_path: Path) -> None:
@@ -272,10 +275,12 @@ def test_a_result_comes_back(small: SearchSpace, tmp_path: Path) -> None:
         load_result(tmp_path / "search.json", tmp_path / "candidates.jsonl")
 
 
-@pytest.mark.parametrize("size", [{"population": 1}, {"generations": 0}])
-def test_an_impossible_evolution_is_refused(size: dict[str, int]) -> None:
-    with pytest.raises(InputError):
-        Evolution(**size)
+def test_a_result_of_the_proxy_that_is_gone_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "search.json").write_text('{"schema": 1, "kind": "search", "accuracy": "proxy"}')
+    (tmp_path / "candidates.jsonl").write_text("")
+    with pytest.raises(FileError, match="is of a search by the training-free proxy, which is gone") as caught:
+        load_result(tmp_path / "search.json", tmp_path / "candidates.jsonl")
+    assert caught.value.step == "search"
 
 
 def test_without_identity_shifting_a_candidate_knows_its_blocks(small: SearchSpace) -> None:
@@ -283,5 +288,5 @@ def test_without_identity_shifting_a_candidate_knows_its_blocks(small: SearchSpa
     found = search(space, Budget(), population=16, generations=3)
     assert all(candidate.layers is not None for candidate in found)
     assert any(candidate.layers != tuple(range(candidate.subnet.depth)) for candidate in found)
-    again = [_candidate(json.loads(json.dumps(candidate.to_dict()))) for candidate in found]
+    again = [_candidate(json.loads(json.dumps(candidate.to_dict())), "supernet") for candidate in found]
     assert again == found

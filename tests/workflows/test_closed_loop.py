@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -14,11 +15,10 @@ from vitas_hw.core.subnet import Subnet
 from vitas_hw.searching.archive import Archive
 from vitas_hw.searching.costs import Costs
 from vitas_hw.searching.engine import Evaluations, Job
-from vitas_hw.searching.optimizers.base import Evolution
 from vitas_hw.searching.result import knee_first
-from vitas_hw.workflows.search.closed_loop import ClosedLoop, recorded, result_of
-from vitas_hw.workflows.search.evaluations import part_shares
-from vitas_hw.workflows.search.settings import SearchSettings, parse_latencies, search_settings
+from vitas_hw.workflows.search.closed_loop import ClosedLoop, recorded
+from vitas_hw.workflows.search.scoring import part_shares
+from vitas_hw.workflows.search.settings import SearchSettings, axis, parse_latencies
 
 
 class PerMac:
@@ -31,21 +31,21 @@ def loop(space: SearchSpace, factor: float | None, ceiling: str, archive: Archiv
     """Top-1 grows with the MACs; the device takes ``factor`` times the prediction."""
 
     def evaluate(jobs: Sequence[Job]) -> list[float]:
-        return [space.decode(code).macs / space.largest.macs for code, _ in jobs]
+        return [candidate.subnet.macs / space.largest.macs for candidate, _ in jobs]
 
     def measure(subnets: Sequence[Subnet]) -> list[float]:
         return [subnet.macs / 1e7 * (factor or 1) for subnet in subnets]
 
-    settings = SearchSettings(evolution=Evolution(population=8, generations=3))
+    settings = SearchSettings(population=8, generations=3)
     budget = Budget.parse(latency=ceiling)
-    evaluations = Evaluations(space, evaluate, archive=archive or Archive())
+    evaluations = Evaluations(evaluate, archive=archive or Archive())
     return ClosedLoop(Costs(space, PerMac()), budget, evaluations, settings, SILENT, measure if factor else None)
 
 
 def test_the_search_goes_on_until_the_choice_measures_inside(digits: SearchSpace) -> None:
     settled = loop(digits, 3.0, "5ms").run()
-    choice = settled.verdict.choice
-    assert settled.verdict.measured_ms[choice.subnet.digest] <= 5.0
+    choice = settled.choice
+    assert settled.measured_ms[choice.subnet.digest] <= 5.0
     assert settled.correction == pytest.approx(3.0)
     assert len(settled.candidates) >= 24
 
@@ -72,12 +72,12 @@ def test_after_misses_the_predictor_is_fitted_anew_and_every_round_is_told(digit
     one.costs, one.refit = Costs(digits, Linear(0.0, 100)), refit  # type: ignore[assignment]
     one.measure = lambda subnets: [subnet.macs / 1e7 + 4.6 for subnet in subnets]
     settled = one.run()
-    choice = settled.verdict.choice
-    assert settled.verdict.measured_ms[choice.subnet.digest] <= 5.0
+    choice = settled.choice
+    assert settled.measured_ms[choice.subnet.digest] <= 5.0
     assert len(asked) == 1
     assert choice.predicted_ms == pytest.approx(choice.subnet.macs / 1e7 + 4.6)
     assert settled.correction == pytest.approx(1.0)
-    first, last = one.rounds[0], one.rounds[-1]
+    first, last = settled.rounds[0], settled.rounds[-1]
     assert set(first.violations) == set(first.measured_ms)
     assert (first.samples, last.samples) == (100, 100 + len(asked[0]))
     assert choice.subnet.digest not in last.violations
@@ -85,19 +85,16 @@ def test_after_misses_the_predictor_is_fitted_anew_and_every_round_is_told(digit
         assert ms == pytest.approx(first.predicted_ms[digest] + 4.6)
     for digest, ms in last.measured_ms.items():
         assert ms == pytest.approx(last.predicted_ms[digest])
-    assert {s.digest for s in one.measured} == {digest for told in one.rounds for digest in told.measured_ms}
+    assert {s.digest for s in one.measured} == {digest for told in settled.rounds for digest in told.measured_ms}
 
 
 def test_of_a_front_the_knee_is_chosen_unless_the_best_is_asked_for(digits: SearchSpace) -> None:
     chosen = {}
     for choose in (None, "best"):
         one = loop(digits, None, "50ms")
-        one.settings = replace(
-            search_settings(pareto="latency,top1", choose=choose, population=8, generations=3), seed=1
-        )
+        one.settings = SearchSettings(pareto="latency_ms", choose=choose, population=8, generations=3, seed=1)
         settled = one.run()
-        chosen[choose] = settled.verdict.choice
-        front = result_of(one, settled, {}).front
+        chosen[choose], front = settled.choice, settled.front
         assert chosen[choose] in front
         assert len(front) > 2
     assert chosen["best"] == front[-1]
@@ -115,14 +112,14 @@ def test_time_ends_a_continued_search_too(digits: SearchSpace) -> None:
 
 
 def test_a_device_that_nothing_is_fast_enough_for_ends_the_search(digits: SearchSpace) -> None:
-    with pytest.raises(VitasError, match=r"measured inside the budget|fits the budget"):
+    with pytest.raises(VitasError, match=r"measured inside the budget; the nearest took|fits the budget"):
         loop(digits, 1e4, "5ms").run()
 
 
 def test_without_the_device_the_best_predicted_is_chosen(digits: SearchSpace) -> None:
     settled = loop(digits, None, "5ms").run()
-    assert settled.verdict.measured_ms == {}
-    assert settled.verdict.choice.top1 == max(candidate.top1 for candidate in settled.candidates)
+    assert settled.measured_ms == {}
+    assert settled.choice.score == max(candidate.score for candidate in settled.candidates)
 
 
 def test_recorded_measurements_are_not_taken_again(small: SearchSpace) -> None:
@@ -137,15 +134,51 @@ def test_only_a_large_search_split_is_raced_on() -> None:
     assert [len(part_shares(images)) for images in (144, 1999, 2000, 3999, 4000, 10_000)] == [1, 1, 2, 2, 3, 3]
 
 
-def test_words_become_settings() -> None:
-    front = search_settings(pareto="latency,top1")
+def test_settings_are_filled_with_what_suits_the_rest() -> None:
+    front = SearchSettings(pareto=axis("latency,top1"))
     assert (front.optimizer, front.pareto, front.choose) == ("nsga2", "latency_ms", "knee")
-    assert search_settings().optimizer == "surrogate"
-    assert (search_settings().confidence_of(True), search_settings().confidence_of(False)) == (0.5, 0.95)
+    usual = SearchSettings()
+    assert (usual.optimizer, usual.evaluations, usual.choose) == ("surrogate", 96, "best")
+    assert (usual.confidence_of(True), usual.confidence_of(False)) == (0.5, 0.95)
+    paper = SearchSettings(optimizer="paper", generations=3)
+    assert (paper.optimizer, paper.population, paper.generations) == ("nsga2", 50, 3)
+    assert replace(paper, seed=4).population == 50
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"choose": "knee"}, "choose"),
+        ({"pareto": "macs", "optimizer": "random"}, "optimizer"),
+        ({"pareto": "top1"}, "pareto"),
+        ({"optimizer": "best"}, "optimizer"),
+        ({"population": 1}, "population"),
+        ({"generations": 0}, "generations"),
+        ({"confidence": 1.0}, "confidence"),
+        ({"confidence": 0.4}, "confidence"),
+        ({"ray_gpus": 0.5}, "ray_gpus"),
+        ({"ray": "auto", "accuracy": "params"}, "ray"),
+        ({"accuracy": "proxy"}, "accuracy"),
+    ],
+)
+def test_settings_that_do_not_go_together(wrong: dict[str, Any], field: str) -> None:
+    with pytest.raises(InputError) as caught:
+        SearchSettings(**wrong)
+    assert caught.value.field == field
+
+
+def test_the_proxy_that_is_gone_names_what_took_its_place() -> None:
+    with pytest.raises(InputError, match=r"The training-free proxy is gone: it orders .* Use accuracy=params\."):
+        SearchSettings(accuracy="proxy")
+    with pytest.raises(InputError, match=r"accuracy=params leaves no work for a cluster"):
+        SearchSettings(accuracy="params", ray="auto")
+
+
+def test_latencies_of_several_targets() -> None:
     assert parse_latencies(["a=20ms", "5ms"]) == ("5ms", {"a": Range(None, 20.0)})
-    for wrong in ({"pareto": "top1"}, {"choose": "knee"}, {"pareto": "flops,top1", "optimizer": "random"}):
+    for words in (["5ms", "6ms"], ["a=5ms", "a=6ms"], ["=5ms"], ["a="]):
         with pytest.raises(InputError):
-            search_settings(**wrong)
-    for words in (["5ms", "6ms"], ["a=5ms", "a=6ms"], ["=5ms"]):
-        with pytest.raises(InputError):
-            parse_latencies(words)
+            Budget.parse(latency=parse_latencies(words)[0])
+    for word in ("top1", "latency", "macs,top1"):
+        with pytest.raises(InputError, match="is no pair of axes"):
+            axis(word)

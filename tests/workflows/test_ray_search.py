@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,6 @@ from vitas_hw.core.files import write_atomic
 from vitas_hw.core.progress import Silent
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.runs.directory import Run
-from vitas_hw.searching.optimizers.base import Evolution
 from vitas_hw.supernet.weights_file import save_supernet
 from vitas_hw.workflows.search.search import search_run
 from vitas_hw.workflows.search.settings import SearchSettings
@@ -58,10 +58,10 @@ def test_a_search_on_a_cluster_is_the_serial_one_though_a_worker_is_killed(
     small: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vitas_hw.workflows.search.finetune.finetune_recipe", lambda *_: None)
-    settings = SearchSettings(evolution=Evolution(population=6, generations=4), optimizer="nsga2")
+    settings = SearchSettings(population=6, generations=4, optimizer="nsga2", device="cpu")
     alone, spread, told = run_with_supernet(tmp_path / "a", small), run_with_supernet(tmp_path / "b", small), Told()
     budget = Budget.parse(flops="2M")
-    search_run(alone, budget, settings, device="cpu")
+    search_run(alone, budget, settings)
 
     killed: list[int] = []
     evaluate = RayPool.evaluate
@@ -74,7 +74,7 @@ def test_a_search_on_a_cluster_is_the_serial_one_though_a_worker_is_killed(
 
     monkeypatch.setattr(RayPool, "evaluate", evaluate_and_kill)
     with machines_of("a", "b") as machines:
-        search_run(spread, budget, settings, device="cpu", workers=RayWorkers(machines.address, 0.0), progress=told)
+        search_run(spread, budget, replace(settings, ray=machines.address, ray_gpus=0.0), progress=told)
     assert spread.candidates.read_bytes() == alone.candidates.read_bytes()
     weights, others = load_file(spread.choice), load_file(alone.choice)
     assert all(torch.equal(weights[name], others[name]) for name in weights.keys() | others.keys())
@@ -87,9 +87,9 @@ def test_a_search_on_a_cluster_is_the_serial_one_though_a_worker_is_killed(
 
 @pytest.mark.full
 def test_a_cluster_without_what_is_asked_for_says_so(small: SearchSpace, tmp_path: Path) -> None:
-    run, settings = run_with_supernet(tmp_path, small), SearchSettings()
+    run = run_with_supernet(tmp_path, small)
     with machines_of("a") as machines, pytest.raises(VitasError, match=r"No GPU in the cluster.*ray status"):
-        search_run(run, Budget.parse(flops="2M"), settings, workers=RayWorkers(machines.address, 0.5))
+        search_run(run, Budget.parse(flops="2M"), SearchSettings(ray=machines.address, ray_gpus=0.5))
 
 
 def test_a_machine_of_no_cluster_says_how_to_start_one(

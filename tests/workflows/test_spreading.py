@@ -17,14 +17,15 @@ from vitas_hw.searching.admission import Admission
 from vitas_hw.searching.archive import Archive
 from vitas_hw.searching.costs import Costs
 from vitas_hw.searching.engine import Evaluate, Evaluations, Job, explore
-from vitas_hw.searching.optimizers.base import Evolution
-from vitas_hw.searching.optimizers.registry import OPTIMISERS, make_optimiser
-from vitas_hw.workflows.search.evaluations import in_order
+from vitas_hw.searching.optimizers.registry import OPTIMIZERS, make_optimizer
+from vitas_hw.searching.result import candidate_of
+from vitas_hw.workflows.search.scoring import in_order
 
 
 class Scorer:
     def __call__(self, job: Job) -> float:
-        return float(job[0].mean() / job[0].max())
+        code = np.asarray(job[0].code)
+        return float(code.mean() / code.max())
 
     def to(self, device: str) -> Scorer:
         return self
@@ -66,12 +67,12 @@ class FakePool:
 
 
 def searched(space: SearchSpace, optimizer: str, evaluate: Evaluate, archive: Archive) -> list[object]:
-    costs, evolution = Costs(space), Evolution(population=8, generations=4)
-    optimiser = make_optimiser(optimizer, Admission(space, costs, Budget()), evolution, 0)
-    return list(explore(optimiser, Evaluations(space, evaluate, archive=archive), costs, 32))
+    costs = Costs(space)
+    asked = make_optimizer(optimizer, Admission(costs, Budget()), population=8, generations=4)
+    return list(explore(asked, Evaluations(evaluate, archive=archive), costs, 32))
 
 
-@pytest.mark.parametrize("optimizer", OPTIMISERS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_candidates_and_archive_are_those_of_a_serial_search(optimizer: str, small: SearchSpace) -> None:
     alone, spread = Archive(), Archive()
     expected = searched(small, optimizer, in_order(Scorer()), alone)
@@ -83,7 +84,7 @@ def test_candidates_and_archive_are_those_of_a_serial_search(optimizer: str, sma
 
 
 def jobs(space: SearchSpace, number: int) -> list[Job]:
-    return [(code, 0) for code in space.sample_codes(number, np.random.default_rng(0))]
+    return [(candidate_of(space, code), 0) for code in space.sample_codes(number, np.random.default_rng(0))]
 
 
 def test_a_lost_worker_costs_a_retry(small: SearchSpace) -> None:

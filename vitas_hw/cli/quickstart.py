@@ -16,7 +16,7 @@ _NEXT = """To do the same on your own device, with your own budget and space:
 
 def quickstart(
     run: RunOption = DEFAULT_RUN,
-    epochs: Annotated[int | None, typer.Option("--epochs", help="Of the super-transformer.")] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="Of the supernet.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget earlier timings of this device.")] = False,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
@@ -32,26 +32,26 @@ def quickstart(
     from vitas_hw.workflows.quickstart import quickstart as whole_road
 
     here = Run(run)
-    done = whole_road(here, seed=seed, epochs=epochs, fresh=fresh, progress=console.Reporter())
-    top1, result = done.exported.top1, done.searched.result
+    result, exported = whole_road(here, seed=seed, epochs=epochs, fresh=fresh, progress=console.Reporter())
+    found = summary(here, result) | {"top1": exported.top1, "top1_split": "test"}
     if as_json:
-        console.print_json(summary(here, done.searched) | {"top1": top1, "top1_split": "test"})
+        console.print_json(found)
         return
-    finalists_table(done.searched)
+    finalists_table(result)
     subnet = result.choice.subnet
     console.table(
         "Quickstart",
         ["", "value"],
         [
             ["choice", f"patch {subnet.patch_size}, width {subnet.embed_dim}, {subnet.depth} blocks ({subnet.digest})"],
-            ["top-1 on test, of the ONNX file", f"{top1:.2%}"],
+            ["top-1 on test, of the ONNX file", f"{exported.top1:.2%}"],
             ["budget", str(result.budget)],
             ["predicted p50", console.milliseconds(result.choice.predicted_ms)],
             ["measured p50", console.milliseconds(result.measured_ms.get(subnet.digest))],
-            ["target", done.profiled.profile.target.slug],
+            ["target", found["target"]],
             ["MACs", show_cost(subnet.macs, "macs")],
             ["parameters", f"{subnet.params / 1e6:.2f} M"],
-            ["ONNX file", str(done.exported.path)],
+            ["ONNX file", str(exported.path)],
         ],
     )
     bounds = result.budget.latency_ms

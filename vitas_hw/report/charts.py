@@ -54,7 +54,7 @@ _GROUPS: dict[str, tuple[str, str, int]] = {  # name: colour, shape, size
     "choice": (_STRONG, _STAR, 260),
 }
 _HOVER = (
-    "name", "group", "subnet", "evaluation", "top-1", "proxy score", "predicted", "measured", "error", "MACs",
+    "name", "group", "subnet", "evaluation", "top-1", "size", "predicted", "measured", "error", "MACs",
     "parameters", "architecture", "heads×dim/MLP",
 )  # fmt: skip
 _UNITS = {"latency_ms": ("predicted p50, ms", 1.0), "macs": ("MACs, millions", 1e6), "params": ("parameters, M", 1e6)}
@@ -68,7 +68,7 @@ def front_chart(search: Search) -> Spec:
     rows = []
     for point in search.points:
         cost = point.cost(search.cost) / unit
-        row = _about(point, proxy=search.proxy) | {"x": cost, "y": _shown(point.score, search.proxy)}
+        row = _about(point, by_top1=search.by_top1) | {"x": cost, "y": _shown(point.score, search.by_top1)}
         rows.append(row | {"group": "on the front" if point.on_front else "evaluated"})
         measured = point.measured_ms if timed else None
         if measured is not None and not point.chosen:
@@ -79,17 +79,17 @@ def front_chart(search: Search) -> Spec:
         {
             "transform": [{"filter": "datum.group == 'on the front'"}],
             "mark": _line(1.5, interpolate="step-after"),
-            "encoding": {"x": _x(title), "y": _y(search.proxy)},
+            "encoding": {"x": _x(title), "y": _y(search.by_top1)},
         },
         {
             "transform": [{"filter": "isValid(datum.from)"}],
             "mark": _mark("rule", _STRONG, strokeWidth=1, opacity=0.6),
-            "encoding": {"x": _x(title), "x2": {"field": "from"}, "y": _y(search.proxy)},
+            "encoding": {"x": _x(title), "x2": {"field": "from"}, "y": _y(search.by_top1)},
         },
-        _points(rows, title, search.proxy),
+        _points(rows, title, search.by_top1),
         *_budget(search.bounds, unit),
     ]
-    what = "proxy score" if search.proxy else "top-1 on the search split"
+    what = "top-1 on the search split" if search.by_top1 else "the number of parameters"
     rows.sort(key=lambda row: list(_GROUPS).index(row["group"]))  # the choice is drawn last, over the others
     return _chart(rows, layers, f"{what} over {title} of {len(search.points)} evaluated subnets, with their front")
 
@@ -124,15 +124,15 @@ def progress_chart(search: Search, *, by_time: bool) -> Spec:
     for point in search.points:
         best = max(best, point.score)
         x = (point.seconds or 0.0) / 60 if by_time else point.number
-        row = _about(point, proxy=search.proxy) | {"x": x, "y": _shown(point.score, search.proxy)}
-        rows.append(row | {"best": _shown(best, search.proxy), "group": "choice" if point.chosen else "evaluated"})
+        row = _about(point, by_top1=search.by_top1) | {"x": x, "y": _shown(point.score, search.by_top1)}
+        rows.append(row | {"best": _shown(best, search.by_top1), "group": "choice" if point.chosen else "evaluated"})
     title = "minutes since the first evaluation" if by_time else "evaluation"
     line = {
         "mark": _line(2, interpolate="step-after"),
-        "encoding": {"x": _x(title), "y": {**_y(search.proxy), "field": "best"}},
+        "encoding": {"x": _x(title), "y": {**_y(search.by_top1), "field": "best"}},
     }
     groups = {name: _GROUPS[name] for name in ("evaluated", "choice")}
-    layers = [_points(rows, title, search.proxy, groups), line]
+    layers = [_points(rows, title, search.by_top1, groups), line]
     return _chart(rows, layers, f"best so far (line) and each evaluated subnet, by {title}", height=240)
 
 
@@ -178,9 +178,9 @@ def curve_chart(curve: Curve) -> Spec:
     return _chart(rows, [layer], f"{curve.name}: mean training loss of {len(rows)} epochs", height=220)
 
 
-def score_words(score: float, *, proxy: bool = False) -> str:
-    """A top-1 in percent, or a proxy's score."""
-    return f"{score:.4g}" if proxy else f"{score:.2%}"
+def score_words(score: float, *, by_top1: bool = True) -> str:
+    """A top-1 in percent, or a number of parameters."""
+    return f"{score:.2%}" if by_top1 else show_cost(score, "params")
 
 
 def _chart(rows: Sequence[Spec], layers: Sequence[Spec], description: str, height: int = _HEIGHT) -> Spec:
@@ -197,7 +197,7 @@ def _chart(rows: Sequence[Spec], layers: Sequence[Spec], description: str, heigh
 
 
 def _points(
-    rows: Sequence[Spec], title: str, proxy: bool, groups: dict[str, tuple[str, str, int]] | None = None
+    rows: Sequence[Spec], title: str, by_top1: bool, groups: dict[str, tuple[str, str, int]] | None = None
 ) -> Spec:
     used = {row["group"] for row in rows}
     there = {name: look for name, look in (groups or _GROUPS).items() if name in used}
@@ -205,7 +205,7 @@ def _points(
         "mark": {"type": "point", "filled": True, "opacity": 0.9},
         "encoding": {
             "x": _x(title),
-            "y": _y(proxy),
+            "y": _y(by_top1),
             **_marks(there),
             "tooltip": _tooltip(name for name in _HOVER if any(name in row for row in rows)),
         },
@@ -226,8 +226,8 @@ def _x(title: str) -> Spec:
     return _number("x", title, zero=False, nice=True)
 
 
-def _y(proxy: bool) -> Spec:
-    return _number("y", "proxy score (training-free)" if proxy else "top-1, %", zero=False, nice=True)
+def _y(by_top1: bool) -> Spec:
+    return _number("y", "top-1, %" if by_top1 else "parameters, M", zero=False, nice=True)
 
 
 def _number(field: str, title: str, **scale: Any) -> Spec:
@@ -259,10 +259,10 @@ def _budget(bounds: Range | None, unit: float) -> list[Spec]:
     ]
 
 
-def _about(point: Point, *, proxy: bool = False) -> Spec:
+def _about(point: Point, *, by_top1: bool = True) -> Spec:
     """What hovering shows of an evaluated subnet."""
     about: Spec = {"subnet": point.subnet.digest[:8], "evaluation": f"{point.number}"}
-    about |= {"proxy score" if proxy else "top-1": score_words(point.score, proxy=proxy)}
+    about |= {"top-1" if by_top1 else "size": score_words(point.score, by_top1=by_top1)}
     if point.predicted_ms is not None:
         about["predicted"] = show_cost(point.predicted_ms, "latency_ms")
     if point.measured_ms is not None:
@@ -296,5 +296,5 @@ def _latencies(subnet: Subnet, measured: float, predicted: float) -> Spec:
     }
 
 
-def _shown(score: float, proxy: bool = False) -> float:
-    return score if proxy else 100 * score
+def _shown(score: float, by_top1: bool = True) -> float:
+    return 100 * score if by_top1 else score / 1e6

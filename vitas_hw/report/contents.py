@@ -28,7 +28,7 @@ class Point:
     Args:
         number: of the evaluation, from 1.
         subnet: what was evaluated.
-        score: top-1 on the search split in [0, 1], or a proxy's score.
+        score: top-1 on the search split in [0, 1], or without one the number of parameters.
         predicted_ms, measured_ms: p50; None where it is not known.
         seconds: since the search's first evaluation; None where it was not recorded.
         on_front, chosen: whether it is on the front, whether it is the choice.
@@ -68,7 +68,7 @@ class Search:
         choice: one of them.
         cost: on the front's horizontal axis: ``latency_ms``, ``macs`` or ``params``.
         bounds: of the budget on that cost.
-        proxy: whether scores are a training-free proxy's instead of top-1.
+        by_top1: whether scores are top-1.
         targets: the choice on each.
         published: models of the literature, for images and classes like these; empty where there are none.
     """
@@ -77,7 +77,7 @@ class Search:
     choice: Point
     cost: str
     bounds: Range | None
-    proxy: bool = False
+    by_top1: bool = True
     targets: tuple[TargetLatency, ...] = ()
     published: tuple[PublishedResult, ...] = ()
 

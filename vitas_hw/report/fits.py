@@ -101,7 +101,7 @@ def _fit(profile: Profile, predictor: Predictor, finalists: Sequence[Point]) -> 
 
 def _finalists(result: SearchResult) -> list[Point]:
     return [
-        Point(number=number, subnet=one.subnet, score=one.top1, predicted_ms=one.predicted_ms, measured_ms=measured)
+        Point(number=number, subnet=one.subnet, score=one.score, predicted_ms=one.predicted_ms, measured_ms=measured)
         for number, one in enumerate(result.candidates, 1)
         if (measured := result.measured_ms.get(one.subnet.digest)) is not None
     ]

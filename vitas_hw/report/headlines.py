@@ -10,7 +10,6 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.report.architecture import in_words
 from vitas_hw.report.contents import Figure
 from vitas_hw.report.fits import Profiles
-from vitas_hw.report.search import is_proxy
 from vitas_hw.runs.directory import Run
 from vitas_hw.searching.result import SearchResult
 
@@ -71,8 +70,8 @@ def headline(
 
 
 def _top1(result: SearchResult, exports: Mapping[str, dict[str, Any]]) -> Figure:
-    if is_proxy(result):
-        return Figure("Proxy score", f"{result.choice.top1:.4g}", "training-free; no accuracy was measured")
+    if result.choice.top1 is None:
+        return Figure("Top-1", "not known", "ranked by the number of parameters; no accuracy was measured")
     for name, data in exports.items():
         top1 = data["exported"]["others"][data["format"]]["top1"]
         if top1 is not None:
@@ -121,8 +120,8 @@ def warnings_of(
 
 def _of_the_search(result: SearchResult, exports: Mapping[str, dict[str, Any]]) -> list[str]:
     found = []
-    if is_proxy(result):
-        found.append("Subnets were ranked by a training-free proxy; no accuracy stands behind the choice.")
+    if result.choice.top1 is None:
+        found.append("Subnets were ranked by their number of parameters; no accuracy stands behind the choice.")
     elif not any(data["exported"]["others"][data["format"]]["top1"] is not None for data in exports.values()):
         found.append(
             "Top-1 is of the search split, on which the choice was made; an export reports that of the test part."

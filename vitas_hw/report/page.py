@@ -87,11 +87,11 @@ def _charts(report: Report) -> dict[str, list[Chart]]:
 
 
 def _front(search: Search) -> list[Chart]:
-    score = "proxy score" if search.proxy else "top-1"
+    score = "top-1" if search.by_top1 else "size"
     columns: Row = ("subnet", score, "predicted", "measured", "MACs", "parameters", "architecture", "heads×dim/MLP")
     there = [point for point in search.points if point.on_front or point.chosen or point.measured_ms is not None]
     rows: list[Row] = [
-        _front_row(point, proxy=search.proxy) for point in sorted(there, key=lambda p: p.cost(search.cost))
+        _front_row(point, by_top1=search.by_top1) for point in sorted(there, key=lambda p: p.cost(search.cost))
     ]
     caption = (
         f"{len(search.points)} evaluated subnets. The line is the front: nothing on this side of the budget is both"
@@ -115,10 +115,10 @@ def _front(search: Search) -> list[Chart]:
     return charts
 
 
-def _front_row(point: Point, *, proxy: bool) -> Row:
+def _front_row(point: Point, *, by_top1: bool) -> Row:
     return (
         point.subnet.digest[:8] + (" (choice)" if point.chosen else ""),
-        score_words(point.score, proxy=proxy),
+        score_words(point.score, by_top1=by_top1),
         _ms(point.predicted_ms),
         _ms(point.measured_ms),
         show_cost(point.subnet.macs, "macs"),
@@ -155,7 +155,7 @@ def _progress(search: Search) -> list[Chart]:
             best = point.score
             when = "not recorded" if point.seconds is None else f"{point.seconds:.0f} s"
             words = in_words(point.subnet)
-            rows.append((f"{point.number}", when, score_words(best, proxy=search.proxy), words))
+            rows.append((f"{point.number}", when, score_words(best, by_top1=search.by_top1), words))
     columns = ("evaluation", "since the first", "best so far", "architecture")
     line = "The line is the best so far; each mark is an evaluated subnet"
     charts = [Chart("progress", f"{line}.", progress_chart(search, by_time=False), columns, rows)]

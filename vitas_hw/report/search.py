@@ -21,25 +21,20 @@ def search_shown(run: Run, space: SearchSpace, result: SearchResult, profiles: P
     asked = result.evolution.get("pareto")
     timed = result.choice.predicted_ms is not None
     cost = asked or ("latency_ms" if timed else "macs")
-    points = _points(run, result)
+    points, by_top1 = _points(run, result), result.accuracy == "supernet"
     return Search(
         points=points,
         choice=next(point for point in points if point.chosen),
         cost=cost,
         bounds=result.budget.asked.get(cost),
-        proxy=is_proxy(result),
+        by_top1=by_top1,
         targets=_targets(result, profiles),
-        published=_published(space) if not is_proxy(result) else (),
+        published=_published(space) if by_top1 else (),
     )
 
 
-def is_proxy(result: SearchResult) -> bool:
-    """Whether candidates were ranked by a training-free score."""
-    return bool(result.evolution.get("accuracy") == "proxy")
-
-
 def _points(run: Run, result: SearchResult) -> tuple[Point, ...]:
-    when = evaluation_times(run.proxy_evaluations if is_proxy(result) else run.evaluations)
+    when = evaluation_times(run.evaluations) if result.accuracy == "supernet" else {}
     times = [when.get((candidate.subnet.digest, candidate.layers)) for candidate in result.candidates]
     start = min((moment for moment in times if moment is not None), default=0.0)
     front = {(candidate.subnet.digest, candidate.layers) for candidate in result.front}
@@ -47,7 +42,7 @@ def _points(run: Run, result: SearchResult) -> tuple[Point, ...]:
         Point(
             number=number,
             subnet=candidate.subnet,
-            score=candidate.top1,
+            score=candidate.score,
             predicted_ms=candidate.predicted_ms,
             measured_ms=result.measured_ms.get(candidate.subnet.digest),
             seconds=None if moment is None else moment - start,

@@ -99,11 +99,6 @@ class Run:
         return self.path / "evaluations.jsonl"
 
     @property
-    def proxy_evaluations(self) -> Path:
-        """The same of the training-free proxy."""
-        return self.path / "proxy-evaluations.jsonl"
-
-    @property
     def result(self) -> Path:
         return self.path / "search.json"
 

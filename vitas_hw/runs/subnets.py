@@ -140,9 +140,9 @@ def _last_choice(run: Run, seed: int) -> Chosen:
     subnet = result.choice.subnet
     words, path = "the choice's of the last search", run.choice
     retrained = run.retrained.exists() and load_model(run.retrained)[1] == subnet
-    if result.choice.proxy and not retrained:
+    if result.choice.top1 is None and not retrained:
         fresh = _fresh("choice", subnet, seed)
-        words = f"{fresh.weights}: the search ranked by a proxy (train them: vitas-hw retrain)"
+        words = f"{fresh.weights}: the search ranked by size (train them: vitas-hw retrain)"
         return replace(fresh, weights=words, result=result)
     if retrained:
         top1 = _retrained_top1(run)
@@ -172,7 +172,7 @@ def _of_the_front(run: Run, rank: int, seed: int) -> Chosen:
     if not 1 <= rank <= len(best_first):
         raise InputError(f"The front has {len(best_first)} subnets; there is no rank {rank}.", "Try --rank 1")
     candidate = best_first[rank - 1]
-    if candidate.proxy:
+    if candidate.top1 is None:
         return replace(_fresh(f"rank-{rank}", candidate.subnet, seed), result=result)
     chosen = _inheriting(run, f"rank-{rank}", candidate.subnet, candidate.layers)
     return replace(chosen, result=result, inputs=(*chosen.inputs, run.result))

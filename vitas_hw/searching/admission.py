@@ -1,4 +1,4 @@
-"""Codes inside a budget, none twice: what every optimiser draws from."""
+"""Codes inside a budget, none twice: what every optimizer draws from."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import numpy as np
 
 from vitas_hw.core.budget import Budget
 from vitas_hw.core.operators import Ints
-from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.variation import mutation
 from vitas_hw.searching.costs import Costs
 
@@ -19,18 +18,17 @@ class Admission:
     """Tells which codes a search may still evaluate, and draws such codes.
 
     Args:
-        space: of the codes.
-        costs: of its codes.
+        costs: of the space's codes.
         budget: an empty one admits all.
         seen: codes (N, code_length) that an earlier part of the search has asked for.
 
     Raises InfeasibleBudgetError if no subnet fits.
     """
 
-    def __init__(self, space: SearchSpace, costs: Costs, budget: Budget, seen: Ints | None = None) -> None:
-        self.space, self.costs, self.budget = space, costs, budget
-        self._bound = bool(budget.asked) or costs.bound
-        self._inside = costs.feasible_code(budget)[None] if self._bound else space.sample_codes(0, _rng(0))
+    def __init__(self, costs: Costs, budget: Budget, seen: Ints | None = None) -> None:
+        self.space, self.costs, self.budget = costs.space, costs, budget
+        nothing = np.zeros((0, self.space.code_length), np.int64)
+        self._inside = costs.feasible_code(budget)[None] if costs.limits(budget) else nothing
         self._seen: set[bytes] = set()
         if seen is not None:
             self.remember(seen)
@@ -44,8 +42,6 @@ class Admission:
 
     def outside(self, codes: Ints) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         """(N,) whether each code breaks the budget."""
-        if not self._bound or not len(codes):
-            return np.zeros(len(codes), bool)
         return self.costs.excess(codes, self.budget) > 0
 
     def new(self, codes: Ints) -> Ints:
@@ -75,7 +71,3 @@ class Admission:
 def distinct(codes: Ints) -> Ints:
     """Each of N codes once, in the order in which they first appear."""
     return codes[np.sort(np.unique(codes, axis=0, return_index=True)[1])]
-
-
-def _rng(seed: int) -> np.random.Generator:
-    return np.random.default_rng(seed)

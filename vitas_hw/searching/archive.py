@@ -1,4 +1,4 @@
-"""Every evaluation of a run's super-transformer, as it happens: a kill costs at most the one in flight."""
+"""Every evaluation of a run's supernet, as it happens: a kill costs at most the one in flight."""
 
 from __future__ import annotations
 
@@ -12,35 +12,33 @@ from vitas_hw.core.files import append_line, cut, write_atomic
 from vitas_hw.core.reading import journal_lines, parse_json, reason
 
 SCHEMA = 1
-_ANEW = "Add --fresh to begin anew."
+_ANEW = "Add `fresh` to begin anew."
 Key = tuple[str, tuple[int, ...] | None, int]  # digest, blocks of the supernet, part of the search split
 
 
 class Archive:
     """Top-1 by (digest, layers, part), and finalists' measured latencies by search; JSON Lines, one write a line.
 
-    In memory only until ``open`` gives it a file. ``score`` names what is kept there, where it is no top-1.
+    In memory only until ``open`` gives it a file.
     """
 
-    def __init__(self, score: str = "top1") -> None:
-        self._score = score
+    def __init__(self) -> None:
         self.path: Path | None = None
         self._top1: dict[Key, float] = {}
         self._measured: dict[str, list[dict[str, float]]] = {}
 
     @classmethod
-    def open(cls, path: Path, header: dict[str, Any], score: str = "top1") -> Archive:
+    def open(cls, path: Path, header: dict[str, Any]) -> Archive:
         """The archive of ``path``, continued if it was begun with the same header, begun anew otherwise.
 
         Args:
             path: the file.
             header: what a top-1 depends on besides its key: hashes of weights and images, the parts, the device.
-            score: its name in the lines.
 
         Raises:
             FileError: a line other than a torn last one is broken.
         """
-        archive = cls(score)
+        archive = cls()
         wanted = {"schema": SCHEMA, "kind": "evaluations", **json.loads(json.dumps(header))}
         lines, torn = journal_lines(path, "the evaluations", hint=_ANEW)
         first = _parsed(path, 1, lines[0]) if lines else wanted
@@ -70,7 +68,7 @@ class Archive:
         self._top1[key] = top1
         digest, layers, part = key
         where = {} if layers is None else {"layers": list(layers)}
-        self._append({"subnet": digest, **where, "part": part, self._score: top1, "at": round(time.time(), 3)})
+        self._append({"subnet": digest, **where, "part": part, "top1": top1, "at": round(time.time(), 3)})
 
     def measured(self, search: str) -> list[dict[str, float]]:
         """The rounds of measurements (digest to milliseconds) of a search that has not ended, in order."""
@@ -100,10 +98,10 @@ class Archive:
                 self._measured.setdefault(str(line["search"]), []).append(found)
             else:
                 layers = tuple(line["layers"]) if "layers" in line else None
-                score = float(line[self._score])
-                if self._score == "top1" and not 0 <= score <= 1:
-                    raise ValueError(f"the top-1 {score:g} is no share")
-                self._top1[str(line["subnet"]), layers, int(line["part"])] = score
+                top1 = float(line["top1"])
+                if not 0 <= top1 <= 1:
+                    raise ValueError(f"the top-1 {top1:g} is no share")
+                self._top1[str(line["subnet"]), layers, int(line["part"])] = top1
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise _broken(path, number, reason(error)) from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Protocol
@@ -14,7 +14,6 @@ from vitas_hw.core.budget import Budget, Range, cost_name, show_cost, write_cost
 from vitas_hw.core.errors import InfeasibleBudgetError, InputError
 from vitas_hw.core.operators import Ints, SubnetColumns, operators
 from vitas_hw.core.space import HEADER, PER_BLOCK, SearchSpace
-from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.variation import mutation
 
 Floats = npt.NDArray[np.float64]
@@ -33,12 +32,41 @@ class Predicts(Protocol):
 
 
 @dataclass(frozen=True)
-class OtherTarget:
-    """A second target that the subnet must be good on: its predictor and the latency allowed there."""
+class Limit:
+    """A range for one of a subnet's costs.
 
-    name: str
-    predictor: Predicts
-    latency_ms: Range
+    Args:
+        cost: ``latency_ms``, ``macs`` or ``params``.
+        bounds: what is allowed.
+        target, predictor: of a latency on a further target: its name, and what predicts it; without them it is the
+            search's own.
+    """
+
+    cost: str
+    bounds: Range
+    target: str = ""
+    predictor: Predicts | None = None
+
+    def overlaps(self, least: float, most: float) -> bool:
+        """Whether some of what subnets can cost is allowed."""
+        low, high = self.bounds.low, self.bounds.high
+        return (high is None or high >= least) and (low is None or low <= most)
+
+    def widened(self, value: float) -> str:
+        """The argument that sets it, as an error writes it, as wide as ``value`` needs."""
+        low, high = self.bounds.low, self.bounds.high
+        low, high = low and min(low, _round_down(value)), high and max(high, _round_up(value))
+        ends = "-".join(write_cost(end, self.cost) for end in (low, high) if end is not None)
+        name = {"latency_ms": "latency", "macs": "flops", "params": "params"}[self.cost]
+        return f"`{name}={self.target}={ends}`" if self.target else f"`{name}={ends}`"
+
+    def reach(self, least: float, most: float) -> str:
+        """What subnets can cost, in words."""
+        predicted = "predicted " if self.cost == "latency_ms" else ""
+        of = f" of {self.target}" if self.target else ""
+        return (
+            f"{predicted}{cost_name(self.cost)}{of} from {show_cost(least, self.cost)} to {show_cost(most, self.cost)}"
+        )
 
 
 @dataclass(frozen=True)
@@ -48,90 +76,116 @@ class Costs:
     Args:
         space: of the codes.
         predictor: of the latency that the budget speaks of.
-        confidence: with which a subnet shall measure at most what counts against the budget: one half takes the
-            prediction itself, more an upper bound of it. The predictor's interval, which holds 90% of measurements, is
-            widened or narrowed as if the errors' logarithms were normal.
+        confidence: with which a subnet shall measure at most what counts against the budget, at least 0.5 and below 1:
+            one half takes the prediction itself, more an upper bound of it. The predictor's interval, which holds 90%
+            of measurements, is widened or narrowed as if the errors' logarithms were normal.
         correction: what measured latencies are, in units of predicted ones.
-        others: further targets.
+        others: latencies on further targets.
     """
 
     space: SearchSpace
     predictor: Predicts | None = None
     confidence: float = 0.5
     correction: float = 1.0
-    others: tuple[OtherTarget, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not 0.5 <= self.confidence < 1:
-            raise InputError(f"A confidence lies between 0.5 and 1, not {self.confidence}.", "Try --confidence 0.95")
-
-    @property
-    def bound(self) -> bool:
-        """Whether there is a budget besides the one given."""
-        return bool(self.others)
+    others: tuple[Limit, ...] = ()
 
     def of(self, codes: Ints) -> dict[str, Floats]:
         """(N,) each: predicted ``latency_ms`` (with a predictor), ``macs``, ``params`` of N canonical codes."""
         columns = self.space.columns(codes)
-        costs = _counted(columns)
+        table = operators(columns)
+        costs = {"macs": table.macs.astype(np.float64), "params": table.params.astype(np.float64)}
         if self.predictor is not None:
             costs["latency_ms"] = self.predictor.predict_columns(columns).latency_ms  # type: ignore[attr-defined]
         return costs
 
-    def latency_ms(self, codes: Ints) -> list[float | None]:
-        """Predicted latency of N codes; None without a predictor."""
-        return self.of(codes)["latency_ms"].tolist() if self.predictor is not None else [None] * len(codes)
-
-    def predicted_ms(self, subnets: Sequence[Subnet]) -> list[float | None]:
+    def predicted_ms(self, columns: SubnetColumns) -> list[float | None]:
         """Predicted latency of N subnets of the space; None without a predictor."""
         if self.predictor is None:
-            return [None] * len(subnets)
-        found = self.predictor.predict_columns(SubnetColumns.of(list(subnets)))
-        latency: list[float | None] = found.latency_ms.tolist()  # type: ignore[attr-defined]
-        return latency
+            return [None] * len(columns)
+        found: list[float | None] = self.predictor.predict_columns(columns).latency_ms.tolist()  # type: ignore[attr-defined]
+        return found
 
-    def counted(self, codes: Ints) -> dict[str, Floats]:
-        """(N,) each: what counts against a budget: as ``of``, but latencies are upper bounds, of every target."""
-        columns = self.space.columns(codes)
-        costs = _counted(columns)
-        if self.predictor is not None:
-            costs["latency_ms"] = self._upper(self.predictor, columns) * self.correction
-        return costs | {_OTHER + other.name: self._upper(other.predictor, columns) for other in self.others}
+    def limits(self, budget: Budget) -> list[Limit]:
+        """All that a subnet must keep: the budget and the other targets' latencies.
+
+        Raises InputError if a latency is limited that no predictor tells.
+        """
+        if budget.latency_ms is not None and self.predictor is None:
+            raise InputError("A latency budget needs a predictor.", field="latency", step="profile")
+        return [*(Limit(cost, bounds) for cost, bounds in budget.asked.items()), *self.others]
 
     def excess(self, codes: Ints, budget: Budget) -> Floats:
-        """(N,) how far each code lies outside, relative to the bound that it crosses most; 0 or less is inside."""
-        asked = self._asked(budget)
-        costs = self.counted(codes)
-        return np.max([bounds.excess(costs[cost]) for cost, bounds in asked.items()], axis=0)  # type: ignore[no-any-return]
+        """(N,) how far each code lies outside, relative to the bound that it crosses most; 0 or less is inside.
+
+        All are inside where nothing is limited.
+        """
+        limits = self.limits(budget)
+        if not limits or not len(codes):
+            return np.full(len(codes), -np.inf)
+        counted = self._counted(codes, limits)
+        return np.max([limit.bounds.excess(found) for limit, found in zip(limits, counted, strict=True)], axis=0)  # type: ignore[no-any-return]
 
     def reachable(self, cost: str) -> tuple[float, float]:
         """The smallest and largest value of one cost over the space, found by descent from its corners."""
-        least = _descend(self.space, lambda codes: self.counted(codes)[cost])[1]
-        most = _descend(self.space, lambda codes: -self.counted(codes)[cost])[1]
-        return least, -most
+        return self._reachable(Limit(cost, _ANY))
 
     def feasible_code(self, budget: Budget) -> Ints:
         """(code_length,) a code inside the budget.
 
         Raises:
-            InfeasibleBudgetError: there is none; says the range that each cost asked for can reach.
+            InfeasibleBudgetError: there is none; says the range that each cost asked for can reach, and the nearest
+                budget that some subnet fits.
         """
 
         def excess(codes: Ints) -> Floats:
             return self.excess(codes, budget)
 
         code, outside = _descend(self.space, excess, enough=0.0)
-        if outside > 0:
-            self._check_reach(budget)  # most impossible budgets end here, at once
+        if outside <= 0:
+            return code
+        limits = self.limits(budget)
+        reach = [self._reachable(limit) for limit in limits]
+        if all(
+            limit.overlaps(*ends) for limit, ends in zip(limits, reach, strict=True)
+        ):  # the mix alone may be impossible
             code, outside = _descend(self.space, excess, enough=0.0, generations=_GENERATIONS)
-        if outside > 0:
-            raise self._infeasible(budget, f"{self._nearest(budget, code)}, the nearest that some subnet fits.")
-        return code
+        if outside <= 0:
+            return code
+        wanted = [str(budget)] if budget.asked else []
+        wanted += [f"{other.target} {Budget(latency_ms=other.bounds)}" for other in self.others]
+        reached = "; ".join(limit.reach(*ends) for limit, ends in zip(limits, reach, strict=True))
+        values = [float(found[0]) for found in self._counted(code[None], limits)]
+        nearest = " ".join(limit.widened(value) for limit, value in zip(limits, values, strict=True))
+        raise InfeasibleBudgetError(
+            f"No subnet of {self.space.name!r} was found that fits the budget of {' and '.join(wanted)}: its subnets"
+            f" reach {reached}.",
+            f"Try {nearest}, the nearest that some subnet fits.",
+        )
 
-    def _asked(self, budget: Budget) -> dict[str, Range]:
-        if budget.latency_ms is not None and self.predictor is None:
-            raise InputError("A latency budget needs a predictor.", "Run: vitas-hw profile")
-        return budget.asked | {_OTHER + other.name: other.latency_ms for other in self.others}
+    def largest_inside(self, budget: Budget) -> Ints:
+        """(code_length,) the code of most parameters inside a budget that some code fits, by descent and mutation."""
+
+        def score(codes: Ints) -> Floats:
+            outside = self.excess(codes, budget)
+            return np.where(outside > 0, outside, -self._counted(codes, [Limit("params", _ANY)])[0])
+
+        return _descend(self.space, score, generations=_GENERATIONS)[0]
+
+    def _counted(self, codes: Ints, limits: Sequence[Limit]) -> list[Floats]:
+        """(N,) for each limit what counts against it: of latencies the upper bounds."""
+        columns = self.space.columns(codes)
+        table = operators(columns) if any(limit.cost != "latency_ms" for limit in limits) else None
+
+        def one(limit: Limit) -> Floats:
+            if limit.predictor is not None:
+                return self._upper(limit.predictor, columns)
+            if limit.cost == "latency_ms":
+                assert self.predictor is not None
+                return self._upper(self.predictor, columns) * self.correction
+            found: Floats = getattr(table, limit.cost).astype(np.float64)
+            return found
+
+        return [one(limit) for limit in limits]
 
     def _upper(self, predictor: Predicts, columns: SubnetColumns) -> Floats:
         found = predictor.predict_columns(columns)
@@ -141,77 +195,14 @@ class Costs:
         share = NormalDist().inv_cdf(self.confidence) / NormalDist().inv_cdf(_UPPER_CONFIDENCE)
         return latency * (found.upper_ms / latency) ** share  # type: ignore[attr-defined,no-any-return]
 
-    def _check_reach(self, budget: Budget) -> None:
-        asked = self._asked(budget)
-        advice = _suggestion(asked, {cost: self.reachable(cost) for cost in asked})
-        if advice:
-            raise self._infeasible(budget, advice)
-
-    def _nearest(self, budget: Budget, code: Ints) -> str:
-        """The budget, each range of it widened as far as ``code`` needs."""
-        costs = self.counted(code[None])
-        words = []
-        for cost, bounds in self._asked(budget).items():
-            kind, value = _kind(cost), float(costs[cost][0])
-            low = None if bounds.low is None else min(bounds.low, _round_down(value))
-            high = None if bounds.high is None else max(bounds.high, _round_up(value))
-            words.append(_option(cost) + "-".join(write_cost(end, kind) for end in (low, high) if end is not None))
-        return " ".join(words)
-
-    def _infeasible(self, budget: Budget, advice: str) -> InfeasibleBudgetError:
-        asked = self._asked(budget)
-        wanted = [str(budget)] if budget.asked else []
-        wanted += [f"{other.name} {Budget(latency_ms=other.latency_ms)}" for other in self.others]
-        reach = "; ".join(f"{_said(cost)} {_from_to(cost, *self.reachable(cost))}" for cost in asked)
-        return InfeasibleBudgetError(
-            f"No subnet of {self.space.name!r} was found that fits the budget of {' and '.join(wanted)}: its subnets"
-            f" reach {reach}.",
-            f"Try {advice}",
-        )
+    def _reachable(self, limit: Limit) -> tuple[float, float]:
+        least = _descend(self.space, lambda codes: self._counted(codes, [limit])[0])[1]
+        most = _descend(self.space, lambda codes: -self._counted(codes, [limit])[0])[1]
+        return least, -most
 
 
-_OTHER = "latency_ms of "
+_ANY = Range(None, 1.0)  # where only the cost counts
 _UPPER_CONFIDENCE = 0.95  # of the upper end of an interval that holds 90%
-
-
-def _counted(columns: SubnetColumns) -> dict[str, Floats]:
-    table = operators(columns)
-    return {"macs": table.macs.astype(np.float64), "params": table.params.astype(np.float64)}
-
-
-def _kind(cost: str) -> str:
-    return "latency_ms" if cost.startswith("latency_ms") else cost
-
-
-def _said(cost: str) -> str:
-    predicted = "predicted " if _kind(cost) == "latency_ms" else ""
-    return f"{predicted}{cost_name(_kind(cost))}{cost.removeprefix('latency_ms') if predicted else ''}"
-
-
-def _from_to(cost: str, least: float, most: float) -> str:
-    return f"from {show_cost(least, _kind(cost))} to {show_cost(most, _kind(cost))}"
-
-
-_OPTIONS = {"latency_ms": "--latency", "macs": "--flops", "params": "--params"}
-
-
-def _option(cost: str) -> str:
-    """The option up to its number."""
-    name = cost.removeprefix(_OTHER)
-    return f"{_OPTIONS[_kind(cost)]} {name}=" if name != cost else f"{_OPTIONS[_kind(cost)]} "
-
-
-def _suggestion(asked: Mapping[str, Range], ranges: Mapping[str, tuple[float, float]]) -> str:
-    """Bounds a little inside what can be reached, for each cost that is out of reach, in the command's own words."""
-    words = []
-    for cost, bounds in asked.items():
-        least, most = ranges[cost]
-        if bounds.high is not None and bounds.high < least:
-            words.append(f"{_option(cost)}{write_cost(_round_up(least * 1.2), _kind(cost))} or more")
-        elif bounds.low is not None and bounds.low > most:
-            least_bound = write_cost(_round_down(most * 0.8), _kind(cost))
-            words.append(f"{_option(cost).strip()} with a lower bound of at most {least_bound}")
-    return " and ".join(words)
 
 
 def _round_up(value: float) -> float:

@@ -13,38 +13,47 @@ import numpy as np
 from vitas_hw.core.budget import Budget
 from vitas_hw.core.errors import FileError, InputError, shown
 from vitas_hw.core.files import write_atomic
+from vitas_hw.core.operators import Ints
 from vitas_hw.core.reading import MOST_LINES_BYTES, parse_json, read_text, reason
+from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 
 SCHEMA = 1
-PROXY_SCORE = "proxy_score"  # its name in files
-_NEXT = "Run: vitas-hw search"
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """An evaluated subnet: top-1 on the search split with the supernet's weights; predicted latency if known.
+    """A subnet that a search has asked for.
 
-    ``layers`` are the supernet's blocks that it ran on, in a space without identity shifting. With ``proxy``, ``top1``
-    is no accuracy but the training-free score that stands for it, and files say so.
+    Args:
+        subnet: which.
+        top1: on the search split with the supernet's weights; None where subnets are ranked by their size.
+        predicted_ms: latency, if it is predicted.
+        layers: the supernet's blocks that it runs on, in a space without identity shifting.
+        code: its canonical code; in memory only.
     """
 
     subnet: Subnet
-    top1: float
-    predicted_ms: float | None
+    top1: float | None = None
+    predicted_ms: float | None = None
     layers: tuple[int, ...] | None = None
-    proxy: bool = False
+    code: Ints | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def score(self) -> float:
+        """What candidates are ranked by: top-1, or without one the number of parameters."""
+        return float(self.subnet.params) if self.top1 is None else self.top1
 
     def to_dict(self) -> dict[str, Any]:
         costs = {"macs": self.subnet.macs, "params": self.subnet.params}
         layers = {} if self.layers is None else {"layers": list(self.layers)}
-        return {
-            "subnet": self.subnet.to_dict(),
-            **layers,
-            PROXY_SCORE if self.proxy else "top1": self.top1,
-            "predicted_ms": self.predicted_ms,
-            **costs,
-        }
+        top1 = {} if self.top1 is None else {"top1": self.top1}
+        return {"subnet": self.subnet.to_dict(), **layers, **top1, "predicted_ms": self.predicted_ms, **costs}
+
+
+def candidate_of(space: SearchSpace, code: Ints) -> Candidate:
+    """What a canonical code means, not evaluated yet."""
+    return Candidate(space.decode(code), layers=None if space.identity_shifting else space.layers(code), code=code)
 
 
 @dataclass(frozen=True)
@@ -76,7 +85,7 @@ class SearchResult:
 
     Args:
         budget: what was asked.
-        seed: of the evolution.
+        seed: of the search.
         evolution: its settings: optimizer, size, confidence, what the front is against.
         space: name of the space.
         inputs: hashes of supernet and predictor.
@@ -104,12 +113,12 @@ class SearchResult:
 
     @property
     def accuracy(self) -> str:
-        """What candidates were ranked by: ``supernet`` or ``proxy``."""
-        return "proxy" if self.choice.proxy else "supernet"
+        """What candidates were ranked by: top-1 with the ``supernet``'s weights, or their number of ``params``."""
+        return "params" if self.choice.top1 is None else "supernet"
 
     @property
     def front(self) -> list[Candidate]:
-        """The Pareto front of top-1 over the cost searched against, cheapest first.
+        """The Pareto front of top-1 (or size) over the cost searched against, cheapest first.
 
         That cost is predicted latency (MACs without a predictor) unless another was asked for.
         """
@@ -123,13 +132,13 @@ class SearchResult:
 
 
 def pareto_front(candidates: Sequence[Candidate], cost: str | None = None) -> list[Candidate]:
-    """Those that no other candidate beats in top-1 at no more cost, cheapest first; of equals the first.
+    """Those that no other candidate beats in score at no more cost, cheapest first; of equals the first.
 
     ``cost`` is ``latency_ms``, ``macs`` or ``params``; None is predicted latency, or MACs without a predictor.
     """
     front: list[Candidate] = []
-    for candidate in sorted(candidates, key=lambda c: (_cost(c, cost), -c.top1)):
-        if not front or candidate.top1 > front[-1].top1:
+    for candidate in sorted(candidates, key=lambda c: (_cost(c, cost), -c.score)):
+        if not front or candidate.score > front[-1].score:
             front.append(candidate)
     return front
 
@@ -137,20 +146,20 @@ def pareto_front(candidates: Sequence[Candidate], cost: str | None = None) -> li
 def knee_first(candidates: Sequence[Candidate], cost: str | None = None) -> list[Candidate]:
     """The front's knee, the rest of the front by how near they come to being it, and then the others, best first.
 
-    The knee lies farthest above the straight line between the front's cheapest and its most accurate subnet, both
+    The knee lies farthest above the straight line between the front's cheapest and its best subnet, both
     axes scaled to that line.
     """
     front = pareto_front(candidates, cost)
-    costs, top1 = np.array([_cost(c, cost) for c in front]), np.array([c.top1 for c in front])
-    across, up = max(float(np.ptp(costs)), 1e-12), max(float(np.ptp(top1)), 1e-12)
-    above = (top1 - top1[0]) / up - (costs - costs[0]) / across
+    costs, scores = np.array([_cost(c, cost) for c in front]), np.array([c.score for c in front])
+    across, up = max(float(np.ptp(costs)), 1e-12), max(float(np.ptp(scores)), 1e-12)
+    above = (scores - scores[0]) / up - (costs - costs[0]) / across
     ranked = [front[row] for row in np.argsort(-above, kind="stable")]
     return ranked + [c for c in best_first(candidates) if c not in front]
 
 
 def best_first(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """By top-1, then by cost, then by digest: the same order on every machine."""
-    return sorted(candidates, key=lambda c: (-c.top1, _cost(c), c.subnet.digest))
+    """By score, then by cost, then by digest: the same order on every machine."""
+    return sorted(candidates, key=lambda c: (-c.score, _cost(c), c.subnet.digest))
 
 
 def save_candidates(candidates: Sequence[Candidate], path: Path) -> None:
@@ -184,35 +193,38 @@ def save_result(result: SearchResult, path: Path) -> None:
 def load_result(path: Path, candidates_path: Path) -> SearchResult:
     """Read a search's two files. Raises FileError if one is missing, broken or of another schema."""
     try:
-        data = parse_json(read_text(path, "the search result", hint=_NEXT))
-        lines = read_text(candidates_path, "the candidates", most=MOST_LINES_BYTES, hint=_NEXT).splitlines()
+        data = parse_json(read_text(path, "the search result"))
+        lines = read_text(candidates_path, "the candidates", most=MOST_LINES_BYTES).splitlines()
         if (data["schema"], data["kind"]) != (SCHEMA, "search"):
             raise FileError(f"{path} is no search result of schema {SCHEMA}.")
+        accuracy = data.get("accuracy", "supernet")
+        if accuracy == "proxy":
+            raise FileError(f"{path} is of a search by the training-free proxy, which is gone.")
         return SearchResult(
             budget=Budget.from_dict(data["budget"]),
             seed=int(data["seed"]),
             evolution=_dict(data["evolution"]),
             space=str(data["space"]),
             inputs=_dict(data["inputs"]),
-            candidates=tuple(_candidate(parse_json(line)) for line in lines),
+            candidates=tuple(_candidate(parse_json(line), accuracy) for line in lines),
             measured_ms={str(digest): float(ms) for digest, ms in data["measured_ms"].items()},
-            choice=_candidate(data["choice"]),
+            choice=_candidate(data["choice"], accuracy),
             final_top1=_number(data["final_top1"]),
             targets=_dict(data.get("targets", {})),
             correction=float(data.get("correction", 1.0)),
             rounds=tuple(Round.from_dict(one) for one in data.get("rounds", [])),
         )
-    except FileError:
-        raise
+    except FileError as error:
+        raise FileError(error.problem, step="search") from error
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, InputError) as error:
-        raise FileError(f"{path} is not a search result: {type(error).__name__}: {reason(error)}.", _NEXT) from error
+        problem = f"{path} is not a search result: {type(error).__name__}: {reason(error)}."
+        raise FileError(problem, step="search") from error
 
 
-def _candidate(data: dict[str, Any]) -> Candidate:
+def _candidate(data: dict[str, Any], accuracy: str) -> Candidate:
     layers = tuple(int(layer) for layer in data["layers"]) if "layers" in data else None
-    proxy = PROXY_SCORE in data
-    score = float(data[PROXY_SCORE if proxy else "top1"])
-    return Candidate(Subnet.from_dict(data["subnet"]), score, _number(data["predicted_ms"]), layers, proxy)
+    top1 = None if accuracy == "params" else float(data["top1"])
+    return Candidate(Subnet.from_dict(data["subnet"]), top1, _number(data["predicted_ms"]), layers)
 
 
 def _number(value: Any) -> float | None:

@@ -142,5 +142,5 @@ def _top1(run: Run, word: str, subnet: Subnet, data: str | None) -> float | None
     from vitas_hw.training.evaluate import accuracy
 
     found, chosen = data_for(run, subnet, data), choose(run, word)
-    fresh = chosen.seed is not None  # as of a proxy search's choice
+    fresh = chosen.seed is not None  # as of the choice of a search that ranked by size
     return None if found is None or fresh else accuracy(chosen.model, found.test).top1

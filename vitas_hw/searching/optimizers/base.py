@@ -1,4 +1,4 @@
-"""What an optimiser is: it is asked for codes to evaluate and told their top-1."""
+"""What an optimizer is: it is asked for codes to evaluate and told their top-1."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from vitas_hw.core.errors import InputError
 from vitas_hw.core.operators import Ints
 
 Floats = npt.NDArray[np.float64]
@@ -26,7 +25,7 @@ class Trials:
     level: int = WHOLE
 
 
-class Optimiser(Protocol):
+class Optimizer(Protocol):
     """Proposes canonical codes inside the budget; owns its generator, so that equal answers give equal questions."""
 
     def ask(self) -> Trials:
@@ -36,22 +35,3 @@ class Optimiser(Protocol):
     def tell(self, trials: Trials, top1: Floats) -> None:
         """The answer to the last question: top-1 (N,) of its codes."""
         ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evolution:
-    """Size of the search: ``population`` x ``generations`` evaluations of the whole search split at most."""
-
-    population: int = 16
-    generations: int = 6
-
-    def __post_init__(self) -> None:
-        if self.population < 2 or self.generations < 1:
-            raise InputError(f"An evolution needs a population of at least 2 and a generation, not {self}.")
-
-    @property
-    def evaluations(self) -> int:
-        return self.population * self.generations
-
-
-PAPER = Evolution(population=50, generations=40)  # ViTAS section 5

@@ -12,14 +12,13 @@ from pymoo.core.evaluator import Evaluator
 from pymoo.core.mutation import Mutation
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
+from pymoo.problems.static import StaticProblem
 
 from vitas_hw.core.operators import Ints
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.variation import crossover, mutation
 from vitas_hw.searching.admission import Admission
-from vitas_hw.searching.optimizers.base import Evolution, Floats, Trials
-
-__all__ = ["Evolution", "Nsga2"]
+from vitas_hw.searching.optimizers.base import Floats, Trials
 
 
 class Nsga2:
@@ -27,18 +26,21 @@ class Nsga2:
 
     Args:
         admission: what may be asked for.
-        evolution: size of a population and number of generations.
+        population: size of one.
+        generations: number of them.
         seed: of every draw.
         against: a cost (``latency_ms``, ``macs`` or ``params``) to hold down while top-1 goes up: the population then
             spreads over the whole Pareto front. None is top-1 alone.
     """
 
-    def __init__(self, admission: Admission, evolution: Evolution, seed: int, against: str | None = None) -> None:
+    def __init__(
+        self, admission: Admission, population: int, generations: int, seed: int, against: str | None = None
+    ) -> None:
         self._admission, self._against = admission, against
         space = admission.space
-        first = admission.draw(evolution.population, np.random.default_rng(seed))
+        first = admission.draw(population, np.random.default_rng(seed))
         self._algorithm = NSGA2(
-            pop_size=evolution.population,
+            pop_size=population,
             sampling=Population.new("X", first),
             crossover=_Crossover(space),
             mutation=_Mutation(space),
@@ -47,7 +49,7 @@ class Nsga2:
         objectives = 1 if against is None else 2
         xu = space.cardinalities - 1
         self._problem = Problem(n_var=space.code_length, n_obj=objectives, xl=0, xu=xu, vtype=int)
-        termination = ("n_gen", evolution.generations)
+        termination = ("n_gen", generations)
         self._algorithm.setup(self._problem, termination=termination, seed=seed, verbose=False)
         self._offspring: Any = None
 
@@ -65,7 +67,7 @@ class Nsga2:
         goals = [1.0 - top1]
         if self._against is not None:
             goals.append(self._admission.costs.of(trials.codes)[self._against])
-        Evaluator().eval(_Known(self._problem, np.stack(goals, axis=1)), self._offspring)
+        Evaluator().eval(StaticProblem(self._problem, F=np.stack(goals, axis=1)), self._offspring)
         self._algorithm.tell(infills=self._offspring)
 
 
@@ -108,14 +110,3 @@ class _Inside(DuplicateElimination):  # type: ignore[misc]
             elif other is None:
                 known.add(key)
         return drop
-
-
-class _Known(Problem):  # type: ignore[misc]
-    """Hands pymoo the objectives that are already known."""
-
-    def __init__(self, problem: Problem, goals: Floats) -> None:
-        super().__init__(n_var=problem.n_var, n_obj=problem.n_obj, xl=problem.xl, xu=problem.xu, vtype=int)
-        self._goals = goals
-
-    def _evaluate(self, _x: Any, out: dict[str, Any], *_: Any, **__: Any) -> None:
-        out["F"] = self._goals

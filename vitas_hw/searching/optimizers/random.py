@@ -1,4 +1,4 @@
-"""Random subnets inside the budget: the baseline that every other optimiser has to beat."""
+"""Random subnets inside the budget: the baseline that every other optimizer has to beat."""
 
 from __future__ import annotations
 

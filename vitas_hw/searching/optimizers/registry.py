@@ -1,40 +1,36 @@
-"""The optimisers by name."""
+"""The optimizers by name; imports none of them before it is made, as the command line's help reads the names."""
 
 from __future__ import annotations
 
-from vitas_hw.core.errors import one_of
-from vitas_hw.searching.admission import Admission
-from vitas_hw.searching.optimizers.base import PAPER, Evolution, Optimiser
+from typing import TYPE_CHECKING
 
-OPTIMISERS = ("surrogate", "nsga2", "regularized-evolution", "random")
+if TYPE_CHECKING:
+    from vitas_hw.searching.admission import Admission
+    from vitas_hw.searching.optimizers.base import Optimizer
+
+OPTIMIZERS = ("surrogate", "nsga2", "regularized-evolution", "random")
 DEFAULT = "surrogate"
-PRESETS = {"paper": ("nsga2", PAPER)}
+POPULATION, GENERATIONS = 16, 6  # as many evaluations of the whole search split as their product, at most
+PRESETS = {"paper": ("nsga2", 50, 40)}  # an optimizer with its population and generations: ViTAS section 5
 
 
-def named(name: str, population: int | None, generations: int | None) -> tuple[str, Evolution]:
-    """An optimiser or preset with its size; None takes the preset's.
-
-    Raises:
-        InputError: an unknown name, an impossible size.
-    """
-    if name not in (*OPTIMISERS, *PRESETS):
-        raise one_of(name, (*OPTIMISERS, *PRESETS), "optimizer")
-    optimizer, usual = PRESETS.get(name, (name, Evolution()))
-    return optimizer, Evolution(
-        population=usual.population if population is None else population,
-        generations=usual.generations if generations is None else generations,
-    )
-
-
-def make_optimiser(
-    name: str, admission: Admission, evolution: Evolution, seed: int, *, against: str | None = None, levels: int = 1
-) -> Optimiser:
-    """An optimiser of ``OPTIMISERS``.
+def make_optimizer(
+    name: str,
+    admission: Admission,
+    *,
+    population: int = POPULATION,
+    generations: int = GENERATIONS,
+    seed: int = 0,
+    against: str | None = None,
+    levels: int = 1,
+) -> Optimizer:
+    """An optimizer.
 
     Args:
-        name: which.
+        name: one of ``OPTIMIZERS``.
         admission: what it may ask for.
-        evolution: its size.
+        population: subnets of a generation, or before the first fit.
+        generations: of NSGA-II; the others go on as long as they are asked.
         seed: of all its draws.
         against: see ``Nsga2``; the others look at top-1 alone.
         levels: growing parts of the search split that the surrogate may race on.
@@ -42,17 +38,15 @@ def make_optimiser(
     if name == "surrogate":
         from vitas_hw.searching.optimizers.surrogate import SurrogateSearch
 
-        return SurrogateSearch(admission, evolution.population, seed, levels=levels)
+        return SurrogateSearch(admission, population, seed, levels=levels)
     if name == "nsga2":
         from vitas_hw.searching.optimizers.nsga2 import Nsga2
 
-        return Nsga2(admission, evolution, seed, against)
+        return Nsga2(admission, population, generations, seed, against)
     if name == "regularized-evolution":
         from vitas_hw.searching.optimizers.regularized import RegularizedEvolution
 
-        return RegularizedEvolution(admission, evolution.population, seed)
-    if name == "random":
-        from vitas_hw.searching.optimizers.random import RandomSearch
+        return RegularizedEvolution(admission, population, seed)
+    from vitas_hw.searching.optimizers.random import RandomSearch
 
-        return RandomSearch(admission, seed)
-    raise one_of(name, OPTIMISERS, "optimizer")
+    return RandomSearch(admission, seed)

@@ -1,4 +1,4 @@
-"""The default search: a surrogate of top-1 proposes, the super-transformer confirms."""
+"""The default search: a surrogate of top-1 proposes, the supernet confirms."""
 
 from __future__ import annotations
 

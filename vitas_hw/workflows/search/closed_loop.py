@@ -8,34 +8,28 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from vitas_hw.core.budget import Budget
+from vitas_hw.core.budget import Budget, Range, show_cost
+from vitas_hw.core.errors import VitasError
+from vitas_hw.core.operators import Ints, SubnetColumns
 from vitas_hw.core.progress import Progress
-from vitas_hw.core.space import HEADER, PER_BLOCK
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.predictors.predictor import Predictor
 from vitas_hw.searching.admission import Admission
 from vitas_hw.searching.archive import Archive
 from vitas_hw.searching.costs import Costs
 from vitas_hw.searching.engine import Evaluations, explore
-from vitas_hw.searching.finalists import NoneInsideError, Verdict, choose_measured, correction_of
-from vitas_hw.searching.optimizers.registry import make_optimiser
+from vitas_hw.searching.optimizers.registry import make_optimizer
 from vitas_hw.searching.optimizers.surrogate import SurrogateSearch
-from vitas_hw.searching.result import Candidate, Round, SearchResult, best_first, knee_first
+from vitas_hw.searching.result import Candidate, Round, SearchResult, best_first, candidate_of, knee_first
 from vitas_hw.workflows.search.settings import SearchSettings
 
 Refit = Callable[[Mapping[Subnet, float]], Predictor]  # p50 in milliseconds of subnets that were measured
 Measure = Callable[[Sequence[Subnet]], Sequence[float]]
+Order = Callable[[Sequence[Candidate]], list[Candidate]]
+FINALISTS = 5
+_MOST_ROUNDS = 3  # of finalists, before the search goes on
 _CONTINUATIONS = 2  # of a search whose finalists all measured outside
 _EXTRA = 1 / 3  # of the evaluations, for each
-
-
-@dataclass(frozen=True)
-class Settled:
-    """All candidates, the verdict on them, and what measured latencies are in units of predicted ones."""
-
-    candidates: list[Candidate]
-    verdict: Verdict
-    correction: float
 
 
 @dataclass
@@ -45,7 +39,7 @@ class ClosedLoop:
     Args:
         costs: of the space's codes; after a miss, by the predictor fitted anew.
         budget: what the choice must keep.
-        evaluations: top-1 of codes.
+        evaluations: scores of candidates.
         settings: how to search.
         progress: where to report to.
         measure: subnets to p50 in milliseconds on the target; None chooses by prediction.
@@ -61,60 +55,79 @@ class ClosedLoop:
     measure: Measure | None
     margin: float = 0.0
     refit: Refit | None = None
-    rounds: list[Round] = field(default_factory=list, init=False)
     measured: dict[Subnet, float] = field(default_factory=dict, init=False)
-    _until: float | None = field(default=None, init=False)
+    _rounds: list[Round] = field(default_factory=list, init=False)
+    _until: float = field(default=np.inf, init=False)
 
-    def run(self) -> Settled:
+    def run(self) -> SearchResult:
         """Search; measure; while nothing measures inside, search on under what was learned, a few times.
 
         Raises:
             InfeasibleBudgetError: no subnet fits.
-            NoneInsideError: nothing measured inside in the end.
+            VitasError: nothing measured inside in the end.
         """
-        seconds = self.settings.max_time_s
-        self._until = None if seconds is None else time.monotonic() + seconds
+        self._until = time.monotonic() + (self.settings.max_time_s or np.inf)
         candidates = self._first()
         if self.measure is None:
-            return Settled(candidates, Verdict(self._order(candidates)[0], {}), 1.0)
-        known: dict[str, float] = {}
-        for continuation in range(_CONTINUATIONS + 1):
-            try:
-                verdict = self._choose(candidates, known)
-            except NoneInsideError as missed:
-                if continuation == _CONTINUATIONS:
-                    raise
-                known = missed.measured_ms
-                candidates = self._learn(candidates, known)
-                more = self._more(candidates)
-                if not more:
-                    raise
-                candidates = candidates + more
-            else:
-                return Settled(candidates, verdict, correction_of(candidates, verdict.measured_ms))
-        raise AssertionError("the last continuation returns or raises")
+            return self._result(candidates, self._order(candidates)[0])
+        choice = self._choose(candidates)
+        for _ in range(_CONTINUATIONS):
+            if choice is not None:
+                break
+            candidates = self._learn(candidates)
+            more = self._more(candidates)
+            if not more:
+                break
+            candidates = candidates + more
+            choice = self._choose(candidates)
+        if choice is None:
+            assert self.budget.latency_ms is not None
+            nearest = min(self.measured.values(), key=self.budget.latency_ms.excess)
+            raise VitasError(
+                f"None of the {len(self.measured)} finalists measured inside the budget; the nearest took"
+                f" {show_cost(nearest, 'latency_ms')}.",
+                "Is the machine busy? Try again, profile anew with `fresh`, or give a wider `latency`.",
+            )
+        return self._result(candidates, choice)
 
-    def _order(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        return (
-            knee_first(candidates, self.settings.pareto) if self.settings.choose == "knee" else best_first(candidates)
+    def _result(self, candidates: Sequence[Candidate], choice: Candidate) -> SearchResult:
+        return SearchResult(
+            budget=self.budget,
+            seed=self.settings.seed,
+            evolution=self.settings.to_dict() | {"confidence": self.costs.confidence},
+            space=self.costs.space.name,
+            inputs={},
+            candidates=tuple(candidates),
+            measured_ms={subnet.digest: ms for subnet, ms in self.measured.items()},
+            choice=choice,
+            targets={other.target: [other.bounds.low, other.bounds.high] for other in self.costs.others},
+            correction=correction_of(candidates, self.measured),
+            rounds=tuple(self._rounds),
         )
 
-    def _choose(self, candidates: Sequence[Candidate], known: dict[str, float]) -> Verdict:
-        latency = self.budget.latency_ms
-        return choose_measured(candidates, latency, self._take, margin=self.margin, known=known, order=self._order)
+    def _order(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        if self.settings.choose == "knee":
+            return knee_first(candidates, self.settings.pareto)
+        return best_first(candidates)
+
+    def _choose(self, candidates: Sequence[Candidate]) -> Candidate | None:
+        choice, self.measured = choose_measured(
+            candidates, self.budget.latency_ms, self._take, self.measured, margin=self.margin, order=self._order
+        )
+        return choice
 
     def _take(self, subnets: Sequence[Subnet]) -> list[float]:
         """Measure, and keep what was predicted beside it."""
         assert self.measure is not None
         found = [float(ms) for ms in self.measure(subnets)]
-        self.measured |= dict(zip(subnets, found, strict=True))
         digests, latency = [subnet.digest for subnet in subnets], self.budget.latency_ms
-        outside = [latency is not None and bool(latency.excess(ms) > 0) for ms in found]
-        self.rounds.append(
+        predicted = zip(digests, self.costs.predicted_ms(SubnetColumns.of(subnets)), strict=True)
+        measured = dict(zip(digests, found, strict=True))
+        self._rounds.append(
             Round(
-                predicted_ms=_known(digests, self.costs.predicted_ms(subnets)),
-                measured_ms=dict(zip(digests, found, strict=True)),
-                violations=tuple(digest for digest, one in zip(digests, outside, strict=True) if one),
+                predicted_ms={digest: ms for digest, ms in predicted if ms is not None},
+                measured_ms=measured,
+                violations=tuple(d for d, ms in measured.items() if latency is not None and not _inside(latency, ms)),
                 samples=getattr(self.costs.predictor, "samples", None),
                 correction=self.costs.correction,
             )
@@ -122,34 +135,37 @@ class ClosedLoop:
         return found
 
     def _time_is_up(self) -> bool:
-        return self._until is not None and time.monotonic() > self._until
+        return time.monotonic() > self._until
 
     def _first(self) -> list[Candidate]:
         settings = self.settings
-        admission = Admission(self.costs.space, self.costs, self.budget)
-        optimiser = make_optimiser(
+        found = [] if settings.by_top1 else [self._largest()]
+        optimizer = make_optimizer(
             settings.optimizer,
-            admission,
-            settings.evolution,
-            settings.seed,
+            Admission(self.costs, self.budget, _codes(found) if found else None),
+            population=settings.population,
+            generations=settings.generations,
+            seed=settings.seed,
             against=settings.pareto,
             levels=len(self.evaluations.shares),
         )
-        limit = settings.evolution.evaluations
+        limit = settings.evaluations
         best = 0.0
-        by = ", ranked by a training-free proxy" if settings.proxy else ""
+        by = "" if settings.by_top1 else ", ranked by their number of parameters"
         with self.progress.step(f"searching under {self.budget}{by}", limit) as advance:
 
             def on_candidate(candidate: Candidate) -> None:
                 nonlocal best
-                best = max(best, candidate.top1)
-                advance(f"best proxy score {best:.4g}" if settings.proxy else f"best top-1 {best:.3f}")
+                best = max(best, candidate.score)
+                advance(f"best top-1 {best:.3f}" if settings.by_top1 else f"most: {show_cost(best, 'params')}")
 
-            found = explore(
-                optimiser,
+            for candidate in found:
+                on_candidate(candidate)
+            found += explore(
+                optimizer,
                 self.evaluations,
                 self.costs,
-                limit,
+                limit - len(found),
                 on_candidate=on_candidate,
                 time_is_up=self._time_is_up,
             )
@@ -157,16 +173,22 @@ class ClosedLoop:
             self.progress.note(f"time is up after {self.evaluations.spent:.0f} of {limit} evaluations: the best so far")
         return found
 
-    def _learn(self, candidates: Sequence[Candidate], known: dict[str, float]) -> list[Candidate]:
+    def _largest(self) -> Candidate:
+        """What a ranking by size has first: known without a search."""
+        code = self.costs.largest_inside(self.budget)
+        (predicted,) = self.costs.predicted_ms(self.costs.space.columns(code[None]))
+        return replace(candidate_of(self.costs.space, code), predicted_ms=predicted)
+
+    def _learn(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Costs by a predictor that was fitted to the misses too, and the candidates with its predictions."""
         fitted = ""
         if self.refit is not None:
             predictor = self.refit(self.measured)
             fitted = f"the predictor is fitted anew to {predictor.samples} subnets, and "
             self.costs = replace(self.costs, predictor=predictor, correction=1.0)
-            predicted = self.costs.predicted_ms([candidate.subnet for candidate in candidates])
+            predicted = self.costs.predicted_ms(SubnetColumns.of([candidate.subnet for candidate in candidates]))
             candidates = [replace(c, predicted_ms=ms) for c, ms in zip(candidates, predicted, strict=True)]
-        correction = correction_of(candidates, known)  # what the fit leaves over, or all of it
+        correction = correction_of(candidates, self.measured)  # what the fit leaves over, or all of it
         self.costs = replace(self.costs, correction=correction)
         self.progress.note(
             f"no finalist measured inside the budget: {fitted}latency is {correction:.3f} times the predicted one here;"
@@ -176,29 +198,66 @@ class ClosedLoop:
 
     def _more(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """New candidates that the new prediction lets expect inside the budget, found from the archive."""
-        codes = np.stack([_code(candidate, self.costs) for candidate in candidates])
-        admission = Admission(self.costs.space, self.costs, self.budget, seen=codes)
-        seed = self.settings.seed + 1
-        optimiser = SurrogateSearch(admission, self.settings.evolution.population, seed)
-        optimiser.learn(codes, np.array([candidate.top1 for candidate in candidates]))
-        limit = self.evaluations.spent + max(1, round(self.settings.evolution.evaluations * _EXTRA))
-        return explore(optimiser, self.evaluations, self.costs, limit, time_is_up=self._time_is_up)
+        codes = _codes(candidates)
+        optimizer = SurrogateSearch(
+            Admission(self.costs, self.budget, codes), self.settings.population, self.settings.seed + 1
+        )
+        optimizer.learn(codes, np.array([candidate.score for candidate in candidates]))
+        limit = self.evaluations.spent + max(1, round(self.settings.evaluations * _EXTRA))
+        return explore(optimizer, self.evaluations, self.costs, limit, time_is_up=self._time_is_up)
 
 
-def _known(digests: Sequence[str], predicted: Sequence[float | None]) -> dict[str, float]:
-    return {digest: ms for digest, ms in zip(digests, predicted, strict=True) if ms is not None}
+def choose_measured(
+    candidates: Sequence[Candidate],
+    latency: Range | None,
+    measure: Measure,
+    measured: Mapping[Subnet, float],
+    *,
+    margin: float = 0.0,
+    order: Order = best_first,
+) -> tuple[Candidate | None, dict[Subnet, float]]:
+    """Measure five finalists at a time, the most wanted first, until one lies inside the latency budget.
+
+    After a round without one, the next finalists are those whose prediction, scaled by the median error of all that
+    were measured, lies inside.
+
+    Args:
+        candidates: evaluated subnets, predicted inside the budget.
+        latency: the budget; None takes the best.
+        measure: subnets to p50 in milliseconds, all in one interleaved run.
+        measured: what is known already, in milliseconds.
+        margin: share of the ceiling to stay below, so that the choice also measures inside on another day; one that
+            only keeps the ceiling itself is taken where none keeps the margin.
+        order: which candidates are wanted most.
+
+    Returns: the choice, None if none is inside; and all that is measured now.
+    """
+    waiting = list({c.subnet: c for c in reversed(order(candidates))}.values())[::-1]  # the best of equals
+    known = dict(measured)
+    safe = None if latency is None else _below(latency, margin)
+    for _ in range(_MOST_ROUNDS):
+        correction = correction_of(waiting, known)
+        fitting = [
+            c
+            for c in waiting
+            if c.subnet not in known and (latency is None or _inside(latency, (c.predicted_ms or 0) * correction))
+        ]
+        finalists = fitting[:FINALISTS]
+        if not finalists:
+            break
+        found = measure([candidate.subnet for candidate in finalists])
+        known |= {c.subnet: float(ms) for c, ms in zip(finalists, found, strict=True)}
+        for candidate in finalists:
+            if safe is None or _inside(safe, known[candidate.subnet]):
+                return candidate, known
+    inside = (c for c in waiting if latency and c.subnet in known and _inside(latency, known[c.subnet]))
+    return next(inside, None), known
 
 
-def _code(candidate: Candidate, costs: Costs) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """A candidate's canonical code; its blocks where they were evaluated."""
-    code = costs.space.encode(candidate.subnet)
-    if candidate.layers is None:
-        return code
-    placed = np.zeros_like(code)
-    placed[:HEADER] = code[:HEADER]
-    blocks = code[HEADER:].reshape(-1, PER_BLOCK)
-    placed[HEADER:].reshape(-1, PER_BLOCK)[list(candidate.layers)] = blocks[: len(candidate.layers)]
-    return placed
+def correction_of(candidates: Sequence[Candidate], measured: Mapping[Subnet, float]) -> float:
+    """The median of what measured latencies are in units of predicted ones; 1 where none is known."""
+    ratios = [measured[c.subnet] / c.predicted_ms for c in candidates if c.predicted_ms and c.subnet in measured]
+    return float(np.median(ratios)) if ratios else 1.0
 
 
 def recorded(measure: Measure, archive: Archive, search: str) -> Measure:
@@ -217,18 +276,17 @@ def recorded(measure: Measure, archive: Archive, search: str) -> Measure:
     return measured
 
 
-def result_of(loop: ClosedLoop, settled: Settled, inputs: dict[str, str]) -> SearchResult:
-    """What a finished search found."""
-    return SearchResult(
-        budget=loop.budget,
-        seed=loop.settings.seed,
-        evolution=loop.settings.to_dict() | {"confidence": loop.costs.confidence},
-        space=loop.costs.space.name,
-        inputs=inputs,
-        candidates=tuple(settled.candidates),
-        measured_ms=settled.verdict.measured_ms,
-        choice=settled.verdict.choice,
-        targets={other.name: [other.latency_ms.low, other.latency_ms.high] for other in loop.costs.others},
-        correction=settled.correction,
-        rounds=tuple(loop.rounds),
-    )
+def _codes(candidates: Sequence[Candidate]) -> Ints:
+    """(N, code_length)"""
+    return np.stack([candidate.code for candidate in candidates if candidate.code is not None])
+
+
+def _below(latency: Range, margin: float) -> Range:
+    if latency.high is None:
+        return latency
+    high = latency.high * (1 - margin)
+    return latency if latency.low is not None and high <= latency.low else Range(latency.low, high)
+
+
+def _inside(latency: Range, milliseconds: float) -> bool:
+    return bool(latency.excess(milliseconds) <= 0)

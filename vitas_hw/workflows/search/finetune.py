@@ -35,28 +35,23 @@ class Finetuned:
         return None if self.recipe is None else asdict(self.recipe) | {"history": list(self.history)}
 
 
-def finetuned(supernet: Supernet, choice: Candidate, data: ImageData, seed: int, progress: Progress) -> Finetuned:
+def finetuned(supernet: Supernet, data: ImageData, choice: Candidate, seed: int, progress: Progress) -> Finetuned:
     """Extract the choice (of a bilateral supernet the better side) and fine-tune it where that is brief."""
     sides = [extract(supernet, choice.subnet, side or None, choice.layers) for side in supernet.sides]
     model = max(sides, key=lambda side: accuracy(side, data.search).top1) if len(sides) > 1 else sides[0]
     recipe = finetune_recipe(data.name, choice.subnet.macs, len(data.train))
-    losses: list[float] = []
+    epochs: list[Epoch] | None = None
     if recipe is None:
-        progress.note("the choice keeps the super-transformer's weights: fine-tuning on these data is not brief")
+        progress.note("fine-tuning skipped, it would take too long on this data set; the weights are the supernet's")
     else:
         with progress.step("fine-tuning the choice", recipe.epochs) as advance:
-
-            def on_epoch(epoch: Epoch) -> None:
-                losses.append(epoch.loss)
-                advance(f"loss {epoch.loss:.3f}")
-
-            fit(
+            epochs = fit(
                 ModelObjective(model, recipe),
                 data.train,
                 recipe,
                 seed=seed,
                 num_classes=supernet.space.num_classes,
                 runtime=Runtime(device=str(data.search.labels.device)),
-                on_epoch=on_epoch,
+                on_epoch=lambda epoch: advance(f"loss {epoch.loss:.3f}"),
             )
-    return Finetuned(model, accuracy(model, data.search).top1, recipe, tuple(losses))
+    return Finetuned(model, accuracy(model, data.search).top1, recipe, tuple(epoch.loss for epoch in epochs or ()))

@@ -1,72 +1,124 @@
-"""What scores a run's subnets in a search, on this machine or a cluster, and what becomes of the choice."""
+"""Candidates scored with a supernet's weights on growing parts of the search split, here or on a cluster."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from importlib.metadata import version
-from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 from vitas_hw.cluster.evaluate import SpreadEvaluate
-from vitas_hw.cluster.evaluation_pool import RayPool, RayWorkers, ray_pool
+from vitas_hw.cluster.evaluation_pool import RayWorkers, ray_pool
+from vitas_hw.core.errors import InputError
 from vitas_hw.core.progress import Progress
 from vitas_hw.core.reading import file_sha256
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.data.load import ImageData
+from vitas_hw.data.splits import Split
 from vitas_hw.runs.artifacts import load_run_data, load_run_supernet
 from vitas_hw.runs.directory import Run
 from vitas_hw.searching.archive import Archive
-from vitas_hw.searching.engine import Evaluate, Evaluations, Scorer
-from vitas_hw.searching.result import PROXY_SCORE, SearchResult
+from vitas_hw.searching.engine import Evaluate, Evaluations, Job, Scorer
 from vitas_hw.supernet.supernet import Supernet
-from vitas_hw.supernet.weights_file import save_model
 from vitas_hw.training.distributed import Ranks, pick_device
-from vitas_hw.workflows.search.evaluations import Spread, in_order, part_shares, proxy_evaluations, supernet_evaluations
-from vitas_hw.workflows.search.finetune import finetuned
+from vitas_hw.training.evaluate import subnet_accuracy
 from vitas_hw.workflows.search.settings import SearchSettings
 
+_FEWEST = 1000  # images in the first part: fewer order subnets hardly better than chance (a top-1 to 1.5 points)
+_SHARES = (1.0,), (0.5, 0.5), (0.25, 0.25, 0.5)
+
+
+def in_order(scorer: Scorer) -> Evaluate:
+    """One job after the other, in this process."""
+
+    def evaluate(jobs: Sequence[Job]) -> Iterable[float]:
+        return map(scorer, jobs)
+
+    return evaluate
+
 
 @dataclass(frozen=True)
-class Scoring:
-    """Evaluations, and of a super-transformer what its choice is fine-tuned with: it, and its data on its device."""
+class SupernetScorer:
+    """Top-1 with the supernet's weights on a part of the search split."""
 
-    evaluations: Evaluations
-    trained: tuple[Supernet, ImageData] | None = None
+    supernet: Supernet
+    parts: tuple[Split, ...]
+
+    def __call__(self, job: Job) -> float:
+        candidate, part = job
+        return subnet_accuracy(self.supernet, candidate.subnet, self.parts[part], candidate.layers).top1
+
+    def to(self, device: str) -> SupernetScorer:
+        """The supernet itself is moved, as torch's modules are."""
+        return replace(self, supernet=self.supernet.to(device), parts=tuple(one.to(device) for one in self.parts))
 
 
-@dataclass(frozen=True)
-class Kept:
-    """The choice with weights to save, its top-1 with them and the tuning for the manifest; a proxy's has none."""
+def part_shares(images: int) -> tuple[float, ...]:
+    """How a search split is divided for racing: one part unless it is large."""
+    return max((shares for shares in _SHARES if len(shares) == 1 or images * shares[0] >= _FEWEST), key=len)
 
-    save: Callable[[], None]
-    top1: float | None
-    finetuned: dict[str, Any] | None
+
+def parts_of(split: Split, shares: Sequence[float]) -> list[Split]:
+    """The split in parts, each image in one, in an order that is always the same."""
+    if len(shares) == 1:
+        return [split]
+    order = np.random.default_rng(0).permutation(len(split))
+    ends = np.round(np.cumsum(shares) * len(split)).astype(int)
+    return [split.subset(part.tolist()) for part in np.split(order, ends[:-1])]
+
+
+def supernet_evaluations(
+    space: SearchSpace,
+    supernet: object,
+    data: object,
+    archive: Archive,
+    spread: Callable[[Scorer], Evaluate] = in_order,
+) -> Evaluations:
+    """Top-1 of the space's candidates with the supernet's weights on the data's search split.
+
+    Args:
+        space: of the candidates.
+        supernet: a ``Supernet`` of it.
+        data: an ``ImageData``, its search split where the supernet is.
+        archive: what is known already.
+        spread: who does the work.
+
+    Raises:
+        InputError: no ``Supernet`` of the space, or no ``ImageData``.
+    """
+    if not isinstance(supernet, Supernet) or not isinstance(data, ImageData):
+        raise InputError("search needs supernet=build_supernet(...) or a loaded one, and data=load_data(...).")
+    if supernet.space != space:
+        raise InputError(f"The supernet is one of another space than {space.name!r}.")
+    parts = tuple(parts_of(data.search, part_shares(len(data.search))))
+    exact = tuple(len(part) / len(data.search) for part in parts)
+    return Evaluations(spread(SupernetScorer(supernet, parts)), exact, archive)
 
 
 @contextmanager
-def scoring_of(
-    run: Run,
-    space: SearchSpace,
-    settings: SearchSettings,
-    device: str,
-    workers: RayWorkers | None,
-    fresh: bool,
-    progress: Progress,
-) -> Iterator[Scoring]:
-    """What ``settings`` ask for; workers of a cluster end with it.
+def run_evaluations(
+    run: Run, space: SearchSpace, settings: SearchSettings, fresh: bool, progress: Progress
+) -> Iterator[tuple[Evaluations, tuple[Supernet, ImageData] | None]]:
+    """Evaluations with a run's supernet, kept in the run; and the supernet and the data on the settings' device.
+
+    Workers of a cluster end with it. A ranking by size needs none of this.
 
     Raises:
         InputError: no such device.
         FileError: a file of the run is missing or broken.
         VitasError: no cluster, or none with such a device.
     """
+    if not settings.by_top1:
+        progress.note("subnets are ranked by their number of parameters: no top-1 is known")
+        yield Evaluations(None), None
+        return
     with ExitStack() as stack:
-        pool: RayPool | None = None
-        if workers is not None:
-            workers = replace(workers, gpus=0.0) if settings.proxy else workers
-            pool = stack.enter_context(ray_pool(workers, settings.evolution.population))
+        pool = None
+        if settings.ray is not None:
+            workers = RayWorkers(settings.ray, settings.ray_gpus)
+            pool = stack.enter_context(ray_pool(workers, settings.population))
+        if pool is not None:
             progress.note(f"{pool.places} workers of the Ray cluster evaluate, each on a {pool.device}")
 
         def spread(scorer: Scorer) -> Evaluate:
@@ -75,63 +127,21 @@ def scoring_of(
             pool.load(scorer)
             return SpreadEvaluate(pool, progress)
 
-        if settings.proxy:
-            progress.note("subnets are ranked by a training-free proxy of accuracy, a weak one: no top-1 is known")
-            scoring = _of_proxy(run, space, settings.seed, spread, fresh)
-        else:
-            where = pick_device(device, Ranks())
-            evaluates = (where, where) if pool is None else (pool.device, "cpu")
-            scoring = _of_supernet(run, space, where, evaluates, spread, fresh, progress)
-        archive = scoring.evaluations.archive
+        where = pick_device(settings.device, Ranks())
+        evaluates, handed_over = (where, where) if pool is None else (pool.device, "cpu")
+        with progress.step("loading the images", 1) as advance:
+            supernet, data = load_run_supernet(run), load_run_data(run, space)
+            advance("")
+        header: dict[str, object] = {"supernet": file_sha256(run.supernet), "data": file_sha256(run.data)}
+        header |= {"parts": part_shares(len(data.search)), "device": evaluates.split(":")[0]}
+        if fresh:
+            run.evaluations.unlink(missing_ok=True)
+        archive = Archive.open(run.evaluations, header)
         if len(archive):
             progress.note(f"{len(archive)} evaluations are known from {archive.path}")
-        yield scoring
-
-
-def _of_proxy(run: Run, space: SearchSpace, seed: int, spread: Spread, fresh: bool) -> Scoring:
-    header = {"accuracy": "proxy", "seed": seed, "torch": version("torch"), "timm": version("timm")}
-    archive = _archive(run.proxy_evaluations, header, PROXY_SCORE, fresh)
-    return Scoring(proxy_evaluations(space, seed, archive, spread))
-
-
-def _of_supernet(
-    run: Run,
-    space: SearchSpace,
-    where: str,
-    evaluates: tuple[str, str],
-    spread: Spread,
-    fresh: bool,
-    progress: Progress,
-) -> Scoring:
-    """``evaluates`` are the device that does it, and the one that the weights are handed over on."""
-    with progress.step("loading the images", 1) as advance:
-        supernet, data = load_run_supernet(run), load_run_data(run, space)
-        advance("")
-    header: dict[str, object] = {"supernet": file_sha256(run.supernet), "data": file_sha256(run.data)}
-    header |= {"parts": part_shares(len(data.search)), "device": evaluates[0].split(":")[0]}
-    archive = _archive(run.evaluations, header, "top1", fresh)
-    given = supernet.to(evaluates[1]), _on(data, evaluates[1])
-    evaluations = supernet_evaluations(space, *given, archive, spread)
-    return Scoring(evaluations, (supernet.to(where), _on(data, where)))
-
-
-def keep_choice(
-    staged: Run, result: SearchResult, scoring: Scoring, settings: SearchSettings, progress: Progress
-) -> Kept:
-    """Fine-tune the choice where it has weights to begin with; ``save`` writes them to ``staged``."""
-    if scoring.trained is None:
-        progress.note("the choice has no weights: no accuracy is known before it is trained")
-        return Kept(lambda: None, None, None)
-    supernet, data = scoring.trained
-    tuned = finetuned(supernet, result.choice, data, settings.seed, progress)
-    return Kept(lambda: save_model(tuned.model.cpu(), result.choice.subnet, staged.choice), tuned.top1, tuned.to_dict())
+        evaluations = supernet_evaluations(space, supernet.to(handed_over), _on(data, handed_over), archive, spread)
+        yield evaluations, (supernet.to(where), _on(data, where))
 
 
 def _on(data: ImageData, device: str) -> ImageData:
     return replace(data, search=data.search.to(device))
-
-
-def _archive(path: Path, header: dict[str, object], score: str, fresh: bool) -> Archive:
-    if fresh:
-        path.unlink(missing_ok=True)
-    return Archive.open(path, header, score)

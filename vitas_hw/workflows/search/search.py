@@ -1,15 +1,15 @@
-"""Searching a run's space: candidates, finalists measured, the choice fine-tuned."""
+"""Searching a space, or a run's: candidates, finalists measured, the choice fine-tuned."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from vitas_hw.cluster.evaluation_pool import RayWorkers
 from vitas_hw.core.budget import Budget, Range
 from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.progress import SILENT, Progress
@@ -18,26 +18,16 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.predictors.predictor import Predictor
 from vitas_hw.runs.directory import Run, one_at_a_time
 from vitas_hw.searching.archive import Archive
-from vitas_hw.searching.costs import Costs, OtherTarget
-from vitas_hw.searching.optimizers.base import Evolution
-from vitas_hw.searching.result import PROXY_SCORE, SearchResult, save_candidates, save_result
-from vitas_hw.workflows.search.closed_loop import ClosedLoop, Measure, recorded, result_of
-from vitas_hw.workflows.search.evaluations import proxy_evaluations, supernet_evaluations
+from vitas_hw.searching.costs import Costs, Limit
+from vitas_hw.searching.engine import Evaluations
+from vitas_hw.searching.result import SearchResult, save_candidates, save_result
+from vitas_hw.workflows.search.closed_loop import ClosedLoop, Measure, recorded
 from vitas_hw.workflows.search.refit import refitting_of
-from vitas_hw.workflows.search.settings import ACCURACIES, SearchSettings, search_settings
+from vitas_hw.workflows.search.settings import SearchSettings, axis
 
 _DEFAULT_SHARE = 0.15  # of random subnets that the default budget admits
 _SHARE_SAMPLES = 4000
 _MOST_MARGIN = 0.03
-
-
-@dataclass(frozen=True)
-class Searched:
-    """A finished search of a run; ``measured`` tells whether the target was at hand."""
-
-    result: SearchResult
-    measured: bool
-    predictor: Predictor | None
 
 
 def search(
@@ -50,55 +40,38 @@ def search(
     params: str | None = None,
     predictor: Predictor | None = None,
     measure: Measure | None = None,
-    evolution: Evolution = Evolution(),  # noqa: B008  # frozen
-    optimizer: str | None = None,
-    confidence: float | None = None,
     pareto: str | None = None,
-    choose: str | None = None,
-    accuracy: str = ACCURACIES[0],
-    seed: int = 0,
     progress: Progress = SILENT,
+    **settings: Any,
 ) -> SearchResult:
     """The subnet with the best top-1 under a budget.
 
     Args:
         space: what to search.
-        supernet: a trained ``Supernet`` of the space; of no use to a proxy.
-        data: an ``ImageData``; candidates are compared on its search part. Of no use to a proxy.
+        supernet: a trained ``Supernet`` of the space; not needed with ``accuracy="params"``.
+        data: an ``ImageData``; candidates are compared on its search part. Not needed with ``accuracy="params"``.
         latency, flops, params: the budget in words: ``"5ms"``, ``"1.3G"``, ``"6M"``, or ranges.
         predictor: of the space, for a latency budget.
         measure: subnets to p50 in milliseconds on the target; without it the choice is made by prediction.
-        evolution: how many subnets are evaluated at most: population times generations.
-        optimizer: ``surrogate`` (default), ``nsga2``, ``regularized-evolution`` or ``random``.
-        confidence: with which the predicted latency shall hold, from 0.5; None is 0.5 with ``measure``, else 0.95.
         pareto: ``"latency,top1"`` (or flops, params) for the whole front.
-        choose: of a front ``"knee"`` (default) or ``"best"``.
-        accuracy: what ranks subnets: top-1 with the ``"supernet"``'s weights, or ``"proxy"``, see ``proxy_score``.
-        seed: the same seed, supernet and predictor give the same candidates and scores.
         progress: where to report to.
+        settings: ``optimizer``, ``population``, ``generations``, ``confidence``, ``choose``, ``accuracy``, ``seed``,
+            ``max_time_s``: see ``SearchSettings``. The same seed, supernet and predictor give the same candidates and
+            scores.
 
     Raises:
         InfeasibleBudgetError: no subnet fits; says what the space reaches.
         InputError: a budget that cannot be read, a latency without a predictor, a predictor of another space.
     """
+    asked = SearchSettings(pareto=None if pareto is None else axis(pareto), **settings)
     budget = Budget.parse(latency, flops, params)
-    settings = search_settings(
-        optimizer=optimizer,
-        population=evolution.population,
-        generations=evolution.generations,
-        pareto=pareto,
-        choose=choose,
-        confidence=confidence,
-        seed=seed,
-        accuracy=accuracy,
-    )
-    costs = checked_costs(space, predictor, budget, settings.confidence_of(measure is not None))
-    if settings.proxy:
-        evaluations = proxy_evaluations(space, seed, Archive(PROXY_SCORE))
-    else:
+    costs = checked_costs(space, predictor, budget, asked.confidence_of(measure is not None))
+    evaluations = Evaluations(None)
+    if asked.by_top1:
+        from vitas_hw.workflows.search.scoring import supernet_evaluations
+
         evaluations = supernet_evaluations(space, supernet, data, Archive())
-    loop = ClosedLoop(costs, budget, evaluations, settings, progress, measure)
-    return result_of(loop, loop.run(), inputs={})
+    return ClosedLoop(costs, budget, evaluations, asked, progress, measure).run()
 
 
 def checked_costs(
@@ -114,12 +87,12 @@ def checked_costs(
     """
     from vitas_hw.predictors.shipped import load_predictor
 
-    targets = [OtherTarget(name, load_predictor(name), bounds) for name, bounds in (others or {}).items()]
-    for one in [predictor, *(target.predictor for target in targets)]:
+    limits = [Limit("latency_ms", bounds, name, load_predictor(name)) for name, bounds in (others or {}).items()]
+    for one in [predictor, *(limit.predictor for limit in limits)]:
         if isinstance(one, Predictor) and one.space != space:
             raise InputError(f"The predictor {one.name} was fitted for another space than {space.name!r}.")
-    costs = Costs(space, predictor, confidence, others=tuple(targets))
-    if budget.asked or targets:
+    costs = Costs(space, predictor, confidence, others=tuple(limits))
+    if costs.limits(budget):
         costs.feasible_code(budget)
     return costs
 
@@ -136,37 +109,29 @@ def default_budget(space: SearchSpace, predictor: Predictor) -> Budget:
 def search_run(
     run: Run,
     budget: Budget,
-    settings: SearchSettings | None = None,
+    settings: SearchSettings = SearchSettings(),  # noqa: B008  # frozen
     *,
-    seed: int = 0,
-    device: str = "auto",
-    workers: RayWorkers | None = None,
     fresh: bool = False,
     progress: Progress = SILENT,
-) -> Searched:
-    """Search with a run's super-transformer and predictor, measure the finalists, fine-tune and keep the choice.
+) -> SearchResult:
+    """Search with a run's supernet and predictor, measure the finalists, fine-tune and keep the choice.
 
     Every evaluation is kept in the run: the same search, killed at any moment and repeated, goes on and ends as if
-    never killed. Ranked by a proxy, it needs no super-transformer and leaves a choice without weights.
+    never killed. Ranked by size, it needs no supernet and leaves a choice without weights.
 
     Args:
         run: has been trained; for a latency, profiled too.
         budget: an empty one takes ``default_budget``, unless a front is asked for.
         settings: how to search.
-        seed: of a search without settings.
-        device: that evaluates and fine-tunes; ``auto`` is a GPU if there is one. Latency is measured on the target.
-        workers: of a Ray cluster that evaluate instead; None evaluates in this process.
         fresh: forget earlier evaluations and measurements.
         progress: where to report to.
     """
     from vitas_hw.profiling.place import place_of
     from vitas_hw.runs.artifacts import load_run_predictor, run_anchor_ms
-    from vitas_hw.workflows.search.measure_finalists import finalist_meter
 
-    settings = settings or SearchSettings(seed=seed)
-    space = run.space(None)
-    if not settings.proxy and not run.supernet.exists():
-        raise InputError(f"The run {run.path} has no super-transformer.", "Run: vitas-hw train")
+    space, by_top1 = run.space(None), settings.by_top1
+    if by_top1 and not run.supernet.exists():
+        raise InputError(f"The run {run.path} has no supernet.", step="train")
     unbound = not budget.asked and not settings.targets
     needs_predictor = budget.latency_ms is not None or (unbound and settings.pareto in (None, "latency_ms"))
     predictor, predictor_path = None, None
@@ -181,50 +146,46 @@ def search_run(
     # before torch is loaded: an impossible budget ends at once
     costs = checked_costs(space, predictor, budget, confidence, _targets(run, settings))
 
-    from vitas_hw.workflows.search.scoring import keep_choice, scoring_of
+    from vitas_hw.supernet.weights_file import save_model
+    from vitas_hw.workflows.search.finetune import finetuned
+    from vitas_hw.workflows.search.measure_finalists import finalist_meter
+    from vitas_hw.workflows.search.scoring import run_evaluations
 
     run.begin(space)
     staged = run.begin_search()
-    inputs = [path for path in (None if settings.proxy else run.supernet, predictor_path) if path is not None]
+    inputs = [path for path in (run.supernet if by_top1 else None, predictor_path) if path is not None]
     hashes = {path.name: file_sha256(path) for path in inputs}
-    meter = (
-        finalist_meter(place, run_anchor_ms(run, predictor), settings.seed, progress) if place and predictor else None
-    )
     name = _search_name(budget, settings, costs, hashes)
     refitting = refitting_of(run, predictor, staged)
-    with scoring_of(run, space, settings, device, workers, fresh, progress) as scoring:
-        if meter is None:
+    with run_evaluations(run, space, settings, fresh, progress) as (evaluations, trained):
+        measure = None
+        if place and predictor:
+            meter = finalist_meter(place, run_anchor_ms(run, predictor), settings.seed, progress)
+            measure = recorded(meter, evaluations.archive, name)
+        else:
             progress.note(_unmeasured(budget, settings, confidence))
-        archive = scoring.evaluations.archive
-        loop = ClosedLoop(
-            costs,
-            budget,
-            scoring.evaluations,
-            settings,
-            progress,
-            recorded(meter, archive, name) if meter else None,
-            margin=_margin(predictor),
-            refit=refitting.fit if refitting else None,
-        )
+        refit, margin = refitting.fit if refitting else None, _margin(predictor)
+        loop = ClosedLoop(costs, budget, evaluations, settings, progress, measure, margin, refit)
         try:
-            result = result_of(loop, loop.run(), hashes)
+            result = loop.run()
         except VitasError:
-            archive.end(name)  # whoever tries again wants to measure again
+            evaluations.archive.end(name)  # whoever tries again wants to measure again
             raise
     if refitting and loop.measured:
         refitting.add(loop.measured)
-    choice = keep_choice(staged, result, scoring, settings, progress)
-    result = replace(result, final_top1=choice.top1)
+    tuned = finetuned(*trained, result.choice, settings.seed, progress) if trained else None
+    result = replace(result, inputs=hashes, final_top1=tuned.top1 if tuned else None)
     save_candidates(result.candidates, staged.candidates)
-    choice.save()
+    if tuned:
+        save_model(tuned.model.cpu(), result.choice.subnet, staged.choice)
     save_result(result, staged.result)
     run.end_search(staged)
-    archive.end(name)
+    evaluations.archive.end(name)
     about = {"budget": budget.to_dict(), "targets": result.targets, "seed": settings.seed}
-    about |= {"evolution": settings.to_dict(), "finetune": choice.finetuned}
+    about |= {"evolution": settings.to_dict(), "finetune": tuned.to_dict() if tuned else None}
     kept = [run.candidates, run.result, run.choice, run.searched_profile, run.searched_predictor]
     run.record("search", space, about, inputs, [path for path in kept if path.exists()])
-    return Searched(result, meter is not None, predictor)
+    return result
 
 
 def _targets(run: Run, settings: SearchSettings) -> dict[str, Range]:
@@ -235,7 +196,7 @@ def _targets(run: Run, settings: SearchSettings) -> dict[str, Range]:
 
 def _search_name(budget: Budget, settings: SearchSettings, costs: Costs, hashes: dict[str, str]) -> str:
     """The same for the same search: by it a resumed one finds its measurements."""
-    targets = {other.name: str(other.latency_ms) for other in costs.others}
+    targets = {other.target: str(other.bounds) for other in costs.others}
     said = [budget.to_dict(), settings.to_dict(), settings.seed, costs.confidence, targets, hashes]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -1,98 +1,141 @@
-"""What a search can be told."""
+"""Search settings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
-from vitas_hw.core.budget import Budget, Range
-from vitas_hw.core.errors import InputError, one_of
-from vitas_hw.searching.optimizers.base import Evolution
-from vitas_hw.searching.optimizers.registry import DEFAULT, named
+from vitas_hw.core.budget import Range, parse_range
+from vitas_hw.core.errors import InputError, one_of, shown
+from vitas_hw.core.settings import setting, settings, what_decides
+from vitas_hw.searching.optimizers.registry import DEFAULT, GENERATIONS, OPTIMIZERS, POPULATION, PRESETS
+from vitas_hw.training.runtime import Runtime
 
+_METHOD, _WHERE = "How it searches", "Where and how long"
 _AXES = {"latency": "latency_ms", "flops": "macs", "params": "params"}
-CHOICES = ("best", "knee")
-ACCURACIES = ("supernet", "proxy")
-SURE = 0.95  # that the choice meets its latency, where it cannot be measured
+_ACCURACIES = ("supernet", "params")
+_SURE = 0.95  # that the choice meets its latency, where it cannot be measured
 
 
-@dataclass(frozen=True, kw_only=True)
+def axis(text: str) -> str:
+    """The cost of a front's two axes: ``latency,top1`` is ``latency_ms``."""
+    words = [word.strip() for word in text.split(",")]
+    if len(words) != 2 or "top1" not in words or not set(words) & set(_AXES):
+        hint = "Write latency,top1 or flops,top1 or params,top1."
+        raise InputError(f"`pareto` {shown(text)} is no pair of axes.", hint, field="pareto", value=text)
+    return _AXES[next(word for word in words if word != "top1")]
+
+
+@settings
 class SearchSettings:
-    """How to search.
+    """How to search; None takes what suits the rest, and is no longer there once the settings are made.
 
     Args:
-        optimizer: one of ``OPTIMISERS``.
-        evolution: evaluations at most.
-        seed: of the optimiser and of fine-tuning.
-        confidence: with which the latency predicted shall hold; None is one half where the finalists are measured,
-            ``SURE`` where they cannot be.
+        optimizer: one of ``OPTIMIZERS``, or of ``PRESETS`` with its population and generations.
+        population, generations: their product is how many subnets are evaluated at most.
+        confidence: with which the latency predicted shall hold; None stays: see ``confidence_of``.
         pareto: ``latency_ms``, ``macs`` or ``params`` for the whole front of top-1 against it; None for top-1 alone.
-        choose: of a front: ``knee`` or ``best``.
-        max_time_s: ends evaluating after so many seconds with the best so far.
+        choose: of a front.
+        accuracy: what ranks subnets: top-1 with the ``supernet``'s weights, or their number of ``params``, which needs
+            nothing trained.
+        seed: of the optimizer and of fine-tuning.
         targets: further predictors, by name or path, and the latency allowed on each.
-        accuracy: what ranks subnets: top-1 with the ``supernet``'s weights, or a training-free ``proxy``.
-    """
-
-    optimizer: str = DEFAULT
-    evolution: Evolution = field(default_factory=Evolution)
-    seed: int = 0
-    confidence: float | None = None
-    pareto: str | None = None
-    choose: str = "best"
-    max_time_s: float | None = None
-    targets: Mapping[str, Range] = field(default_factory=dict)
-    accuracy: str = ACCURACIES[0]
-
-    def __post_init__(self) -> None:
-        if self.accuracy not in ACCURACIES:
-            raise one_of(self.accuracy, ACCURACIES, "accuracy")
-
-    @property
-    def proxy(self) -> bool:
-        return self.accuracy == "proxy"
-
-    def confidence_of(self, measured: bool) -> float:
-        """The confidence to search with."""
-        return self.confidence if self.confidence is not None else 0.5 if measured else SURE
-
-    def to_dict(self) -> dict[str, Any]:
-        """What the result depends on, as JSON types."""
-        return {
-            "optimizer": self.optimizer,
-            "population": self.evolution.population,
-            "generations": self.evolution.generations,
-            "confidence": self.confidence,
-            "pareto": self.pareto,
-            "choose": self.choose,
-            "accuracy": self.accuracy,
-        }
-
-
-def search_settings(
-    *,
-    optimizer: str | None = None,
-    population: int | None = None,
-    generations: int | None = None,
-    pareto: str | None = None,
-    choose: str | None = None,
-    **rest: Any,
-) -> SearchSettings:
-    """Settings from the command line's words; None takes what suits the rest.
+        device: that evaluates and fine-tunes. Latency is measured on the predictor's target.
+        ray, ray_gpus: address of a Ray cluster that evaluates instead, and its workers' GPUs, see ``RayWorkers``.
+        max_time_s: ends evaluating after so many seconds with the best so far.
 
     Raises:
-        InputError: an unknown word, or words that do not go together.
+        InputError: values that do not go together.
     """
-    against = None if pareto is None else _axis(pareto)
-    if choose is not None and choose not in CHOICES:
-        raise one_of(choose, CHOICES, "choice")
-    if choose == "knee" and against is None:
-        raise InputError("--choose knee needs a front.", "Example: vitas-hw search --pareto latency,top1")
-    name, evolution = named(optimizer or ("nsga2" if against else DEFAULT), population, generations)
-    if against and name != "nsga2":
-        raise InputError(f"A front needs NSGA-II, not --optimizer {name}.", "Use --optimizer nsga2 or paper.")
-    usual = "knee" if against else "best"
-    return SearchSettings(optimizer=name, evolution=evolution, pareto=against, choose=choose or usual, **rest)
+
+    optimizer: str = setting(
+        default=None,
+        help="surrogate (default), nsga2, regularized-evolution, random; paper is nsga2 with 50 x 40.",
+        group=_METHOD,
+        choices=(*OPTIMIZERS, *PRESETS),
+    )
+    population: int = setting(default=None, help=f"Default: {POPULATION}.", group=_METHOD, at_least=2)
+    generations: int = setting(default=None, help=f"Default: {GENERATIONS} populations.", group=_METHOD, at_least=1)
+    confidence: float | None = setting(
+        default=None,
+        help=f"That the prediction holds. Default: 0.5; {_SURE} if unmeasured.",
+        group=_METHOD,
+        at_least=0.5,
+        below=1,
+    )
+    pareto: str | None = setting(
+        default=None, help="A front: latency,top1 (flops, params).", choices=tuple(_AXES.values()), reads=axis
+    )
+    choose: str = setting(
+        default=None, help="Of a front: knee (default) or best.", group=_METHOD, choices=("knee", "best")
+    )
+    accuracy: str = setting(
+        default="supernet", help="supernet, or params: ranks by size, needs no training.", group=_METHOD
+    )
+    seed: int = setting(default=0, help="Makes the step repeatable.", at_least=0, at_most=2**32 - 1)
+    targets: Mapping[str, Range] = field(default_factory=dict)
+    device: str = setting(default="auto", like=Runtime)
+    ray: str | None = setting(
+        default=None, help="Evaluate on a Ray cluster: auto, or its address.", group=_WHERE, runs=True
+    )
+    ray_gpus: float | None = setting(
+        default=None, help="GPUs of a worker: 1, 0.25; 0 takes CPUs.", group=_WHERE, at_least=0, runs=True
+    )
+    max_time_s: float | None = setting(default=None, like=Runtime)
+
+    def __post_init__(self) -> None:
+        if self.accuracy == "proxy":
+            raise InputError(
+                "The training-free proxy is gone:"
+                " it orders trained subnets worse than their number of parameters does.",
+                "Use `accuracy=params`.",
+                field="accuracy",
+                value=self.accuracy,
+            )
+        if self.accuracy not in _ACCURACIES:
+            raise one_of(self.accuracy, _ACCURACIES, "accuracy")
+        if self.ray is not None and not self.by_top1:
+            raise InputError("`accuracy=params` leaves no work for a cluster.", "Leave out `ray`.", field="ray")
+        if self.ray is None and self.ray_gpus is not None:
+            raise InputError("`ray_gpus` needs a cluster.", "Add `ray=auto`", field="ray_gpus")
+        if self.choose == "knee" and self.pareto is None:
+            raise InputError("`choose=knee` needs a front.", "Example: `pareto=latency,top1`", field="choose")
+        usual = (self.optimizer or ("nsga2" if self.pareto else DEFAULT), POPULATION, GENERATIONS)
+        optimizer, population, generations = PRESETS.get(self.optimizer, usual)
+        if self.pareto and optimizer != "nsga2":
+            raise InputError(
+                f"A front needs NSGA-II, not `optimizer={optimizer}`.",
+                "Use `optimizer=nsga2` or `optimizer=paper`.",
+                field="optimizer",
+                value=optimizer,
+            )
+        filled = {
+            "optimizer": optimizer,
+            "population": self.population or population,
+            "generations": self.generations or generations,
+            "choose": self.choose or ("knee" if self.pareto else "best"),
+        }
+        for name, value in filled.items():
+            object.__setattr__(self, name, value)  # frozen from here on
+
+    @property
+    def by_top1(self) -> bool:
+        """Whether subnets are ranked by top-1 with a supernet's weights."""
+        return self.accuracy == "supernet"
+
+    @property
+    def evaluations(self) -> int:
+        """Of the whole search split, at most."""
+        return self.population * self.generations
+
+    def confidence_of(self, measured: bool) -> float:
+        """The confidence to search with: one half where finalists are measured, much more where they cannot be."""
+        return self.confidence if self.confidence is not None else 0.5 if measured else _SURE
+
+    def to_dict(self) -> dict[str, Any]:
+        """What the result depends on besides the seed and further targets, as JSON types."""
+        return {name: value for name, value in what_decides(self).items() if name not in ("seed", "targets")}
 
 
 def parse_latencies(texts: list[str] | None) -> tuple[str | None, dict[str, Range]]:
@@ -101,24 +144,12 @@ def parse_latencies(texts: list[str] | None) -> tuple[str | None, dict[str, Rang
     Raises:
         InputError: two for the same target, or an unreadable one.
     """
-    own: str | None = None
-    others: dict[str, Range] = {}
+    found: dict[str, str] = {}
     for text in texts or []:
-        name, there, words = text.rpartition("=")
-        if (not there and own is not None) or name in others:
-            raise InputError(f"--latency is given twice for {name or 'the target of the run'}.", "Give it once each.")
-        if not there:
-            own = text
-            continue
-        bounds = Budget.parse(latency=words).latency_ms
-        if not name or bounds is None:
-            raise InputError(f"--latency {text!r} names no predictor.", "Example: --latency PREDICTOR=20ms")
-        others[name] = bounds
-    return own, others
-
-
-def _axis(text: str) -> str:
-    words = [word.strip() for word in text.split(",")]
-    if len(words) != 2 or "top1" not in words or not set(words) & set(_AXES):
-        raise InputError(f"--pareto {text!r} is no pair of axes.", "Write latency,top1 or flops,top1 or params,top1.")
-    return _AXES[next(word for word in words if word != "top1")]
+        name, _, words = text.rpartition("=")
+        if name in found:
+            whose = name or "the target of the run"
+            raise InputError(f"`latency` is given twice for {whose}.", "Give it once each.", field="latency")
+        found[name] = words if name else text
+    own = found.pop("", None)
+    return own, {name: parse_range(words, "latency_ms") for name, words in found.items()}
