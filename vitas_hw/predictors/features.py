@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,8 +30,7 @@ _STREAMED = tuple(f"streamed_{size:g}" for size in _MEBIBYTES[:-1])
 _ELEMENT_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}
 
 
-@dataclass(frozen=True)
-class Scale:
+class Scale(NamedTuple):
     """What a target does to the sizes: images at once, and bytes an element."""
 
     batch_size: int = 1
@@ -87,7 +87,7 @@ _MANY = (
 PHYSICAL = (("macs",), _FEW, _SOME, (*_SOME, *_STREAMED), (*_MANY, *_STREAMED))
 
 
-def features(columns: SubnetColumns, scale: Scale = Scale()) -> FeatureTable:
+def features(columns: SubnetColumns, scale: Scale) -> FeatureTable:
     """Sizes of one inference of N subnets: ``scale.batch_size`` images.
 
     Per kind of operator: how many, MACs, bytes of weights, bytes of activations moved. Over the products:
@@ -121,7 +121,7 @@ def features(columns: SubnetColumns, scale: Scale = Scale()) -> FeatureTable:
 @cache
 def feature_names() -> tuple[str, ...]:
     """The names of the columns of ``features``: the same for every subnet and target."""
-    return features(SubnetColumns.of([Subnet((8, 8), 1, 8, 8, (Block(1, 8, 8),), 2)])).names
+    return features(SubnetColumns.of([Subnet((8, 8), 1, 8, 8, (Block(1, 8, 8),), 2)]), Scale()).names
 
 
 def _streamed(weight_bytes: Floats) -> Floats:

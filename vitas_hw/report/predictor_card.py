@@ -92,6 +92,6 @@ def _parts(predictor: Predictor) -> str:
     model = predictor.regression.model
     if not isinstance(model, Boosted):
         return ""
-    parts = [f"a line through {sum(value > 0 for _, value in model.line.coefficients)} sizes"]
-    parts += ["a smooth correction"] * (model.smooth is not None) + ["trees"] * bool(model.booster)
+    parts = [f"a line through {sum(value > 0 for value in model.line.coefficients.values())} sizes"]
+    parts += ["a smooth correction"] * (model.smooth is not None) + ["trees"] * (model.booster is not None)
     return f": {' and '.join(parts)}"
