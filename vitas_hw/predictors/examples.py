@@ -85,7 +85,6 @@ class Measured:
             raise VitasError(
                 f"A predictor needs at least {fewest} measured subnets; this profile has {len(rows)}.",
                 f"Profile with `num_subnets={fewest}` or more.",
-                step="profile",
             )
         medians = np.array([np.median(values) for values in rows.values()])
         return Examples(Inputs.of(SubnetColumns.of(list(rows)), Scale.of(self.target)), medians)

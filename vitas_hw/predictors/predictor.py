@@ -87,17 +87,14 @@ class Predictor:
     ) -> Predictor:
         """From its parts: metrics and intervals come from (N,) ``held_out`` predictions of the N ``examples``."""
         sizes = examples.inputs.table.columns(_EXTENT)
-        floor = measured.noise_floor
-        regression = Regression.of(kind, model, sizes, held_out, examples.measured, noise_floor=floor, seed=seed)
+        regression = Regression.of(kind, seed, model, sizes, held_out, examples.measured, measured.noise_floor)
         return cls(measured.target, measured.space, regression, measured.profile_sha256, measured.fingerprint)
 
     def check_target(self, target: Target) -> None:
         """Raise InputError unless this is the target that the predictor was fitted for."""
         if target != self.target:
-            raise InputError(
-                f"The predictor was fitted for {self.target.slug}, not for {target.slug}.",
-                step="profile",
-            )
+            problem = f"The predictor was fitted for {self.target.slug}, not for {target.slug}."
+            raise InputError(problem, step="profile")
 
     def check_subnets(self, subnets: Sequence[Subnet]) -> None:
         """Raise InputError if one has another image size, channels or classes than the predictor's space."""

@@ -61,18 +61,10 @@ class Regression:
 
     @classmethod
     def of(
-        cls,
-        kind: str,
-        model: Model,
-        sizes: Floats,
-        held_out: Floats,
-        measured: Floats,
-        *,
-        noise_floor: float | None,
-        seed: int,
+        cls, kind: str, seed: int, model: Model, sizes: Floats, held_out: Floats, measured: Floats, floor: float | None
     ) -> Regression:
         """Metrics and interval come from (N,) held-out predictions of the N measurements; ``sizes`` is (N, S)."""
-        metrics = {**scores(held_out, measured), "noise_floor": noise_floor}
+        metrics = {**scores(held_out, measured), "noise_floor": floor}
         seen = tuple(zip(sizes.min(axis=0).tolist(), sizes.max(axis=0).tolist(), strict=True))
         return cls(kind, seed, len(measured), metrics, Calibration.of(held_out, measured), seen, model)
 
@@ -87,7 +79,7 @@ class Regression:
         wrong = np.flatnonzero(~(np.isfinite(latency) & (latency > 0) & (latency <= most)))
         if len(wrong):
             raise InputError(
-                f"The predictor gives no positive, finite number for example {wrong[0] + 1} that can be believed.",
+                f"The predictor gives no positive, finite number of sane size for example {wrong[0] + 1}.",
                 "Check that example; if it is in order, fit the predictor again.",
             )
         least, largest = np.asarray(self.seen).T

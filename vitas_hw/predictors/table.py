@@ -182,7 +182,7 @@ def fit_table(
     if held_out is None:
         held_out = held_out_predictions(kind, examples, seed)
     model = fit_model(kind, examples, seed)
-    regression = Regression.of(kind, model, table.values, held_out, examples.measured, noise_floor=None, seed=seed)
+    regression = Regression.of(kind, seed, model, table.values, held_out, examples.measured, None)
     return TablePredictor(column, table.names, regression)
 
 

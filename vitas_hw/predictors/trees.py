@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vitas_hw.predictors.sealed_file import exactly, number, whole
+from vitas_hw.predictors.sealed_file import exactly, numbers, whole
 
 _NODE = 1 << 20  # more nodes than any tree of ours has
 _DEEPEST = 16  # levels below the root: fits use 2 or 4, and XGBoost overflows its stack on very deep ones
@@ -13,14 +13,7 @@ _ROOT_PARENT = 2**31 - 1
 _NUMBERS = ("base_weights", "loss_changes", "split_conditions", "sum_hessian")
 _INTEGERS = ("left_children", "right_children", "parents", "split_indices", "split_type", "default_left")
 _EMPTY = ("categories", "categories_nodes", "categories_segments", "categories_sizes")
-_LEARNER = {
-    "attributes",
-    "feature_names",
-    "feature_types",
-    "gradient_booster",
-    "learner_model_param",
-    "objective",
-}
+_LEARNER = {"attributes", "feature_names", "feature_types", "gradient_booster", "learner_model_param", "objective"}
 _TREE = (*_NUMBERS, *_INTEGERS, *_EMPTY, "id", "tree_param")
 
 
@@ -61,12 +54,11 @@ def _check_tree(tree: Any, index: int, columns: int) -> None:
         raise ValueError("a tree's numbers do not fit")
     if any(tree[name] for name in _EMPTY):
         raise ValueError("a tree has categories")
-    for name in (*_NUMBERS, *_INTEGERS):
+    for name in _NUMBERS:
+        numbers(tree[name], nodes)
+    for name in _INTEGERS:
         if len(tree[name]) != nodes:
             raise ValueError(f"a tree has {len(tree[name])} {name} for {nodes} nodes")
-    for name in _NUMBERS:
-        for value in tree[name]:
-            number(value)
     for node in range(nodes):
         whole(tree["split_indices"][node], 0, columns - 1)
         whole(tree["split_type"][node], 0, 0)
