@@ -117,8 +117,8 @@ def transfer_row(job: Job) -> dict[str, Any]:
         new = transfer(old, known, job.seed)
         found[f"transfer {count}"] = scores(new.predict(unseen).latency_ms, measured[test])
         line = fit_flops(known.examples(2), job.seed)
-        inputs = Measured(unseen, measured[test], profile.target, profile.space).examples(1).inputs
-        found[f"line through MACs {count}"] = scores(line.predict(inputs), measured[test])
+        table = Measured(unseen, measured[test], profile.target, profile.space).examples(1).table
+        found[f"line through MACs {count}"] = scores(line.predict(table), measured[test])
     return found
 
 
@@ -130,7 +130,7 @@ def fitted(name: str, without: frozenset[Any], seed: int) -> Predictor:
     known = Measured([row.subnet for row in seen], [row.latency_ms for row in seen], profile.target, profile.space)
     found = known.examples()
     model = fit_model(DEFAULT_KIND, found, seed)
-    return Predictor.of(known, found, DEFAULT_KIND, model, model.predict(found.inputs), seed)
+    return Predictor.of(known, found, DEFAULT_KIND, model, model.predict(found.table), seed)
 
 
 def mean_of(rows: Sequence[dict[str, float]]) -> dict[str, float]:

@@ -17,7 +17,7 @@ from vitas_hw.predictors.predictor import Predictor, read_predictor, save_predic
 from vitas_hw.predictors.registry import held_out_predictions
 from vitas_hw.predictors.sealed_file import seal
 from vitas_hw.predictors.shipped import shipped
-from vitas_hw.predictors.table import table_inputs
+from vitas_hw.predictors.table import table_of
 from vitas_hw.workflows.fit import measured_of
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
@@ -58,11 +58,11 @@ def test_they_learn_and_their_files_come_back(
 @pytest.mark.parametrize("kind", OLDER_KINDS)
 def test_constant_latencies_are_predicted(kind: str, measured: Measured) -> None:
     some = Measured(measured.subnets[:40], [2.5] * 40, measured.target, measured.space).examples()
-    assert fit_any(kind, some, 0).predict(some.inputs) == pytest.approx(2.5, rel=1e-3)
+    assert fit_any(kind, some, 0).predict(some.table) == pytest.approx(2.5, rel=1e-3)
 
 
 def test_a_lookup_needs_subnets() -> None:
-    table = table_inputs(("macs",), np.ones((20, 1)))
+    table = table_of(("macs",), np.ones((20, 1)))
     with pytest.raises(InputError, match="needs subnets, not a table"):
         fit_any("lookup", Examples(table, np.ones(20)), 0)
 

@@ -17,7 +17,7 @@ from vitas_hw.core.target import Target
 from vitas_hw.predictors import line
 from vitas_hw.predictors.cross_validation import scores
 from vitas_hw.predictors.examples import Examples, Measured
-from vitas_hw.predictors.features import Inputs, Scale, additive, features
+from vitas_hw.predictors.features import Scale, additive, features
 from vitas_hw.predictors.kinds import KINDS
 from vitas_hw.predictors.predictor import Predictor, fit, read_predictor, save_predictor
 from vitas_hw.predictors.registry import fit_model
@@ -74,14 +74,14 @@ def test_every_kind_learns_and_comes_back_from_its_file(kind: str, digits: Searc
 
 def test_parts_beyond_the_line_are_taken_only_where_they_help(digits: SearchSpace) -> None:
     subnets = sample(digits, 150)
-    inputs = Inputs.of(SubnetColumns.of(subnets), Scale())
-    straight = inputs.table.columns(("macs", "operators")) @ np.array([2e-8, 0.01])
+    table = features(SubnetColumns.of(subnets), Scale())
+    straight = table.columns(("macs", "operators")) @ np.array([2e-8, 0.01])
     noisy = straight * np.random.default_rng(0).normal(1, 0.03, len(subnets))
-    plain = fit_model("xgboost", Examples(inputs, noisy), 0)
+    plain = fit_model("xgboost", Examples(table, noisy), 0)
     assert (plain.smooth, plain.booster) == (None, None)
-    macs = inputs.table.columns(("macs",))[:, 0]
+    macs = table.columns(("macs",))[:, 0]
     jagged = straight * np.where(np.sin(macs / 4e6) > 0, 1.3, 1.0) * np.where(macs > np.median(macs), 1.4, 1.0)
-    assert fit_model("xgboost", Examples(inputs, jagged), 0).booster
+    assert fit_model("xgboost", Examples(table, jagged), 0).booster
 
 
 def test_the_interval_covers_what_it_says(predictor: Predictor, digits: SearchSpace) -> None:
@@ -285,12 +285,12 @@ def test_it_refuses_another_target(predictor: Predictor) -> None:
 
 def test_a_line_is_the_same_by_either_solver(digits: SearchSpace, monkeypatch: pytest.MonkeyPatch) -> None:
     subnets = sample(digits, 60)
-    inputs, measured = Inputs.of(SubnetColumns.of(subnets), Scale()), latency(subnets, noise=0.03)
-    names = inputs.table.physical[2]
-    usual = line.fit_line(inputs.table, names, measured).of(inputs.table)
+    table, measured = features(SubnetColumns.of(subnets), Scale()), latency(subnets, noise=0.03)
+    names = table.physical[2]
+    usual = line.fit_line(table, names, measured).predict(table)
 
     def in_circles(*_: object) -> None:
         raise RuntimeError("Maximum number of iterations reached.")
 
     monkeypatch.setattr(line, "nnls", in_circles)
-    assert line.fit_line(inputs.table, names, measured).of(inputs.table) == pytest.approx(usual, rel=1e-4)
+    assert line.fit_line(table, names, measured).predict(table) == pytest.approx(usual, rel=1e-4)

@@ -14,7 +14,7 @@ from vitas_hw.core.target import Target
 from vitas_hw.predictors.active_learning import choose_next, fit_ensemble, keep_going
 from vitas_hw.predictors.cross_validation import scores
 from vitas_hw.predictors.examples import Measured
-from vitas_hw.predictors.features import Inputs, Scale
+from vitas_hw.predictors.features import Scale, features
 from vitas_hw.predictors.line import fit_flops
 from vitas_hw.predictors.predictor import Predictor, fit, read_predictor, save_predictor
 from vitas_hw.predictors.transfer import choose_to_measure, transfer
@@ -67,7 +67,7 @@ def test_twenty_measurements_make_a_predictor(
     fresh = sample(space, 200, 7)
     good = scores(found.predict(fresh).latency_ms, new_ms(fresh))
     line = fit_flops(known.examples(), 0)
-    plain = scores(line.predict(Inputs.of(SubnetColumns.of(fresh), Scale())), new_ms(fresh))
+    plain = scores(line.predict(features(SubnetColumns.of(fresh), Scale())), new_ms(fresh))
     assert good["spearman"] > 0.98
     assert good["mape"] < min(0.06, plain["mape"])
     assert (found.kind, found.target, found.samples) == ("transfer", NEW, 20)

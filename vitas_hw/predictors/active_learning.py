@@ -11,7 +11,7 @@ from vitas_hw.core.errors import InputError
 from vitas_hw.core.operators import SubnetColumns
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.predictors.examples import Measured
-from vitas_hw.predictors.features import Floats, Inputs, Scale
+from vitas_hw.predictors.features import Floats, Scale, features
 from vitas_hw.predictors.kinds import DEFAULT_KIND
 from vitas_hw.predictors.registry import Model, fit_model
 from vitas_hw.predictors.smooth import Standard
@@ -30,8 +30,8 @@ class Ensemble:
 
     def predict(self, subnets: Sequence[Subnet]) -> Floats:
         """(M, N) milliseconds by M members."""
-        inputs = Inputs.of(SubnetColumns.of(subnets), self.scale)
-        return np.stack([member.predict(inputs) for member in self.members])
+        table = features(SubnetColumns.of(subnets), self.scale)
+        return np.stack([member.predict(table) for member in self.members])
 
 
 def fit_ensemble(measured: Measured, kind: str = DEFAULT_KIND, seed: int = 0) -> Ensemble:
@@ -66,7 +66,7 @@ def choose_next(
         raise InputError(f"{len(open_ones)} candidates are not measured yet; {count} cannot be chosen of them.")
     doubt = np.log(ensemble.predict(open_ones)).std(axis=0)
     short = np.argsort(-doubt, kind="stable")[: _SHORT_LIST * count]
-    table = Inputs.of(SubnetColumns.of([open_ones[index] for index in short]), ensemble.scale).table
+    table = features(SubnetColumns.of([open_ones[index] for index in short]), ensemble.scale)
     points = Standard.of(table)(table)
     chosen: list[int] = [0]
     farness = ((points - points[0]) ** 2).sum(axis=1)

@@ -13,7 +13,7 @@ import xgboost as xgb
 
 from vitas_hw.predictors.cross_validation import Fold, relative_error
 from vitas_hw.predictors.examples import Examples
-from vitas_hw.predictors.features import FeatureTable, Floats, Inputs
+from vitas_hw.predictors.features import FeatureTable, Floats
 from vitas_hw.predictors.line import Line, choose_columns, fit_line
 from vitas_hw.predictors.sealed_file import exactly
 from vitas_hw.predictors.smooth import Smooth, log_range
@@ -56,9 +56,8 @@ class Boosted:
     share: float
     range: tuple[float, float]
 
-    def predict(self, inputs: Inputs) -> Floats:
+    def predict(self, table: FeatureTable) -> Floats:
         """(N,) milliseconds."""
-        table = inputs.table
         latency = _base(self.line, self.smooth, table)
         if self.booster is None or not len(table):  # XGBoost warns of an empty table
             return latency
@@ -98,7 +97,7 @@ def fit_boosted(examples: Examples, seed: int) -> Boosted:
     more than the luck of the folds.
     """
     split = examples.folds(seed)
-    table, latency_ms = examples.inputs.table, examples.measured
+    table, latency_ms = examples.table, examples.measured
     names, line_held_out = choose_columns(table, latency_ms, split)
     penalty, base_held_out = _choose_smooth(table, latency_ms, names, split, line_held_out)
     trees = None
@@ -116,11 +115,11 @@ def fit_boosted(examples: Examples, seed: int) -> Boosted:
 
 
 def _base(line: Line, smooth: Smooth | None, table: FeatureTable) -> Floats:
-    return line.of(table) if smooth is None else line.of(table) * np.exp(smooth(table))
+    return line.predict(table) if smooth is None else line.predict(table) * np.exp(smooth(table))
 
 
 def _fit_smooth(table: FeatureTable, line: Line, latency_ms: Floats, penalty: float | None) -> Smooth | None:
-    return None if penalty is None else Smooth.fit(table, np.log(latency_ms / line.of(table)), penalty)
+    return None if penalty is None else Smooth.fit(table, np.log(latency_ms / line.predict(table)), penalty)
 
 
 def _choose_smooth(

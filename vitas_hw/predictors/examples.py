@@ -14,7 +14,7 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.predictors.cross_validation import Fold, folds
-from vitas_hw.predictors.features import Floats, Inputs, Rows, Scale
+from vitas_hw.predictors.features import FeatureTable, Floats, Rows, Scale, features
 
 FEWEST = 20  # examples that a fit needs
 
@@ -24,12 +24,12 @@ class Examples:
     """N measured examples as the kinds of predictor see them.
 
     Args:
-        inputs: what is predicted from.
+        table: what is predicted from.
         measured: (N,) positive milliseconds, or what else a table's column holds.
         groups: (N,) rows of one group are held out together; None has no groups.
     """
 
-    inputs: Inputs
+    table: FeatureTable
     measured: Floats
     groups: npt.NDArray[np.generic] | None = None
 
@@ -40,7 +40,7 @@ class Examples:
         """Some of them; where one group is left, without groups: its own rows choose the hyperparameters then."""
         groups = None if self.groups is None else self.groups[chosen]
         several = groups is not None and len(np.unique(groups)) > 1
-        return Examples(self.inputs.rows(chosen), self.measured[chosen], groups if several else None)
+        return Examples(self.table.rows(chosen), self.measured[chosen], groups if several else None)
 
     def folds(self, seed: int) -> list[Fold]:
         """See ``cross_validation.folds``."""
@@ -87,4 +87,4 @@ class Measured:
                 f"Profile with `num_subnets={fewest}` or more.",
             )
         medians = np.array([np.median(values) for values in rows.values()])
-        return Examples(Inputs.of(SubnetColumns.of(list(rows)), Scale.of(self.target)), medians)
+        return Examples(features(SubnetColumns.of(list(rows)), Scale.of(self.target)), medians)

@@ -12,7 +12,7 @@ from scipy.optimize import lsq_linear, nnls
 from vitas_hw.core.errors import InputError
 from vitas_hw.predictors.cross_validation import Fold, relative_error
 from vitas_hw.predictors.examples import Examples
-from vitas_hw.predictors.features import FeatureTable, Floats, Inputs
+from vitas_hw.predictors.features import FeatureTable, Floats
 from vitas_hw.predictors.sealed_file import exactly, number, text
 
 _REWEIGHTINGS = 4
@@ -28,11 +28,7 @@ class Line:
     coefficients: Mapping[str, float]
     least: float
 
-    def predict(self, inputs: Inputs) -> Floats:
-        """(N,) milliseconds."""
-        return self.of(inputs.table)
-
-    def of(self, table: FeatureTable) -> Floats:
+    def predict(self, table: FeatureTable) -> Floats:
         """(N,) milliseconds."""
         used = {name: value for name, value in self.coefficients.items() if value}
         line: Floats = np.full(len(table), self.intercept)
@@ -85,7 +81,7 @@ def choose_columns(table: FeatureTable, latency_ms: Floats, split: Sequence[Fold
     for names in ((), *table.physical):
         held_out = np.empty(len(latency_ms))
         for train, test in split:
-            held_out[test] = fit_line(table.rows(train), names, latency_ms[train]).of(table.rows(test))
+            held_out[test] = fit_line(table.rows(train), names, latency_ms[train]).predict(table.rows(test))
         error = relative_error(held_out, latency_ms)
         if error < best_error * _WORTH_IT:
             best, best_held_out, best_error = names, held_out, error
@@ -94,14 +90,14 @@ def choose_columns(table: FeatureTable, latency_ms: Floats, split: Sequence[Fold
 
 def fit_linear(examples: Examples, seed: int) -> Line:
     """The line whose set of columns a cross-validation chooses."""
-    table = examples.inputs.table
+    table = examples.table
     names, _ = choose_columns(table, examples.measured, examples.folds(seed))
     return fit_line(table, names, examples.measured)
 
 
 def fit_flops(examples: Examples, seed: int) -> Line:  # noqa: ARG001
     """One coefficient on the MACs, and an intercept."""
-    table = examples.inputs.table
+    table = examples.table
     if table.size is None:
         hint = "Name it so that it contains mac or flop."
         raise InputError("The kind 'flops' needs a column of MACs or FLOPs.", hint, field="kind", value="flops")

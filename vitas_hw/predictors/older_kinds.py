@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vitas_hw.core.operators import PRODUCTS, SubnetColumns, operators
-from vitas_hw.predictors.features import Floats, Inputs, Ints
+from vitas_hw.predictors.features import FeatureTable, Floats, Ints
 from vitas_hw.predictors.line import Line
 from vitas_hw.predictors.sealed_file import exactly, numbers, whole
 from vitas_hw.predictors.smooth import Standard, log_range
@@ -30,11 +30,11 @@ class Mlp:
     biases: tuple[Floats, Floats]
     range: tuple[float, float]
 
-    def predict(self, inputs: Inputs) -> Floats:
+    def predict(self, table: FeatureTable) -> Floats:
         """(N,) milliseconds."""
-        hidden = np.tanh(self.standard(inputs.table) @ self.weights[0] + self.biases[0])
+        hidden = np.tanh(self.standard(table) @ self.weights[0] + self.biases[0])
         correction = (hidden @ self.weights[1] + self.biases[1])[:, 0]
-        return self.line.of(inputs.table) * np.exp(np.clip(correction, *self.range))
+        return self.line.predict(table) * np.exp(np.clip(correction, *self.range))
 
     @classmethod
     def from_dict(cls, data: Any, names: Sequence[str]) -> Mlp:
@@ -61,12 +61,12 @@ class Lookup:
     keys: Keys
     corrections: Floats
 
-    def predict(self, inputs: Inputs) -> Floats:
+    def predict(self, table: FeatureTable) -> Floats:
         """(N,) milliseconds."""
-        line = self.line.of(inputs.table)
-        if inputs.columns is None or not len(self.keys) or not len(inputs):
+        line = self.line.predict(table)
+        if table.subnets is None or not len(self.keys) or not len(table):
             return line
-        keys, macs = parts(inputs.columns)
+        keys, macs = parts(table.subnets)
         where = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
         known = self.keys[where] == keys
         corrected = line + (macs * np.where(known, self.corrections[where], 0.0)).sum(axis=1)

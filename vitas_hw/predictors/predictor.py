@@ -13,7 +13,7 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.predictors.examples import Examples, Measured
-from vitas_hw.predictors.features import FEATURES_VERSION, Floats, Inputs, Scale, feature_names
+from vitas_hw.predictors.features import FEATURES_VERSION, Floats, Scale, feature_names, features
 from vitas_hw.predictors.kinds import DEFAULT_KIND, check_kind
 from vitas_hw.predictors.registry import Model, fit_model, held_out_predictions
 from vitas_hw.predictors.regression import FIELDS, Prediction, Regression
@@ -86,7 +86,7 @@ class Predictor:
         cls, measured: Measured, examples: Examples, kind: str, model: Model, held_out: Floats, seed: int
     ) -> Predictor:
         """From its parts: metrics and intervals come from (N,) ``held_out`` predictions of the N ``examples``."""
-        sizes = examples.inputs.table.columns(_EXTENT)
+        sizes = examples.table.columns(_EXTENT)
         regression = Regression.of(kind, seed, model, sizes, held_out, examples.measured, measured.noise_floor)
         return cls(measured.target, measured.space, regression, measured.profile_sha256, measured.fingerprint)
 
@@ -121,8 +121,8 @@ class Predictor:
         return Prediction.joined([self._predict(columns.rows(slice(start, start + _AT_ONCE))) for start in starts])
 
     def _predict(self, columns: SubnetColumns) -> Prediction:
-        inputs = Inputs.of(columns, self.scale)
-        return self.regression.predict(inputs, inputs.table.columns(_EXTENT), _BEYOND, _MOST_MS)
+        table = features(columns, self.scale)
+        return self.regression.predict(table, table.columns(_EXTENT), _BEYOND, _MOST_MS)
 
     def to_dict(self) -> dict[str, Any]:
         return {

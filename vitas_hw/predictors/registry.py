@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 from vitas_hw.core.errors import one_of
 from vitas_hw.predictors.boosted import Boosted, fit_boosted
 from vitas_hw.predictors.examples import Examples
-from vitas_hw.predictors.features import Floats, Inputs
+from vitas_hw.predictors.features import FeatureTable, Floats
 from vitas_hw.predictors.kinds import check_kind
 from vitas_hw.predictors.line import Line, fit_flops, fit_linear
 from vitas_hw.predictors.older_kinds import Lookup, Mlp
@@ -20,7 +20,7 @@ from vitas_hw.predictors.older_kinds import Lookup, Mlp
 class Model(Protocol):
     """A fitted regression, a dataclass whose fields are JSON by ``as_json``."""
 
-    def predict(self, inputs: Inputs) -> Floats:
+    def predict(self, table: FeatureTable) -> Floats:
         """(N,) positive milliseconds."""
         ...
 
@@ -59,5 +59,5 @@ def held_out_predictions(
     """(N,) milliseconds: each row predicted by a model that was fitted, hyperparameters too, without its fold."""
     predicted = np.empty(len(examples))
     for train, test in examples.folds(seed):
-        predicted[test] = fit(kind, examples.rows(train), seed).predict(examples.inputs.rows(test))
+        predicted[test] = fit(kind, examples.rows(train), seed).predict(examples.table.rows(test))
     return predicted

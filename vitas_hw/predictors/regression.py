@@ -12,7 +12,7 @@ import numpy.typing as npt
 from vitas_hw.core.errors import InputError
 from vitas_hw.predictors.calibration import Calibration
 from vitas_hw.predictors.cross_validation import scores
-from vitas_hw.predictors.features import Floats, Inputs
+from vitas_hw.predictors.features import FeatureTable, Floats
 from vitas_hw.predictors.registry import Model
 from vitas_hw.predictors.sealed_file import number, numbers, text, whole
 from vitas_hw.predictors.transfer_model import read_any
@@ -68,14 +68,14 @@ class Regression:
         seen = tuple(zip(sizes.min(axis=0).tolist(), sizes.max(axis=0).tolist(), strict=True))
         return cls(kind, seed, len(measured), metrics, Calibration.of(held_out, measured), seen, model)
 
-    def predict(self, inputs: Inputs, sizes: Floats, beyond: float = 1.0, most: float = np.inf) -> Prediction:
+    def predict(self, table: FeatureTable, sizes: Floats, beyond: float = 1.0, most: float = np.inf) -> Prediction:
         """Of N examples; inside are those whose (N, S) sizes lie within what was seen, or beyond it by that factor.
 
         Raises:
             InputError: the model gives no positive, finite number of at most ``most``, as one that was fitted does.
         """
         with np.errstate(over="ignore", invalid="ignore"):
-            latency = self.model.predict(inputs)
+            latency = self.model.predict(table)
         wrong = np.flatnonzero(~(np.isfinite(latency) & (latency > 0) & (latency <= most)))
         if len(wrong):
             raise InputError(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from vitas_hw.predictors.calibration import Calibration
 from vitas_hw.predictors.cross_validation import Fold, relative_error, scores
 from vitas_hw.predictors.examples import Examples
-from vitas_hw.predictors.features import Floats, Inputs
+from vitas_hw.predictors.features import FeatureTable, Floats
 from vitas_hw.predictors.kinds import DEFAULT_KIND, KINDS
 from vitas_hw.predictors.registry import fit_model, held_out_predictions
 from vitas_hw.predictors.sealed_file import as_json
@@ -68,9 +68,9 @@ class FitReport:
         return as_json(self) | {"noise_floor": floor}  # type: ignore[no-any-return]
 
 
-def kinds_for(inputs: Inputs, first: str = DEFAULT_KIND) -> list[str]:
+def kinds_for(table: FeatureTable, first: str = DEFAULT_KIND) -> list[str]:
     """``first``, then the other kinds that these examples allow: ``flops`` needs a column of the whole work."""
-    able = [kind for kind in KINDS if kind != "flops" or inputs.table.size is not None]
+    able = [kind for kind in KINDS if kind != "flops" or table.size is not None]
     return [first, *(kind for kind in able if kind != first)]
 
 
@@ -132,6 +132,6 @@ def _learning_curve(kind: str, examples: Examples, fold: Fold, seed: int) -> tup
         seen = examples.rows(order[:size])
         if examples.groups is not None and seen.groups is None:
             continue  # all of one group
-        predicted = fit_model(kind, seen, seed).predict(examples.inputs.rows(test))
+        predicted = fit_model(kind, seen, seed).predict(examples.table.rows(test))
         points.append((size, relative_error(predicted, examples.measured[test])))
     return tuple(points)

@@ -15,7 +15,7 @@ import numpy as np
 from vitas_hw.core.errors import FileError, InputError, brief
 from vitas_hw.core.reading import read_text, reason
 from vitas_hw.predictors.examples import FEWEST, Examples
-from vitas_hw.predictors.features import FeatureTable, Floats, Inputs
+from vitas_hw.predictors.features import FeatureTable, Floats
 from vitas_hw.predictors.kinds import DEFAULT_KIND
 from vitas_hw.predictors.registry import fit_model, held_out_predictions
 from vitas_hw.predictors.regression import FIELDS, Prediction, Regression
@@ -53,16 +53,16 @@ class Table:
                 f" {len(self.values)} ({self.dropped} without)."
             )
         assert self.target is not None
-        return Examples(table_inputs(self.names, self.values), self.target, self.groups)
+        return Examples(table_of(self.names, self.values), self.target, self.groups)
 
 
-def table_inputs(names: Sequence[str], values: Floats) -> Inputs:
+def table_of(names: Sequence[str], values: Floats) -> FeatureTable:
     """Examples for the kinds: a line may use every column that is never negative, first the one of the whole work."""
     work = next((name for part in _WORK for name in names if part in name.lower()), None)
     physical = tuple(name for name, column in zip(names, values.T, strict=True) if (column >= 0).all())
     size = work if work in physical else None
     nested = tuple(dict.fromkeys(some for some in ((size,) if size else (), physical) if some))
-    return Inputs(FeatureTable(tuple(names), values, nested, size))
+    return FeatureTable(tuple(names), values, nested, size)
 
 
 def read_table(path: Path, column: str | None, group: str | None = None, wanted: Sequence[str] | None = None) -> Table:
@@ -147,7 +147,7 @@ class TablePredictor:
         """
         if values.ndim != 2 or values.shape[1] != len(self.names):
             raise InputError(f"This predictor needs the columns {', '.join(self.names)}.")
-        return self.regression.predict(table_inputs(self.names, values), values)
+        return self.regression.predict(table_of(self.names, values), values)
 
     def to_dict(self) -> dict[str, Any]:
         about: dict[str, Any] = {

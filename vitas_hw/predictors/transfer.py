@@ -13,7 +13,7 @@ from vitas_hw.core.operators import SubnetColumns
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.predictors.cross_validation import folds, relative_error
 from vitas_hw.predictors.examples import Measured
-from vitas_hw.predictors.features import FeatureTable, Floats, Inputs
+from vitas_hw.predictors.features import FeatureTable, Floats, features
 from vitas_hw.predictors.line import Line, fit_line
 from vitas_hw.predictors.predictor import Predictor
 from vitas_hw.predictors.smooth import Smooth, Standard
@@ -54,7 +54,7 @@ def transfer(old: Predictor, measured: Measured, seed: int = 0) -> Predictor:
     """
     old.check_subnets(measured.subnets)
     examples = measured.examples(FEWEST_TO_TRANSFER)
-    table, latency_ms = with_before(examples.inputs, old.regression.model, old.scale), examples.measured
+    table, latency_ms = with_before(examples.table, old.regression.model, old.scale), examples.measured
     held_out = np.empty(len(latency_ms))
     for train, test in folds(len(latency_ms), seed):
         held_out[test] = _fit(old, table.rows(train), latency_ms[train], seed).of(table.rows(test))
@@ -75,7 +75,7 @@ def choose_to_measure(old: Predictor, candidates: Sequence[Subnet], count: int, 
             f"From {len(different)} different candidates, 2 to {len(different)} can be chosen, not {count}."
         )
     old.check_subnets(different)
-    table = with_before(Inputs.of(SubnetColumns.of(different), old.scale), old.regression.model, old.scale)
+    table = with_before(features(SubnetColumns.of(different), old.scale), old.regression.model, old.scale)
     before = table.columns((BEFORE,))[:, 0]
     chosen = list(dict.fromkeys([int(np.argmin(before)), int(np.argmax(before))]))
     points = Standard.of(table, _COLUMNS)(table)
@@ -114,5 +114,5 @@ def _fit(old: Predictor, table: FeatureTable, latency_ms: Floats, seed: int) -> 
 def _correct(old: Predictor, line: Line, table: FeatureTable, latency_ms: Floats, penalty: float | None) -> Corrected:
     correction = None
     if penalty is not None:
-        correction = Smooth.fit(table, np.log(latency_ms / line.of(table)), penalty, _COLUMNS, _SLACK)
+        correction = Smooth.fit(table, np.log(latency_ms / line.predict(table)), penalty, _COLUMNS, _SLACK)
     return Corrected(old.kind, old.regression.model, old.scale, line, correction)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vitas_hw.predictors.features import FeatureTable, Floats, Inputs, Scale
+from vitas_hw.predictors.features import FeatureTable, Floats, Scale, features
 from vitas_hw.predictors.line import Line
 from vitas_hw.predictors.registry import Model, read_model
 from vitas_hw.predictors.sealed_file import exactly, text, whole
@@ -37,13 +37,13 @@ class Corrected:
     correction: Smooth | None
     kind = "transfer"
 
-    def predict(self, inputs: Inputs) -> Floats:
+    def predict(self, table: FeatureTable) -> Floats:
         """(N,) milliseconds."""
-        return self.of(with_before(inputs, self.base, self.base_scale))
+        return self.of(with_before(table, self.base, self.base_scale))
 
     def of(self, table: FeatureTable) -> Floats:
         """(N,) milliseconds of what ``with_before`` gave."""
-        line = self.line.of(table)
+        line = self.line.predict(table)
         return line if self.correction is None else line * np.exp(self.correction(table))
 
     @classmethod
@@ -58,11 +58,10 @@ class Corrected:
         return cls(kind, read_any(kind, data["base"], names), Scale(images, size), line, correction)
 
 
-def with_before(inputs: Inputs, base: Model, scale: Scale) -> FeatureTable:
+def with_before(table: FeatureTable, base: Model, scale: Scale) -> FeatureTable:
     """The features of the new target, and what ``base`` predicted of its own, as the column ``BEFORE``."""
-    assert inputs.columns is not None
-    before = base.predict(Inputs.of(inputs.columns, scale))
-    table = inputs.table
+    assert table.subnets is not None
+    before = base.predict(features(table.subnets, scale))
     return replace(table, names=(*table.names, BEFORE), values=np.column_stack([table.values, before]))
 
 

@@ -57,7 +57,7 @@ def fit_and_report(asked: FitSettings, progress: Progress = SILENT) -> Fitted:
         examples, floor, dropped, unit = table.examples(), None, table.dropped, asked.column
         safe = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in unit)
         name = f"{asked.csv.stem}--{safe}"
-    kinds = kinds_for(examples.inputs, kind)
+    kinds = kinds_for(examples.table, kind)
     with progress.step("cross-validating", len(kinds) + 1) as advance:
         found = report(examples, kinds, noise_floor=floor, seed=seed, on_kind=advance)
     held_out = found.default.held_out_ms
