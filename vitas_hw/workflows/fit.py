@@ -14,7 +14,7 @@ from vitas_hw.predictors.examples import Measured
 from vitas_hw.predictors.kinds import DEFAULT_KIND
 from vitas_hw.predictors.predictor import Predictor, fit, save_predictor
 from vitas_hw.predictors.registry import fit_model
-from vitas_hw.predictors.report import FitReport, kinds_for, report
+from vitas_hw.predictors.report import FitReport, kinds_for, noise_floor_text, report
 from vitas_hw.predictors.shipped import shipped_file
 from vitas_hw.predictors.table import TablePredictor, fit_table, read_table
 from vitas_hw.profiling.profile import Profile, load_profile
@@ -66,29 +66,28 @@ def fit_and_report(asked: FitSettings, progress: Progress = SILENT) -> Fitted:
         predictor = Predictor.of(measured, examples, kind, fit_model(kind, examples, seed), held_out, seed)
     else:
         predictor = fit_table(table, unit, kind, seed, held_out)
-    path, report_path, plot_path = (
-        asked.output / f"{name}.json",
-        *(asked.output / "reports" / f"{name}{end}" for end in (".json", ".png")),
-    )
-    _write(predictor, found, unit, path, report_path, plot_path)
-    return Fitted(predictor, found, path, report_path, plot_path, dropped)
+    reports = asked.output / "reports"
+    path, report_path, plot_path = asked.output / f"{name}.json", reports / f"{name}.json", reports / f"{name}.png"
+    done = Fitted(predictor, found, path, report_path, plot_path, dropped)
+    _write(done, unit)
+    return done
 
 
-def _write(
-    predictor: Predictor | TablePredictor, found: FitReport, unit: str, path: Path, report_path: Path, plot_path: Path
-) -> None:
-    floor = "not measured" if found.noise_floor is None else f"{found.noise_floor:.1%}"
-    title = f"{found.default.kind}: mean error {found.default.scores['mape']:.1%}, noise floor {floor}"
+def _write(done: Fitted, unit: str) -> None:
+    best, folder = done.report.default, done.path.parent
+    floor = noise_floor_text(done.report.noise_floor)
+    title = f"{best.kind}: mean error {best.scores['mape']:.1%}, noise floor {floor}"
+    measured, predicted = done.report.measured_ms.tolist(), best.held_out_ms.tolist()
+    about = done.report.to_dict()
     try:
-        plot_fit(found.measured_ms.tolist(), found.default.held_out_ms.tolist(), title=title, unit=unit, path=plot_path)
-        write_atomic(report_path, json.dumps(found.to_dict()) + "\n")
-        if isinstance(predictor, Predictor):
-            write_atomic(path.parent / "cards" / f"{path.stem}.md", predictor_card(predictor, found.to_dict()))
-        save_predictor(predictor, path)  # last: where it is, the rest is too
+        plot_fit(measured, predicted, title=title, unit=unit, path=done.plot_path)
+        write_atomic(done.report_path, json.dumps(about) + "\n")
+        if isinstance(done.predictor, Predictor):
+            write_atomic(folder / "cards" / f"{done.path.stem}.md", predictor_card(done.predictor, about))
+        save_predictor(done.predictor, done.path)  # last: where it is, the rest is too
     except OSError as error:
-        raise InputError(
-            f"Cannot write to {path.parent}: {error.strerror}.", "Give another `output`.", field="output"
-        ) from error
+        problem = f"Cannot write to {folder}: {error.strerror}."
+        raise InputError(problem, "Give another `output`.", field="output", value=folder) from error
 
 
 def measured_of(profile: Profile, path: Path | None = None) -> Measured:
