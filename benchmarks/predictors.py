@@ -19,22 +19,23 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from baselines import BASELINES, fit_any
 from bench_tools import RESULTS, Floats, read_rows, run_missing, write
 from noise_ceiling import ceiling
 
 import vitas_hw as vh
-from vitas_hw.core.operators import SubnetColumns
 from vitas_hw.core.reading import file_sha256
-from vitas_hw.predictors.calibration import Calibration
-from vitas_hw.predictors.features import Inputs, Scale
-from vitas_hw.predictors.folds import folds
+from vitas_hw.predictors.cross_validation import folds, scores
+from vitas_hw.predictors.examples import Measured
+from vitas_hw.predictors.kinds import DEFAULT_KIND, KINDS
 from vitas_hw.predictors.line import fit_flops
-from vitas_hw.predictors.predictor import Predictor, assemble
-from vitas_hw.predictors.registry import DEFAULT_KIND, KINDS, fit_model, held_out_predictions
-from vitas_hw.predictors.scores import scores
+from vitas_hw.predictors.predictor import Predictor
+from vitas_hw.predictors.registry import fit_model, held_out_predictions
+from vitas_hw.predictors.report import covered_by_fold
 from vitas_hw.predictors.shipped import shipped
 from vitas_hw.predictors.transfer import choose_to_measure, transfer
 from vitas_hw.profiling.profile import Profile
+from vitas_hw.workflows.fit import measured_of
 
 ROWS = RESULTS / "predictors.jsonl"
 SPLITS = 5
@@ -63,7 +64,7 @@ def jobs() -> list[Job]:
     """The slow ones last: transfers, then networks."""
     sha = {path.stem: file_sha256(path)[:12] for path in sorted(shipped("profiles").glob("*.jsonl"))}
     found = []
-    for kind in (*(kind for kind in KINDS if kind != "mlp"), "transfer", "mlp"):
+    for kind in (*KINDS, *(kind for kind in BASELINES if kind != "mlp"), "transfer", "mlp"):
         for name in sorted(sha, key=lambda name: len(profile_named(name).ok)):
             others = [
                 other for other in sha if other != name and profile_named(other).space == profile_named(name).space
@@ -88,18 +89,14 @@ def examples(profile: Profile) -> tuple[list[Any], Floats]:
 
 def kind_row(job: Job) -> dict[str, Any]:
     profile = profile_named(job.profile)
-    subnets, measured = examples(profile)
-    inputs = Inputs.of(SubnetColumns.of(subnets), Scale.of(profile.target))
-    held_out = held_out_predictions(job.kind, inputs, measured, job.seed)
-    return scores(held_out, measured) | pooled(held_out, measured, job.seed)
+    found = measured_of(profile).examples()
+    held_out = held_out_predictions(job.kind, found, job.seed, fit_any)
+    return scores(held_out, found.measured) | pooled(held_out, found.measured, job.seed)
 
 
 def pooled(held_out: Floats, measured: Floats, seed: int) -> dict[str, float]:
     """Coverage of intervals calibrated without the fold that they are tested on; thirds are of the measured order."""
-    inside = np.zeros(len(measured))
-    for train, test in folds(len(measured), seed):
-        lower, upper = Calibration.of(held_out[train], measured[train]).interval(held_out[test])
-        inside[test] = (lower <= measured[test]) & (measured[test] <= upper)
+    inside = covered_by_fold(held_out, measured, folds(len(measured), seed))
     thirds = [float(inside[part].mean()) for part in np.array_split(np.argsort(measured, kind="stable"), 3)]
     return {"coverage": float(inside.mean()), **{f"third_{i + 1}": value for i, value in enumerate(thirds)}}
 
@@ -116,12 +113,12 @@ def transfer_row(job: Job) -> dict[str, Any]:
     found: dict[str, Any] = {"full fit": scores(full.predict(unseen).latency_ms, measured[test])}
     for count in TRANSFERRED:
         chosen = choose_to_measure(old, pool, count, job.seed)
-        known = [latency[subnet] for subnet in chosen]
-        new = transfer(old, chosen, known, target=profile.target, seed=job.seed)
+        known = Measured(chosen, [latency[subnet] for subnet in chosen], profile.target, profile.space)
+        new = transfer(old, known, job.seed)
         found[f"transfer {count}"] = scores(new.predict(unseen).latency_ms, measured[test])
-        chosen_inputs, inputs = (Inputs.of(SubnetColumns.of(some), new.scale) for some in (chosen, unseen))
-        line = fit_flops(chosen_inputs, np.array(known), job.seed)
-        found[f"line through MACs {count}"] = scores(line.predict(inputs), measured[test])
+        line = fit_flops(known.examples(2), job.seed)
+        table = Measured(unseen, measured[test], profile.target, profile.space).examples(1).table
+        found[f"line through MACs {count}"] = scores(line.predict(table), measured[test])
     return found
 
 
@@ -129,23 +126,11 @@ def transfer_row(job: Job) -> dict[str, Any]:
 def fitted(name: str, without: frozenset[Any], seed: int) -> Predictor:
     """The default kind on a profile without some subnets; only its model is used here, not its interval."""
     profile = profile_named(name)
-    subnets, measured = examples(profile)
-    rows = np.array([index for index, subnet in enumerate(subnets) if subnet not in without])
-    inputs = Inputs.of(SubnetColumns.of([subnets[index] for index in rows]), Scale.of(profile.target))
-    model = fit_model(DEFAULT_KIND, inputs, measured[rows], seed)
-    return assemble(
-        DEFAULT_KIND,
-        model,
-        inputs.table,
-        model.predict(inputs),
-        measured[rows],
-        noise_floor=None,
-        seed=seed,
-        target=profile.target,
-        space=profile.space,
-        profile_sha256="",
-        fingerprint="",
-    )
+    seen = [row for row in profile.ok if row.subnet not in without]
+    known = Measured([row.subnet for row in seen], [row.latency_ms for row in seen], profile.target, profile.space)
+    found = known.examples()
+    model = fit_model(DEFAULT_KIND, found, seed)
+    return Predictor.of(known, found, DEFAULT_KIND, model, model.predict(found.table), seed)
 
 
 def mean_of(rows: Sequence[dict[str, float]]) -> dict[str, float]:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import vitas_hw as vh
 from vitas_hw.predictors.shipped import shipped
-from vitas_hw.workflows.fit import fit_csv
+from vitas_hw.workflows.fit import fit_and_report
+from vitas_hw.workflows.fit_settings import FitSettings
 
 PROFILE = "amd-epyc-zen5-onnxruntime-fp32-b1-t1-i32--vitas-digits"
 
@@ -42,7 +43,7 @@ def main() -> None:
     if given.csv is None:
         given.csv = Path("measurements.csv")
         table_of_a_profile(given.csv, given.rows)
-    done = fit_csv(given.csv, given.column, output=given.output)
+    done = fit_and_report(FitSettings(csv=given.csv, column=given.column, output=given.output))
     for kind in done.report.kinds:
         print(f"{kind.kind:<8} mean error {kind.scores['mape']:.1%}, Kendall's tau {kind.scores['kendall']:.3f}")
     print(f"Predictor: {done.path}")

@@ -25,7 +25,7 @@ from vitas_hw.core.subnet import Block, Subnet
 from vitas_hw.data.augmentation import Augmentation
 from vitas_hw.data.folders import folders
 from vitas_hw.export.tensorrt_engine import BatchSizes
-from vitas_hw.predictors.predictor import checked_examples
+from vitas_hw.predictors.examples import Measured
 from vitas_hw.predictors.table import read_table_predictor
 from vitas_hw.predictors.transfer import choose_to_measure
 from vitas_hw.profiling.backends.torch_settings import check_shape
@@ -126,7 +126,7 @@ def test_a_predictor_of_a_later_version(tmp_path: Path) -> None:
 def test_latencies_that_are_none(latencies: list[float], digits: SearchSpace) -> None:
     predictor = vh.load_predictor(OLD / "predictor-linear.json")
     with pytest.raises(InputError, match="Every subnet needs one latency, positive and finite, in milliseconds"):
-        checked_examples([digits.sample(0), digits.sample(1)], latencies, predictor.scale, 2)
+        Measured([digits.sample(0), digits.sample(1)], latencies, predictor.target, digits).examples(2)
 
 
 @pytest.mark.parametrize("count", [1, 5])

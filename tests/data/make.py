@@ -20,9 +20,10 @@ from vitas_hw.core.budget import Budget
 from vitas_hw.core.operators import operators
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.target import Target
+from vitas_hw.predictors.examples import Measured
+from vitas_hw.predictors.kinds import KINDS
 from vitas_hw.predictors.predictor import fit, save_predictor
-from vitas_hw.predictors.registry import KINDS
-from vitas_hw.predictors.table import fit_table, read_table, save_table_predictor
+from vitas_hw.predictors.table import fit_table, read_table
 from vitas_hw.predictors.transfer import transfer
 from vitas_hw.profiling.journal import Journal
 from vitas_hw.profiling.profile import Measurement, NoiseFloor, Profile, save_profile
@@ -64,17 +65,17 @@ def _measured(folder: Path) -> None:
     environment = {"fingerprint": "0123456789abcdef", "settings": {"rounds": 2}}
     profile = Profile(TARGET, SPACE, environment, NoiseFloor(0.01, 0.01, 0.02, 3), 0.5, tuple(rows))
     save_profile(profile, folder / "profile.jsonl")
-    about = {"target": TARGET, "space": SPACE, "noise_floor": 0.01, "profile_sha256": "p", "fingerprint": "f"}
+    known = Measured(subnets, latency, TARGET, SPACE, 0.01, "p", "f")
     for kind in KINDS:
-        save_predictor(fit(subnets, latency, kind=kind, **about), folder / f"predictor-{kind}.json")  # type: ignore[arg-type]
-    base = fit(subnets, latency, kind="linear", **about)  # type: ignore[arg-type]
+        save_predictor(fit(known, kind), folder / f"predictor-{kind}.json")
+    base = fit(known, "linear")
     new = replace(TARGET, device_name="new-box")
-    moved = transfer(base, subnets[:20], (latency[:20] * 2).tolist(), target=new, noise_floor=0.01)
+    moved = transfer(base, Measured(subnets[:20], latency[:20] * 2, new, SPACE, 0.01))
     save_predictor(moved, folder / "predictor-transfer.json")
     lines = ["macs,ms", *(f"{s.macs},{ms:.6f}" for s, ms in zip(subnets, latency, strict=True))]
     (folder / "table.csv").write_text("\n".join(lines) + "\n")
     table = read_table(folder / "table.csv", "ms")
-    save_table_predictor(fit_table(table, "ms", "linear"), folder / "predictor-table.json")
+    save_predictor(fit_table(table, "ms", "linear"), folder / "predictor-table.json")
     journal = Journal.open(folder / "journal.jsonl", {"target": TARGET.to_dict(), "seed": 0})
     journal.add_visit("first", 0, subnets[0].digest, Visit((1.0, 1.1), (0.5,), (0.5,), 1024), device="a")
     journal.add_failure(subnets[1].digest, "out of memory")

@@ -13,9 +13,10 @@ from vitas_hw.core.operators import operators
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
+from vitas_hw.predictors.cross_validation import scores
+from vitas_hw.predictors.examples import Measured
+from vitas_hw.predictors.kinds import KINDS
 from vitas_hw.predictors.predictor import Predictor, fit
-from vitas_hw.predictors.registry import KINDS
-from vitas_hw.predictors.scores import scores
 from vitas_hw.predictors.sealed_file import seal
 from vitas_hw.profiling.profile import Measurement, Profile
 
@@ -37,16 +38,7 @@ def latency(subnets: list[Subnet]) -> np.ndarray:
 
 
 def fitted(kind: str, space: SearchSpace, subnets: list[Subnet], values: Any) -> Predictor:
-    return fit(
-        subnets,
-        list(values),
-        target=TARGET,
-        space=space,
-        noise_floor=None,
-        profile_sha256="",
-        fingerprint="",
-        kind=kind,
-    )
+    return fit(Measured(subnets, list(values), TARGET, space), kind)
 
 
 def test_eight_subnets_are_too_few(kind: str, digits: SearchSpace) -> None:

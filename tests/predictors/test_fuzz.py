@@ -18,8 +18,9 @@ from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.operators import operators
 from vitas_hw.core.target import Target
 from vitas_hw.predictors.boosted import Boosted
+from vitas_hw.predictors.examples import Measured
+from vitas_hw.predictors.kinds import KINDS, OLDER_KINDS
 from vitas_hw.predictors.predictor import Predictor, fit, read_predictor
-from vitas_hw.predictors.registry import KINDS
 from vitas_hw.predictors.sealed_file import seal
 from vitas_hw.predictors.table import Table, TablePredictor, fit_table, read_table_predictor
 from vitas_hw.predictors.transfer import transfer
@@ -27,12 +28,15 @@ from vitas_hw.predictors.transfer_model import Corrected
 
 TARGET = Target("test-cpu", "onnxruntime", "fp32", 1, 1, (32, 32))
 TABLE = "table"
-WAYS = [*KINDS, "transfer", TABLE]
+WAYS = [*KINDS, *OLDER_KINDS, "transfer", TABLE]
+OLD = Path(__file__).parent.parent / "data" / "v1"
 
 
 @cache
 def made(way: str) -> Predictor | TablePredictor:
     """One of a kind, of so few and jagged latencies that every part is in it and the file is short."""
+    if way in OLDER_KINDS:
+        return read_predictor(OLD / f"predictor-{way}.json")
     space = vh.load_space("vitas-digits")
     rng = np.random.default_rng(0)
     if way == TABLE:
@@ -48,17 +52,8 @@ def made(way: str) -> Predictor | TablePredictor:
     if way == "transfer":
         old = made("linear")
         assert isinstance(old, Predictor)
-        return transfer(old, subnets[:12], latency[:12].tolist(), target=TARGET)
-    return fit(
-        subnets,
-        latency.tolist(),
-        target=TARGET,
-        space=space,
-        noise_floor=0.03,
-        profile_sha256="p",
-        fingerprint="f",
-        kind=way,
-    )
+        return transfer(old, Measured(subnets[:12], latency[:12], TARGET, space))
+    return fit(Measured(subnets, latency, TARGET, space, 0.03, "p", "f"), way)
 
 
 def latencies(predictor: Predictor | TablePredictor) -> np.ndarray:

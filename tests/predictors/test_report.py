@@ -8,11 +8,10 @@ import pytest
 
 import vitas_hw as vh
 from vitas_hw.cli.main import main
-from vitas_hw.core.operators import SubnetColumns
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.target import Target
 from vitas_hw.predictors.calibration import Calibration
-from vitas_hw.predictors.features import Inputs, Scale
+from vitas_hw.predictors.examples import Measured
 from vitas_hw.predictors.report import noise_floor_text, report
 from vitas_hw.profiling.profile import Measurement, Profile, save_profile
 
@@ -28,8 +27,7 @@ def made_up(space: SearchSpace, count: int) -> tuple[list, np.ndarray]:
 
 def test_it_says_what_unseen_subnets_would_have_got(digits: SearchSpace) -> None:
     subnets, measured = made_up(digits, 120)
-    inputs = Inputs.of(SubnetColumns.of(subnets), Scale())
-    found = report(inputs, measured, noise_floor=None, kinds=["linear", "flops"])
+    found = report(Measured(subnets, measured, TARGET, digits).examples(), ["linear", "flops"])
     by_kind = {one.kind: one.scores for one in found.kinds}
     assert 0.015 < by_kind["linear"]["mape"] < 0.035  # the noise put in: not less, as it would be on seen subnets
     assert by_kind["linear"]["mape"] < by_kind["flops"]["mape"]
@@ -73,7 +71,7 @@ def test_fit_and_predict_a_profile(digits: SearchSpace, folder: Path, capsys: py
     save_profile(Profile(TARGET, digits, {"fingerprint": "f"}, None, None, tuple(rows)), folder / "mine.jsonl")
     found = said(capsys, "fit", "mine.jsonl", "--kind", "linear")
     assert (found["samples"], found["dropped"], found["noise_floor"]) == (len(subnets) - 1, 1, None)
-    assert [one["kind"] for one in found["kinds"]] == ["linear", "xgboost", "flops", "lookup", "mlp"]
+    assert [one["kind"] for one in found["kinds"]] == ["linear", "xgboost", "flops"]
     assert {"mape", "rmspe", "within_5", "within_10", "kendall", "spearman"} < set(found["kinds"][0])
     predictor = vh.load_predictor(found["predictor"])
     assert predictor.metrics["mape"] == found["kinds"][0]["mape"]
@@ -97,7 +95,7 @@ def test_fit_and_predict_a_table(folder: Path, capsys: pytest.CaptureFixture[str
     (folder / "phone.csv").write_text("\n".join(["net,work,my ms", *rows]) + "\n")
     found = said(capsys, "fit", "--csv", "phone.csv", "--column", "my ms", "--group", "net")
     assert found["predictor"] == "predictors/phone--my-ms.json"
-    assert [one["kind"] for one in found["kinds"]] == ["xgboost", "linear", "mlp"]
+    assert [one["kind"] for one in found["kinds"]] == ["xgboost", "linear"]
     predicted = said(capsys, "predict", "--csv", "phone.csv", "--predictor", found["predictor"])
     assert predicted["latency_ms"] == pytest.approx([2 + float(row.split(",")[1]) for row in rows], rel=0.01)
 
@@ -108,7 +106,8 @@ def test_fit_and_predict_a_table(folder: Path, capsys: pytest.CaptureFixture[str
         (["fit"], "Give a profile, or --csv"),
         (["fit", "--csv", "a.csv"], "Give a profile, or --csv"),
         (["fit", "nowhere.jsonl"], "Cannot read the profile"),
-        (["fit", "nowhere"], "There is no profile 'nowhere'"),
+        (["fit", "nowhere"], "Unknown profile 'nowhere'"),
+        (["fit", "nowhere", "--group", "net"], "A --group is a column of a table"),
         (["fit", "nowhere", "--kind", "magic"], "Unknown kind of predictor"),
         (["fit", "--csv", "a.csv", "--column", "ms"], "Cannot read the table"),
         (["predict", "smallest"], "Say which predictor"),
@@ -124,10 +123,15 @@ def test_mistakes_are_one_sentence(
     assert says in capsys.readouterr().err
 
 
-def test_unknown_subnets_and_lookup_for_a_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_subnets_and_kinds_that_a_table_cannot_have(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     name = "amd-epyc-zen5-onnxruntime-fp32-b1-t1-i32--vitas-digits"
     assert main(["predict", "tiny", "--predictor", name]) == 2
     assert "Unknown subnet 'tiny'" in capsys.readouterr().err
     (folder / "a.csv").write_text("a,ms\n" + "1,2\n" * 30)
     assert main(["fit", "--csv", "a.csv", "--column", "ms", "--kind", "lookup"]) == 2
-    assert "cannot be fitted to this table" in capsys.readouterr().err
+    said = " ".join(capsys.readouterr().err.split())
+    assert (
+        "Predictors of the kind 'lookup' can still be read but no longer fitted. Known: xgboost, linear, flops" in said
+    )
+    assert main(["fit", "--csv", "a.csv", "--column", "ms", "--kind", "flops"]) == 2
+    assert "needs a column of MACs" in capsys.readouterr().err

@@ -12,10 +12,11 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.predictors.active_learning import choose_next, fit_ensemble, keep_going
-from vitas_hw.predictors.features import Inputs, Scale
+from vitas_hw.predictors.cross_validation import scores
+from vitas_hw.predictors.examples import Measured
+from vitas_hw.predictors.features import Scale, features
 from vitas_hw.predictors.line import fit_flops
 from vitas_hw.predictors.predictor import Predictor, fit, read_predictor, save_predictor
-from vitas_hw.predictors.scores import scores
 from vitas_hw.predictors.transfer import choose_to_measure, transfer
 
 OLD = Target("test-cpu", "onnxruntime", "fp32", 1, 1, (32, 32))
@@ -55,27 +56,19 @@ def candidates(space: SearchSpace) -> list[Subnet]:
 
 @pytest.fixture(scope="module")
 def old(space: SearchSpace, candidates: list[Subnet]) -> Predictor:
-    return fit(
-        candidates,
-        old_ms(candidates),
-        target=OLD,
-        space=space,
-        noise_floor=0.02,
-        profile_sha256="",
-        fingerprint="",
-        kind="linear",
-    )
+    return fit(Measured(candidates, old_ms(candidates), OLD, space, 0.02), "linear")
 
 
 def test_twenty_measurements_make_a_predictor(
     old: Predictor, space: SearchSpace, candidates: list[Subnet], tmp_path: Path
 ) -> None:
     chosen = choose_to_measure(old, candidates, 20)
-    found = transfer(old, chosen, new_ms(chosen), target=NEW)
+    known = Measured(chosen, new_ms(chosen), NEW, space)
+    found = transfer(old, known)
     fresh = sample(space, 200, 7)
     good = scores(found.predict(fresh).latency_ms, new_ms(fresh))
-    line = fit_flops(Inputs.of(SubnetColumns.of(chosen), Scale()), new_ms(chosen), 0)
-    plain = scores(line.predict(Inputs.of(SubnetColumns.of(fresh), Scale())), new_ms(fresh))
+    line = fit_flops(known.examples(), 0)
+    plain = scores(line.predict(features(SubnetColumns.of(fresh), Scale())), new_ms(fresh))
     assert good["spearman"] > 0.98
     assert good["mape"] < min(0.06, plain["mape"])
     assert (found.kind, found.target, found.samples) == ("transfer", NEW, 20)
@@ -90,7 +83,8 @@ def test_twenty_measurements_make_a_predictor(
 
 def test_a_transferred_predictor_can_be_transferred(old: Predictor, candidates: list[Subnet], tmp_path: Path) -> None:
     chosen = candidates[:12]
-    second = transfer(transfer(old, chosen, new_ms(chosen), target=NEW), chosen, old_ms(chosen), target=OLD)
+    first = transfer(old, Measured(chosen, new_ms(chosen), NEW, old.space))
+    second = transfer(first, Measured(chosen, old_ms(chosen), OLD, old.space))
     path = tmp_path / "p.json"
     save_predictor(second, path)
     assert read_predictor(path).predict(chosen).latency_ms == pytest.approx(old_ms(chosen), rel=0.2)
@@ -110,16 +104,16 @@ def test_impossible_requests_are_one_sentence(old: Predictor, candidates: list[S
     with pytest.raises(InputError, match="From 3 different candidates"):
         choose_to_measure(old, candidates[:3], 4)
     with pytest.raises(VitasError, match="at least 8"):
-        transfer(old, candidates[:4], [1.0] * 4, target=NEW)
+        transfer(old, Measured(candidates[:4], [1.0] * 4, NEW, old.space))
     with pytest.raises(InputError, match="positive and finite"):
-        transfer(old, candidates[:10], [float("nan")] * 10, target=NEW)
+        transfer(old, Measured(candidates[:10], [float("nan")] * 10, NEW, old.space))
     with pytest.raises(InputError, match="is for images 32x32"):
-        transfer(old, [vh.published_subnet("deit-ti")] * 10, [1.0] * 10, target=NEW)
+        transfer(old, Measured([vh.published_subnet("deit-ti")] * 10, [1.0] * 10, NEW, old.space))
 
 
 def test_the_next_subnets_are_new_and_where_members_disagree(space: SearchSpace, candidates: list[Subnet]) -> None:
     measured = [subnet for subnet in candidates if subnet.patch_size == 16]
-    ensemble = fit_ensemble(measured, old_ms(measured), target=OLD, kind="linear")
+    ensemble = fit_ensemble(Measured(measured, old_ms(measured), OLD, space), "linear")
     fresh = sample(space, 200, 9)
     chosen = choose_next(ensemble, [*measured, *fresh], measured, 10)
     assert len(set(chosen)) == 10

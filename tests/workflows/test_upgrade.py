@@ -10,7 +10,7 @@ import pytest
 
 import vitas_hw as vh
 from vitas_hw.core.subnet import Subnet
-from vitas_hw.predictors.registry import KINDS
+from vitas_hw.predictors.kinds import KINDS, OLDER_KINDS
 from vitas_hw.predictors.table import read_table, read_table_predictor
 from vitas_hw.profiling.imported import read_bundle
 from vitas_hw.profiling.journal import SCHEMA as JOURNAL_SCHEMA
@@ -38,11 +38,21 @@ def test_the_profile() -> None:
     assert len(profile.ok) == len(profile.measurements) - 1 == 23
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "transfer"])
+@pytest.mark.parametrize("kind", [*KINDS, *OLDER_KINDS, "transfer"])
 def test_the_predictors_of_every_kind(kind: str) -> None:
     predictor = vh.load_predictor(OLD / f"predictor-{kind}.json")
     assert predictor.kind == kind
     assert (predictor.predict([predictor.space.smallest]).latency_ms > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"), [("lookup", [0.110592, 0.133504, 0.127984]), ("mlp", [0.110592, 0.133504, 0.127984])]
+)
+def test_kinds_that_are_fitted_no_longer_predict_what_they_did(kind: str, says: list[float]) -> None:
+    predictor = vh.load_predictor(OLD / f"predictor-{kind}.json")
+    space = predictor.space
+    found = predictor.predict([space.smallest, space.largest, space.sample(0)])
+    assert found.latency_ms == pytest.approx(says, rel=1e-12)
 
 
 def test_the_predictor_of_a_table() -> None:

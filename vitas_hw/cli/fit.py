@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitas_hw.cli.options import JsonOption, SeedOption
+from vitas_hw.cli.from_settings import takes
+from vitas_hw.cli.options import JsonOption
+from vitas_hw.workflows.fit_settings import FitSettings
 
 if TYPE_CHECKING:
     from vitas_hw.workflows.fit import Fitted
 
 
+@takes(FitSettings)
 def fit(
+    settings: Callable[..., FitSettings],
     profile: Annotated[str | None, typer.Argument(help="A profile's file, or the name of a shipped one.")] = None,
-    csv: Annotated[Path | None, typer.Option("--csv", help="Instead: a table of your own measurements.")] = None,
-    column: Annotated[str | None, typer.Option("--column", help="The table's column to predict.")] = None,
-    group: Annotated[
-        str | None, typer.Option("--group", help="Rows with one value here are held out together.")
-    ] = None,
-    kind: Annotated[str, typer.Option("--kind", help="xgboost, linear, flops, lookup or mlp.")] = "xgboost",
-    output: Annotated[Path, typer.Option("--output", help="The folder to write to.")] = Path("predictors"),
-    seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Fit a latency predictor and report every kind on held-out examples, beside the noise floor.
@@ -30,17 +26,11 @@ def fit(
     Example: vitas-hw fit profiles/mine.jsonl, or: vitas-hw fit --csv phone.csv --column latency_ms
     """
     from vitas_hw.cli import console
-    from vitas_hw.core.errors import InputError
-    from vitas_hw.workflows.fit import fit_csv, fit_profile
 
-    if (profile is None) == (csv is None) or (csv is None) != (column is None) or (group and csv is None):
-        raise InputError("Give a profile, or --csv FILE with --column NAME.", "See: vitas-hw fit --help")
-    progress = console.Reporter()
-    if csv is not None and column is not None:
-        done = fit_csv(csv, column, group=group, kind=kind, output=output, seed=seed, progress=progress)
-    else:
-        assert profile is not None
-        done = fit_profile(profile, kind=kind, output=output, seed=seed, progress=progress)
+    asked = settings(profile=profile)
+    from vitas_hw.workflows.fit import fit_and_report
+
+    done = fit_and_report(asked, console.Reporter())
     if as_json:
         console.print_json(
             {

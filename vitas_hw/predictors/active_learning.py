@@ -10,12 +10,10 @@ import numpy as np
 from vitas_hw.core.errors import InputError
 from vitas_hw.core.operators import SubnetColumns
 from vitas_hw.core.subnet import Subnet
-from vitas_hw.core.target import Target
-from vitas_hw.predictors.features import Floats, Inputs, Scale
-from vitas_hw.predictors.folds import folds
-from vitas_hw.predictors.predictor import checked_examples
-from vitas_hw.predictors.registry import DEFAULT_KIND, Model, fit_model
-from vitas_hw.predictors.regression import FEWEST
+from vitas_hw.predictors.examples import Measured
+from vitas_hw.predictors.features import Floats, Scale, features
+from vitas_hw.predictors.kinds import DEFAULT_KIND
+from vitas_hw.predictors.registry import Model, fit_model
 from vitas_hw.predictors.smooth import Standard
 
 _PATIENCE = 3  # batches over which more samples must have helped
@@ -32,30 +30,20 @@ class Ensemble:
 
     def predict(self, subnets: Sequence[Subnet]) -> Floats:
         """(M, N) milliseconds by M members."""
-        inputs = Inputs.of(SubnetColumns.of(subnets), self.scale)
-        return np.stack([member.predict(inputs) for member in self.members])
+        table = features(SubnetColumns.of(subnets), self.scale)
+        return np.stack([member.predict(table) for member in self.members])
 
 
-def fit_ensemble(
-    subnets: Sequence[Subnet],
-    latency_ms: Sequence[float],
-    *,
-    target: Target,
-    kind: str = DEFAULT_KIND,
-    seed: int = 0,
-) -> Ensemble:
+def fit_ensemble(measured: Measured, kind: str = DEFAULT_KIND, seed: int = 0) -> Ensemble:
     """Fit one model without each fold.
 
     Raises:
         InputError: an unknown kind, or a latency that is not positive and finite.
         VitasError: fewer than 20 subnets.
     """
-    scale = Scale.of(target)
-    inputs, measured = checked_examples(subnets, latency_ms, scale, FEWEST)
-    members = tuple(
-        fit_model(kind, inputs.rows(train), measured[train], seed) for train, _ in folds(len(measured), seed)
-    )
-    return Ensemble(members, scale)
+    examples = measured.examples()
+    members = tuple(fit_model(kind, examples.rows(train), seed) for train, _ in examples.folds(seed))
+    return Ensemble(members, Scale.of(measured.target))
 
 
 def choose_next(
@@ -78,7 +66,7 @@ def choose_next(
         raise InputError(f"{len(open_ones)} candidates are not measured yet; {count} cannot be chosen of them.")
     doubt = np.log(ensemble.predict(open_ones)).std(axis=0)
     short = np.argsort(-doubt, kind="stable")[: _SHORT_LIST * count]
-    table = Inputs.of(SubnetColumns.of([open_ones[index] for index in short]), ensemble.scale).table
+    table = features(SubnetColumns.of([open_ones[index] for index in short]), ensemble.scale)
     points = Standard.of(table)(table)
     chosen: list[int] = [0]
     farness = ((points - points[0]) ** 2).sum(axis=1)
@@ -100,11 +88,9 @@ def keep_going(history: Sequence[tuple[int, float]], wanted: float) -> tuple[boo
     if not history:
         return True, "nothing has been measured yet"
     count, error = history[-1]
+    found = f"the error on unseen subnets is {error:.1%} with {count} subnets, {wanted:.1%}"
     if error <= wanted:
-        return (
-            False,
-            f"reached: the error on unseen subnets is {error:.1%} with {count} subnets, {wanted:.1%} was asked",
-        )
+        return False, f"reached: {found} was asked"
     if len(history) > _PATIENCE:
         before_count, before = history[-1 - _PATIENCE]
         best = min(later for _, later in history[-_PATIENCE:])
@@ -113,4 +99,4 @@ def keep_going(history: Sequence[tuple[int, float]], wanted: float) -> tuple[boo
                 f"more samples stopped helping: {before:.1%} with {before_count} subnets, {error:.1%} with {count};"
                 f" {wanted:.1%} was asked"
             )
-    return True, f"the error on unseen subnets is {error:.1%} with {count} subnets, {wanted:.1%} is asked"
+    return True, f"{found} is asked"

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import xgboost as xgb
 
-from vitas_hw.predictors.features import FeatureTable, Floats, Inputs
-from vitas_hw.predictors.folds import Fold, folds, relative_error
+from vitas_hw.predictors.cross_validation import Fold, relative_error
+from vitas_hw.predictors.examples import Examples
+from vitas_hw.predictors.features import FeatureTable, Floats
 from vitas_hw.predictors.line import Line, choose_columns, fit_line
 from vitas_hw.predictors.sealed_file import exactly
 from vitas_hw.predictors.smooth import Smooth, log_range
@@ -44,22 +45,21 @@ class Boosted:
     Args:
         line: not negative in any coefficient.
         smooth: a ridge regression on the line's logarithmic residual.
-        booster: XGBoost's own JSON, on the residual of both; empty without trees.
+        booster: XGBoost's own JSON, on the residual of both; None without trees.
         share: how much of the trees' correction is used.
         range: of the trees' correction.
     """
 
     line: Line
     smooth: Smooth | None
-    booster: str
+    booster: dict[str, Any] | None
     share: float
     range: tuple[float, float]
 
-    def predict(self, inputs: Inputs) -> Floats:
+    def predict(self, table: FeatureTable) -> Floats:
         """(N,) milliseconds."""
-        table = inputs.table
         latency = _base(self.line, self.smooth, table)
-        if not self.booster or not len(table):  # XGBoost warns of an empty table
+        if self.booster is None or not len(table):  # XGBoost warns of an empty table
             return latency
         correction: Floats = self._trees.inplace_predict(table.values.astype(np.float32)).astype(np.float64)
         return latency * np.exp(self.share * np.clip(correction, *self.range))
@@ -67,52 +67,37 @@ class Boosted:
     @cached_property
     def _trees(self) -> xgb.Booster:
         trees = xgb.Booster(params={"nthread": 1})
-        trees.load_model(bytearray(self.booster, "utf-8"))
+        trees.load_model(bytearray(json.dumps(self.booster, separators=(",", ":")), "utf-8"))
         return trees
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "line": self.line.to_dict(),
-            "smooth": None if self.smooth is None else self.smooth.to_dict(),
-            "booster": json.loads(self.booster) if self.booster else None,
-            "share": self.share,
-            "range": list(self.range),
-        }
 
     @classmethod
     def from_dict(cls, data: Any, names: Sequence[str]) -> Boosted:
-        """Inverse of ``to_dict``. Raises ValueError on anything else."""
+        """From the JSON of one. Raises ValueError on anything else."""
         exactly(data, ("line", "smooth", "booster", "share", "range"))
         line = Line.from_dict(data["line"], names)
         smooth = None if data["smooth"] is None else Smooth.from_dict(data["smooth"], names)
         if data["share"] not in (0.0, *_SHARES):
             raise ValueError("the trees' share is not one of this version")
-        booster = ""
-        if data["booster"] is not None:
-            check_booster(data["booster"], len(names))
-            booster = json.dumps(data["booster"], separators=(",", ":"))
-        model = cls(line, smooth, booster, float(data["share"]), log_range(data["range"]))
-        model._try(len(names))
+        model = cls(line, smooth, data["booster"], float(data["share"]), log_range(data["range"]))
+        if model.booster is not None:
+            check_booster(model.booster, len(names))
+            try:
+                found = model._trees.inplace_predict(np.zeros((1, len(names)), np.float32))
+            except xgb.core.XGBoostError as error:
+                raise ValueError(f"XGBoost refuses the trees: {str(error).splitlines()[0]}") from error
+            if not np.isfinite(found).all():
+                raise ValueError("the trees give no finite number")
         return model
 
-    def _try(self, columns: int) -> None:
-        """Raise ValueError if XGBoost does not take its trees."""
-        try:
-            found = self._trees.inplace_predict(np.zeros((1, columns), np.float32)) if self.booster else 0.0
-        except xgb.core.XGBoostError as error:
-            raise ValueError(f"XGBoost refuses the trees: {str(error).splitlines()[0]}") from error
-        if not np.isfinite(found).all():
-            raise ValueError("the trees give no finite number")
 
-
-def fit_boosted(inputs: Inputs, latency_ms: Floats, seed: int, groups: Any = None) -> Boosted:
+def fit_boosted(examples: Examples, seed: int) -> Boosted:
     """Columns of the line, penalty of the smooth part, depth, number and share of trees: all by cross-validation.
 
     Each part is taken only if it makes the held-out errors smaller, so the model never does worse than the line by
     more than the luck of the folds.
     """
-    split = folds(len(inputs), seed, groups)
-    table = inputs.table
+    split = examples.folds(seed)
+    table, latency_ms = examples.table, examples.measured
     names, line_held_out = choose_columns(table, latency_ms, split)
     penalty, base_held_out = _choose_smooth(table, latency_ms, names, split, line_held_out)
     trees = None
@@ -121,20 +106,20 @@ def fit_boosted(inputs: Inputs, latency_ms: Floats, seed: int, groups: Any = Non
     line = fit_line(table, names, latency_ms)
     smooth = _fit_smooth(table, line, latency_ms, penalty)
     if trees is None:
-        return Boosted(line, smooth, "", 0.0, (0.0, 0.0))
+        return Boosted(line, smooth, None, 0.0, (0.0, 0.0))
     depth, rounds, share = trees
     residual = np.log(latency_ms / _base(line, smooth, table))
     booster = _boost(table, residual, depth, rounds, seed)
-    text = booster.save_raw("json").decode()
-    return Boosted(line, smooth, text, share, (float(residual.min()), float(residual.max())))
+    trees_json = json.loads(booster.save_raw("json"))
+    return Boosted(line, smooth, trees_json, share, (float(residual.min()), float(residual.max())))
 
 
 def _base(line: Line, smooth: Smooth | None, table: FeatureTable) -> Floats:
-    return line.of(table) if smooth is None else line.of(table) * np.exp(smooth(table))
+    return line.predict(table) if smooth is None else line.predict(table) * np.exp(smooth(table))
 
 
 def _fit_smooth(table: FeatureTable, line: Line, latency_ms: Floats, penalty: float | None) -> Smooth | None:
-    return None if penalty is None else Smooth.fit(table, np.log(latency_ms / line.of(table)), penalty)
+    return None if penalty is None else Smooth.fit(table, np.log(latency_ms / line.predict(table)), penalty)
 
 
 def _choose_smooth(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,10 @@ class Calibration:
     Args:
         edges_ms: (P - 1,) increasing: predictions between two parts.
         half_widths: (P,) not negative.
+        coverage: share of the measurements that lie inside.
     """
 
+    coverage: float = field(default=COVERAGE, kw_only=True)
     edges_ms: tuple[float, ...]
     half_widths: tuple[float, ...]
 
@@ -52,12 +54,9 @@ class Calibration:
         factor = np.exp(np.array(self.half_widths)[part])
         return latency_ms / factor, latency_ms * factor
 
-    def to_dict(self) -> dict[str, Any]:
-        return {"coverage": COVERAGE, "edges_ms": list(self.edges_ms), "half_widths": list(self.half_widths)}
-
     @classmethod
     def from_dict(cls, data: Any) -> Calibration:
-        """Inverse of ``to_dict``. Raises ValueError on anything else."""
+        """From the JSON of one. Raises ValueError on anything else."""
         exactly(data, ("coverage", "edges_ms", "half_widths"))
         edges = numbers(data["edges_ms"], None)
         widths = numbers(data["half_widths"], len(edges) + 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,8 +30,7 @@ _STREAMED = tuple(f"streamed_{size:g}" for size in _MEBIBYTES[:-1])
 _ELEMENT_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}
 
 
-@dataclass(frozen=True)
-class Scale:
+class Scale(NamedTuple):
     """What a target does to the sizes: images at once, and bytes an element."""
 
     batch_size: int = 1
@@ -46,13 +46,15 @@ class FeatureTable:
     """``values`` (N, F) float64 and the F ``names`` of its columns.
 
     ``physical`` are those that time is a non-negative sum of, in nested sets from few to many; ``size`` is the one
-    that stands for the whole work (MACs), where there is one.
+    that stands for the whole work (MACs), where there is one. ``subnets`` are what the rows are of; None for a table of
+    somebody's own numbers.
     """
 
     names: tuple[str, ...]
     values: Floats
     physical: tuple[tuple[str, ...], ...]
     size: str | None
+    subnets: SubnetColumns | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -61,7 +63,8 @@ class FeatureTable:
         return self.values[:, [self.names.index(name) for name in names]]
 
     def rows(self, chosen: Rows) -> FeatureTable:
-        return FeatureTable(self.names, self.values[chosen], self.physical, self.size)
+        subnets = None if self.subnets is None else self.subnets.rows(chosen)
+        return FeatureTable(self.names, self.values[chosen], self.physical, self.size, subnets)
 
 
 _FEW = ("macs", "operators", "bytes")
@@ -87,7 +90,7 @@ _MANY = (
 PHYSICAL = (("macs",), _FEW, _SOME, (*_SOME, *_STREAMED), (*_MANY, *_STREAMED))
 
 
-def features(columns: SubnetColumns, scale: Scale = Scale()) -> FeatureTable:
+def features(columns: SubnetColumns, scale: Scale) -> FeatureTable:
     """Sizes of one inference of N subnets: ``scale.batch_size`` images.
 
     Per kind of operator: how many, MACs, bytes of weights, bytes of activations moved. Over the products:
@@ -115,13 +118,13 @@ def features(columns: SubnetColumns, scale: Scale = Scale()) -> FeatureTable:
         "head_width": sums["attention.macs"] / np.maximum(2 * elements, 1),
         **dict(zip(_STREAMED, _streamed(sums["weight_bytes"]), strict=True)),
     }
-    return FeatureTable((*names, *derived), np.column_stack([values, *derived.values()]), PHYSICAL, "macs")
+    return FeatureTable((*names, *derived), np.column_stack([values, *derived.values()]), PHYSICAL, "macs", columns)
 
 
 @cache
 def feature_names() -> tuple[str, ...]:
     """The names of the columns of ``features``: the same for every subnet and target."""
-    return features(SubnetColumns.of([Subnet((8, 8), 1, 8, 8, (Block(1, 8, 8),), 2)])).names
+    return features(SubnetColumns.of([Subnet((8, 8), 1, 8, 8, (Block(1, 8, 8),), 2)]), Scale()).names
 
 
 def _streamed(weight_bytes: Floats) -> Floats:
@@ -165,24 +168,6 @@ def additive(operators: Operators, scale: Scale) -> dict[str, Floats]:
 def _bare(columns: SubnetColumns) -> SubnetColumns:
     absent = np.zeros((len(columns), 1), np.int64)
     return replace(columns, num_heads=absent, head_dim=absent, mlp_dim=absent)
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """N examples as the kinds of predictor see them; ``columns`` is None for a table of somebody's own numbers."""
-
-    table: FeatureTable
-    columns: SubnetColumns | None = None
-
-    def __len__(self) -> int:
-        return len(self.table)
-
-    @classmethod
-    def of(cls, columns: SubnetColumns, scale: Scale) -> Inputs:
-        return cls(features(columns, scale), columns)
-
-    def rows(self, chosen: Rows) -> Inputs:
-        return Inputs(self.table.rows(chosen), None if self.columns is None else self.columns.rows(chosen))
 
 
 def _padded_macs(row: Operator, tile: int, images: int) -> Ints:

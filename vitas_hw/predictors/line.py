@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,9 @@ import numpy as np
 from scipy.optimize import lsq_linear, nnls
 
 from vitas_hw.core.errors import InputError
-from vitas_hw.predictors.features import FeatureTable, Floats, Inputs
-from vitas_hw.predictors.folds import Fold, folds, relative_error
+from vitas_hw.predictors.cross_validation import Fold, relative_error
+from vitas_hw.predictors.examples import Examples
+from vitas_hw.predictors.features import FeatureTable, Floats
 from vitas_hw.predictors.sealed_file import exactly, number, text
 
 _REWEIGHTINGS = 4
@@ -24,34 +25,26 @@ class Line:
     """``intercept + sum(coefficient x column)`` in milliseconds, not below ``least``; no coefficient is negative."""
 
     intercept: float
-    coefficients: tuple[tuple[str, float], ...]
+    coefficients: Mapping[str, float]
     least: float
 
-    def predict(self, inputs: Inputs) -> Floats:
+    def predict(self, table: FeatureTable) -> Floats:
         """(N,) milliseconds."""
-        return self.of(inputs.table)
-
-    def of(self, table: FeatureTable) -> Floats:
-        """(N,) milliseconds."""
-        names = [name for name, value in self.coefficients if value]
-        slopes = np.array([value for _, value in self.coefficients if value])
+        used = {name: value for name, value in self.coefficients.items() if value}
         line: Floats = np.full(len(table), self.intercept)
-        if names:
-            line += table.columns(names) @ slopes
+        if used:
+            line += table.columns(tuple(used)) @ np.array(list(used.values()))
         return np.maximum(line, self.least)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"intercept": self.intercept, "coefficients": dict(self.coefficients), "least": self.least}
 
     @classmethod
     def from_dict(cls, data: Any, names: Sequence[str]) -> Line:
-        """Inverse of ``to_dict``. Raises ValueError on anything else, or on a column that is not in ``names``."""
+        """From the JSON of one. Raises ValueError on anything else, or on a column that is not in ``names``."""
         exactly(data, ("intercept", "coefficients", "least"))
-        coefficients = tuple((text(name), number(value)) for name, value in data["coefficients"].items())
+        coefficients = {text(name): number(value) for name, value in data["coefficients"].items()}
         line = cls(number(data["intercept"]), coefficients, number(data["least"]))
-        if not {name for name, _ in coefficients} <= set(names):
+        if not set(coefficients) <= set(names):
             raise ValueError("a coefficient belongs to no known column")
-        if line.least <= 0 or min((line.intercept, *(value for _, value in coefficients))) < 0:
+        if line.least <= 0 or min((line.intercept, *coefficients.values())) < 0:
             raise ValueError("a coefficient is negative, or the least latency is not positive")
         return line
 
@@ -69,7 +62,7 @@ def fit_line(table: FeatureTable, names: Sequence[str], latency_ms: Floats) -> L
         weights = np.sqrt(np.minimum(1.0, _HUBER * spread / np.maximum(error, 1e-12))) if spread > 1e-9 else weights
     intercept, *slopes = found.tolist()
     coefficients = zip(names, (np.array(slopes) / scale).tolist(), strict=True)
-    return Line(intercept, tuple(coefficients), float(latency_ms.min()) / 10)
+    return Line(intercept, dict(coefficients), float(latency_ms.min()) / 10)
 
 
 def _non_negative(x: Floats, y: Floats) -> Floats:
@@ -88,23 +81,24 @@ def choose_columns(table: FeatureTable, latency_ms: Floats, split: Sequence[Fold
     for names in ((), *table.physical):
         held_out = np.empty(len(latency_ms))
         for train, test in split:
-            held_out[test] = fit_line(table.rows(train), names, latency_ms[train]).of(table.rows(test))
+            held_out[test] = fit_line(table.rows(train), names, latency_ms[train]).predict(table.rows(test))
         error = relative_error(held_out, latency_ms)
         if error < best_error * _WORTH_IT:
             best, best_held_out, best_error = names, held_out, error
     return best, best_held_out
 
 
-def fit_linear(inputs: Inputs, latency_ms: Floats, seed: int, groups: Any = None) -> Line:
+def fit_linear(examples: Examples, seed: int) -> Line:
     """The line whose set of columns a cross-validation chooses."""
-    names, _ = choose_columns(inputs.table, latency_ms, folds(len(inputs), seed, groups))
-    return fit_line(inputs.table, names, latency_ms)
+    table = examples.table
+    names, _ = choose_columns(table, examples.measured, examples.folds(seed))
+    return fit_line(table, names, examples.measured)
 
 
-def fit_flops(inputs: Inputs, latency_ms: Floats, seed: int, groups: Any = None) -> Line:  # noqa: ARG001
+def fit_flops(examples: Examples, seed: int) -> Line:  # noqa: ARG001
     """One coefficient on the MACs, and an intercept."""
-    if inputs.table.size is None:
-        raise InputError(
-            "The kind 'flops' needs a column of MACs or FLOPs.", "Name it so that it contains mac or flop."
-        )
-    return fit_line(inputs.table, (inputs.table.size,), latency_ms)
+    table = examples.table
+    if table.size is None:
+        hint = "Name it so that it contains mac or flop."
+        raise InputError("The kind 'flops' needs a column of MACs or FLOPs.", hint, field="kind", value="flops")
+    return fit_line(table, (table.size,), examples.measured)

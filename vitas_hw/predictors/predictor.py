@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from vitas_hw.core.errors import InputError, VitasError
+from vitas_hw.core.errors import InputError
 from vitas_hw.core.operators import SubnetColumns
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
-from vitas_hw.predictors.features import FEATURES_VERSION, FeatureTable, Floats, Inputs, Scale, feature_names
-from vitas_hw.predictors.registry import DEFAULT_KIND, Model, fit_model, held_out_predictions, kind_named
-from vitas_hw.predictors.regression import FEWEST, FIELDS, Prediction, Regression
-from vitas_hw.predictors.sealed_file import exactly, read_sealed, text, write_sealed
+from vitas_hw.predictors.examples import Examples, Measured
+from vitas_hw.predictors.features import FEATURES_VERSION, Floats, Scale, feature_names, features
+from vitas_hw.predictors.kinds import DEFAULT_KIND, check_kind
+from vitas_hw.predictors.registry import Model, fit_model, held_out_predictions
+from vitas_hw.predictors.regression import FIELDS, Prediction, Regression
+from vitas_hw.predictors.sealed_file import as_json, exactly, read_sealed, text, write_sealed
 
 if TYPE_CHECKING:
     from vitas_hw.predictors.table import TablePredictor
@@ -36,6 +36,7 @@ _EXTENT = (
     "head_width",
 )
 _BEYOND = 1.05  # a size up to 5% beyond what was seen is still inside
+_MOST_MS = 1e9  # eleven days: no inference takes longer
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Predictor:
 
     @property
     def kind(self) -> str:
-        """One of ``KINDS``, or ``transfer``."""
+        """One of ``KINDS``, an older one, or ``transfer``."""
         return self.regression.kind
 
     @property
@@ -80,13 +81,20 @@ class Predictor:
         """How many subnets it was fitted to."""
         return self.regression.samples
 
+    @classmethod
+    def of(
+        cls, measured: Measured, examples: Examples, kind: str, model: Model, held_out: Floats, seed: int
+    ) -> Predictor:
+        """From its parts: metrics and intervals come from (N,) ``held_out`` predictions of the N ``examples``."""
+        sizes = examples.table.columns(_EXTENT)
+        regression = Regression.of(kind, seed, model, sizes, held_out, examples.measured, measured.noise_floor)
+        return cls(measured.target, measured.space, regression, measured.profile_sha256, measured.fingerprint)
+
     def check_target(self, target: Target) -> None:
         """Raise InputError unless this is the target that the predictor was fitted for."""
         if target != self.target:
-            raise InputError(
-                f"The predictor was fitted for {self.target.slug}, not for {target.slug}.",
-                "Run: vitas-hw profile (on that target)",
-            )
+            problem = f"The predictor was fitted for {self.target.slug}, not for {target.slug}."
+            raise InputError(problem, step="profile")
 
     def check_subnets(self, subnets: Sequence[Subnet]) -> None:
         """Raise InputError if one has another image size, channels or classes than the predictor's space."""
@@ -113,8 +121,8 @@ class Predictor:
         return Prediction.joined([self._predict(columns.rows(slice(start, start + _AT_ONCE))) for start in starts])
 
     def _predict(self, columns: SubnetColumns) -> Prediction:
-        inputs = Inputs.of(columns, self.scale)
-        return self.regression.predict(inputs, inputs.table.columns(_EXTENT), _BEYOND)
+        table = features(columns, self.scale)
+        return self.regression.predict(table, table.columns(_EXTENT), _BEYOND, _MOST_MS)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -124,7 +132,7 @@ class Predictor:
             "space": self.space.to_dict(),
             "profile_sha256": self.profile_sha256,
             "fingerprint": self.fingerprint,
-            **self.regression.to_dict(),
+            **as_json(self.regression),
         }
 
     @classmethod
@@ -138,82 +146,17 @@ class Predictor:
         return cls(target, space, regression, text(data["profile_sha256"]), text(data["fingerprint"]))
 
 
-def fit(
-    subnets: Sequence[Subnet],
-    latency_ms: Sequence[float],
-    *,
-    target: Target,
-    space: SearchSpace,
-    noise_floor: float | None,
-    profile_sha256: str,
-    fingerprint: str,
-    seed: int = 0,
-    kind: str = DEFAULT_KIND,
-) -> Predictor:
+def fit(measured: Measured, kind: str = DEFAULT_KIND, seed: int = 0) -> Predictor:
     """Fit a predictor to N measured subnets.
 
     Raises:
-        InputError: an unknown kind; a latency that is not positive and finite.
+        InputError: a kind that cannot be fitted; a latency that is not positive and finite.
         VitasError: fewer than 20 subnets.
     """
-    kind_named(kind)
-    inputs, measured = checked_examples(subnets, latency_ms, Scale.of(target), FEWEST)
-    held_out = held_out_predictions(kind, inputs, measured, seed)
-    model = fit_model(kind, inputs, measured, seed)
-    return assemble(
-        kind,
-        model,
-        inputs.table,
-        held_out,
-        measured,
-        target=target,
-        space=space,
-        noise_floor=noise_floor,
-        profile_sha256=profile_sha256,
-        fingerprint=fingerprint,
-        seed=seed,
-    )
-
-
-def assemble(
-    kind: str,
-    model: Model,
-    table: FeatureTable,
-    held_out: Floats,
-    measured: Floats,
-    *,
-    noise_floor: float | None,
-    seed: int,
-    **about: Any,
-) -> Predictor:
-    """A predictor from its parts: metrics and intervals come from (N,) held-out predictions of the N measurements."""
-    sizes = table.columns(_EXTENT)
-    regression = Regression.of(kind, model, sizes, held_out, measured, noise_floor=noise_floor, seed=seed)
-    return Predictor(regression=regression, **about)
-
-
-def checked_examples(
-    subnets: Sequence[Subnet], latency_ms: Sequence[float], scale: Scale, fewest: int
-) -> tuple[Inputs, Floats]:
-    """Features and (N,) milliseconds; of a subnet measured several times, the median, where it stands first.
-
-    Raises:
-        InputError: a latency that is not positive and finite, or not one for each subnet.
-        VitasError: fewer than ``fewest`` different subnets.
-    """
-    measured = np.asarray(latency_ms, np.float64)
-    if measured.shape != (len(subnets),) or not (np.isfinite(measured) & (measured > 0)).all():
-        raise InputError("Every subnet needs one latency, positive and finite, in milliseconds.")
-    rows: dict[Subnet, list[float]] = {}
-    for subnet, value in zip(subnets, measured.tolist(), strict=True):
-        rows.setdefault(subnet, []).append(value)
-    if len(rows) < fewest:
-        raise VitasError(
-            f"A predictor needs at least {fewest} measured subnets; this profile has {len(rows)}.",
-            f"Run: vitas-hw profile --num-subnets {fewest} (or more)",
-        )
-    medians = np.array([np.median(values) for values in rows.values()])
-    return Inputs.of(SubnetColumns.of(list(rows)), scale), medians
+    check_kind(kind)
+    examples = measured.examples()
+    held_out = held_out_predictions(kind, examples, seed)
+    return Predictor.of(measured, examples, kind, fit_model(kind, examples, seed), held_out, seed)
 
 
 def save_predictor(predictor: Predictor | TablePredictor, path: Path) -> None:
@@ -227,5 +170,5 @@ def read_predictor(path: Path) -> Predictor:
     Raises:
         FileError: it is missing, broken, was changed after it was written, or is of another schema or feature version.
     """
-    build: Callable[[dict[str, Any]], Predictor] = Predictor.from_dict
-    return read_sealed(path, "a predictor", {"schema": SCHEMA, "features": FEATURES_VERSION}, build)
+    expected = {"schema": SCHEMA, "features": FEATURES_VERSION}
+    return read_sealed(path, "a predictor", expected, Predictor.from_dict)

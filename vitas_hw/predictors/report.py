@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from vitas_hw.predictors.calibration import Calibration
-from vitas_hw.predictors.features import Floats, Inputs, Ints
-from vitas_hw.predictors.folds import folds
-from vitas_hw.predictors.registry import KINDS, fit_model, held_out_predictions, kind_named
-from vitas_hw.predictors.scores import scores
+from vitas_hw.predictors.cross_validation import Fold, relative_error, scores
+from vitas_hw.predictors.examples import Examples
+from vitas_hw.predictors.features import FeatureTable, Floats
+from vitas_hw.predictors.kinds import DEFAULT_KIND, KINDS
+from vitas_hw.predictors.registry import fit_model, held_out_predictions
+from vitas_hw.predictors.sealed_file import as_json
 
 _SIZES = (20, 50, 100, 200, 400)  # of the learning curve
 _DECILES = 10
@@ -42,18 +45,18 @@ class FitReport:
     Args:
         samples: N.
         noise_floor: mean relative difference of two measurements; None was not measured.
-        kinds: the default first.
         coverage: of the default kind's interval, pooled over folds, each calibrated without the fold.
         learning_curve: (samples, MAPE of the default kind on the examples left out) increasing.
         measured_ms: (N,).
+        kinds: the default first.
     """
 
     samples: int
     noise_floor: float | None
-    kinds: tuple[KindReport, ...]
     coverage: float
     learning_curve: tuple[tuple[int, float], ...]
     measured_ms: Floats = field(repr=False)
+    kinds: tuple[KindReport, ...]
 
     @property
     def default(self) -> KindReport:
@@ -61,65 +64,52 @@ class FitReport:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON types; the noise floor is ``"not measured"`` where it is not known."""
-        return {
-            "samples": self.samples,
-            "noise_floor": "not measured" if self.noise_floor is None else self.noise_floor,
-            "coverage": self.coverage,
-            "learning_curve": [list(point) for point in self.learning_curve],
-            "measured_ms": self.measured_ms.tolist(),
-            "kinds": [asdict(one) | {"held_out_ms": one.held_out_ms.tolist()} for one in self.kinds],
-        }
+        floor = "not measured" if self.noise_floor is None else self.noise_floor
+        return as_json(self) | {"noise_floor": floor}  # type: ignore[no-any-return]
 
 
-def kinds_for(inputs: Inputs) -> list[str]:
-    """The kinds that these examples allow: ``lookup`` needs subnets, ``flops`` a column of the whole work."""
-    able = {"lookup": inputs.columns is not None, "flops": inputs.table.size is not None}
-    return [kind for kind in KINDS if able.get(kind, True)]
+def kinds_for(table: FeatureTable, first: str = DEFAULT_KIND) -> list[str]:
+    """``first``, then the other kinds that these examples allow: ``flops`` needs a column of the whole work."""
+    able = [kind for kind in KINDS if kind != "flops" or table.size is not None]
+    return [first, *(kind for kind in able if kind != first)]
 
 
 def report(
-    inputs: Inputs,
-    measured: Floats,
+    examples: Examples,
+    kinds: Sequence[str],
     *,
-    noise_floor: float | None,
-    kinds: Sequence[str] | None = None,
-    groups: Any = None,
+    noise_floor: float | None = None,
     seed: int = 0,
     on_kind: Callable[[str], None] = lambda kind: None,  # noqa: ARG005
 ) -> FitReport:
     """Cross-validate every kind; hyperparameters are chosen inside each training fold.
 
     Args:
-        inputs: N examples.
-        measured: (N,) positive latencies.
+        examples: N of them.
+        kinds: the first one is the default.
         noise_floor: of the measurements; None where it is not known.
-        kinds: the first one is the default; None takes all that the examples allow.
-        groups: (N,) examples of one group lie in one fold; None has none.
         seed: of folds and models.
         on_kind: told of each kind, and of the learning curve, when it is done.
     """
-    names = list(kinds or kinds_for(inputs))
-    for name in names:
-        kind_named(name)
-    reports = []
-    for name in names:
-        held_out = held_out_predictions(name, inputs, measured, seed, groups)
-        reports.append(KindReport(name, scores(held_out, measured), _by_decile(held_out, measured), held_out))
-        on_kind(name)
-    split = folds(len(measured), seed, groups)
-    curve = _learning_curve(names[0], inputs, measured, split, groups, seed)
+    reports, measured = [], examples.measured
+    for kind in kinds:
+        held_out = held_out_predictions(kind, examples, seed)
+        reports.append(KindReport(kind, scores(held_out, measured), _by_decile(held_out, measured), held_out))
+        on_kind(kind)
+    split = examples.folds(seed)
+    curve = _learning_curve(kinds[0], examples, split[0], seed)
     on_kind("learning curve")
-    covered = pooled_coverage(reports[0].held_out_ms, measured, split)
-    return FitReport(len(measured), noise_floor, tuple(reports), covered, curve, measured)
+    covered = float(covered_by_fold(reports[0].held_out_ms, measured, split).mean())
+    return FitReport(len(examples), noise_floor, covered, curve, measured, tuple(reports))
 
 
-def pooled_coverage(held_out: Floats, measured: Floats, split: Sequence[tuple[Ints, Ints]]) -> float:
-    """The share of measurements inside an interval calibrated on the other folds' held-out predictions."""
-    inside = np.zeros(len(measured))
+def covered_by_fold(held_out: Floats, measured: Floats, split: Sequence[Fold]) -> npt.NDArray[np.bool_]:
+    """(N,) whether each measurement lies in an interval calibrated on the other folds' held-out predictions."""
+    inside = np.zeros(len(measured), bool)
     for train, test in split:
         lower, upper = Calibration.of(held_out[train], measured[train]).interval(held_out[test])
         inside[test] = (lower <= measured[test]) & (measured[test] <= upper)
-    return float(inside.mean())
+    return inside
 
 
 def noise_floor_text(noise_floor: float | None) -> str:
@@ -133,19 +123,15 @@ def _by_decile(held_out: Floats, measured: Floats) -> tuple[float, ...]:
     return tuple(float(error[part].mean()) for part in parts)
 
 
-def _learning_curve(
-    kind: str, inputs: Inputs, measured: Floats, split: Sequence[tuple[Ints, Ints]], groups: Any, seed: int
-) -> tuple[tuple[int, float], ...]:
-    """Fitted to the first examples of the first training fold, shuffled; tested on all of its test fold."""
-    train, test = split[0]
+def _learning_curve(kind: str, examples: Examples, fold: Fold, seed: int) -> tuple[tuple[int, float], ...]:
+    """Fitted to the first examples of a training fold, shuffled; tested on all of its test fold."""
+    train, test = fold
     order = np.random.default_rng(seed).permutation(train)
     points = []
     for size in (*(size for size in _SIZES if size < len(order)), len(order)):
-        rows = order[:size]
-        inside = None if groups is None else groups[rows]
-        if inside is not None and len(np.unique(inside)) < 2:
-            continue
-        model = fit_model(kind, inputs.rows(rows), measured[rows], seed, inside)
-        error = np.abs(model.predict(inputs.rows(test)) / measured[test] - 1)
-        points.append((size, float(error.mean())))
+        seen = examples.rows(order[:size])
+        if examples.groups is not None and seen.groups is None:
+            continue  # all of one group
+        predicted = fit_model(kind, seen, seed).predict(examples.table.rows(test))
+        points.append((size, relative_error(predicted, examples.measured[test])))
     return tuple(points)

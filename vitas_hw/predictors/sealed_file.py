@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -53,28 +54,15 @@ def read_sealed(path: Path, what: str, expected: dict[str, Any], build: Callable
             raise FileError(f"{path} is not {what}: it holds no content hash.")
         for key, value in expected.items():
             if data.get(key) != value or isinstance(data.get(key), bool):
-                raise FileError(
-                    f"{path} has {key} {shown(data.get(key))}; this version reads {value!r}.",
-                    "Run: vitas-hw fit (again)",
-                )
+                problem = f"{path} has {key} {shown(data.get(key))}; this version reads {value!r}."
+                raise FileError(problem, step="fit")
         if data.pop("sha256") != _hash(data):
-            raise FileError(
-                f"{path} was changed after it was written: its content does not fit the hash inside.",
-                "Run: vitas-hw fit (again)",
-            )
+            problem = f"{path} was changed after it was written: its content does not fit the hash inside."
+            raise FileError(problem, step="fit")
         return build(data)
     except FileError:
         raise
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        IndexError,
-        OverflowError,
-        RecursionError,
-        InputError,
-    ) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError, InputError) as error:
         raise FileError(f"{path} is not {what}: {type(error).__name__}: {reason(error)}.") from error
 
 
@@ -87,12 +75,13 @@ def number(value: Any) -> float:
 
 def numbers(values: Any, *shape: int | None) -> Floats:
     """An array of finite floats of a shape; None stands for any length. Raises ValueError on anything else."""
-    array = np.array([number(value) for value in _flat(values, len(shape))], np.float64).reshape(
-        _shape(values, len(shape))
-    )
-    if any(wanted is not None and wanted != found for wanted, found in zip(shape, array.shape, strict=True)):
-        raise ValueError(f"an array has the shape {array.shape}, not {shape}")
-    return array
+    if not isinstance(values, list):
+        raise ValueError(f"{shown(values)} is not a list")
+    if len(values) != (len(values) if shape[0] is None else shape[0]):
+        raise ValueError(f"a list has {len(values)} parts, not {shape[0]}")
+    if len(shape) == 1:
+        return np.array([number(value) for value in values], np.float64)
+    return np.array([numbers(value, *shape[1:]) for value in values]).reshape(len(values), *shape[1:])
 
 
 def whole(value: Any, least: int, most: int) -> int:
@@ -116,18 +105,15 @@ def exactly(data: Any, fields: Sequence[str]) -> dict[str, Any]:
     return data
 
 
-def _flat(values: Any, depth: int) -> list[Any]:
-    if not isinstance(values, list):
-        raise ValueError(f"{shown(values)} is not a list")
-    return values if depth == 1 else [value for row in values for value in _flat(row, depth - 1)]
-
-
-def _shape(values: list[Any], depth: int) -> tuple[int, ...]:
-    return (
-        (len(values),)
-        if depth == 1
-        else (len(values), *(_shape(values[0], depth - 1) if values else (0,) * (depth - 1)))
-    )
+def as_json(value: Any) -> Any:
+    """Dataclasses, arrays and tuples as JSON types."""
+    if is_dataclass(value):
+        return {one.name: as_json(getattr(value, one.name)) for one in fields(value)}
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {key: as_json(one) for key, one in value.items()}
+    return [as_json(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _text(data: dict[str, Any]) -> str:

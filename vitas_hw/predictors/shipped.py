@@ -16,6 +16,17 @@ def shipped(kind: str) -> Path:
     return packed if packed.is_dir() else _PACKAGE.parent / kind
 
 
+def shipped_file(kind: str, name_or_path: str | Path, ending: str) -> Path:
+    """A shipped file by name, or what is a path already. Raises InputError on an unknown name."""
+    text = str(name_or_path)
+    if text.endswith(ending) or Path(text).is_file():
+        return Path(text)
+    known = {path.stem: path for path in sorted(shipped(kind).glob(f"*{ending}"))}
+    if text not in known:
+        raise one_of(text, known, kind.removesuffix("s"))
+    return known[text]
+
+
 def load_predictor(name_or_path: str | Path) -> Predictor:
     """A shipped predictor by name, or the file of one.
 
@@ -23,10 +34,4 @@ def load_predictor(name_or_path: str | Path) -> Predictor:
         InputError: an unknown name.
         FileError: a file that is missing, broken, or of another schema.
     """
-    text = str(name_or_path)
-    if text.endswith(".json"):
-        return read_predictor(Path(text))
-    known = {path.stem: path for path in sorted(shipped("predictors").glob("*.json"))}
-    if text not in known:
-        raise one_of(text, known, "predictor")
-    return read_predictor(known[text])
+    return read_predictor(shipped_file("predictors", name_or_path, ".json"))

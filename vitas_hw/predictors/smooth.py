@@ -1,4 +1,4 @@
-"""Columns made fit for linear and neural regression, and a smooth correction of a line."""
+"""Columns made fit for linear regression, and a smooth correction of a line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Standard:
     Args:
         names: of the C columns.
         unit: (C,) what a column is divided by before its logarithm; 0 for one that is taken as it is.
-        mean, deviation: (C,) after that.
+        mean, deviation: (C,) after that; a deviation of 0 is that of a column that says nothing.
     """
 
     names: tuple[str, ...]
@@ -39,25 +39,17 @@ class Standard:
         unit = np.where((x >= 0).all(axis=0) & (mean >= _LEAST_UNIT), mean, 0.0)
         scaled = _scaled(x, unit)
         deviation = scaled.std(axis=0)
-        return cls(names, unit, scaled.mean(axis=0), np.where(deviation >= _LEAST_DEVIATION, deviation, np.inf))
+        return cls(names, unit, scaled.mean(axis=0), np.where(deviation >= _LEAST_DEVIATION, deviation, 0.0))
 
     def __call__(self, table: FeatureTable) -> Floats:
         """(N, C)."""
-        scaled = (_scaled(table.columns(self.names), self.unit) - self.mean) / self.deviation
+        deviation = np.where(self.deviation > 0, self.deviation, np.inf)
+        scaled = (_scaled(table.columns(self.names), self.unit) - self.mean) / deviation
         return np.clip(scaled, -_FARTHEST, _FARTHEST)
-
-    def to_dict(self) -> dict[str, Any]:
-        deviation = [0.0 if np.isinf(value) else value for value in self.deviation.tolist()]
-        return {
-            "names": list(self.names),
-            "unit": self.unit.tolist(),
-            "mean": self.mean.tolist(),
-            "deviation": deviation,
-        }
 
     @classmethod
     def from_dict(cls, data: Any, names: Sequence[str]) -> Standard:
-        """Inverse of ``to_dict``. Raises ValueError on anything else."""
+        """From the JSON of one. Raises ValueError on anything else."""
         exactly(data, ("names", "unit", "mean", "deviation"))
         own = tuple(text(name) for name in data["names"])
         if not own or not set(own) <= set(names):
@@ -65,7 +57,7 @@ class Standard:
         unit, mean, deviation = (numbers(data[key], len(own)) for key in ("unit", "mean", "deviation"))
         if ((unit != 0) & (unit < _LEAST_UNIT)).any() or ((deviation != 0) & (deviation < _LEAST_DEVIATION)).any():
             raise ValueError("a scale is negative or too small")
-        return cls(own, unit, mean, np.where(deviation > 0, deviation, np.inf))
+        return cls(own, unit, mean, deviation)
 
 
 def _scaled(x: Floats, unit: Floats) -> Floats:
@@ -102,17 +94,9 @@ class Smooth:
         """(N,) logarithmic residuals."""
         return np.clip(self.intercept + self.standard(table) @ self.coefficients, *self.range)
 
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "standard": self.standard.to_dict(),
-            "intercept": self.intercept,
-            "coefficients": self.coefficients.tolist(),
-            "range": list(self.range),
-        }
-
     @classmethod
     def from_dict(cls, data: Any, names: Sequence[str]) -> Smooth:
-        """Inverse of ``to_dict``. Raises ValueError on anything else."""
+        """From the JSON of one. Raises ValueError on anything else."""
         exactly(data, ("standard", "intercept", "coefficients", "range"))
         standard = Standard.from_dict(data["standard"], names)
         low, high = log_range(data["range"])

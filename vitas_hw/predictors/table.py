@@ -14,10 +14,13 @@ import numpy as np
 
 from vitas_hw.core.errors import FileError, InputError, brief
 from vitas_hw.core.reading import read_text, reason
-from vitas_hw.predictors.features import FeatureTable, Floats, Inputs
-from vitas_hw.predictors.registry import DEFAULT_KIND, fit_model, held_out_predictions, kind_named
-from vitas_hw.predictors.regression import FEWEST, FIELDS, Prediction, Regression
-from vitas_hw.predictors.sealed_file import exactly, read_sealed, text
+from vitas_hw.predictors.examples import FEWEST, Examples
+from vitas_hw.predictors.features import FeatureTable, Floats
+from vitas_hw.predictors.kinds import DEFAULT_KIND
+from vitas_hw.predictors.registry import fit_model, held_out_predictions
+from vitas_hw.predictors.regression import FIELDS, Prediction, Regression
+from vitas_hw.predictors.sealed_file import as_json, exactly, read_sealed, text
+from vitas_hw.predictors.transfer_model import Corrected
 
 TABLE_SCHEMA = 1
 _WORK = ("mac", "flop")  # a column named so stands for the whole work
@@ -42,19 +45,24 @@ class Table:
     groups: Any
     dropped: int
 
-    @property
-    def inputs(self) -> Inputs:
-        return table_inputs(self.names, self.values)
+    def examples(self) -> Examples:
+        """To fit to. Raises InputError if there are too few rows."""
+        if len(self.values) < FEWEST:
+            raise InputError(
+                f"A predictor needs at least {FEWEST} rows with numbers in every column; the table has"
+                f" {len(self.values)} ({self.dropped} without)."
+            )
+        assert self.target is not None
+        return Examples(table_of(self.names, self.values), self.target, self.groups)
 
 
-def table_inputs(names: Sequence[str], values: Floats) -> Inputs:
+def table_of(names: Sequence[str], values: Floats) -> FeatureTable:
     """Examples for the kinds: a line may use every column that is never negative, first the one of the whole work."""
     work = next((name for part in _WORK for name in names if part in name.lower()), None)
     physical = tuple(name for name, column in zip(names, values.T, strict=True) if (column >= 0).all())
-    nested: list[tuple[str, ...]] = [(work,)] if work in physical and work is not None else []
-    if len(physical) > len(nested):
-        nested.append(physical)
-    return Inputs(FeatureTable(tuple(names), values, tuple(nested), work if work in physical else None))
+    size = work if work in physical else None
+    nested = tuple(dict.fromkeys(some for some in ((size,) if size else (), physical) if some))
+    return FeatureTable(tuple(names), values, nested, size)
 
 
 def read_table(path: Path, column: str | None, group: str | None = None, wanted: Sequence[str] | None = None) -> Table:
@@ -139,22 +147,23 @@ class TablePredictor:
         """
         if values.ndim != 2 or values.shape[1] != len(self.names):
             raise InputError(f"This predictor needs the columns {', '.join(self.names)}.")
-        return self.regression.predict(table_inputs(self.names, values), values, 1.0)
+        return self.regression.predict(table_of(self.names, values), values)
 
     def to_dict(self) -> dict[str, Any]:
-        return {
+        about: dict[str, Any] = {
             "schema": TABLE_SCHEMA,
             "file": _FILE,
             "column": self.column,
             "features": list(self.names),
-            **self.regression.to_dict(),
         }
+        return {**about, **as_json(self.regression)}
 
     @classmethod
     def from_dict(cls, data: Any) -> TablePredictor:
         """Inverse of ``to_dict``. Raises ValueError, KeyError, TypeError or InputError on anything else."""
         exactly(data, ("schema", "file", "column", "features", *FIELDS))
-        kind_named(text(data["kind"]))  # a table's rows have no predictor of another target
+        if data["kind"] == Corrected.kind:
+            raise ValueError("a table's rows have no predictor of another target")
         names = tuple(text(name) for name in data["features"])
         if not names or len(set(names)) < len(names):
             raise ValueError("the columns are not named once each")
@@ -169,23 +178,12 @@ def fit_table(
     Raises:
         InputError: fewer than 20 usable rows, or a kind that a table cannot have.
     """
-    check_rows(table)
-    assert table.target is not None
-    inputs, measured = table.inputs, table.target
+    examples = table.examples()
     if held_out is None:
-        held_out = held_out_predictions(kind, inputs, measured, seed, table.groups)
-    model = fit_model(kind, inputs, measured, seed, table.groups)
-    regression = Regression.of(kind, model, table.values, held_out, measured, noise_floor=None, seed=seed)
+        held_out = held_out_predictions(kind, examples, seed)
+    model = fit_model(kind, examples, seed)
+    regression = Regression.of(kind, seed, model, table.values, held_out, examples.measured, None)
     return TablePredictor(column, table.names, regression)
-
-
-def check_rows(table: Table) -> None:
-    """Raise InputError if there are too few rows to fit."""
-    if len(table.values) < FEWEST:
-        raise InputError(
-            f"A predictor needs at least {FEWEST} rows with numbers in every column; the table has {len(table.values)}"
-            f" ({table.dropped} without)."
-        )
 
 
 def read_table_predictor(path: Path) -> TablePredictor:

@@ -11,11 +11,11 @@ from threadpoolctl import threadpool_limits
 from vitas_hw.core.errors import InputError
 from vitas_hw.core.operators import SubnetColumns
 from vitas_hw.core.subnet import Subnet
-from vitas_hw.core.target import Target
-from vitas_hw.predictors.features import FeatureTable, Floats, Inputs, Scale
-from vitas_hw.predictors.folds import folds, relative_error
+from vitas_hw.predictors.cross_validation import folds, relative_error
+from vitas_hw.predictors.examples import Measured
+from vitas_hw.predictors.features import FeatureTable, Floats, features
 from vitas_hw.predictors.line import Line, fit_line
-from vitas_hw.predictors.predictor import Predictor, assemble, checked_examples
+from vitas_hw.predictors.predictor import Predictor
 from vitas_hw.predictors.smooth import Smooth, Standard
 from vitas_hw.predictors.transfer_model import BEFORE, Corrected, with_before
 
@@ -38,55 +38,28 @@ _WORTH_IT = 0.95  # a richer correction must make held-out errors smaller by 5%:
 _SLACK = 0.5  # of the range of corrections seen, beyond it
 
 
-def transfer(
-    old: Predictor,
-    subnets: Sequence[Subnet],
-    latency_ms: Sequence[float],
-    *,
-    target: Target,
-    noise_floor: float | None = None,
-    profile_sha256: str = "",
-    fingerprint: str = "",
-    seed: int = 0,
-) -> Predictor:
-    """A predictor for ``target``: a non-negative line through the old prediction and the few kinds of work that the new
-    target may be worse at, then a small ridge regression. Where the targets have nothing in common, the line does
-    without the old prediction.
+def transfer(old: Predictor, measured: Measured, seed: int = 0) -> Predictor:
+    """A predictor for the target of ``measured``: a non-negative line through the old prediction and the few kinds of
+    work that the new target may be worse at, then a small ridge regression. Where the targets have nothing in common,
+    the line does without the old prediction.
 
     Args:
         old: a predictor of the same space, of any target.
-        subnets: N >= 8 subnets of that space, best those of ``choose_to_measure``.
-        latency_ms: (N,) their milliseconds on the new target.
-        target: the new one.
-        noise_floor: of the measurements, if known.
-        profile_sha256: of their profile.
-        fingerprint: of the hardware.
+        measured: N >= 8 subnets of that space on the new target, best those of ``choose_to_measure``.
         seed: of folds.
 
     Raises:
         InputError: subnets of other images or classes; a latency that is not positive and finite.
         VitasError: too few different subnets.
     """
-    old.check_subnets(subnets)
-    scale = Scale.of(target)
-    inputs, measured = checked_examples(subnets, latency_ms, scale, FEWEST_TO_TRANSFER)
-    table = with_before(inputs, old.regression.model, old.scale)
-    held_out = np.empty(len(measured))
-    for train, test in folds(len(measured), seed):
-        held_out[test] = _fit(old, table.rows(train), measured[train], seed).of(table.rows(test))
-    return assemble(
-        Corrected.kind,
-        _fit(old, table, measured, seed),
-        inputs.table,
-        held_out,
-        measured,
-        noise_floor=noise_floor,
-        target=target,
-        space=old.space,
-        profile_sha256=profile_sha256,
-        fingerprint=fingerprint,
-        seed=seed,
-    )
+    old.check_subnets(measured.subnets)
+    examples = measured.examples(FEWEST_TO_TRANSFER)
+    table, latency_ms = with_before(examples.table, old.regression.model, old.scale), examples.measured
+    held_out = np.empty(len(latency_ms))
+    for train, test in folds(len(latency_ms), seed):
+        held_out[test] = _fit(old, table.rows(train), latency_ms[train], seed).of(table.rows(test))
+    model = _fit(old, table, latency_ms, seed)
+    return Predictor.of(measured, examples, Corrected.kind, model, held_out, seed)
 
 
 def choose_to_measure(old: Predictor, candidates: Sequence[Subnet], count: int, seed: int = 0) -> list[Subnet]:
@@ -102,7 +75,7 @@ def choose_to_measure(old: Predictor, candidates: Sequence[Subnet], count: int, 
             f"From {len(different)} different candidates, 2 to {len(different)} can be chosen, not {count}."
         )
     old.check_subnets(different)
-    table = with_before(Inputs.of(SubnetColumns.of(different), old.scale), old.regression.model, old.scale)
+    table = with_before(features(SubnetColumns.of(different), old.scale), old.regression.model, old.scale)
     before = table.columns((BEFORE,))[:, 0]
     chosen = list(dict.fromkeys([int(np.argmin(before)), int(np.argmax(before))]))
     points = Standard.of(table, _COLUMNS)(table)
@@ -141,5 +114,5 @@ def _fit(old: Predictor, table: FeatureTable, latency_ms: Floats, seed: int) -> 
 def _correct(old: Predictor, line: Line, table: FeatureTable, latency_ms: Floats, penalty: float | None) -> Corrected:
     correction = None
     if penalty is not None:
-        correction = Smooth.fit(table, np.log(latency_ms / line.of(table)), penalty, _COLUMNS, _SLACK)
+        correction = Smooth.fit(table, np.log(latency_ms / line.predict(table)), penalty, _COLUMNS, _SLACK)
     return Corrected(old.kind, old.regression.model, old.scale, line, correction)

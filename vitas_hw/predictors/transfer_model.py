@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from vitas_hw.predictors.features import FeatureTable, Floats, Inputs, Scale
+from vitas_hw.predictors.features import FeatureTable, Floats, Scale, features
 from vitas_hw.predictors.line import Line
-from vitas_hw.predictors.registry import Model, kind_named
+from vitas_hw.predictors.registry import Model, read_model
 from vitas_hw.predictors.sealed_file import exactly, text, whole
 from vitas_hw.predictors.smooth import Smooth
 
@@ -37,40 +37,34 @@ class Corrected:
     correction: Smooth | None
     kind = "transfer"
 
-    def predict(self, inputs: Inputs) -> Floats:
+    def predict(self, table: FeatureTable) -> Floats:
         """(N,) milliseconds."""
-        return self.of(with_before(inputs, self.base, self.base_scale))
+        return self.of(with_before(table, self.base, self.base_scale))
 
     def of(self, table: FeatureTable) -> Floats:
         """(N,) milliseconds of what ``with_before`` gave."""
-        line = self.line.of(table)
+        line = self.line.predict(table)
         return line if self.correction is None else line * np.exp(self.correction(table))
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "base_kind": self.base_kind,
-            "base": self.base.to_dict(),
-            "base_scale": [self.base_scale.batch_size, self.base_scale.element_bytes],
-            "line": self.line.to_dict(),
-            "correction": None if self.correction is None else self.correction.to_dict(),
-        }
 
     @classmethod
     def from_dict(cls, data: Any, names: Sequence[str]) -> Corrected:
-        """Inverse of ``to_dict``. Raises ValueError, KeyError or TypeError on anything else."""
+        """From the JSON of one. Raises ValueError, KeyError or TypeError on anything else."""
         exactly(data, ("base_kind", "base", "base_scale", "line", "correction"))
         kind = text(data["base_kind"])
-        load = cls.from_dict if kind == cls.kind else kind_named(kind).load
         images, size = (whole(value, 1, 2**31) for value in data["base_scale"])
         all_names = (*names, BEFORE)
         correction = None if data["correction"] is None else Smooth.from_dict(data["correction"], all_names)
         line = Line.from_dict(data["line"], all_names)
-        return cls(kind, load(data["base"], names), Scale(images, size), line, correction)
+        return cls(kind, read_any(kind, data["base"], names), Scale(images, size), line, correction)
 
 
-def with_before(inputs: Inputs, base: Model, scale: Scale) -> FeatureTable:
+def with_before(table: FeatureTable, base: Model, scale: Scale) -> FeatureTable:
     """The features of the new target, and what ``base`` predicted of its own, as the column ``BEFORE``."""
-    assert inputs.columns is not None
-    before = base.predict(Inputs.of(inputs.columns, scale))
-    table = inputs.table
+    assert table.subnets is not None
+    before = base.predict(features(table.subnets, scale))
     return replace(table, names=(*table.names, BEFORE), values=np.column_stack([table.values, before]))
+
+
+def read_any(kind: str, data: Any, names: Sequence[str]) -> Model:
+    """See ``read_model``; also a corrected one."""
+    return Corrected.from_dict(data, names) if kind == Corrected.kind else read_model(kind, data, names)

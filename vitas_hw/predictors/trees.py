@@ -4,77 +4,61 @@ from __future__ import annotations
 
 from typing import Any
 
-from vitas_hw.predictors.sealed_file import exactly, number, whole
+from vitas_hw.predictors.sealed_file import exactly, numbers, whole
 
 _NODE = 1 << 20  # more nodes than any tree of ours has
+_DEEPEST = 16  # levels below the root: fits use 2 or 4, and XGBoost overflows its stack on very deep ones
 _NO_NODE = -1
 _ROOT_PARENT = 2**31 - 1
 _NUMBERS = ("base_weights", "loss_changes", "split_conditions", "sum_hessian")
 _INTEGERS = ("left_children", "right_children", "parents", "split_indices", "split_type", "default_left")
 _EMPTY = ("categories", "categories_nodes", "categories_segments", "categories_sizes")
+_LEARNER = {"attributes", "feature_names", "feature_types", "gradient_booster", "learner_model_param", "objective"}
 _TREE = (*_NUMBERS, *_INTEGERS, *_EMPTY, "id", "tree_param")
 
 
 def check_booster(data: Any, columns: int) -> None:
     """Raise ValueError, KeyError or TypeError unless these are plain regression trees over ``columns`` columns."""
     learner = data["learner"]
-    gbtree = learner["gradient_booster"]
-    if set(data) != {"learner", "version"} or len(data["version"]) != 3:
+    gbtree, parameters = learner["gradient_booster"], learner["learner_model_param"]
+    model = gbtree["model"]
+    count = whole(len(model["trees"]), 1, 10_000)
+    if set(data) != {"learner", "version"} or len(data["version"]) != 3 or set(learner) - _LEARNER:
         raise ValueError("the booster has other parts than XGBoost's")
     for part in data["version"]:
         whole(part, 0, 1000)
-    if set(learner) - {
-        "attributes",
-        "feature_names",
-        "feature_types",
-        "gradient_booster",
-        "learner_model_param",
-        "objective",
-    }:
-        raise ValueError("the learner has other parts than XGBoost's")
     if learner["attributes"] or learner.get("feature_names") or learner.get("feature_types"):
         raise ValueError("the learner has names or attributes of its own")
     if learner["objective"]["name"] != "reg:absoluteerror" or gbtree["name"] != "gbtree":
         raise ValueError("the booster is of another kind")
-    parameters = learner["learner_model_param"]
-    if parameters["num_feature"] != str(columns) or parameters["num_class"] != "0" or parameters["num_target"] != "1":
-        raise ValueError("the booster is for other columns")
-    _check_zero(parameters["base_score"])
-    model = gbtree["model"]
-    trees = model["trees"]
-    count = whole(len(trees), 1, 10_000)
-    if (
-        model["gbtree_model_param"]["num_trees"] != str(count)
-        or model["gbtree_model_param"]["num_parallel_tree"] != "1"
-    ):
-        raise ValueError("the number of trees is wrong")
-    if model["tree_info"] != [0] * count or model["iteration_indptr"] != list(range(count + 1)):
-        raise ValueError("the trees are not one a round")
-    for index, tree in enumerate(trees):
+    _check_equal(parameters, {"num_feature": str(columns), "num_class": "0", "num_target": "1"})
+    if not isinstance(parameters["base_score"], str) or float(parameters["base_score"].strip("[]")) != 0.0:
+        raise ValueError("the base score is not 0")
+    _check_equal(model["gbtree_model_param"], {"num_trees": str(count), "num_parallel_tree": "1"})
+    _check_equal(model, {"tree_info": [0] * count, "iteration_indptr": list(range(count + 1))})
+    for index, tree in enumerate(model["trees"]):
         _check_tree(tree, index, columns)
 
 
-def _check_zero(base_score: Any) -> None:
-    if not isinstance(base_score, str) or float(base_score.strip("[]")) != 0.0:
-        raise ValueError("the base score is not 0")
+def _check_equal(data: Any, wanted: dict[str, Any]) -> None:
+    for name, value in wanted.items():
+        if data[name] != value:
+            raise ValueError(f"the trees' {name} does not fit")
 
 
 def _check_tree(tree: Any, index: int, columns: int) -> None:
     exactly(tree, _TREE)
-    parameters = tree["tree_param"]
     nodes = len(tree["left_children"])
     wanted = {"num_nodes": str(nodes), "num_feature": str(columns), "num_deleted": "0", "size_leaf_vector": "1"}
-    exactly(parameters, tuple(wanted))
-    if tree["id"] != index or parameters != wanted or not 1 <= nodes <= _NODE:
+    if tree["id"] != index or tree["tree_param"] != wanted or not 1 <= nodes <= _NODE:
         raise ValueError("a tree's numbers do not fit")
     if any(tree[name] for name in _EMPTY):
         raise ValueError("a tree has categories")
-    for name in (*_NUMBERS, *_INTEGERS):
+    for name in _NUMBERS:
+        numbers(tree[name], nodes)
+    for name in _INTEGERS:
         if len(tree[name]) != nodes:
             raise ValueError(f"a tree has {len(tree[name])} {name} for {nodes} nodes")
-    for name in _NUMBERS:
-        for value in tree[name]:
-            number(value)
     for node in range(nodes):
         whole(tree["split_indices"][node], 0, columns - 1)
         whole(tree["split_type"][node], 0, 0)
@@ -83,8 +67,8 @@ def _check_tree(tree: Any, index: int, columns: int) -> None:
 
 
 def _check_links(tree: Any, nodes: int) -> None:
-    """Every node but the root is one node's child, and comes after it: so a walk ends."""
-    parents = [_ROOT_PARENT] + [_NO_NODE] * (nodes - 1)
+    """Every node but the root is one node's child, and comes after it: so a walk ends, after few steps."""
+    parents, depths = [_ROOT_PARENT] + [_NO_NODE] * (nodes - 1), [0] * nodes
     for node in range(nodes):
         left, right = tree["left_children"][node], tree["right_children"][node]
         if (left, right) == (_NO_NODE, _NO_NODE):
@@ -92,6 +76,8 @@ def _check_links(tree: Any, nodes: int) -> None:
         for child in (whole(left, node + 1, nodes - 1), whole(right, node + 1, nodes - 1)):
             if parents[child] != _NO_NODE:
                 raise ValueError("a tree's node has two parents")
-            parents[child] = node
+            parents[child], depths[child] = node, depths[node] + 1
     if tree["parents"] != parents:
         raise ValueError("a tree's nodes do not hang together")
+    if max(depths) > _DEEPEST:
+        raise ValueError(f"a tree is {max(depths)} levels deep, more than {_DEEPEST}")

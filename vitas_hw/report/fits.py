@@ -11,9 +11,10 @@ from pydantic import TypeAdapter
 from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.progress import Progress
 from vitas_hw.core.reading import file_sha256
-from vitas_hw.predictors.predictor import Predictor, checked_examples, read_predictor
-from vitas_hw.predictors.registry import KINDS, held_out_predictions
-from vitas_hw.predictors.regression import FEWEST
+from vitas_hw.predictors.examples import FEWEST, Measured
+from vitas_hw.predictors.kinds import KINDS
+from vitas_hw.predictors.predictor import Predictor, read_predictor
+from vitas_hw.predictors.registry import held_out_predictions
 from vitas_hw.profiling.conditions import Conditions, warnings
 from vitas_hw.profiling.profile import Profile, load_profile
 from vitas_hw.report.contents import Facts, Fit, Point
@@ -81,9 +82,10 @@ def _fit(profile: Profile, predictor: Predictor, finalists: Sequence[Point]) -> 
     subnets, measured = [row.subnet for row in rows], np.array([row.latency_ms for row in rows])
     held_out = predictor.kind in KINDS and len(rows) >= FEWEST
     if held_out:
-        inputs, measured = checked_examples(subnets, measured.tolist(), predictor.scale, FEWEST)
-        predicted = held_out_predictions(predictor.kind, inputs, measured, predictor.regression.seed)
-    else:  # a transferred predictor was corrected by all of them
+        examples = Measured(subnets, measured, profile.target, profile.space).examples()
+        measured = examples.measured
+        predicted = held_out_predictions(predictor.kind, examples, predictor.regression.seed)
+    else:  # a transferred predictor was corrected by all of them, one of an older kind is fitted no longer
         predicted = predictor.predict(subnets).latency_ms
     return Fit(
         target=profile.target.slug,

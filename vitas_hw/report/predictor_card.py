@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from vitas_hw.predictors.boosted import Boosted
@@ -11,42 +12,7 @@ from vitas_hw.predictors.features import FEATURES_VERSION
 from vitas_hw.predictors.predictor import Predictor
 from vitas_hw.predictors.report import noise_floor_text
 
-_CARD = """# {name}
-
-[The predictor](../{name}.json), its [report](../reports/{name}.json) and [plot](../reports/{name}.png).
-
-| | |
-|---|---|
-{facts}
-
-## Errors on subnets it had not seen
-
-| kind | mean error | root mean square | within 5% | within 10% | Kendall | Spearman |
-|---|---|---|---|---|---|---|
-{kinds}
-
-Each subnet is predicted by a model that was fitted, hyperparameters too, without its fold; the first row is this
-predictor's kind. Its mean error by tenth of the latencies, fastest first: {tenths}.
-
-## Intended use
-
-To compare and choose subnets of this space for this target, before they are trained or measured: `vitas-hw search`,
-`vitas-hw predict`, `vh.load_predictor`. Predicted is the p50 of one inference as `vitas-hw profile` measures it.
-
-## Limits
-
-- This target only: another device, runtime, precision, batch size, number of threads or image size has other latencies;
-  a search or a measurement of another target refuses this predictor. `vitas-hw profile --from` moves it with a few
-  measurements.
-- Only sizes that it has seen: `inside` of a prediction is False for a subnet beyond them.
-- No tail latency, no transfer to or from a device, no load by other programs.
-- The noise of the measurements is in its errors and intervals.
-
-## How to make it again
-
-`vitas-hw fit profiles/{name}.jsonl --kind {kind} --seed {seed}`, from the profile with SHA-256
-`{sha256}` (hardware fingerprint `{fingerprint}`).
-"""
+_CARD = Path(__file__).with_name("predictor_card_template.md")
 
 
 def predictor_card(predictor: Predictor, report: Mapping[str, Any]) -> str:
@@ -70,7 +36,7 @@ def predictor_card(predictor: Predictor, report: Mapping[str, Any]) -> str:
         "noise floor (mean)": noise_floor_text(predictor.metrics["noise_floor"]),
         f"coverage of the {COVERAGE:.0%} intervals": f"{report['coverage']:.1%}, pooled over five folds",
     }
-    return _CARD.format(
+    return _CARD.read_text(encoding="utf-8").format(
         name=predictor.name,
         facts="\n".join(f"| {name} | {value} |" for name, value in facts.items()),
         kinds="\n".join(_row(one["kind"], one["scores"]) for one in report["kinds"]),
@@ -92,6 +58,6 @@ def _parts(predictor: Predictor) -> str:
     model = predictor.regression.model
     if not isinstance(model, Boosted):
         return ""
-    parts = [f"a line through {sum(value > 0 for _, value in model.line.coefficients)} sizes"]
-    parts += ["a smooth correction"] * (model.smooth is not None) + ["trees"] * bool(model.booster)
+    parts = [f"a line through {sum(value > 0 for value in model.line.coefficients.values())} sizes"]
+    parts += ["a smooth correction"] * (model.smooth is not None) + ["trees"] * (model.booster is not None)
     return f": {' and '.join(parts)}"

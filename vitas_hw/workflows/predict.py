@@ -1,4 +1,4 @@
-"""Fitting predictors to profiles, and finding those that are shipped."""
+"""Predictions of subnets given in words, or of the rows of a table."""
 
 from __future__ import annotations
 

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from vitas_hw.core.errors import InputError
-from vitas_hw.core.reading import file_sha256
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
-from vitas_hw.core.target import Target
+from vitas_hw.predictors.cross_validation import scores
+from vitas_hw.predictors.examples import Measured
 from vitas_hw.predictors.predictor import Predictor
-from vitas_hw.predictors.scores import scores
 from vitas_hw.predictors.shipped import load_predictor
 from vitas_hw.predictors.transfer import FEWEST_TO_TRANSFER, choose_to_measure, transfer
 from vitas_hw.profiling.profile import Profile
 from vitas_hw.profiling.selection import choose_subnets
+from vitas_hw.workflows.fit import measured_of
 
 _CANDIDATES = 1000
 _COUNTS = (10, 20, 50)
@@ -56,30 +56,21 @@ def telling_subnets(old: Predictor, count: int, seed: int) -> list[Subnet]:
 
 def transferred(old: Predictor, profile: Profile, path: Path, seed: int) -> Predictor:
     """The old predictor, corrected by a profile of the new target."""
-    floor = profile.noise_floor
-    return transfer(
-        old,
-        [measurement.subnet for measurement in profile.ok],
-        [measurement.latency_ms for measurement in profile.ok],
-        target=profile.target,
-        noise_floor=None if floor is None else floor.mean,
-        profile_sha256=file_sha256(path),
-        fingerprint=str(profile.environment.get("fingerprint", "")),
-        seed=seed,
-    )
+    return transfer(old, measured_of(profile, path), seed)
 
 
 def would_have(old: Predictor, profile: Profile, seed: int, counts: Sequence[int] = _COUNTS) -> list[WouldHave]:
     """What 10, 20 and 50 of the profile's subnets give, tested on its others."""
     latency = {measurement.subnet: measurement.latency_ms for measurement in profile.ok}
-    return [_tried(old, latency, profile.target, count, seed) for count in counts]
+    return [_tried(old, profile, latency, count, seed) for count in counts]
 
 
-def _tried(old: Predictor, latency: dict[Subnet, float], target: Target, count: int, seed: int) -> WouldHave:
+def _tried(old: Predictor, profile: Profile, latency: dict[Subnet, float], count: int, seed: int) -> WouldHave:
     if len(latency) - count < _FEWEST_TO_TEST:
         return WouldHave(count, max(len(latency) - count, 0), None, None)
     chosen = choose_to_measure(old, list(latency), count, seed)
     rest = [subnet for subnet in latency if subnet not in set(chosen)]
-    new = transfer(old, chosen, [latency[subnet] for subnet in chosen], target=target, seed=seed)
+    known = Measured(chosen, [latency[subnet] for subnet in chosen], profile.target, profile.space)
+    new = transfer(old, known, seed)
     found = scores(new.predict(rest).latency_ms, np.array([latency[subnet] for subnet in rest]))
     return WouldHave(count, len(rest), found["mape"], found["spearman"])

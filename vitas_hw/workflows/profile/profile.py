@@ -14,8 +14,8 @@ from vitas_hw.core.errors import InputError
 from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
+from vitas_hw.predictors.examples import FEWEST
 from vitas_hw.predictors.predictor import Predictor, save_predictor
-from vitas_hw.predictors.regression import FEWEST
 from vitas_hw.profiling.journal import Journal
 from vitas_hw.profiling.measure import measure, measurements
 from vitas_hw.profiling.place import Place, find_place

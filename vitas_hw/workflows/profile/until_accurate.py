@@ -10,8 +10,8 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.predictors.active_learning import choose_next, fit_ensemble, keep_going
+from vitas_hw.predictors.examples import FEWEST, Measured
 from vitas_hw.predictors.predictor import fit
-from vitas_hw.predictors.regression import FEWEST
 from vitas_hw.profiling.profile import Measurement
 from vitas_hw.profiling.selection import choose_subnets
 
@@ -61,20 +61,16 @@ def grow(
     history: list[tuple[int, float]] = []
     while True:
         ran = [found for found in measure(subnets) if not found.failed]
-        known = [found.subnet for found in ran]
-        latency = [found.latency_ms for found in ran]
-        fitted = fit(
-            known, latency, target=target, space=space, noise_floor=None, profile_sha256="", fingerprint="", seed=seed
-        )
-        error = fitted.metrics["mape"]
+        known = Measured([found.subnet for found in ran], [found.latency_ms for found in ran], target, space)
+        error = fit(known, seed=seed).metrics["mape"]
         assert error is not None
-        history.append((len(known), error))
+        history.append((len(ran), error))
         going, reason = keep_going(history, wanted)
         if going and len(subnets) >= most:
             going, reason = False, f"{len(subnets)} subnets are measured, the most that --num-subnets allows; {reason}"
         progress.note(reason)
         if not going:
             return Growth(subnets, tuple(history), reason)
-        ensemble = fit_ensemble(known, latency, target=target, seed=seed)
+        ensemble = fit_ensemble(known, seed=seed)
         batch = min(max(FEWEST, int(_GROWTH * len(subnets))), most - len(subnets))
         subnets = [*subnets, *choose_next(ensemble, candidates, subnets, batch)]

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vitas_hw.core.subnet import Subnet
+from vitas_hw.predictors.kinds import KINDS
 from vitas_hw.predictors.predictor import Predictor, save_predictor
-from vitas_hw.predictors.registry import KINDS
 from vitas_hw.profiling.profile import Measurement, Profile, load_profile, save_profile
 from vitas_hw.runs.directory import Run
 from vitas_hw.workflows.fit import fit_predictor
@@ -49,7 +49,8 @@ class Refitting:
 def refitting_of(run: Run, predictor: Predictor | None, staged: Run) -> Refitting | None:
     """Of a search whose files go to ``staged``.
 
-    None where the run has no profile of the predictor's, or the predictor was transferred from another target.
+    None where the run has no profile of the predictor's, or the predictor was transferred from another target, or is of
+    a kind that is fitted no longer.
     """
     if predictor is None or predictor.kind not in KINDS:
         return None

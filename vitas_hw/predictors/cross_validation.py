@@ -1,9 +1,10 @@
-"""Folds of a cross-validation, and how far off held-out predictions are."""
+"""Folds of a cross-validation, and how good predictions of what was held out are."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import kendalltau, spearmanr
 
 from vitas_hw.core.errors import VitasError
 from vitas_hw.predictors.features import Floats, Ints
@@ -15,13 +16,19 @@ Fold = tuple[Ints, Ints]
 def folds(count: int, seed: int, groups: npt.NDArray[np.generic] | None = None) -> list[Fold]:
     """(train, test) row indices of at most five folds; every row is tested once, a group's rows in one fold.
 
+    Not scikit-learn's: its folds are others for the same seed, and the shipped predictors were chosen on these.
+
     Raises:
         VitasError: fewer than two groups.
     """
     members = np.arange(count) if groups is None else np.unique(groups, return_inverse=True)[1]
     sizes = np.bincount(members)
     if len(sizes) < 2:
-        raise VitasError("A cross-validation needs at least two groups of rows; the table has one.", "Drop --group")
+        raise VitasError(
+            "A cross-validation needs at least two groups of rows; the table has one.",
+            "Leave `group` out.",
+            field="group",
+        )
     order = np.random.default_rng(seed).permutation(len(sizes))
     order = order[np.argsort(-sizes[order], kind="stable")]  # the largest groups first, so that the folds fill evenly
     filled, fold_of = np.zeros(min(FOLDS, len(sizes)), np.int64), np.zeros(len(sizes), np.int64)
@@ -35,3 +42,20 @@ def folds(count: int, seed: int, groups: npt.NDArray[np.generic] | None = None) 
 def relative_error(predicted: Floats, measured: Floats) -> float:
     """Mean of |predicted / measured - 1|."""
     return float(np.abs(predicted / measured - 1).mean())
+
+
+def scores(predicted: Floats, measured: Floats) -> dict[str, float]:
+    """MAPE, RMSPE, shares within 5% and 10%, Kendall's tau-b and Spearman's rho of (N,) predictions.
+
+    An order that does not exist (constant predictions or measurements) counts as 0.
+    """
+    error = np.abs(predicted / measured - 1)
+    ordered = np.ptp(predicted) > 0 and np.ptp(measured) > 0
+    return {
+        "mape": float(error.mean()),
+        "rmspe": float(np.sqrt((error**2).mean())),
+        "within_5": float((error <= 0.05).mean()),
+        "within_10": float((error <= 0.10).mean()),
+        "kendall": float(kendalltau(predicted, measured).statistic) if ordered else 0.0,
+        "spearman": float(spearmanr(predicted, measured).statistic) if ordered else 0.0,
+    }
