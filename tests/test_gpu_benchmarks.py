@@ -10,7 +10,8 @@ import pytest
 
 from vitas_hw.runs.directory import Run
 from vitas_hw.searching.optimizers.base import Evolution
-from vitas_hw.workflows.profile.profile import ProfileSettings, profile
+from vitas_hw.workflows.profile.profile import profile
+from vitas_hw.workflows.profile.settings import ProfileSettings
 
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks/gpu"))

@@ -52,14 +52,14 @@ def test_profiling_stops_for_a_reason(words: list[str], capsys: pytest.CaptureFi
     more = run([*words, "--until", "0.01%", "--num-subnets", "60"], capsys)
     assert more["ok"] == 60
     assert [count for count, _ in more["grown"]["history"]] == [40, 60]  # type: ignore[index]
-    assert "the most that --num-subnets allows" in more["grown"]["reason"]  # type: ignore[index]
+    assert "the most that was asked for" in more["grown"]["reason"]  # type: ignore[index]
 
 
 @pytest.mark.parametrize(
     ("options", "says"),
     [
         (["--until", "3%", "--from", "x"], "Give one of them"),
-        (["--until", "300%"], "Try --until 3%"),
+        (["--until", "300%"], "--until must be above 0 and below 1, not 3.0"),
         (["--until", "soon"], "Try --until 3%"),
         (["--until", "3%", "--bundle", "b"], "Leave it out"),
         (["--until", "3%", "--ray", "auto"], "Leave out --until"),
@@ -70,7 +70,7 @@ def test_profiling_stops_for_a_reason(words: list[str], capsys: pytest.CaptureFi
         (["--bundle", "b", "--import", "t.csv"], "Give one of them"),
         (["--num-subnets", "19"], "at least 20"),
         (["--rounds", "0"], "--rounds must be at least 1"),
-        (["--timeout", "0"], "--timeout must be positive"),
+        (["--timeout", "0"], "--timeout must be above 0, not 0.0"),
         (["--subnets", "nowhere.jsonl"], "Cannot read the subnets"),
         (["--precision", "fp64"], "does not compute in fp64 here"),
         (["--backend", "tflite"], "Unknown backend 'tflite'"),

@@ -27,11 +27,12 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.target import Target
 from vitas_hw.profiling.environment import fingerprint
 from vitas_hw.profiling.place import Place
-from vitas_hw.profiling.recording import REPEAT_EVERY
+from vitas_hw.profiling.protocol import REPEAT_EVERY
 from vitas_hw.runs.directory import Run
 from vitas_hw.workflows import fleet as fleet_module
 from vitas_hw.workflows.profile.on_cluster import kinds_of, profile_fleet
-from vitas_hw.workflows.profile.profile import Profiled, ProfileSettings
+from vitas_hw.workflows.profile.profile import Profiled
+from vitas_hw.workflows.profile.settings import ProfileSettings
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # Ray leaves log files and sockets open

@@ -10,11 +10,11 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from vitas_hw.cluster.measuring_actor import Asked, Facts, FindPlace, Station
+from vitas_hw.cluster.measuring_actor import Facts, FindPlace, Station
 from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.progress import Progress
-from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
+from vitas_hw.profiling.place import TargetAsked
 
 _START = "Start one with: ray start --head, then on each other machine: ray start --address=<the head's address>"
 _REACH_S = 10.0
@@ -69,8 +69,9 @@ class Cluster:
 
     Args:
         ray: connected.
-        settings: device ``cpu`` takes each machine with as many CPUs as threads, ``cuda`` each GPU.
-        space: of the subnets.
+        asked: device ``cpu`` takes each machine with as many CPUs as threads, ``cuda`` each GPU.
+        timeout_s: of one visit.
+        image_size: of the subnets, (height, width).
         find_place: how each machine finds the target on itself.
         progress: where to say who takes no part, and what the machines have to say.
 
@@ -80,18 +81,26 @@ class Cluster:
     """
 
     def __init__(
-        self, ray: _Ray, settings: Asked, space: SearchSpace, find_place: FindPlace, progress: Progress
+        self,
+        ray: _Ray,
+        asked: TargetAsked,
+        timeout_s: float,
+        image_size: tuple[int, int],
+        find_place: FindPlace,
+        progress: Progress,
     ) -> None:
-        kind = settings.device.split(":")[0]
+        kind = asked.device.split(":")[0]
         if kind not in ("cpu", "cuda"):
-            raise InputError(f"--ray spreads over the devices cpu and cuda, not {settings.device!r}.")
+            raise InputError(
+                f"A cluster has the devices cpu and cuda, not {asked.device!r}.", field="device", value=asked.device
+            )
         # each GPU is the only one that its process sees
-        settings = replace(settings, device="cuda:0" if kind == "cuda" else "cpu")
+        asked = replace(asked, device="cuda:0" if kind == "cuda" else "cpu")
         self._ray, self._progress = ray, progress
         self._actors: list[Any] = []
         self.devices: list[Device] = []
         try:
-            self._open(settings, (settings, space, find_place))
+            self._open(asked, (asked, timeout_s, image_size, find_place))
         except BaseException:
             self.close()
             raise
@@ -145,18 +154,18 @@ class Cluster:
         for note in () if isinstance(notes, str) else notes:  # a device that is lost is told of at its next visit
             self._progress.note(f"{device.name}: {note}")
 
-    def _open(self, settings: Asked, arguments: tuple[Any, ...]) -> None:
+    def _open(self, asked: TargetAsked, arguments: tuple[Any, ...]) -> None:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        needs = {"num_cpus": 0, "num_gpus": 1} if settings.device != "cpu" else {"num_cpus": settings.threads}
+        needs = {"num_cpus": 0, "num_gpus": 1} if asked.device != "cpu" else {"num_cpus": asked.threads}
         station = self._ray.remote(Station)
         tickets = {}
-        for name, node in _places(self._ray.nodes(), settings):
+        for name, node in _places(self._ray.nodes(), asked):
             here = NodeAffinitySchedulingStrategy(node, soft=False)
             actor = station.options(scheduling_strategy=here, max_restarts=0, **needs).remote(*arguments)
             self._actors.append(actor)
             tickets[actor.open.remote()] = name, actor
-        if settings.device == "cpu" and any("#" in name for name, _ in tickets.values()):
+        if asked.device == "cpu" and any("#" in name for name, _ in tickets.values()):
             self._progress.note("warning: some nodes of the cluster are one machine: they slow each other down")
         done, late = self._ray.wait(list(tickets), num_returns=len(tickets), timeout=_OPEN_S) if tickets else ([], [])
         answers = {ticket: self.result(ticket) for ticket in done}
@@ -168,19 +177,19 @@ class Cluster:
             else:
                 self.devices.append(Device(name, answers[ticket], actor))
         if not self.devices:
-            wanted = "GPU" if settings.device != "cpu" else f"machine of at least {settings.threads} CPUs"
+            wanted = "GPU" if asked.device != "cpu" else f"machine of at least {asked.threads} CPUs"
             reasons = sorted(set(answers.values()))
             raise VitasError(
                 f"No {wanted} in the cluster can be measured on. {' '.join(reasons)}".rstrip(), "See: ray status"
             )
 
 
-def _places(nodes: list[dict[str, Any]], settings: Asked) -> list[tuple[str, str]]:
+def _places(nodes: list[dict[str, Any]], asked: TargetAsked) -> list[tuple[str, str]]:
     """A name and the node's id for each device of the cluster."""
     found = []
     for node in sorted(nodes, key=lambda node: (node["NodeManagerHostname"], node["NodeID"])):
         has = node["Resources"] if node["Alive"] else {}
-        count = int(has.get("GPU", 0)) if settings.device != "cpu" else int(has.get("CPU", 0) >= settings.threads)
+        count = int(has.get("GPU", 0)) if asked.device != "cpu" else int(has.get("CPU", 0) >= asked.threads)
         found += [(node["NodeManagerHostname"], node["NodeID"])] * count
     hosts = [host for host, _ in found]
     return [

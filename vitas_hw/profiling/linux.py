@@ -1,87 +1,17 @@
-"""What Linux tells about the machine under ``/proc`` and ``/sys``; None, on any system, is a fact that is not told."""
+"""What Linux tells under ``/proc`` and ``/sys`` and psutil does not; None is a fact that is not told."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 PROC, SYS = Path("/proc"), Path("/sys")
 
 
-@dataclass(frozen=True)
-class Ticks:
-    """Processor time since the start, in the kernel's ticks, summed over all logical CPUs.
-
-    Args:
-        total: all of it.
-        busy: running any process, interrupts too.
-        steal: taken by the hypervisor for others.
-        own: running this process and those it started.
-    """
-
-    total: int
-    busy: int
-    steal: int
-    own: int
-
-
-def read_ticks(pid: int, proc: Path = PROC) -> Ticks | None:
-    """The counters now; ``own`` of the process ``pid`` and all below it."""
-    first = (_read(proc / "stat") or "").partition("\n")[0].split()
-    if len(first) < 9 or first[0] != "cpu" or not all(part.isdigit() for part in first[1:]):
-        return None
-    user, nice, system, idle, iowait, irq, softirq, steal = map(int, first[1:9])  # guests are in user
-    busy = user + nice + system + irq + softirq
-    tree = family(pid, proc)
-    return Ticks(busy + idle + iowait + steal, busy, steal, sum(tree.values()))
-
-
-def family(pid: int, proc: Path = PROC) -> dict[int, int]:
-    """The process ``pid`` and all below it, each with its ticks and those of its children that ended."""
-    parents: dict[int, int] = {}
-    ticks: dict[int, int] = {}
-    for path in proc.glob("[0-9]*/stat"):
-        # the name, in parentheses, may hold spaces and parentheses itself
-        fields = (_read(path) or "").rpartition(")")[2].split()
-        if len(fields) > 14:
-            child = int(path.parent.name)
-            parents[child] = int(fields[1])
-            ticks[child] = sum(map(int, fields[11:15]))  # utime, stime, cutime, cstime
-    members = {pid} & set(ticks)
-    newest = members
-    while newest:
-        newest = {child for child, parent in parents.items() if parent in newest} - members
-        members |= newest
-    return {member: ticks[member] for member in sorted(members)}
-
-
-def strangers(pid: int, proc: Path = PROC) -> set[int] | None:
-    """The processes that are not in the family of ``pid``."""
-    seen = {int(path.name) for path in proc.glob("[0-9]*")}
-    return seen - set(family(pid, proc)) if seen else None
-
-
 def governors(sys: Path = SYS) -> tuple[str, ...] | None:
     """The frequency governors in use, sorted."""
-    found = {text for text in map(_read, _cpus(sys, "cpufreq/scaling_governor")) if text}
+    found = {text for text in map(_read, sys.glob("devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor")) if text}
     return tuple(sorted(found)) or None
-
-
-def frequencies_mhz(sys: Path = SYS, proc: Path = PROC) -> tuple[float, float] | None:
-    """(lowest, highest) clock of the logical CPUs at this moment."""
-    khz = [int(text) for text in map(_read, _cpus(sys, "cpufreq/scaling_cur_freq")) if text and text.isdigit()]
-    mhz = [value / 1000 for value in khz]
-    if not mhz:
-        told = re.findall(r"^cpu MHz\s*:\s*([\d.]+)$", _read(proc / "cpuinfo") or "", re.MULTILINE)
-        mhz = [float(value) for value in told]
-    return (min(mhz), max(mhz)) if mhz else None
-
-
-def available_memory_bytes(proc: Path = PROC) -> int | None:
-    """Memory that can be had without swapping."""
-    found = re.search(r"^MemAvailable:\s+(\d+) kB$", _read(proc / "meminfo") or "", re.MULTILINE)
-    return int(found[1]) * 1024 if found else None
 
 
 def throttled_ms(sys: Path = SYS, proc: Path = PROC) -> float | None:
@@ -96,16 +26,11 @@ def throttled_ms(sys: Path = SYS, proc: Path = PROC) -> float | None:
     return None
 
 
-def temperature_c(sys: Path = SYS) -> float | None:
-    """The hottest thermal zone."""
-    told = [_read(path) or "" for path in sys.glob("class/thermal/thermal_zone*/temp")]
-    degrees = [int(text) / 1000 for text in told if re.fullmatch(r"-?\d+", text)]
-    plausible = [value for value in degrees if 0 < value < 150]  # a zone without a sensor says -273 or 0
-    return max(plausible, default=None)
-
-
 def on_battery(sys: Path = SYS) -> bool | None:
-    """Whether the machine runs on a battery of its own; None if it has neither battery nor charger."""
+    """Whether the machine runs on a battery of its own; None if it has neither battery nor charger.
+
+    psutil takes the first battery it finds, which may be a mouse's.
+    """
     discharging = []
     for supply in sorted(sys.glob("class/power_supply/*")):
         kind = _read(supply / "type")
@@ -144,10 +69,6 @@ def _speed(cpu: int, sys: Path) -> int:
         if text and text.isdigit():
             return int(text)
     return 0
-
-
-def _cpus(sys: Path, name: str) -> list[Path]:
-    return sorted(sys.glob(f"devices/system/cpu/cpu[0-9]*/{name}"))
 
 
 def _read(path: Path) -> str | None:

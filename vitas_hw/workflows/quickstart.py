@@ -8,7 +8,8 @@ from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.runs.directory import DEFAULT_SPACE, Run
 from vitas_hw.workflows.export.export import export_run
 from vitas_hw.workflows.export.job import Exported
-from vitas_hw.workflows.profile.profile import Profiled, ProfileSettings, profile
+from vitas_hw.workflows.profile.profile import Profiled, profile
+from vitas_hw.workflows.profile.settings import ProfileSettings
 from vitas_hw.workflows.search.search import Searched, default_budget, search_run
 from vitas_hw.workflows.train.settings import TrainSettings
 from vitas_hw.workflows.train.train import Trained, train

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import chain
 
 from vitas_hw.cluster.devices import Cluster, Device, connected
@@ -17,9 +17,11 @@ from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.profiling.journal import Journal
 from vitas_hw.profiling.measure import passes
-from vitas_hw.profiling.recording import REPEAT_EVERY, header_of, profile_of
+from vitas_hw.profiling.place import find_place
+from vitas_hw.profiling.protocol import REPEAT_EVERY, open_journal, profile_of
 from vitas_hw.runs.directory import Run, one_at_a_time
-from vitas_hw.workflows.profile.profile import Profiled, ProfileSettings, keep
+from vitas_hw.workflows.profile.profile import Profiled, keep
+from vitas_hw.workflows.profile.settings import ProfileSettings
 
 
 class _Group:
@@ -41,7 +43,7 @@ def profile_fleet(
     space: str | None = None,
     fresh: bool = False,
     progress: Progress = SILENT,
-    find_place: FindPlace = ProfileSettings.place,
+    find_place: FindPlace = find_place,
 ) -> list[Profiled]:
     """Measure subnets of the run's space on all fitting devices of a Ray cluster, and fit a predictor for each kind.
 
@@ -63,11 +65,16 @@ def profile_fleet(
             was measured is kept, and the profiles of other kinds are finished.
     """
     if settings.until is not None:
-        raise InputError("Batches that depend on each other are not spread over a cluster.", "Leave out --until.")
+        raise InputError(
+            "Batches that depend on each other are not spread over a cluster.", "Leave out `until`.", field="until"
+        )
     found = run.space(space)
     subnets = settings.chosen(found)
     run.begin(found)
-    with connected(address) as ray, Cluster(ray, settings, found, find_place, progress) as cluster:
+    with (
+        connected(address) as ray,
+        Cluster(ray, settings, settings.timeout_s, found.image_size, find_place, progress) as cluster,
+    ):
         kinds = kinds_of(cluster.devices)
         total = len(kinds) * settings.rounds * (len(subnets) + len(subnets[::REPEAT_EVERY]))
         with progress.step("measuring", total) as advance:
@@ -86,9 +93,7 @@ def profile_fleet(
         keep(
             run,
             profile_of(group.journal, group.target, found, group.about, subnets, settings.rounds),
-            asdict(settings),
-            settings.seed,
-            settings.old,
+            settings,
         )
         for group in groups
         if group.failed is None
@@ -132,7 +137,7 @@ def _group(
     path = run.journal(target, space)
     if fresh:
         path.unlink(missing_ok=True)
-    journal = Journal.open(path, header_of(target, space, devices[0].facts.about, settings.seed))
+    journal = open_journal(path, target, space, devices[0].facts.about, settings.seed)
     plan = chain.from_iterable(
         passes(chosen, name=name, rounds=settings.rounds, seed=settings.seed)
         for name, chosen in (("first", subnets), ("second", subnets[::REPEAT_EVERY]))
