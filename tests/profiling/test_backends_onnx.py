@@ -65,7 +65,7 @@ def test_a_provider_that_falls_back_to_the_cpu_is_an_error(runtime: str, small: 
 def test_what_is_not_there_is_refused(runtime: str) -> None:
     with pytest.raises(InputError, match="Unknown device"):
         open_backend(target(runtime), "cuda:99")
-    with pytest.raises(InputError, match="Try --threads 1"):
+    with pytest.raises(InputError, match="Try threads=1"):
         open_backend(target(runtime, threads=None), "cpu")
 
 
@@ -189,7 +189,7 @@ def test_a_precision_that_would_run_in_another_is_refused(runtime: str, small: S
     for precision in {"fp16", "bf16"} - set(backend_info(runtime).precisions):
         backend = MODULES[runtime].open_backend(target(runtime, precision), "cpu")
         for _ in range(2):
-            with pytest.raises(VitasError, match=r"(in fp32 here.*Try --precision fp32|refused)"):
+            with pytest.raises(VitasError, match=r"(in fp32 here.*Try precision=fp32|refused)"):
                 backend.open(small.smallest)
         with pytest.raises(InputError, match="Unknown precision"):
             open_backend(target(runtime, precision), "cpu")

@@ -29,7 +29,7 @@ from vitas_hw.profiling.environment import fingerprint
 from vitas_hw.profiling.place import Place
 from vitas_hw.profiling.protocol import REPEAT_EVERY
 from vitas_hw.runs.directory import Run
-from vitas_hw.workflows import fleet as fleet_module
+from vitas_hw.workflows.profile import on_cluster as fleet_module
 from vitas_hw.workflows.profile.on_cluster import kinds_of, profile_fleet
 from vitas_hw.workflows.profile.profile import Profiled
 from vitas_hw.workflows.profile.settings import ProfileSettings
@@ -247,7 +247,7 @@ def test_the_command_prints_a_profile_for_each_kind(
     assert main([*words, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert [row["ok"] for row in printed["profiles"]] == [SUBNETS, SUBNETS]
-    assert {"profile", "predictor", "ok", "failed", "noise_floor", "mape"} == set(printed["profiles"][0])
+    assert {"profile", "predictor", "ok", "failed", "noise_floor", "mape", "would_have", "grown"} == set(printed["profiles"][0])
     assert main(words) == 0
     assert capsys.readouterr().out.count("Profile of fake-") == 2
 

@@ -30,7 +30,9 @@ class RayWorkers:
     def __post_init__(self) -> None:
         if self.gpus is not None and not (0 <= self.gpus <= 1 or float(self.gpus).is_integer()):
             raise InputError(
-                f"A worker has a share of a GPU or whole ones, not {self.gpus:g}.", "Try --ray-gpus 0.5, 1 or 0"
+                f"A worker has a share of a GPU or whole ones, not {self.gpus:g}.",
+                "Try `ray_gpus=0.5`, 1 or 0.",
+                field="ray_gpus",
             )
 
 

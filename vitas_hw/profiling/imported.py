@@ -86,7 +86,7 @@ def read_bundle(path: str | Path) -> Bundle:
     """Read ``bundle.json``. Raises FileError if it is missing, broken or of another schema."""
     path = Path(path)
     try:
-        data = parse_json(read_text(path, "the bundle", hint="Give the folder that --bundle wrote."))
+        data = parse_json(read_text(path, "the bundle", hint="Give the folder that `bundle` wrote."))
         if (data["schema"], data["kind"]) != (SCHEMA, "bundle"):
             raise InputError(f"it is a {data['kind']} of schema {data['schema']}, not a bundle of schema {SCHEMA}.")
         found = Bundle(
@@ -104,7 +104,7 @@ def read_bundle(path: str | Path) -> Bundle:
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, InputError) as error:
         raise FileError(
             f"{path} is not a bundle's: {type(error).__name__}: {reason(error)}.",
-            "Write it anew: vitas-hw profile --bundle DIR",
+            "Write it anew with `bundle`.",
         ) from error
     changed = [digest for digest, subnet in found.subnets.items() if subnet.digest != digest]
     unplanned = {digest for _, _, digest in found.visits} - set(found.subnets)

@@ -50,7 +50,9 @@ def choose_subnets(space: SearchSpace, count: int, seed: int, how: str = "strati
     if len(chosen) < count:
         raise VitasError(
             f"Found only {len(chosen)} different subnets in the space {space.name!r}, not {count}.",
-            f"Try --num-subnets {len(chosen)}",
+            f"Try `num_subnets={len(chosen)}`.",
+            field="num_subnets",
+            value=count,
         )
     return list(chosen)[:count]
 

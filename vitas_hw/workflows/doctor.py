@@ -74,7 +74,7 @@ class Device:
 
 @dataclass(frozen=True)
 class Measurable:
-    """A target that ``vitas-hw profile`` can measure here, by its three options."""
+    """A target that can be measured here."""
 
     device: str
     backend: str

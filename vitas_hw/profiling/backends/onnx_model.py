@@ -37,5 +37,5 @@ def finest(precisions: set[str]) -> str:
 def cpu_threads(target: Target) -> int:
     """Raises InputError if a target on a CPU has no number of threads."""
     if target.threads is None:
-        raise InputError(f"{target.backend} on a CPU needs a number of threads.", "Try --threads 1")
+        raise InputError(f"{target.backend} on a CPU needs a number of threads.", "Try `threads=1`.", field="threads")
     return target.threads

@@ -91,7 +91,8 @@ class OnnxRuntimeBackend:
             raise VitasError(
                 f"ONNX Runtime on {self._device} computes {self.target.precision} in {self._runs_in} here,"
                 " converting to it and back around each product.",
-                f"Try --precision {self._runs_in}",
+                f"Try `precision={self._runs_in}`.",
+                field="precision",
             )
         session = _session(model, self._options(), self._provider())
         images = random_images(subnet, self.target.batch_size)

@@ -77,7 +77,8 @@ class OpenVinoBackend:
         if self._runs_in != self.target.precision:
             raise VitasError(
                 f"OpenVINO on {self._device} computes {self.target.precision} in {self._runs_in} here.",
-                f"Try --precision {self._runs_in}",
+                f"Try `precision={self._runs_in}`.",
+                field="precision",
             )
         # shared with numpy: the images are where the runtime reads them
         tensors = [self._tensor(batch, shared_memory=True) for batch in random_images(subnet, self.target.batch_size)]
