@@ -9,7 +9,7 @@ from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.export.onnx_graph import CPU_WEIGHT_LIMIT, onnx_graph, random_weights
 from vitas_hw.profiling.backend import Floats
-from vitas_hw.profiling.backends.clock import digest_seed
+from vitas_hw.profiling.backends.session import digest_seed
 
 _COARSEST_FIRST = ("int8", "fp16", "bf16", "fp32")
 

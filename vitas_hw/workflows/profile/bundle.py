@@ -21,7 +21,7 @@ from vitas_hw.core.target import PRECISIONS
 from vitas_hw.export.onnx_graph import onnx_graph, random_weights
 from vitas_hw.profiling.anchor import anchor_subnet
 from vitas_hw.profiling.backend import INPUTS
-from vitas_hw.profiling.backends.clock import digest_seed
+from vitas_hw.profiling.backends.session import digest_seed
 from vitas_hw.profiling.imported import Bundle
 from vitas_hw.profiling.measure import passes
 from vitas_hw.profiling.protocol import REPEAT_EVERY, TIMING
