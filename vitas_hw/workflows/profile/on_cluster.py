@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import chain
 
-from vitas_hw.cluster.devices import Cluster, Device, connected
+from vitas_hw.cluster.connection import Connection, connected
+from vitas_hw.cluster.devices import Device, Devices
 from vitas_hw.cluster.measuring_actor import FindPlace
 from vitas_hw.cluster.visits import Spread
 from vitas_hw.core.errors import InputError, VitasError
@@ -71,11 +72,9 @@ def profile_fleet(
     found = run.space(space)
     subnets = settings.chosen(found)
     run.begin(found)
-    with (
-        connected(address) as ray,
-        Cluster(ray, settings, settings.timeout_s, found.image_size, find_place, progress) as cluster,
-    ):
-        kinds = kinds_of(cluster.devices)
+    with connected(address) as cluster:
+        devices = Devices(cluster, settings, settings.timeout_s, found.image_size, find_place, progress)
+        kinds = kinds_of(devices.all)
         total = len(kinds) * settings.rounds * (len(subnets) + len(subnets[::REPEAT_EVERY]))
         with progress.step("measuring", total) as advance:
             groups = [
@@ -86,9 +85,9 @@ def profile_fleet(
                 names = ", ".join(group.devices)
                 progress.note(f"profiling {len(subnets)} subnets of {found.name} on {group.target.slug}, by: {names}")
                 if not group.journal.attempts:
-                    cluster.compare_with_fp32(next(iter(group.devices.values())))
-            _measure(cluster, groups, progress)
-        cluster.look()
+                    devices.compare_with_fp32(next(iter(group.devices.values())))
+            _measure(cluster, devices, groups, progress)
+        devices.look()
     done = [
         keep(
             run,
@@ -147,17 +146,17 @@ def _group(
     return _Group(target, devices, journal, spread)
 
 
-def _measure(cluster: Cluster, groups: list[_Group], progress: Progress) -> None:
+def _measure(cluster: Connection, devices: Devices, groups: list[_Group], progress: Progress) -> None:
     """Until each group is done or has failed; a failure of one does not stop the others."""
     waiting = {}
     while True:
         for group in groups:
             for errand in group.spread.errands() if group.failed is None else []:
                 device = group.devices[errand.device]
-                waiting[cluster.visit(device, errand.subnet, errand.anew)] = group, device
+                waiting[devices.visit(device, errand.subnet, errand.anew)] = group, device
         if not waiting:
             return
-        ticket = cluster.first_done(waiting)
+        (ticket,) = cluster.done(waiting, first=True)
         group, device = waiting.pop(ticket)
         found = cluster.result(ticket)
         if group.failed is not None:
@@ -165,7 +164,7 @@ def _measure(cluster: Cluster, groups: list[_Group], progress: Progress) -> None
         try:
             if isinstance(found, str):
                 progress.note(f"warning: {device.name} takes no further part: {found}")
-                cluster.leave_out(device)
+                devices.leave_out(device)
                 group.spread.lose(device.name, found)
             else:
                 for note in found.notes:
