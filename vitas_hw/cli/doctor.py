@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from vitas_hw.cli.options import JsonOption
@@ -20,7 +21,7 @@ def doctor(as_json: JsonOption = False) -> None:
 
     found = diagnose(console.Reporter())
     if as_json:
-        console.print_json(found.to_dict())
+        console.print_json(asdict(found))
         return
     for line in _machine_lines(found.machine):
         console.OUT.print(line, markup=False)

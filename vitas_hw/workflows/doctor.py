@@ -6,9 +6,8 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -91,7 +90,7 @@ class Shipped:
 
 @dataclass(frozen=True)
 class Gap:
-    """Something that lacks, in half a sentence, and the line that closes it (empty: nothing does)."""
+    """A missing requirement, in half a sentence, and the command that meets it (empty: none does)."""
 
     what: str
     line: str
@@ -107,20 +106,6 @@ class Diagnosis:
     targets: tuple[Measurable, ...]
     predictors: tuple[Shipped, ...]
     gaps: tuple[Gap, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON types."""
-        return {
-            "machine": {**asdict(self.machine), "nvidia_gpus": list(self.machine.nvidia_gpus)},
-            "devices": [{**asdict(device), "backends": list(device.backends)} for device in self.devices],
-            "backends": [
-                {**asdict(found), "devices": dict(found.devices), "precisions": list(found.precisions)}
-                for found in self.backends
-            ],
-            "targets": [asdict(target) for target in self.targets],
-            "predictors": [asdict(predictor) for predictor in self.predictors],
-            "gaps": [asdict(gap) for gap in self.gaps],
-        }
 
 
 def diagnose(progress: Progress = SILENT) -> Diagnosis:
