@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -11,6 +12,7 @@ import yaml
 import vitas_hw as vh
 from vitas_hw.cli.main import main
 from vitas_hw.core.space import SearchSpace
+from vitas_hw.workflows.profile.settings import ProfileSettings
 
 
 @pytest.fixture
@@ -26,12 +28,19 @@ def run(words: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, objec
     return printed
 
 
+def test_how_many_subnets_depends_on_the_way() -> None:
+    ways: list[dict[str, Any]] = [{}, {"old": "x"}, {"until": 0.1}, {"num_subnets": 33, "old": "x"}]
+    assert [ProfileSettings(**way).count for way in ways] == [120, 20, 1000, 33]
+
+
 def test_few_subnets_are_enough_with_an_old_predictor(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = run([*words, "--num-subnets", "40", "--device-name", "old"], capsys)
     new = run([*words, "--from", str(first["predictor"]), "--device-name", "new", "--backend", "openvino"], capsys)
     assert new["ok"] == 20
+    steps = json.loads((tmp_path / "run" / "run.json").read_text())["steps"]
+    assert [step["settings"]["num_subnets"] for step in steps] == [40, 20]
     predictor = vh.load_predictor(str(new["predictor"]))
     assert predictor.kind == "transfer"
     assert predictor.target.slug == "new-openvino-fp32-b1-t1-i32"

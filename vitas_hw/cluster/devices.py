@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vitas_hw.cluster.connection import Actor, Connection, Ticket
-from vitas_hw.cluster.measuring_actor import Facts, FindPlace, Station
+from vitas_hw.cluster.measuring_actor import Facts, FindPlace, MeasuringActor
 from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.progress import Progress
 from vitas_hw.core.subnet import Subnet
@@ -91,7 +91,7 @@ class Devices:
         tickets = {}
         for name, node in _places(self._cluster.nodes(), asked):
             here = NodeAffinitySchedulingStrategy(node, soft=False)
-            actor = self._cluster.start(Station, *arguments, scheduling_strategy=here, **needs)
+            actor = self._cluster.start(MeasuringActor, *arguments, scheduling_strategy=here, **needs)
             tickets[actor.open.remote()] = name, actor
         if asked.device == "cpu" and any("#" in name for name, _ in tickets.values()):
             self._progress.note("warning: some nodes of the cluster are one machine: they slow each other down")

@@ -34,7 +34,7 @@ class Facts:
         return str(self.about["backend_version"])
 
 
-class Station(Silent):
+class MeasuringActor(Silent):
     """Measures on the machine where Ray puts it; a sentence in place of a result says why it cannot."""
 
     def __init__(

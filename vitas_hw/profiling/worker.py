@@ -92,7 +92,7 @@ class Worker:
         """
         for _ in range(_CRASHES):
             if self._process is None:
-                self._start()
+                self.start()
             self._send({"subnet": subnet.to_dict()})
             try:
                 reply = self._receive(self._timeout_s)
@@ -113,11 +113,6 @@ class Worker:
         """The next visit is made by a new process: other addresses, nothing left in its caches."""
         self.close()
 
-    def start(self) -> str:
-        """Start the process now, and return the runtime's version. Raises VitasError if it cannot be used."""
-        self.close()
-        return self._start()
-
     def close(self) -> None:
         """End the process, whatever it does."""
         if self._process is not None:
@@ -129,7 +124,9 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _start(self) -> str:
+    def start(self) -> str:
+        """Start the process anew, and return the runtime's version. Raises VitasError if it cannot be used."""
+        self.close()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed in _end
         self._replies = queue.Queue()
         self._process = subprocess.Popen(
