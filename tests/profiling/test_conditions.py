@@ -50,7 +50,15 @@ def files(root: Path, texts: dict[str, str]) -> Path:
 
 
 @pytest.fixture
-def laptop(tmp_path: Path) -> Path:
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where Linux tells its facts instead: nothing there yet."""
+    monkeypatch.setattr(linux, "SYS", tmp_path)
+    monkeypatch.setattr(linux, "PROC", tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def laptop(root: Path) -> Path:
     """A hybrid laptop's sysfs: two performance cores of two threads each (0-3), four efficiency cores (4-7)."""
     texts = {}
     for cpu in range(8):
@@ -71,7 +79,7 @@ def laptop(tmp_path: Path) -> Path:
         "class/power_supply/hid-mouse/scope": "Device",
         "class/power_supply/hid-mouse/status": "Discharging",
     }
-    return files(tmp_path / "sys", texts)
+    return files(root, texts)
 
 
 class Process:
@@ -134,7 +142,7 @@ def test_the_time_of_all_our_descendants_is_ours() -> None:
 
 @pytest.mark.usefixtures("told")
 def test_a_laptop_on_battery_is_described_and_warned_of(laptop: Path) -> None:
-    found = snapshot("cpu", sys=laptop)
+    found = snapshot("cpu")
     assert found.governors == ("powersave",)
     assert found.frequency_mhz == (400.0, 1100.0)
     assert found.temperature_c == 61.5
@@ -147,42 +155,42 @@ def test_a_laptop_on_battery_is_described_and_warned_of(laptop: Path) -> None:
     assert "battery" in said[0]
     assert "powersave, not performance" in said[1]
     files(laptop, {"class/power_supply/AC/online": "1"})
-    assert linux.on_battery(laptop) is False
+    assert linux.on_battery() is False
 
 
 def test_a_charged_battery_without_charger_listed_is_no_warning(laptop: Path) -> None:
     files(laptop, {"class/power_supply/AC/type": "Unknown", "class/power_supply/BAT0/status": "Full"})
-    assert linux.on_battery(laptop) is False
+    assert linux.on_battery() is False
 
 
 @pytest.mark.parametrize("error", [psutil.AccessDenied(1), NotImplementedError(), OSError(), KeyError("x")])
 def test_what_a_platform_does_not_tell_is_none(
-    error: Exception, told: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    error: Exception, told: dict[str, Any], root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(**_: object) -> None:
         raise error
 
+    assert list(root.iterdir()) == []
     for name in told:
         monkeypatch.setattr(psutil, name, fails)
     monkeypatch.delattr(psutil, "sensors_temperatures")  # as on macOS
     monkeypatch.delattr(os, "sched_getaffinity")
-    nothing = tmp_path / "nothing"
     for device in ("cpu", "cuda:0", "cuda", "mps", "gpu", "cuda:x"):
-        found = snapshot(device, sys=nothing, proc=nothing)
+        found = snapshot(device)
         assert {value for name, value in found.to_dict().items() if name != "cpus"} == {None}
         assert warnings(found) == []
-    assert snapshot("cpu", found, sys=nothing, proc=nothing).others is None
+    assert snapshot("cpu", found).others is None
     assert cores_for(1) is None
 
 
 @pytest.mark.parametrize("text", ["", "cpu", "\0"])
-def test_odd_files_tell_nothing(text: str, tmp_path: Path) -> None:
+def test_odd_files_tell_nothing(text: str, root: Path) -> None:
     cpu, supply = "devices/system/cpu/cpu0", "class/power_supply/AC"
     names = [f"{supply}/type", f"{cpu}/cpufreq/cpuinfo_max_freq", f"{cpu}/topology/thread_siblings_list"]
-    root = files(tmp_path, dict.fromkeys([*names, "self/cgroup"], text))
-    found = snapshot("cpu", sys=root, proc=root)
+    files(root, dict.fromkeys([*names, "self/cgroup"], text))
+    found = snapshot("cpu")
     assert (found.on_battery, found.governors, found.throttled_total_ms) == (None, None, None)
-    assert linux.physical_cores({0, 1}, root) == [1, 0]
+    assert linux.physical_cores({0, 1}) == [1, 0]
 
 
 def test_machines_without_clocks_or_sensors_tell_none(told: dict[str, Any]) -> None:
@@ -199,12 +207,12 @@ def test_machines_without_clocks_or_sensors_tell_none(told: dict[str, Any]) -> N
         ("9:cpuset:/\n4:cpu,cpuacct:/docker/a\n0::/", "cpu,cpuacct/docker/a/cpu.stat", "throttled_time {}000000"),
     ],
 )
-def test_time_stopped_by_a_quota_is_counted(cgroup: str, path: str, text: str, tmp_path: Path) -> None:
-    root = files(tmp_path, {"self/cgroup": cgroup, f"fs/cgroup/{path}": text.format(250)})
-    first = snapshot("cpu", sys=root, proc=root)
+def test_time_stopped_by_a_quota_is_counted(cgroup: str, path: str, text: str, root: Path) -> None:
+    files(root, {"self/cgroup": cgroup, f"fs/cgroup/{path}": text.format(250)})
+    first = snapshot("cpu")
     assert (first.throttled_total_ms, first.throttled_ms) == (250.0, None)
     files(root, {f"fs/cgroup/{path}": text.format(400)})
-    assert snapshot("cpu", first, sys=root, proc=root).throttled_ms == 150.0
+    assert snapshot("cpu", first).throttled_ms == 150.0
 
 
 def test_shares_are_of_the_time_since_the_previous_snapshot(
@@ -235,8 +243,8 @@ def test_a_look_says_each_reason_once(told: dict[str, Any], monkeypatch: pytest.
         def note(self, text: str) -> None:
             said.append(text)
 
-    monkeypatch.setattr(linux, "governors", lambda _: None)
-    monkeypatch.setattr(linux, "on_battery", lambda _: None)
+    monkeypatch.setattr(linux, "governors", lambda: None)
+    monkeypatch.setattr(linux, "on_battery", lambda: None)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     watch = conditions.Watch("cpu", 1, Progress())
     for degrees in (95.0, 97.0):
@@ -440,28 +448,30 @@ def test_without_a_driver_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> No
 def test_cores_are_fast_physical_ones_from_the_end(laptop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     allowed = set(range(8))
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: allowed)
-    assert cores_for(1, sys=laptop) == [2]
-    assert cores_for(2, sys=laptop) == [2, 0]
-    assert cores_for(3, sys=laptop) == [2, 0, 7]
-    assert cores_for(6, sys=laptop) is None  # nothing left for the rest
+    assert cores_for(1) == [2]
+    assert cores_for(2) == [2, 0]
+    assert cores_for(3) == [2, 0, 7]
+    assert cores_for(6) is None  # nothing left for the rest
     allowed -= {2, 7}
-    assert cores_for(2, sys=laptop) == [3, 0]
+    assert cores_for(2) == [3, 0]
 
 
-def test_a_server_with_siblings_far_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_with_siblings_far_apart(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = {
         f"devices/system/cpu/cpu{cpu}/topology/thread_siblings_list": f"{cpu % 4},{cpu % 4 + 4}" for cpu in range(8)
     }
+    files(root, texts)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
-    assert cores_for(3, sys=files(tmp_path, texts)) == [3, 2, 1]
-    assert cores_for(4, sys=tmp_path) is None
+    assert cores_for(3) == [3, 2, 1]
+    assert cores_for(4) is None
 
 
-def test_big_and_little_cores_of_a_phone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_big_and_little_cores_of_a_phone(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     capacity = [250, 250, 250, 250, 780, 780, 1024]
     texts = {f"devices/system/cpu/cpu{cpu}/cpu_capacity": str(value) for cpu, value in enumerate(capacity)}
+    files(root, texts)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(7)))
-    assert cores_for(2, sys=files(tmp_path, texts)) == [6, 5]
+    assert cores_for(2) == [6, 5]
 
 
 def test_cpu_lists() -> None:

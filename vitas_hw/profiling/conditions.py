@@ -7,14 +7,12 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
 
 from vitas_hw.core.progress import Progress
 from vitas_hw.profiling import linux
-from vitas_hw.profiling.linux import PROC, SYS
 from vitas_hw.profiling.nvidia import Gpu, read_gpu
 
 T = TypeVar("T")
@@ -85,18 +83,17 @@ class Conditions:
         return asdict(self)
 
 
-def snapshot(device: str, previous: Conditions | None = None, *, proc: Path = PROC, sys: Path = SYS) -> Conditions:
+def snapshot(device: str, previous: Conditions | None = None) -> Conditions:
     """The machine now. Never raises for what it does not tell.
 
     Args:
         device: measured on: ``cpu``, ``cuda:0``, ...; a ``cuda`` device is looked at too.
         previous: an earlier snapshot of this process, for the shares since then; None before any work of ours.
-        proc, sys: where Linux tells its facts.
     """
     cpus = os.cpu_count() or 1
     times = _told(_cpu_times)
     steal, others, own = _shares(previous.cpu_times if previous else None, times, cpus)
-    throttled = linux.throttled_ms(sys, proc)
+    throttled = linux.throttled_ms()
     throttled_before = previous.throttled_total_ms if previous else None
     kind, _, index = device.partition(":")
     is_cuda = kind == "cuda" and (index or "0").isdigit()
@@ -104,11 +101,11 @@ def snapshot(device: str, previous: Conditions | None = None, *, proc: Path = PR
     return Conditions(
         cpus=cpus,
         load_1m=_told(lambda: psutil.getloadavg()[0]),
-        governors=linux.governors(sys),
+        governors=linux.governors(),
         frequency_mhz=_told(_frequencies_mhz),
         temperature_c=_told(_temperature_c),
         available_bytes=_told(lambda: psutil.virtual_memory().available),
-        on_battery=linux.on_battery(sys),
+        on_battery=linux.on_battery(),
         steal=steal,
         others=others,
         own=own,
@@ -148,14 +145,14 @@ def warnings(conditions: Conditions, threads: int = 1) -> list[str]:
     return found + ([] if c.gpu is None else _gpu_warnings(c.gpu, c.gpu_busy_before))
 
 
-def cores_for(threads: int, *, sys: Path = SYS) -> list[int] | None:
+def cores_for(threads: int) -> list[int] | None:
     """Logical CPUs to pin a measuring process of ``threads`` threads to: each another physical core, core 0 last.
 
     None where the platform cannot pin, or where no core would be left for everything else.
     """
     if not hasattr(os, "sched_getaffinity"):  # macOS, Windows
         return None
-    cores = linux.physical_cores(set(os.sched_getaffinity(0)), sys)
+    cores = linux.physical_cores(set(os.sched_getaffinity(0)))
     return cores[:threads] if len(cores) > threads else None
 
 
