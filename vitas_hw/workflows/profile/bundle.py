@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
+from string import Template
 
 import numpy as np
 
@@ -124,22 +125,19 @@ def write_bundle(
 def _readme(bundle: Bundle, shape: str, anchor_shape: str) -> str:
     text = files("vitas_hw.workflows.profile").joinpath("bundle_readme.md").read_text(encoding="utf-8")
     timing = bundle.timing
-    first = bundle.visits[0]
-    for name, value in {
-        "MODELS": len(bundle.subnets),
-        "VISITS": len(bundle.visits),
-        "PRECISION": bundle.precision,
-        "BATCH": bundle.batch_size,
-        "ANCHOR_SHAPE": anchor_shape,
-        "SHAPE": shape,
-        "ANCHOR": bundle.anchor.digest,
-        "ANCHOR_SAMPLES": timing["anchor_samples"],
-        "SUBNET": first[2],
-        "STEADY": f"{timing['steady']:.0%}",
-        "WARMUP_S": timing["max_warmup_s"],
-        "SAMPLE_S": timing["sample_s"],
-        "MIN_SAMPLES": timing["min_samples"],
-        "MAX_SAMPLES": timing["max_samples"],
-    }.items():
-        text = text.replace(f"${{{name}}}", str(value))
-    return text
+    return Template(text).safe_substitute(
+        MODELS=len(bundle.subnets),
+        VISITS=len(bundle.visits),
+        PRECISION=bundle.precision,
+        BATCH=bundle.batch_size,
+        ANCHOR_SHAPE=anchor_shape,
+        SHAPE=shape,
+        ANCHOR=bundle.anchor.digest,
+        ANCHOR_SAMPLES=timing["anchor_samples"],
+        SUBNET=bundle.visits[0][2],
+        STEADY=f"{timing['steady']:.0%}",
+        WARMUP_S=timing["max_warmup_s"],
+        SAMPLE_S=timing["sample_s"],
+        MIN_SAMPLES=timing["min_samples"],
+        MAX_SAMPLES=timing["max_samples"],
+    )
