@@ -32,9 +32,20 @@ class Connection:
         """A value kept in the cluster: once, and each machine takes it once."""
         return self._ray.put(value)
 
-    def start(self, kind: type, *arguments: object, **options: Any) -> Actor:
-        """An object of ``kind`` in a process of its own, which is not started again when it is lost."""
-        actor = self._ray.remote(kind).options(max_restarts=0, **options).remote(*arguments)
+    def start(self, kind: type, *arguments: object, node: str = "", **needs: float) -> Actor:
+        """An object of ``kind`` in a process of its own, which is not started again when it is lost.
+
+        Args:
+            kind: its class.
+            arguments: of the class.
+            node: where, by its id; empty spreads them over the machines.
+            needs: ``num_cpus``, ``num_gpus``.
+        """
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        where = NodeAffinitySchedulingStrategy(node, soft=False) if node else "SPREAD"
+        options = {"max_restarts": 0, "scheduling_strategy": where, **needs}
+        actor = self._ray.remote(kind).options(**options).remote(*arguments)
         self._actors.append(actor)
         return actor
 

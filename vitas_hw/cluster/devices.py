@@ -85,13 +85,10 @@ class Devices:
             self._progress.note(f"{device.name}: {note}")
 
     def _open(self, asked: TargetAsked, arguments: tuple[Any, ...]) -> None:
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
         needs = {"num_cpus": 0, "num_gpus": 1} if asked.device != "cpu" else {"num_cpus": asked.threads}
         tickets = {}
         for name, node in _places(self._cluster.nodes(), asked):
-            here = NodeAffinitySchedulingStrategy(node, soft=False)
-            actor = self._cluster.start(MeasuringActor, *arguments, scheduling_strategy=here, **needs)
+            actor = self._cluster.start(MeasuringActor, *arguments, node=node, **needs)
             tickets[actor.open.remote()] = name, actor
         if asked.device == "cpu" and any("#" in name for name, _ in tickets.values()):
             self._progress.note("warning: some nodes of the cluster are one machine: they slow each other down")

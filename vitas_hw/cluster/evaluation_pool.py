@@ -82,9 +82,7 @@ class RayPool:
     def hire(self, place: int) -> Ticket:
         if place in self._workers:
             self._cluster.end(self._workers[place])
-        self._workers[place] = self._cluster.start(
-            Examiner, self._scorer, self.device, scheduling_strategy="SPREAD", **self._needs
-        )
+        self._workers[place] = self._cluster.start(Examiner, self._scorer, self.device, **self._needs)
         return self._workers[place].ready.remote()
 
     def evaluate(self, place: int, job: Job) -> Ticket:
