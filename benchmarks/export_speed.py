@@ -25,8 +25,8 @@ import vitas_hw as vh
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.profiling.anchor import anchor_subnet
 from vitas_hw.profiling.backend import open_backend
-from vitas_hw.profiling.place import find_place
-from vitas_hw.profiling.recording import TIMING
+from vitas_hw.profiling.place import TargetAsked, find_place
+from vitas_hw.profiling.protocol import TIMING
 from vitas_hw.profiling.selection import choose_subnets
 from vitas_hw.profiling.timing import time_visit
 
@@ -68,7 +68,7 @@ def main() -> None:
     torch.set_num_threads(1)
     space = vh.load_space(arguments.space)
     subnets = choose_subnets(space, arguments.num_subnets, seed=2)
-    place = find_place("cpu", space.image_size, backend="onnxruntime")
+    place = find_place(TargetAsked(backend="onnxruntime"), space.image_size)
     backend = open_backend(place.target, place.device)
     ways: dict[str, Callable[[Subnet], object]] = {
         "ours": backend.open,

@@ -22,8 +22,8 @@ from vitas_hw.core.subnet import Subnet
 from vitas_hw.profiling.backend import open_backend
 from vitas_hw.profiling.journal import Journal
 from vitas_hw.profiling.measure import anchor_ms, measure, measurements
-from vitas_hw.profiling.place import Place, find_place
-from vitas_hw.profiling.recording import TIMING
+from vitas_hw.profiling.place import Place, TargetAsked, find_place
+from vitas_hw.profiling.protocol import TIMING
 from vitas_hw.profiling.selection import choose_subnets
 
 NAIVE_RUNS = 15
@@ -84,7 +84,7 @@ def main() -> None:
     arguments = parser.parse_args()
     load = os.getloadavg()[0]
     space = vh.load_space(arguments.space)
-    place = find_place("cpu", space.image_size, backend=arguments.backend)
+    place = find_place(TargetAsked(backend=arguments.backend), space.image_size)
     subnets = choose_subnets(space, arguments.num_subnets, seed=1)
     naives, journals, latencies = [], [], []
     for turn in range(2):

@@ -34,7 +34,8 @@ from vitas_hw.profiling.profile import load_profile
 from vitas_hw.runs.artifacts import load_run_predictor, run_anchor_ms
 from vitas_hw.runs.directory import Run
 from vitas_hw.searching.result import SearchResult
-from vitas_hw.workflows.profile.profile import ProfileSettings, profile
+from vitas_hw.workflows.profile.profile import profile
+from vitas_hw.workflows.profile.settings import ProfileSettings
 from vitas_hw.workflows.search.measure_finalists import finalist_meter
 from vitas_hw.workflows.search.search import search_run
 from vitas_hw.workflows.search.settings import SearchSettings

@@ -22,8 +22,8 @@ from bench_tools import RESULTS, bootstrap, write
 import vitas_hw as vh
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.export.onnx_graph import onnx_graph, random_weights
-from vitas_hw.profiling.backends.clock import digest_seed
-from vitas_hw.profiling.place import find_place
+from vitas_hw.profiling.backends.session import digest_seed
+from vitas_hw.profiling.place import TargetAsked, find_place
 from vitas_hw.profiling.profile import NoiseFloor
 from vitas_hw.profiling.selection import choose_subnets
 from vitas_hw.profiling.timing import Timing
@@ -56,7 +56,7 @@ def main() -> None:
     load = os.getloadavg()[0]
     space = vh.load_space(arguments.space)
     subnets = choose_subnets(space, arguments.num_subnets, seed=3)
-    place = find_place("cpu", space.image_size, backend="openvino")
+    place = find_place(TargetAsked(backend="openvino"), space.image_size)
     timing = Timing(sample_s=SECONDS, max_samples=10_000)
     rows = []
     with TemporaryDirectory() as temporary, place.worker(timing) as worker:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from vitas_hw.runs.directory import Run
-from vitas_hw.workflows.profile.profile import ProfileSettings, profile
+from vitas_hw.workflows.profile.profile import profile
+from vitas_hw.workflows.profile.settings import ProfileSettings
 
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks/gpu"))

@@ -26,7 +26,8 @@ from vitas_hw.core.errors import VitasError
 from vitas_hw.profiling.environment import environment
 from vitas_hw.profiling.profile import save_profile
 from vitas_hw.runs.directory import Run
-from vitas_hw.workflows.profile.profile import ProfileSettings, measured
+from vitas_hw.workflows.profile.profile import measured
+from vitas_hw.workflows.profile.settings import ProfileSettings
 
 _LEAST_S = 45.0  # not worth beginning with less: the process, the first kernels, some subnets
 

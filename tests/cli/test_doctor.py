@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -107,16 +105,15 @@ def test_the_tables_fit_the_terminal(
     assert "tensorrt: it is not installed\n    pip install tensorrt\n" in printed
 
 
-def test_the_driver_is_the_one_that_nvidia_smi_tells(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = "580.95.05, NVIDIA H200\n580.95.05, NVIDIA L4\n"
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=told))
-    assert doctor._nvidia() == ("580.95.05", ("NVIDIA H200", "NVIDIA L4"))
-
-    def fails(*_: object, **__: object) -> None:
-        raise subprocess.TimeoutExpired("nvidia-smi", 1)
-
-    monkeypatch.setattr(subprocess, "run", fails)
-    assert doctor._nvidia() == (None, ())
+def test_the_driver_is_the_one_that_nvml_tells(
+    ask: dict[str, BackendInfo | Exception], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ask
+    monkeypatch.setattr(doctor, "driver_and_gpus", lambda: ("580.95.05", ("NVIDIA H200", "NVIDIA L4")))
+    assert main(["doctor"]) == 0
+    assert "NVIDIA  driver 580.95.05: NVIDIA H200, NVIDIA L4\n" in capsys.readouterr().out
+    monkeypatch.setattr(doctor, "driver_and_gpus", lambda: (None, ()))
+    assert printed_json(capsys)["machine"]["nvidia_driver"] is None
 
 
 def test_targets_shipped_predictors_and_gaps_are_told(
@@ -126,7 +123,6 @@ def test_targets_shipped_predictors_and_gaps_are_told(
     ask["openvino"] = BackendInfo("openvino", None, missing="it is not installed", install="pip install openvino")
     monkeypatch.setattr(doctor, "_LITTLE_DISK", 2**80)
     monkeypatch.setattr(doctor, "_LITTLE_MEMORY", 2**80)
-    monkeypatch.setattr(doctor, "_memory_free_bytes", lambda: 2**30)
     found = printed_json(capsys)
     assert {"device": "cpu", "backend": "onnxruntime", "precision": "int8"} in found["targets"]
     assert not [target for target in found["targets"] if target["backend"] == "openvino"]

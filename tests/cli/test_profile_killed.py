@@ -17,7 +17,7 @@ import yaml
 
 import vitas_hw as vh
 from vitas_hw.core.space import SearchSpace
-from vitas_hw.profiling.recording import REPEAT_EVERY
+from vitas_hw.profiling.protocol import REPEAT_EVERY
 
 SUBNETS, ROUNDS = 40, 3
 REPEATS = len(range(0, SUBNETS, REPEAT_EVERY))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -11,6 +12,7 @@ import yaml
 import vitas_hw as vh
 from vitas_hw.cli.main import main
 from vitas_hw.core.space import SearchSpace
+from vitas_hw.workflows.profile.settings import ProfileSettings
 
 
 @pytest.fixture
@@ -26,12 +28,19 @@ def run(words: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, objec
     return printed
 
 
+def test_how_many_subnets_depends_on_the_way() -> None:
+    ways: list[dict[str, Any]] = [{}, {"old": "x"}, {"until": 0.1}, {"num_subnets": 33, "old": "x"}]
+    assert [ProfileSettings(**way).count for way in ways] == [120, 20, 1000, 33]
+
+
 def test_few_subnets_are_enough_with_an_old_predictor(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = run([*words, "--num-subnets", "40", "--device-name", "old"], capsys)
     new = run([*words, "--from", str(first["predictor"]), "--device-name", "new", "--backend", "openvino"], capsys)
     assert new["ok"] == 20
+    steps = json.loads((tmp_path / "run" / "run.json").read_text())["steps"]
+    assert [step["settings"]["num_subnets"] for step in steps] == [40, 20]
     predictor = vh.load_predictor(str(new["predictor"]))
     assert predictor.kind == "transfer"
     assert predictor.target.slug == "new-openvino-fp32-b1-t1-i32"
@@ -52,14 +61,14 @@ def test_profiling_stops_for_a_reason(words: list[str], capsys: pytest.CaptureFi
     more = run([*words, "--until", "0.01%", "--num-subnets", "60"], capsys)
     assert more["ok"] == 60
     assert [count for count, _ in more["grown"]["history"]] == [40, 60]  # type: ignore[index]
-    assert "the most that --num-subnets allows" in more["grown"]["reason"]  # type: ignore[index]
+    assert "the most that was asked for" in more["grown"]["reason"]  # type: ignore[index]
 
 
 @pytest.mark.parametrize(
     ("options", "says"),
     [
         (["--until", "3%", "--from", "x"], "Give one of them"),
-        (["--until", "300%"], "Try --until 3%"),
+        (["--until", "300%"], "--until must be above 0 and below 1, not 3.0"),
         (["--until", "soon"], "Try --until 3%"),
         (["--until", "3%", "--bundle", "b"], "Leave it out"),
         (["--until", "3%", "--ray", "auto"], "Leave out --until"),
@@ -70,7 +79,7 @@ def test_profiling_stops_for_a_reason(words: list[str], capsys: pytest.CaptureFi
         (["--bundle", "b", "--import", "t.csv"], "Give one of them"),
         (["--num-subnets", "19"], "at least 20"),
         (["--rounds", "0"], "--rounds must be at least 1"),
-        (["--timeout", "0"], "--timeout must be positive"),
+        (["--timeout", "0"], "--timeout must be above 0, not 0.0"),
         (["--subnets", "nowhere.jsonl"], "Cannot read the subnets"),
         (["--precision", "fp64"], "does not compute in fp64 here"),
         (["--backend", "tflite"], "Unknown backend 'tflite'"),

@@ -17,7 +17,7 @@ from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.predictors.table import read_table
 from vitas_hw.profiling.profile import Measurement
-from vitas_hw.workflows.profile.profile import ProfileSettings
+from vitas_hw.workflows.profile.settings import ProfileSettings
 
 SPACE = preset("vitas-digits")
 SUBNET = SPACE.smallest
@@ -60,9 +60,9 @@ SAID: list[tuple[Callable[[Path], object], str]] = [
     (lambda here: read_table(table("a,b\n1\n", here), "a"), "row 2, has 1 fields; the header has 2."),
     (lambda _: Measurement(SUBNET), "A measurement has either samples or the reason why there are none."),
     (lambda _: Measurement(SUBNET, ((1.0,), (1.0,)), (1.0,)), "A measurement has one drift for each round, or none."),
-    (lambda _: ProfileSettings(until=2), "--until is a mean error between 0% and 100%, not 2."),
-    (lambda _: ProfileSettings(until=0.1, subnets="random"), "--until and --from choose the subnets themselves."),
-    (lambda _: ProfileSettings(until=0.1, old="x"), "--until fits a predictor anew, --from corrects an old one."),
+    (lambda _: ProfileSettings(until=2), "until must be above 0 and below 1, not 2."),
+    (lambda _: ProfileSettings(until=0.1, subnets="random"), "until and old choose the subnets themselves."),
+    (lambda _: ProfileSettings(until=0.1, old="x"), "until fits a predictor anew, old corrects an old one."),
 ]
 
 

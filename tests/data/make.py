@@ -27,11 +27,12 @@ from vitas_hw.predictors.table import fit_table, read_table
 from vitas_hw.predictors.transfer import transfer
 from vitas_hw.profiling.journal import Journal
 from vitas_hw.profiling.profile import Measurement, NoiseFloor, Profile, save_profile
-from vitas_hw.profiling.timing import Timing, Visit
+from vitas_hw.profiling.timing import Visit
 from vitas_hw.runs.directory import Run
 from vitas_hw.training.checkpoint import State, save_state
 from vitas_hw.workflows.export.export import export
 from vitas_hw.workflows.profile.bundle import write_bundle
+from vitas_hw.workflows.profile.settings import ProfileSettings
 from vitas_hw.workflows.search.search import search_run
 from vitas_hw.workflows.search.settings import SearchSettings
 from vitas_hw.workflows.train.settings import TrainSettings
@@ -81,7 +82,7 @@ def _measured(folder: Path) -> None:
     journal.add_failure(subnets[1].digest, "out of memory")
     journal.add_conditions("first", 0, {"load": 0.1})
     place = folder / "bundle"
-    write_bundle(place, subnets[:1], SPACE, batch_size=1, precision="fp32", seed=0, rounds=1, timing=Timing())
+    write_bundle(place, subnets[:1], SPACE, ProfileSettings(rounds=1))
     (place / "bundle.json").rename(folder / "bundle.json")
     shutil.rmtree(place)
 

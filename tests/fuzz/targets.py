@@ -22,6 +22,7 @@ from vitas_hw.searching.archive import Archive
 from vitas_hw.searching.result import load_result
 
 OLD = Path(__file__).parent.parent / "data" / "v1"
+_SPACE = load_space(str(OLD / "space.yaml"))
 _FOLDER = TemporaryDirectory(prefix="vitas-hw-fuzz-")
 
 
@@ -66,7 +67,7 @@ TARGETS: dict[str, tuple[Callable[[bytes], object], Path | None]] = {
     "predictor": (lambda data: read_predictor(_file("p.json", data)), OLD / "predictor-xgboost.json"),
     "table predictor": (lambda data: read_table_predictor(_file("t.json", data)), OLD / "predictor-table.json"),
     "subnet": (lambda data: Subnet.from_json(data.decode("utf-8", errors="replace")), OLD / "subnet.json"),
-    "subnets": (lambda data: load_subnets(_file("s.jsonl", data)), OLD / "subnet.json"),
+    "subnets": (lambda data: load_subnets(_file("s.jsonl", data), _SPACE), OLD / "subnet.json"),
     "space": (lambda data: load_space(_file("s.yaml", data)), OLD / "space.yaml"),
     "journal": (lambda data: Journal.open(_file("j.jsonl", data), {}), OLD / "journal.jsonl"),
     "evaluations": (lambda data: Archive.open(_file("e.jsonl", data), {}), OLD / "run" / "evaluations.jsonl"),

@@ -18,7 +18,7 @@ from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.export.onnx_graph import Floats
 from vitas_hw.profiling.backend import Backend, backend_info, open_backend
-from vitas_hw.profiling.backends.cuda_session import capture
+from vitas_hw.profiling.backends.cuda_session import capture, cuda_session
 from vitas_hw.profiling.backends.torch_settings import session_settings
 from vitas_hw.supernet.plain import build_model
 
@@ -140,6 +140,51 @@ def test_a_captured_graph_keeps_the_weights_it_reads(monkeypatch: pytest.MonkeyP
     del launch
     gc.collect()
     assert weights() is None
+
+
+def test_a_session_on_a_stream_times_each_image_and_lets_all_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a GPU would do, on made-up streams and events."""
+    log: list[str] = []
+
+    class Event:
+        def record(self) -> None:
+            log.append("event")
+
+        def elapsed_time(self, end: object) -> float:
+            assert log[-1] == "waited"
+            return 1.5
+
+    stream = SimpleNamespace(wait_stream=lambda _: None, synchronize=lambda: log.append("waited"))
+    monkeypatch.setattr(torch.cuda, "Stream", lambda: stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda _: nullcontext())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: None)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(torch.cuda, "Event", lambda enable_timing: Event())
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: log.append("freed"))
+    weights = torch.full((1, 2), 3.0)
+    kept = weakref.ref(weights)
+
+    def bind(images: torch.Tensor, weights: torch.Tensor = weights) -> Callable[[], torch.Tensor]:
+        def run() -> torch.Tensor:
+            log.append(f"image {images[0, 0]:.0f}")
+            return images * weights
+
+        return run
+
+    images = [torch.full((1, 2), float(value)) for value in (5, 7)]
+    session = cuda_session(bind, images, "fp32", as_graph=False, peak_bytes=lambda: 99)
+    del bind, weights
+    log.clear()
+    assert session.samples_ms(3) == [1.5] * 3
+    assert log == ["event", "image 5", "event", "event", "image 7", "event", "event", "image 5", "event", "waited"]
+    assert session.logits(np.full((1, 2), 2, np.float32)).tolist() == [[6, 6]]
+    assert (session.precision, session.peak_bytes) == ("fp32", 99)
+    with pytest.raises(InputError, match="takes images"):
+        session.logits(np.ones((2, 2), np.float32))
+    session.close()
+    gc.collect()
+    assert kept() is None
+    assert log[-1] == "freed"
 
 
 def test_weights_come_from_the_digest_and_leave_the_generator_alone(subnet: Subnet) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,8 @@ from vitas_hw.core.target import Target
 from vitas_hw.export.onnx_graph import onnx_graph, random_weights
 from vitas_hw.profiling.backend import INPUTS, Backend, backend_info, open_backend
 from vitas_hw.profiling.backends import onnxruntime_backend, openvino_backend
-from vitas_hw.profiling.backends.clock import digest_seed, random_images, wall_clock_ms
 from vitas_hw.profiling.backends.onnx_model import finest
+from vitas_hw.profiling.backends.session import digest_seed, random_images, wall_clock_ms
 from vitas_hw.supernet.plain import build_model
 
 RUNTIMES = ("onnxruntime", "openvino")
@@ -65,7 +66,7 @@ def test_a_provider_that_falls_back_to_the_cpu_is_an_error(runtime: str, small: 
 def test_what_is_not_there_is_refused(runtime: str) -> None:
     with pytest.raises(InputError, match="Unknown device"):
         open_backend(target(runtime), "cuda:99")
-    with pytest.raises(InputError, match="Try --threads 1"):
+    with pytest.raises(InputError, match="Try threads=1"):
         open_backend(target(runtime, threads=None), "cpu")
 
 
@@ -105,9 +106,9 @@ def test_samples_are_as_many_as_asked_and_grow_with_the_work(
 def test_a_closed_session_is_closed(backend: Backend, small: SearchSpace) -> None:
     session = backend.open(small.smallest)
     session.close()
-    with pytest.raises(ValueError, match="closed"):
+    with pytest.raises(VitasError, match="closed"):
         session.samples_ms(1)
-    with pytest.raises(ValueError, match="closed"):
+    with pytest.raises(VitasError, match="closed"):
         session.logits(random_images(small.smallest, 2)[0])
     session.close()
 
@@ -126,37 +127,50 @@ def test_images_are_rotated_and_prepared_outside_the_clock() -> None:
     assert next(turns) == 5
 
 
-def test_onnx_runtime_rotates_its_bindings(small: SearchSpace, monkeypatch: pytest.MonkeyPatch) -> None:
-    session = onnxruntime_backend.open_backend(target("onnxruntime"), "cpu").open(small.smallest)
+@pytest.fixture
+def native(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
+    """Hands out the sessions of a runtime itself as they are opened; another can be put in their place."""
+
+    def watch(module: Any, instead: Callable[[Any], Any] = lambda own: own) -> list[Any]:
+        seen: list[Any] = []
+        whole = module._session
+
+        def session(own: Any, *rest: Any) -> Any:
+            seen.append(instead(own))
+            return whole(seen[-1], *rest)
+
+        monkeypatch.setattr(module, "_session", session)
+        return seen
+
+    return watch
+
+
+def test_onnx_runtime_rotates_its_bindings(small: SearchSpace, native: Callable[..., list[Any]]) -> None:
     bound: list[object] = []
-    session._session = _Recorder(bound)
+    native(onnxruntime_backend, lambda _: SimpleNamespace(run_with_iobinding=bound.append))
+    session = onnxruntime_backend.open_backend(target("onnxruntime"), "cpu").open(small.smallest)
     session.samples_ms(3)
     session.samples_ms(INPUTS)
     assert len(set(map(id, bound))) == INPUTS
     assert bound[:3] == bound[INPUTS:]
 
 
-class _Recorder:
-    def __init__(self, bound: list[object]) -> None:
-        self.run_with_iobinding = bound.append
-
-
-def test_openvino_rotates_its_tensors(small: SearchSpace) -> None:
-    session = openvino_backend.open_backend(target("openvino"), "cpu").open(small.smallest)
-    request = session._request
-
+def test_openvino_rotates_its_tensors(small: SearchSpace, native: Callable[..., list[Any]]) -> None:
     class Recorder:
-        def __init__(self) -> None:
+        def __init__(self, request: Any) -> None:
+            self.request = request
             self.inputs: list[Any] = []
 
         def __getattr__(self, name: str) -> Any:
-            return getattr(request, name)
+            return getattr(self.request, name)
 
         def set_input_tensor(self, index: int, tensor: Any) -> None:
             self.inputs.append(tensor)
-            request.set_input_tensor(index, tensor)
+            self.request.set_input_tensor(index, tensor)
 
-    session._request = recorder = Recorder()
+    opened = native(openvino_backend, Recorder)
+    session = openvino_backend.open_backend(target("openvino"), "cpu").open(small.smallest)
+    (recorder,) = opened
     session.samples_ms(3)
     session.samples_ms(INPUTS)
     assert len({tensor.data.tobytes() for tensor in recorder.inputs}) == INPUTS
@@ -164,12 +178,13 @@ def test_openvino_rotates_its_tensors(small: SearchSpace) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_threads_are_the_targets(threads: int, small: SearchSpace) -> None:
-    ours = onnxruntime_backend.open_backend(target("onnxruntime", threads=threads), "cpu")
-    options = ours.open(small.smallest)._session.get_session_options()
+def test_threads_are_the_targets(threads: int, small: SearchSpace, native: Callable[..., list[Any]]) -> None:
+    ours, theirs = native(onnxruntime_backend), native(openvino_backend)
+    onnxruntime_backend.open_backend(target("onnxruntime", threads=threads), "cpu").open(small.smallest)
+    options = ours[0].get_session_options()
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (threads, 1)
-    theirs = openvino_backend.open_backend(target("openvino", threads=threads), "cpu")
-    compiled = theirs.open(small.smallest)._request.get_compiled_model()
+    openvino_backend.open_backend(target("openvino", threads=threads), "cpu").open(small.smallest)
+    compiled = theirs[0].get_compiled_model()
     assert compiled.get_property("INFERENCE_NUM_THREADS") == threads
     assert compiled.get_property("NUM_STREAMS") == 1
 
@@ -189,7 +204,7 @@ def test_a_precision_that_would_run_in_another_is_refused(runtime: str, small: S
     for precision in {"fp16", "bf16"} - set(backend_info(runtime).precisions):
         backend = MODULES[runtime].open_backend(target(runtime, precision), "cpu")
         for _ in range(2):
-            with pytest.raises(VitasError, match=r"(in fp32 here.*Try --precision fp32|refused)"):
+            with pytest.raises(VitasError, match=r"(in (fp32|bf16) here.*Try precision=(fp32|bf16)|refused)"):
                 backend.open(small.smallest)
         with pytest.raises(InputError, match="Unknown precision"):
             open_backend(target(runtime, precision), "cpu")

@@ -21,8 +21,10 @@ from vitas_hw.profiling.selection import choose_subnets
 from vitas_hw.profiling.timing import Timing
 from vitas_hw.workflows.profile.bundle import write_bundle
 from vitas_hw.workflows.profile.bundle_runner import visits_done
+from vitas_hw.workflows.profile.settings import ProfileSettings
 
 SHORT = Timing(max_warmup_s=0.02, sample_s=0.02, max_samples=20)
+HOW = {"repeats", "timing"}  # what is no setting of a profiling
 # runs run.py as on a machine that has numpy and onnxruntime only
 BARE = """
 import runpy, sys
@@ -50,8 +52,9 @@ def subnets(small: SearchSpace) -> list[Subnet]:
 @pytest.fixture
 def write(small: SearchSpace, subnets: list[Subnet], tmp_path: Path) -> Callable[..., Bundle]:
     def written(**changes: object) -> Bundle:
-        settings = {"rounds": 2, "repeats": subnets[:1], "timing": SHORT} | changes
-        return write_bundle(tmp_path / "bundle", subnets, small, **settings)  # type: ignore[arg-type]
+        how = {"repeats": subnets[:1], "timing": SHORT} | {name: changes.pop(name) for name in HOW & set(changes)}
+        settings = ProfileSettings(**({"rounds": 2} | changes))  # type: ignore[arg-type]
+        return write_bundle(tmp_path / "bundle", subnets, small, settings, **how)  # type: ignore[arg-type]
 
     return written
 

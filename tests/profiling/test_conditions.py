@@ -2,22 +2,26 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
+import psutil
+import pynvml
 import pytest
 
-from vitas_hw.profiling import linux
-from vitas_hw.profiling.conditions import Conditions, cores_for, pin, snapshot, warnings
-from vitas_hw.profiling.linux import Ticks
-from vitas_hw.profiling.nvidia import parse_gpu, read_gpu, smi_id
+from vitas_hw.core.progress import Silent
+from vitas_hw.profiling import conditions, linux, nvidia
+from vitas_hw.profiling.conditions import Conditions, CpuTimes, cores_for, pin, snapshot, warnings
+from vitas_hw.profiling.nvidia import Gpu, driver_and_gpus, read_gpu
 
-H100 = "1980, 1980, 2619, 41, 121.38, 700.00, 37, 0x0000000000000000\n"  # nvidia-smi's own spacing
-THROTTLED = "1095, 1980, 2619, 86, 699.80, 700.00, 100, 0x0000000000000024\n"
-GEFORCE = "210, 2100, 405, 38, [N/A], [Not Supported], 0, 0x0000000000000001\n"
+H100 = Gpu(1980.0, 1980.0, 2619.0, 41.0, 121.38, 700.0, 0.37, (), 0)
+THROTTLED = Gpu(1095.0, 1980.0, 2619.0, 70.0, 699.8, 700.0, 1.0, ("power cap", "thermal slowdown"), 0)
+GEFORCE = Gpu(210.0, 2100.0, 405.0, 38.0, None, None, 0.0, (), None)
 QUIET = Conditions(
     cpus=8,
     load_1m=0.1,
@@ -30,10 +34,10 @@ QUIET = Conditions(
     others=0.01,
     own=0.125,
     throttled_ms=0.0,
-    ticks=Ticks(1000, 200, 0, 100),
     throttled_total_ms=250.0,
     gpu=None,
     gpu_busy_before=None,
+    cpu_times=CpuTimes(10.0, 2.0, 0.0, 1.0),
 )
 
 
@@ -46,7 +50,15 @@ def files(root: Path, texts: dict[str, str]) -> Path:
 
 
 @pytest.fixture
-def laptop(tmp_path: Path) -> Path:
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where Linux tells its facts instead: nothing there yet."""
+    monkeypatch.setattr(linux, "SYS", tmp_path)
+    monkeypatch.setattr(linux, "PROC", tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def laptop(root: Path) -> Path:
     """A hybrid laptop's sysfs: two performance cores of two threads each (0-3), four efficiency cores (4-7)."""
     texts = {}
     for cpu in range(8):
@@ -54,7 +66,6 @@ def laptop(tmp_path: Path) -> Path:
         folder = f"devices/system/cpu/cpu{cpu}"
         texts |= {
             f"{folder}/cpufreq/scaling_governor": "powersave",
-            f"{folder}/cpufreq/scaling_cur_freq": str(400000 + 100000 * cpu),
             # the second core is a favoured one
             f"{folder}/cpufreq/cpuinfo_max_freq": ("5100000" if cpu > 1 else "5000000") if fast else "3800000",
             f"{folder}/topology/thread_siblings_list": f"{cpu // 2 * 2}-{cpu // 2 * 2 + 1}" if fast else str(cpu),
@@ -67,49 +78,76 @@ def laptop(tmp_path: Path) -> Path:
         "class/power_supply/hid-mouse/type": "Battery",
         "class/power_supply/hid-mouse/scope": "Device",
         "class/power_supply/hid-mouse/status": "Discharging",
-        "class/thermal/thermal_zone0/temp": "58000",
-        "class/thermal/thermal_zone1/temp": "-273000",
-        "class/thermal/thermal_zone2/temp": "61500",
     }
-    return files(tmp_path / "sys", texts)
+    return files(root, texts)
+
+
+class Process:
+    """One of a made-up system: 100 is ours and has a child 101, 101 a child 102; 200 is somebody else."""
+
+    times: ClassVar[
+        dict[int, list[float]]
+    ] = {  # user, system, and those of the children that ended, and waiting for a disk
+        100: [0.1, 0.2, 0.03, 0.04, 9.0],
+        101: [1.0, 0.0, 0.0, 0.0, 9.0],
+        102: [0.0, 10.0, 0.0, 0.0, 9.0],
+    }
+
+    def __init__(self, pid: int = 100) -> None:
+        self.pid = pid
+
+    def children(self, recursive: bool) -> list[Process]:
+        assert recursive
+        return [Process(101), Process(102), Process(103)]
+
+    def cpu_times(self) -> tuple[float, ...]:
+        if self.pid not in self.times:
+            raise psutil.NoSuchProcess(self.pid)  # it has just ended
+        return tuple(self.times[self.pid])
+
+
+class Told(SimpleNamespace):
+    def _asdict(self) -> dict[str, float]:
+        return vars(self)
 
 
 @pytest.fixture
-def proc(tmp_path: Path) -> Path:
-    """A system of which process 100 has a child 101, 101 a child 102; 200 is somebody else."""
-
-    def process(parent: int, name: str, *ticks: int) -> str:
-        return f"1 ({name}) S {parent} 1 1 0 -1 4194560 10 0 0 0 {' '.join(map(str, ticks))} 20 0 1 0 5 100 100"
-
-    return files(
-        tmp_path / "proc",
-        {
-            "stat": "cpu  500 100 200 1000 50 10 20 120 0 0\ncpu0 1 2 3 4 5 6 7 8 0 0\nintr 5",
-            "meminfo": "MemTotal: 100 kB\nMemAvailable:    2048 kB\nBuffers: 1 kB",
-            "cpuinfo": "processor : 0\ncpu MHz\t\t: 2445.426\n\nprocessor : 1\ncpu MHz\t\t: 1800.000",
-            "100/stat": process(1, "python", 10, 20, 3, 4),
-            "101/stat": process(100, "a (strange) name 9", 100, 0, 0, 0),
-            "102/stat": process(101, "worker", 0, 1000, 0, 0),
-            "200/stat": process(1, "other", 7, 7, 7, 7),
-            "self/stat": process(1, "python", 10, 20, 3, 4),
+def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What psutil says; to be changed."""
+    says: dict[str, Any] = {
+        "cpu_times": Told(
+            user=5.0, nice=1.0, system=2.0, idle=10.0, iowait=0.5, irq=0.1, softirq=0.2, steal=1.2, guest=3.0
+        ),
+        "cpu_freq": [SimpleNamespace(current=mhz) for mhz in (400.0, 700.0, 1100.0)],
+        "virtual_memory": SimpleNamespace(available=2048 * 1024),
+        "sensors_temperatures": {
+            "coretemp": [SimpleNamespace(current=58.0), SimpleNamespace(current=61.5)],
+            "none": [SimpleNamespace(current=-273.0), SimpleNamespace(current=0.0), SimpleNamespace(current=255.0)],
         },
-    )
+        "pids": [100, 101, 102, 200],
+        "getloadavg": (0.5, 0.4, 0.3),
+    }
+    for name in says:
+        monkeypatch.setattr(psutil, name, lambda name=name, **_: says[name], raising=False)
+    monkeypatch.setattr(psutil, "Process", Process)
+    return says
 
 
-def test_ticks_are_ours_with_all_our_descendants(proc: Path) -> None:
-    assert linux.read_ticks(100, proc) == Ticks(total=2000, busy=830, steal=120, own=37 + 100 + 1000)
-    assert linux.family(101, proc) == {101: 100, 102: 1000}
-    assert linux.family(999, proc) == {}
-    assert linux.strangers(100, proc) == {200}
-    assert linux.strangers(100, proc / "nothing") is None
+@pytest.mark.usefixtures("told")
+def test_the_time_of_all_our_descendants_is_ours() -> None:
+    times = conditions._cpu_times()
+    assert (times.total, times.busy, times.steal, times.own) == pytest.approx((20.0, 8.3, 1.2, 0.37 + 1.0 + 10.0))
+    assert conditions._strangers() == {200}
 
 
-def test_a_laptop_on_battery_is_described_and_warned_of(laptop: Path, proc: Path) -> None:
-    found = snapshot("cpu", sys=laptop, proc=proc)
+@pytest.mark.usefixtures("told")
+def test_a_laptop_on_battery_is_described_and_warned_of(laptop: Path) -> None:
+    found = snapshot("cpu")
     assert found.governors == ("powersave",)
     assert found.frequency_mhz == (400.0, 1100.0)
     assert found.temperature_c == 61.5
     assert found.available_bytes == 2048 * 1024
+    assert found.load_1m == 0.5
     assert found.on_battery is True
     assert found.gpu is None
     said = warnings(replace(found, load_1m=0.0))
@@ -117,37 +155,48 @@ def test_a_laptop_on_battery_is_described_and_warned_of(laptop: Path, proc: Path
     assert "battery" in said[0]
     assert "powersave, not performance" in said[1]
     files(laptop, {"class/power_supply/AC/online": "1"})
-    assert linux.on_battery(laptop) is False
+    assert linux.on_battery() is False
 
 
 def test_a_charged_battery_without_charger_listed_is_no_warning(laptop: Path) -> None:
     files(laptop, {"class/power_supply/AC/type": "Unknown", "class/power_supply/BAT0/status": "Full"})
-    assert linux.on_battery(laptop) is False
+    assert linux.on_battery() is False
 
 
-def test_what_a_platform_does_not_tell_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(os, "getloadavg")
+@pytest.mark.parametrize("error", [psutil.AccessDenied(1), NotImplementedError(), OSError(), KeyError("x")])
+def test_what_a_platform_does_not_tell_is_none(
+    error: Exception, told: dict[str, Any], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(**_: object) -> None:
+        raise error
+
+    assert list(root.iterdir()) == []
+    for name in told:
+        monkeypatch.setattr(psutil, name, fails)
+    monkeypatch.delattr(psutil, "sensors_temperatures")  # as on macOS
     monkeypatch.delattr(os, "sched_getaffinity")
-    monkeypatch.setenv("PATH", str(tmp_path))
-    nothing = tmp_path / "nothing"
     for device in ("cpu", "cuda:0", "cuda", "mps", "gpu", "cuda:x"):
-        found = snapshot(device, sys=nothing, proc=nothing)
+        found = snapshot(device)
         assert {value for name, value in found.to_dict().items() if name != "cpus"} == {None}
         assert warnings(found) == []
-    assert snapshot("cpu", found, sys=nothing, proc=nothing).others is None
+    assert snapshot("cpu", found).others is None
     assert cores_for(1) is None
 
 
-@pytest.mark.parametrize("text", ["", "cpu", "cpu 1 2 3 4", "cpu a b c d e f g h", "\0"])
-def test_odd_files_tell_nothing(text: str, tmp_path: Path) -> None:
-    cpu, zone, supply = "devices/system/cpu/cpu0", "class/thermal/thermal_zone0", "class/power_supply/AC"
-    names = ["stat", "meminfo", "cpuinfo", f"{os.getpid()}/stat", f"{zone}/temp", f"{supply}/type"]
-    names += [f"{cpu}/cpufreq/scaling_cur_freq", f"{cpu}/cpufreq/cpuinfo_max_freq"]
-    root = files(tmp_path, dict.fromkeys([*names, f"{cpu}/topology/thread_siblings_list"], text))
-    found = snapshot("cpu", sys=root, proc=root)
-    assert (found.ticks, found.available_bytes, found.frequency_mhz, found.temperature_c) == (None,) * 4
-    assert found.on_battery is None
-    assert linux.physical_cores({0, 1}, root) == [1, 0]
+@pytest.mark.parametrize("text", ["", "cpu", "\0"])
+def test_odd_files_tell_nothing(text: str, root: Path) -> None:
+    cpu, supply = "devices/system/cpu/cpu0", "class/power_supply/AC"
+    names = [f"{supply}/type", f"{cpu}/cpufreq/cpuinfo_max_freq", f"{cpu}/topology/thread_siblings_list"]
+    files(root, dict.fromkeys([*names, "self/cgroup"], text))
+    found = snapshot("cpu")
+    assert (found.on_battery, found.governors, found.throttled_total_ms) == (None, None, None)
+    assert linux.physical_cores({0, 1}) == [1, 0]
+
+
+def test_machines_without_clocks_or_sensors_tell_none(told: dict[str, Any]) -> None:
+    told |= {"cpu_freq": [], "sensors_temperatures": {}}
+    found = snapshot("cpu")
+    assert (found.frequency_mhz, found.temperature_c) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -158,50 +207,63 @@ def test_odd_files_tell_nothing(text: str, tmp_path: Path) -> None:
         ("9:cpuset:/\n4:cpu,cpuacct:/docker/a\n0::/", "cpu,cpuacct/docker/a/cpu.stat", "throttled_time {}000000"),
     ],
 )
-def test_time_stopped_by_a_quota_is_counted(cgroup: str, path: str, text: str, tmp_path: Path) -> None:
-    root = files(tmp_path, {"self/cgroup": cgroup, f"fs/cgroup/{path}": text.format(250)})
-    first = snapshot("cpu", sys=root, proc=root)
+def test_time_stopped_by_a_quota_is_counted(cgroup: str, path: str, text: str, root: Path) -> None:
+    files(root, {"self/cgroup": cgroup, f"fs/cgroup/{path}": text.format(250)})
+    first = snapshot("cpu")
     assert (first.throttled_total_ms, first.throttled_ms) == (250.0, None)
     files(root, {f"fs/cgroup/{path}": text.format(400)})
-    assert snapshot("cpu", first, sys=root, proc=root).throttled_ms == 150.0
+    assert snapshot("cpu", first).throttled_ms == 150.0
 
 
-def test_clocks_of_a_virtual_machine_come_from_cpuinfo(proc: Path, tmp_path: Path) -> None:
-    assert linux.frequencies_mhz(tmp_path / "none", proc) == (1800.0, 2445.426)
-
-
-def test_shares_are_of_the_time_since_the_previous_snapshot(proc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shares_are_of_the_time_since_the_previous_snapshot(
+    told: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    monkeypatch.setattr(os, "getpid", lambda: 100)
-    first = snapshot("cpu", proc=proc)
+    first = snapshot("cpu")
     assert (first.steal, first.others, first.own) == (None, None, None)
-    files(proc, {"stat": "cpu  900 100 200 1500 50 10 20 220 0 0"})  # 400 busy, 100 steal of 1000
-    text = (proc / "102" / "stat").read_text()
-    files(proc, {"102/stat": text.strip().replace(" 0 1000 0 0 ", " 0 1250 0 0 ")})
-    second = snapshot("cpu", first, proc=proc)
-    assert (second.steal, second.others, second.own) == (0.1, 0.15, 0.25)
-    assert snapshot("cpu", second, proc=proc).others is None  # no time between them
-    said = warnings(replace(second, load_1m=0.5))
+    told["cpu_times"].user += 4.0
+    told["cpu_times"].idle += 5.0
+    told["cpu_times"].steal += 1.0
+    monkeypatch.setitem(Process.times, 102, [0.0, 12.5, 0.0, 0.0, 99.0])
+    second = snapshot("cpu", first)
+    assert (second.steal, second.others, second.own) == pytest.approx((0.1, 0.15, 0.25))
+    told["cpu_times"].idle += 0.9
+    assert snapshot("cpu", second).others is None  # too little time between them
+    said = warnings(replace(second, load_1m=0.5, governors=None))
     assert said == [
         "Other processes took the CPUs' time, 15% of it.",
         "The hypervisor gave the CPUs' time to other guests, 10.0% of it.",
     ]
 
 
-@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="Linux only")
+def test_a_look_says_each_reason_once(told: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+
+    class Progress(Silent):
+        def note(self, text: str) -> None:
+            said.append(text)
+
+    monkeypatch.setattr(linux, "governors", lambda: None)
+    monkeypatch.setattr(linux, "on_battery", lambda: None)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    watch = conditions.Watch("cpu", 1, Progress())
+    for degrees in (95.0, 97.0):
+        told["sensors_temperatures"]["coretemp"][0].current = degrees
+        assert json.loads(json.dumps(watch.look()))["temperature_c"] == degrees
+    assert said == ["warning: The machine is hot, 95 °C."]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts children")
 def test_work_of_a_child_is_ours_while_it_runs_and_after_it_ended() -> None:
     spin = "import time\nwhile time.process_time() < 0.3: pass\nprint(flush=True)\ninput()"
-    before = linux.read_ticks(os.getpid())
+    before = conditions._cpu_times()
     with subprocess.Popen([sys.executable, "-c", spin], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout
         child.stdout.readline()
-        during = linux.read_ticks(os.getpid())
+        during = conditions._cpu_times()
         child.communicate(b"\n", timeout=60)
-    after = linux.read_ticks(os.getpid())
-    assert before
-    assert during
-    assert after
-    assert during.own - before.own >= 25  # 0.3 s at 100 a second, both ends rounded
+    after = conditions._cpu_times()
+    assert during.own - before.own >= 0.25  # 0.3 s, both ends rounded to hundredths
     assert after.own >= during.own
 
 
@@ -213,8 +275,8 @@ def test_this_machine_can_be_looked_at() -> None:
 
 def test_a_quiet_machine_gives_no_warning() -> None:
     assert warnings(QUIET) == []
-    assert warnings(replace(QUIET, gpu=parse_gpu(H100, "", ()), gpu_busy_before=0.0)) == []
-    assert warnings(replace(QUIET, gpu=parse_gpu(GEFORCE, None, ()), gpu_busy_before=0.0)) == []
+    assert warnings(replace(QUIET, gpu=H100, gpu_busy_before=0.0)) == []
+    assert warnings(replace(QUIET, gpu=GEFORCE, gpu_busy_before=0.0)) == []
 
 
 @pytest.mark.parametrize(
@@ -227,11 +289,11 @@ def test_a_quiet_machine_gives_no_warning() -> None:
         ({"governors": ("performance", "schedutil")}, "governor is performance, schedutil, not performance"),
         ({"on_battery": True}, "battery"),
         ({"temperature_c": 97.0}, "hot, 97 °C"),
-        ({"gpu": parse_gpu(H100, "", ()), "gpu_busy_before": 0.37}, "GPU was busy before the measurement began, 37%"),
-        ({"gpu": parse_gpu(H100, "12\n11\n", (12, 13))}, "Others use the GPU, 1 process."),
-        ({"gpu": parse_gpu(H100, "12\n13\n11\n", (12, 13, 14))}, "Others use the GPU, 2 processes."),
-        ({"gpu": parse_gpu(H100.replace(" 41,", " 84,"), "", ())}, "GPU is hot, 84 °C"),
-        ({"gpu": parse_gpu(THROTTLED.replace("86", "70"), "", ())}, "slowed down: power cap, thermal slowdown."),
+        ({"gpu": H100, "gpu_busy_before": 0.37}, "GPU was busy before the measurement began, 37%"),
+        ({"gpu": replace(H100, other_processes=1)}, "Others use the GPU, 1 process."),
+        ({"gpu": replace(H100, other_processes=2)}, "Others use the GPU, 2 processes."),
+        ({"gpu": replace(H100, temperature_c=84.0)}, "GPU is hot, 84 °C"),
+        ({"gpu": THROTTLED}, "slowed down: power cap, thermal slowdown."),
     ],
 )
 def test_each_reason_is_one_sentence(change: dict[str, object], words: str) -> None:
@@ -247,77 +309,169 @@ def test_our_own_load_is_not_held_against_us() -> None:
     assert "8 threads" in warnings(replace(busy, load_1m=9.0), threads=8)[0]
 
 
-def test_an_h100_line_is_read() -> None:
-    gpu = parse_gpu(H100, "4242\n77\n", others=(1, 4242))
+class Nvml:
+    """A driver with four GPUs; ``old`` ones know the throttle reasons by another name."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.open = 0
+        self.lacks: set[str] = set()
+        self.clocks = {pynvml.NVML_CLOCK_SM: 1980, pynvml.NVML_CLOCK_MEM: 2619}
+        self.reasons = 0
+        answers: dict[str, Callable[..., Any]] = {
+            "nvmlDeviceGetCount": lambda: 4,
+            "nvmlDeviceGetHandleByIndex": self.handle,
+            "nvmlDeviceGetUUID": lambda gpu: f"GPU-{gpu}{gpu}-long",
+            "nvmlDeviceGetName": lambda gpu: ("NVIDIA H100", "NVIDIA L4", "NVIDIA L4", "NVIDIA H100")[gpu],
+            "nvmlDeviceGetClockInfo": lambda gpu, kind: self.clocks[kind],
+            "nvmlDeviceGetMaxClockInfo": lambda gpu, kind: self.clocks[kind],
+            "nvmlDeviceGetTemperature": lambda gpu, sensor: 41,
+            "nvmlDeviceGetPowerUsage": lambda gpu: 121380,
+            "nvmlDeviceGetEnforcedPowerLimit": lambda gpu: 700000,
+            "nvmlDeviceGetUtilizationRates": lambda gpu: SimpleNamespace(gpu=37, memory=5),
+            "nvmlDeviceGetCurrentClocksEventReasons": lambda gpu: self.reasons,
+            "nvmlDeviceGetCurrentClocksThrottleReasons": lambda gpu: self.reasons,
+            "nvmlDeviceGetComputeRunningProcesses": lambda gpu: [SimpleNamespace(pid=pid) for pid in (4242, 77)],
+            "nvmlSystemGetDriverVersion": lambda: "580.95.05",
+        }
+        for name, answer in answers.items():
+            monkeypatch.setattr(pynvml, name, self.asked(name, answer))
+        monkeypatch.setattr(pynvml, "nvmlInit", lambda: self.count(1))
+        monkeypatch.setattr(pynvml, "nvmlShutdown", lambda: self.count(-1))
+
+    def count(self, by: int) -> None:
+        self.open += by
+
+    def handle(self, index: int) -> int:
+        if index > 3:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_INVALID_ARGUMENT)
+        return index
+
+    def asked(self, name: str, answer: Callable[..., Any]) -> Callable[..., Any]:
+        def told(*about: Any) -> Any:
+            if not self.open:
+                raise pynvml.NVMLError(pynvml.NVML_ERROR_UNINITIALIZED)
+            if name in self.lacks:
+                raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+            return answer(*about)
+
+        return told
+
+
+@pytest.fixture
+def nvml(monkeypatch: pytest.MonkeyPatch) -> Nvml:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return Nvml(monkeypatch)
+
+
+def test_an_h100_is_read(nvml: Nvml) -> None:
+    assert read_gpu(0, others=(1, 4242)) == replace(H100, other_processes=1)
+    assert read_gpu(0, others=None) == replace(H100, other_processes=None)
+    assert read_gpu(4, ()) is None
+    assert nvml.open == 0  # left again
+
+
+@pytest.mark.parametrize(
+    ("bits", "reasons"),
+    [
+        (0x1, ()),  # idle clocks and clocks set by somebody are no throttling
+        (0x102, ()),
+        (0x24, ("power cap", "thermal slowdown")),
+        (0xD8, ("hardware slowdown", "sync boost", "hardware thermal slowdown", "power brake")),
+    ],
+)
+def test_reasons_for_slow_clocks_are_told(nvml: Nvml, bits: int, reasons: tuple[str, ...]) -> None:
+    nvml.reasons = bits
+    gpu = read_gpu(0, ())
     assert gpu is not None
-    assert (gpu.sm_mhz, gpu.sm_max_mhz, gpu.memory_mhz, gpu.temperature_c) == (1980.0, 1980.0, 2619.0, 41.0)
-    assert (gpu.power_w, gpu.power_limit_w, gpu.busy, gpu.throttling) == (121.38, 700.0, 0.37, ())
-    assert gpu.other_processes == 1
+    assert gpu.throttling == reasons
 
 
-def test_what_a_gpu_does_not_tell_is_none() -> None:
-    gpu = parse_gpu(GEFORCE, None, ())
-    assert gpu is not None
-    assert (gpu.power_w, gpu.power_limit_w, gpu.other_processes) == (None, None, None)
-    assert gpu.throttling == ()  # idle clocks are no throttling
-    lost = parse_gpu("[N/A], [N/A], [N/A], [N/A], [N/A], [N/A], [N/A], [N/A]", "[N/A]\n", ())
-    assert lost is not None
-    assert (lost.busy, lost.throttling, lost.other_processes) == (None, None, 0)
-    for line in ("", "No devices were found", "1, 2, 3"):
-        assert parse_gpu(line, "", ()) is None
+def test_what_a_gpu_does_not_tell_is_none(nvml: Nvml) -> None:
+    nvml.lacks = {"nvmlDeviceGetPowerUsage", "nvmlDeviceGetEnforcedPowerLimit", "nvmlDeviceGetComputeRunningProcesses"}
+    gpu = read_gpu(0, ())
+    assert gpu == replace(H100, power_w=None, power_limit_w=None, other_processes=None)
+    nvml.lacks = {name for name in vars(pynvml) if name.startswith("nvmlDeviceGet")} - {"nvmlDeviceGetHandleByIndex"}
+    assert read_gpu(0, ()) == Gpu(*[None] * 9)
+    assert warnings(replace(QUIET, gpu=Gpu(*[None] * 9))) == []
 
 
-def test_cuda_visible_devices_renumbers() -> None:
-    assert smi_id(1, None) == "1"
-    assert smi_id(0, "3,1") == "3"
-    assert smi_id(1, "GPU-aa, GPU-bb") == "GPU-bb"
-    assert smi_id(2, "3,1") is None
-    assert smi_id(0, "") is None
+@pytest.mark.parametrize(
+    ("index", "visible", "gpu"),
+    [
+        (1, None, 1),
+        (0, "3,1", 3),
+        (1, "GPU-11-long, GPU-22-long", 2),
+        (0, "GPU-33", 3),  # a start is enough for CUDA
+        (0, "GPU-44", None),
+        (2, "3,1", None),
+        (0, "", None),
+    ],
+)
+def test_cuda_visible_devices_renumbers(
+    nvml: Nvml, monkeypatch: pytest.MonkeyPatch, index: int, visible: str | None, gpu: int | None
+) -> None:
+    with nvidia._driver():
+        assert nvidia._handle(index, visible) == gpu
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert (read_gpu(index, ()) is None) == (gpu is None)
 
 
-@pytest.mark.parametrize("field", ["clocks_event_reasons.active", "clocks_throttle_reasons.active"])
-def test_old_and_new_drivers_are_asked(field: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    smi = tmp_path / "nvidia-smi"  # knows one of the two names, as a driver of its time
-    smi.write_text(
-        f'#!/bin/sh\ncase "$*" in\n*query-compute-apps*) echo 12 ;;\n'
-        f'"-i 3 "*{field}*) echo "{H100.strip()}" ;;\n*) echo "not a valid field"; exit 2 ;;\nesac\n'
-    )
-    smi.chmod(smi.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+@pytest.mark.parametrize("lacks", ["nvmlDeviceGetCurrentClocksEventReasons", ""])
+def test_old_and_new_drivers_are_asked(nvml: Nvml, lacks: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    nvml.lacks, nvml.reasons = {lacks}, 0x4
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
-    gpu = read_gpu(0, (12, 14))
+    gpu = read_gpu(0, (77, 14))
     assert gpu is not None
-    assert (gpu.sm_mhz, gpu.other_processes) == (1980.0, 1)
+    assert (gpu.throttling, gpu.other_processes) == (("power cap",), 1)
     assert snapshot("cuda:0").gpu_busy_before == 0.37
     assert snapshot("cuda:0", QUIET).gpu_busy_before is None
     assert snapshot("cuda:1").gpu is None
 
 
+def test_the_driver_and_its_gpus_are_told(nvml: Nvml) -> None:
+    assert driver_and_gpus() == ("580.95.05", ("NVIDIA H100", "NVIDIA L4", "NVIDIA L4", "NVIDIA H100"))
+    assert nvml.open == 0
+
+
+def test_without_a_driver_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+
+    Nvml(monkeypatch)
+    monkeypatch.setattr(pynvml, "nvmlInit", fails)
+    monkeypatch.setattr(pynvml, "nvmlShutdown", fails)
+    assert driver_and_gpus() == (None, ())
+    assert read_gpu(0, ()) is None
+
+
 def test_cores_are_fast_physical_ones_from_the_end(laptop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     allowed = set(range(8))
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: allowed)
-    assert cores_for(1, sys=laptop) == [2]
-    assert cores_for(2, sys=laptop) == [2, 0]
-    assert cores_for(3, sys=laptop) == [2, 0, 7]
-    assert cores_for(6, sys=laptop) is None  # nothing left for the rest
+    assert cores_for(1) == [2]
+    assert cores_for(2) == [2, 0]
+    assert cores_for(3) == [2, 0, 7]
+    assert cores_for(6) is None  # nothing left for the rest
     allowed -= {2, 7}
-    assert cores_for(2, sys=laptop) == [3, 0]
+    assert cores_for(2) == [3, 0]
 
 
-def test_a_server_with_siblings_far_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_with_siblings_far_apart(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = {
         f"devices/system/cpu/cpu{cpu}/topology/thread_siblings_list": f"{cpu % 4},{cpu % 4 + 4}" for cpu in range(8)
     }
+    files(root, texts)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
-    assert cores_for(3, sys=files(tmp_path, texts)) == [3, 2, 1]
-    assert cores_for(4, sys=tmp_path) is None
+    assert cores_for(3) == [3, 2, 1]
+    assert cores_for(4) is None
 
 
-def test_big_and_little_cores_of_a_phone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_big_and_little_cores_of_a_phone(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     capacity = [250, 250, 250, 250, 780, 780, 1024]
     texts = {f"devices/system/cpu/cpu{cpu}/cpu_capacity": str(value) for cpu, value in enumerate(capacity)}
+    files(root, texts)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(7)))
-    assert cores_for(2, sys=files(tmp_path, texts)) == [6, 5]
+    assert cores_for(2) == [6, 5]
 
 
 def test_cpu_lists() -> None:

@@ -205,7 +205,7 @@ def test_a_journal_cut_anywhere_can_be_opened(subnets: list[Subnet], tmp_path: P
 def test_a_journal_of_another_machine_is_never_continued(subnets: list[Subnet], tmp_path: Path) -> None:
     path = tmp_path / "journal"
     take(FakeMeter(), subnets[:2], path)
-    with pytest.raises(InputError, match=r"begun with another machine.*--fresh"):
+    with pytest.raises(InputError, match=r"begun with another machine.*with fresh"):
         Journal.open(path, {"machine": 2})
 
 

@@ -87,16 +87,20 @@ def subnets(small: SearchSpace) -> list[Subnet]:
 
 
 @pytest.mark.parametrize("form", ["lines", "list", "indented"])
-def test_subnets_are_read_from_lines_and_from_a_list(form: str, subnets: list[Subnet], tmp_path: Path) -> None:
+def test_subnets_are_read_from_lines_and_from_a_list(
+    form: str, small: SearchSpace, subnets: list[Subnet], tmp_path: Path
+) -> None:
     path = tmp_path / "subnets"
     if form == "lines":
         path.write_text("\n".join(subnet.to_json() for subnet in subnets) + "\n\n")
     else:
         path.write_text(json.dumps([subnet.to_dict() for subnet in subnets], indent=2 if form == "indented" else None))
-    assert load_subnets(path) == subnets
+    assert load_subnets(path, small) == subnets
 
 
-def test_a_broken_file_of_subnets_is_named_with_its_line(subnets: list[Subnet], tmp_path: Path) -> None:
+def test_a_broken_file_of_subnets_is_named_with_its_line(
+    small: SearchSpace, subnets: list[Subnet], tmp_path: Path
+) -> None:
     path = tmp_path / "subnets.jsonl"
     lines = [subnet.to_json() for subnet in subnets]
     other_size = replace(subnets[1], image_size=(64, 64))
@@ -106,12 +110,12 @@ def test_a_broken_file_of_subnets_is_named_with_its_line(subnets: list[Subnet], 
         ('{"a": 1}', r"line 2, is no subnet: .*given: a"),
         ("3", r"line 2, is no subnet"),
         (lines[0], r"line 2, repeats the subnet of line 1"),
-        (other_size.to_json(), r"line 2: images of 64 x 64.*unlike images of 32 x 32.*of line 1"),
+        (other_size.to_json(), r"line 2: images of 64 x 64.*unlike images of 32 x 32.*of the space 'small'"),
         (other_classes.to_json(), r"line 2: .*11 classes"),
     ):
         path.write_text("\n".join([lines[0], second, lines[2]]))
         with pytest.raises(FileError, match=r"subnets\.jsonl, " + problem):
-            load_subnets(path)
+            load_subnets(path, small)
 
 
 def test_subnets_of_other_images_than_the_space_are_refused(
@@ -124,27 +128,27 @@ def test_subnets_of_other_images_than_the_space_are_refused(
         load_subnets(path, replace(small, in_chans=3))
 
 
-def test_a_broken_list_of_subnets_names_the_entry(subnets: list[Subnet], tmp_path: Path) -> None:
+def test_a_broken_list_of_subnets_names_the_entry(small: SearchSpace, subnets: list[Subnet], tmp_path: Path) -> None:
     path = tmp_path / "subnets.json"
     path.write_text(json.dumps([subnets[0].to_dict(), {"a": 1}]))
     with pytest.raises(FileError, match=r"subnets\.json, entry 2, is no subnet"):
-        load_subnets(path)
+        load_subnets(path, small)
     path.write_text("[1, 2")
     with pytest.raises(FileError, match=r"subnets\.json is not JSON.*line 1"):
-        load_subnets(path)
+        load_subnets(path, small)
 
 
 @pytest.mark.parametrize("text", ["", "\n \n", "[]"])
-def test_a_file_without_subnets_is_refused(text: str, tmp_path: Path) -> None:
+def test_a_file_without_subnets_is_refused(text: str, small: SearchSpace, tmp_path: Path) -> None:
     path = tmp_path / "subnets.jsonl"
     path.write_text(text)
     with pytest.raises(FileError, match="holds no subnets"):
-        load_subnets(path)
+        load_subnets(path, small)
 
 
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_named(small: SearchSpace, tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"missing\.jsonl"):
-        load_subnets(tmp_path / "missing.jsonl")
+        load_subnets(tmp_path / "missing.jsonl", small)
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(FileError, match="Cannot read"):
-        load_subnets(tmp_path / "binary")
+        load_subnets(tmp_path / "binary", small)

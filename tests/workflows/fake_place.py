@@ -7,12 +7,10 @@ import sys
 from pathlib import Path
 
 from vitas_hw.core.errors import VitasError
-from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.target import Target
-from vitas_hw.profiling.place import Place
+from vitas_hw.profiling.place import Place, TargetAsked
 from vitas_hw.profiling.timing import Timing
 from vitas_hw.profiling.worker import Worker
-from vitas_hw.workflows.profile.profile import ProfileSettings
 
 FAKE = str(Path(__file__).parents[1] / "profiling" / "fake_worker.py")
 HARDWARE = "FAKE_HARDWARE"
@@ -23,11 +21,11 @@ class FakePlace(Place):
         return Worker(self.target, "cpu", timing, timeout_s=timeout_s, program=(sys.executable, FAKE, "of-a-fleet"))
 
 
-def find_place(settings: ProfileSettings, space: SearchSpace) -> Place:
+def find_place(asked: TargetAsked, image_size: tuple[int, int]) -> Place:
     hardware = os.environ[HARDWARE]
     if hardware == "unfit":
         raise VitasError("There is no such runtime here.")
-    if settings.device == "cuda:0":
+    if asked.device == "cuda:0":
         assert os.environ["CUDA_VISIBLE_DEVICES"] in ("0", "1")  # one only
-    target = Target("fake", "onnxruntime", "fp32", settings.batch_size, settings.threads, space.image_size)
+    target = Target("fake", "onnxruntime", "fp32", asked.batch_size, asked.threads, image_size)
     return FakePlace(target, "cpu", hardware)

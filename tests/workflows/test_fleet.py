@@ -19,7 +19,7 @@ from fake_place import find_place
 from machines_of_ray import Machines, machines_of
 
 from vitas_hw.cli.main import main
-from vitas_hw.cluster.devices import Cluster, Device
+from vitas_hw.cluster.devices import Device, Devices
 from vitas_hw.cluster.measuring_actor import Facts
 from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.progress import Silent
@@ -27,11 +27,12 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.target import Target
 from vitas_hw.profiling.environment import fingerprint
 from vitas_hw.profiling.place import Place
-from vitas_hw.profiling.recording import REPEAT_EVERY
+from vitas_hw.profiling.protocol import REPEAT_EVERY
 from vitas_hw.runs.directory import Run
-from vitas_hw.workflows import fleet as fleet_module
+from vitas_hw.workflows.profile import on_cluster as fleet_module
 from vitas_hw.workflows.profile.on_cluster import kinds_of, profile_fleet
-from vitas_hw.workflows.profile.profile import Profiled, ProfileSettings
+from vitas_hw.workflows.profile.profile import Profiled
+from vitas_hw.workflows.profile.settings import ProfileSettings
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # Ray leaves log files and sockets open
@@ -152,16 +153,16 @@ def test_an_actor_that_is_killed_loses_nothing_and_the_other_goes_on(
     import ray
 
     killed: list[str] = []
-    visit = Cluster.visit
+    visit = Devices.visit
 
-    def visit_and_kill(self: Cluster, device: Any, subnet: Any, anew: bool) -> Any:
+    def visit_and_kill(self: Devices, device: Any, subnet: Any, anew: bool) -> Any:
         ticket = visit(self, device, subnet, anew)
         if len(killed) == 0 and device.facts.fingerprint == fingerprint("a") and not anew:
             killed.append(device.name)
             ray.kill(device.actor)
         return ticket
 
-    monkeypatch.setattr(Cluster, "visit", visit_and_kill)
+    monkeypatch.setattr(Devices, "visit", visit_and_kill)
     told = Told()
     done = profile_fleet(
         Run(tmp_path), SETTINGS, address=machines.address, space=space, progress=told, find_place=find_place
@@ -179,10 +180,10 @@ def test_when_the_last_device_of_a_kind_is_lost_the_others_finish_and_a_repeat_g
 ) -> None:
     import ray
 
-    visit = Cluster.visit
+    visit = Devices.visit
     made: list[int] = []
 
-    def visit_and_kill(self: Cluster, device: Any, subnet: Any, anew: bool) -> Any:
+    def visit_and_kill(self: Devices, device: Any, subnet: Any, anew: bool) -> Any:
         ticket = visit(self, device, subnet, anew)
         if device.facts.fingerprint == fingerprint("b"):
             made.append(1)
@@ -190,7 +191,7 @@ def test_when_the_last_device_of_a_kind_is_lost_the_others_finish_and_a_repeat_g
                 ray.kill(device.actor)
         return ticket
 
-    monkeypatch.setattr(Cluster, "visit", visit_and_kill)
+    monkeypatch.setattr(Devices, "visit", visit_and_kill)
     with pytest.raises(VitasError, match=r"last device.*lost.*kept.*same command"):
         profile_fleet(Run(tmp_path), SETTINGS, address=machines.address, space=space, find_place=find_place)
     one, other = sorted((tmp_path / "profiles").glob("*.journal.jsonl"), key=lambda path: len(visits_of(path)))
@@ -246,7 +247,8 @@ def test_the_command_prints_a_profile_for_each_kind(
     assert main([*words, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert [row["ok"] for row in printed["profiles"]] == [SUBNETS, SUBNETS]
-    assert {"profile", "predictor", "ok", "failed", "noise_floor", "mape"} == set(printed["profiles"][0])
+    keys = {"profile", "predictor", "ok", "failed", "noise_floor", "mape", "would_have", "grown"}
+    assert keys == set(printed["profiles"][0])
     assert main(words) == 0
     assert capsys.readouterr().out.count("Profile of fake-") == 2
 

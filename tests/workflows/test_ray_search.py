@@ -68,7 +68,7 @@ def test_a_search_on_a_cluster_is_the_serial_one_though_a_worker_is_killed(
 
     def evaluate_and_kill(self: RayPool, place: int, job: object) -> object:
         if not killed:
-            killed.append(self._ray.get(self._workers[place].__ray_call__.remote(lambda _: os.getpid())))
+            killed.append(self._cluster._ray.get(self._workers[place].__ray_call__.remote(lambda _: os.getpid())))
             os.kill(killed[0], signal.SIGKILL)
         return evaluate(self, place, job)  # type: ignore[arg-type]
 

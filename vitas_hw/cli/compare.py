@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from vitas_hw.cli.options import DEFAULT_RUN, JsonOption, RunOption, SeedOption
+from vitas_hw.cli.from_settings import takes
+from vitas_hw.cli.options import DEFAULT_RUN, JsonOption, RunOption
+from vitas_hw.workflows.compare_settings import CompareSettings
 
-_TARGET = "Target"
 _SUBNETS = "Published names, names of plain ViTs in timm, JSON files, trained .safetensors, choice, smallest, largest."
 
 
+@takes(CompareSettings, leave_out=("device_name",))
 def compare(
+    settings: Callable[..., CompareSettings],
     subnets: Annotated[list[str] | None, typer.Argument(help=_SUBNETS)] = None,
-    device: Annotated[
-        str, typer.Option("--device", help="cpu, cuda:0, mps or gpu (Intel's).", rich_help_panel=_TARGET)
-    ] = "cpu",
-    backend: Annotated[
-        str | None, typer.Option("--backend", help="Default: the device's usual one.", rich_help_panel=_TARGET)
-    ] = None,
-    precision: Annotated[
-        str, typer.Option("--precision", help="fp32, fp16, bf16 or int8.", rich_help_panel=_TARGET)
-    ] = "fp32",
-    batch_size: Annotated[
-        int, typer.Option("--batch-size", min=1, help="Images per inference.", rich_help_panel=_TARGET)
-    ] = 1,
-    threads: Annotated[int, typer.Option("--threads", min=1, help="On a CPU.", rich_help_panel=_TARGET)] = 1,
-    rounds: Annotated[int, typer.Option("--rounds", help="Visits to each, interleaved.")] = 5,
-    data: Annotated[str | None, typer.Option("--data", help="Images for the accuracy. Default: the run's.")] = None,
     run: RunOption = DEFAULT_RUN,
-    seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Subnets side by side on one target, measured in one interleaved run.
@@ -42,19 +30,7 @@ def compare(
     from vitas_hw.runs.directory import Run
     from vitas_hw.workflows.compare import compare as compare_subnets
 
-    done = compare_subnets(
-        Run(run),
-        subnets or (),
-        device=device,
-        backend=backend,
-        precision=precision,
-        batch_size=batch_size,
-        threads=threads,
-        rounds=rounds,
-        data=data,
-        seed=seed,
-        progress=console.Reporter(),
-    )
+    done = compare_subnets(Run(run), subnets or (), settings(), progress=console.Reporter())
     if as_json:
         rows = [
             {"name": row.name, "subnet": row.subnet.to_dict(), "macs": row.subnet.macs, "params": row.subnet.params}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from vitas_hw.cli.options import JsonOption
@@ -20,7 +21,7 @@ def doctor(as_json: JsonOption = False) -> None:
 
     found = diagnose(console.Reporter())
     if as_json:
-        console.print_json(found.to_dict())
+        console.print_json(asdict(found))
         return
     for line in _machine_lines(found.machine):
         console.OUT.print(line, markup=False)
@@ -63,14 +64,13 @@ def doctor(as_json: JsonOption = False) -> None:
 
 def _machine_lines(machine: Machine) -> list[str]:
     usable = "" if machine.usable_cores == machine.cores else f", {machine.usable_cores} of them for this process"
-    memory = "?" if machine.memory_bytes is None else f"{machine.memory_bytes / 2**30:.1f} GiB"
     driver = (
         f"driver {machine.nvidia_driver}: {', '.join(machine.nvidia_gpus)}" if machine.nvidia_driver else "no driver"
     )
-    free = "" if machine.memory_free_bytes is None else f", {machine.memory_free_bytes / 2**30:.1f} GiB free"
+    total, free = machine.memory_bytes / 2**30, machine.memory_free_bytes / 2**30
     return [
         f"CPU     {machine.cpu}, {machine.cores} logical cores{usable}",
-        f"memory  {memory}{free}, disk {machine.disk_free_bytes / 2**30:.1f} GiB free",
+        f"memory  {total:.1f} GiB, {free:.1f} GiB free, disk {machine.disk_free_bytes / 2**30:.1f} GiB free",
         f"NVIDIA  {driver}",
         f"system  {machine.system}, Python {machine.python}",
     ]

@@ -14,15 +14,6 @@ from vitas_hw.workflows.profile.from_old_predictor import WouldHave
 from vitas_hw.workflows.profile.profile import Profiled
 
 
-def print_fleet(profiles: list[Profiled], as_json: bool) -> None:
-    """A table for each profile; as JSON, one object with all of them."""
-    if as_json:
-        console.print_json({"profiles": [_as_json(done) for done in profiles]})
-        return
-    for done in profiles:
-        print_profiled(done, as_json=False)
-
-
 def _as_json(done: Profiled) -> dict[str, Any]:
     floor = done.profile.noise_floor
     return {
@@ -35,6 +26,15 @@ def _as_json(done: Profiled) -> dict[str, Any]:
         "would_have": [asdict(tried) for tried in done.would_have],
         "grown": done.profile.environment.get("grown"),
     }
+
+
+def print_fleet(profiles: list[Profiled], as_json: bool) -> None:
+    """A table for each profile; as JSON, one object with all of them."""
+    if as_json:
+        console.print_json({"profiles": [_as_json(done) for done in profiles]})
+    else:
+        for done in profiles:
+            print_profiled(done, as_json)
 
 
 def print_profiled(done: Profiled, as_json: bool) -> None:

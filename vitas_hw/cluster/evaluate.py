@@ -72,7 +72,11 @@ class SpreadEvaluate:
                     ticket = self._first_done(running)
                     answer = self._pool.result(ticket)
                     if ticket in self._hiring:
-                        self._join(self._hiring.pop(ticket), answer)
+                        hired = self._hiring.pop(ticket)
+                        if answer is None:
+                            self._idle.append(hired)
+                        else:
+                            self._lose(hired, answer)
                         continue
                     place, done = running.pop(ticket)
                     if isinstance(answer, float):
@@ -98,12 +102,6 @@ class SpreadEvaluate:
         if ticket is None:
             raise VitasError(f"No worker was ready within {_PATIENCE_S:g} s; all of the cluster may be in use.", _AGAIN)
         return ticket
-
-    def _join(self, place: int, answer: float | str | None) -> None:
-        if answer is None:
-            self._idle.append(place)
-        else:
-            self._lose(place, answer)
 
     def _lose(self, place: int, why: float | str | None) -> None:
         self._losses[place] += 1

@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
-from vitas_hw.cluster.devices import connected, sentence
+from vitas_hw.cluster.connection import Actor, Connection, Ticket, connected
 from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.searching.engine import Job, Scorer
-
-_Ray = Any  # the module
-_Ticket = Any  # a reference to a result on its way
 
 
 @dataclass(frozen=True)
@@ -30,7 +26,9 @@ class RayWorkers:
     def __post_init__(self) -> None:
         if self.gpus is not None and not (0 <= self.gpus <= 1 or float(self.gpus).is_integer()):
             raise InputError(
-                f"A worker has a share of a GPU or whole ones, not {self.gpus:g}.", "Try --ray-gpus 0.5, 1 or 0"
+                f"A worker has a share of a GPU or whole ones, not {self.gpus:g}.",
+                "Try `ray_gpus=0.5`, 1 or 0.",
+                field="ray_gpus",
             )
 
 
@@ -52,10 +50,10 @@ class Examiner:
 
 
 class RayPool:
-    """As many workers as the cluster has CPUs, or GPUs times their share; they end with it.
+    """As many workers as the cluster has CPUs, or GPUs times their share.
 
     Args:
-        ray: connected.
+        cluster: connected.
         gpus: of each worker; see ``RayWorkers``.
         most: workers that can ever be busy.
 
@@ -63,8 +61,8 @@ class RayPool:
         VitasError: the cluster has no such device.
     """
 
-    def __init__(self, ray: _Ray, gpus: float | None, most: int) -> None:
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    def __init__(self, cluster: Connection, gpus: float | None, most: int) -> None:
+        nodes = [node["Resources"] for node in cluster.nodes()]
         if gpus is None:
             gpus = 1.0 if any(has.get("GPU", 0) >= 1 for has in nodes) else 0.0
         self.device = "cuda" if gpus else "cpu"
@@ -73,45 +71,29 @@ class RayPool:
         if not room:
             raise VitasError(f"No {'GPU' if gpus else 'CPU'} in the cluster can be worked on.", "See: ray status")
         self.places = min(room, most)
-        self._ray, self._scorer = ray, None
-        self._actor = ray.remote(Examiner)
-        self._workers: dict[int, Any] = {}
+        self._cluster = cluster
+        self._scorer: Ticket = None
+        self._workers: dict[int, Actor] = {}
 
     def load(self, scorer: Scorer) -> None:
-        """Put what the workers score by (on the CPU) into the cluster: once, and each machine takes it once."""
-        self._scorer = self._ray.put(scorer)
+        """Put what the workers score by (on the CPU) into the cluster."""
+        self._scorer = self._cluster.put(scorer)
 
-    def hire(self, place: int) -> _Ticket:
-        self._end(place)
-        options = {"max_restarts": 0, "scheduling_strategy": "SPREAD", **self._needs}
-        self._workers[place] = self._actor.options(**options).remote(self._scorer, self.device)
+    def hire(self, place: int) -> Ticket:
+        if place in self._workers:
+            self._cluster.end(self._workers[place])
+        self._workers[place] = self._cluster.start(Examiner, self._scorer, self.device, **self._needs)
         return self._workers[place].ready.remote()
 
-    def evaluate(self, place: int, job: Job) -> _Ticket:
+    def evaluate(self, place: int, job: Job) -> Ticket:
         return self._workers[place].score.remote(job)
 
-    def first_done(self, tickets: Collection[_Ticket], timeout_s: float | None) -> _Ticket | None:
-        done, _ = self._ray.wait(list(tickets), num_returns=1, timeout=timeout_s)
-        return done[0] if done else None
+    def first_done(self, tickets: Collection[Ticket], timeout_s: float | None) -> Ticket | None:
+        return next(iter(self._cluster.done(tickets, timeout_s, first=True)), None)
 
-    def result(self, ticket: _Ticket) -> float | str | None:
-        errors = self._ray.exceptions
-        try:
-            answer: float | None = self._ray.get(ticket)
-        except errors.RayTaskError:
-            raise  # a bug of ours
-        except errors.RayError as error:
-            return sentence(error)
+    def result(self, ticket: Ticket) -> float | str | None:
+        answer: float | str | None = self._cluster.result(ticket)
         return answer
-
-    def close(self) -> None:
-        """End all workers."""
-        for place in list(self._workers):
-            self._end(place)
-
-    def _end(self, place: int) -> None:
-        if place in self._workers:
-            self._ray.kill(self._workers.pop(place))
 
 
 @contextmanager
@@ -121,9 +103,5 @@ def ray_pool(asked: RayWorkers, most: int) -> Iterator[RayPool]:
     Raises:
         VitasError: Ray is not installed, no cluster answers, or it has no such device.
     """
-    with connected(asked.address) as ray:
-        pool = RayPool(ray, asked.gpus, most)
-        try:
-            yield pool
-        finally:
-            pool.close()
+    with connected(asked.address) as cluster:
+        yield RayPool(cluster, asked.gpus, most)

@@ -4,34 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 from vitas_hw.cluster.visits import Report
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.progress import Silent
-from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
-from vitas_hw.profiling.place import Place
-from vitas_hw.profiling.recording import TIMING, Watch, about_of, compare_with_fp32
+from vitas_hw.profiling.conditions import Watch
+from vitas_hw.profiling.place import Place, TargetAsked
+from vitas_hw.profiling.protocol import TIMING, compare_with_fp32, environment_of
 from vitas_hw.profiling.worker import SubnetFailedError
 
-
-class Asked(Protocol):
-    """A profiling's settings, as far as they concern each machine: a dataclass."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    @property
-    def device(self) -> str: ...
-
-    @property
-    def threads(self) -> int: ...
-
-    @property
-    def timeout_s(self) -> float: ...
-
-
-FindPlace = Callable[[Any, SearchSpace], Place]  # settings, space
+FindPlace = Callable[[TargetAsked, tuple[int, int]], Place]  # see ``find_place``
 
 
 @dataclass(frozen=True)
@@ -50,11 +34,14 @@ class Facts:
         return str(self.about["backend_version"])
 
 
-class Station(Silent):
+class MeasuringActor(Silent):
     """Measures on the machine where Ray puts it; a sentence in place of a result says why it cannot."""
 
-    def __init__(self, settings: Asked, space: SearchSpace, find_place: FindPlace) -> None:
-        self._settings, self._space, self._find_place = settings, space, find_place
+    def __init__(
+        self, asked: TargetAsked, timeout_s: float, image_size: tuple[int, int], find_place: FindPlace
+    ) -> None:
+        self._asked, self._timeout_s = asked, timeout_s
+        self._image_size, self._find_place = image_size, find_place
         self._notes: list[str] = []
 
     def note(self, text: str) -> None:
@@ -62,17 +49,17 @@ class Station(Silent):
 
     def open(self) -> Facts | str:
         try:
-            self._place = self._find_place(self._settings, self._space)
-            self._watch = Watch(self._place, self)
+            self._place = self._find_place(self._asked, self._image_size)
+            self._watch = Watch(self._place.device, self._place.target.threads or 1, self)
             self._watch.look()  # before any work of ours
-            self._worker = self._place.worker(TIMING, self._settings.timeout_s)
-            return Facts(self._place, about_of(self._place, self._worker.start()))
+            self._worker = self._place.worker(TIMING, self._timeout_s)
+            return Facts(self._place, environment_of(self._place, self._worker.start()))
         except VitasError as error:
             return str(error)
 
     def compare_with_fp32(self) -> tuple[str, ...]:
         try:
-            compare_with_fp32(self._place, self._settings.timeout_s, self)
+            compare_with_fp32(self._place, self._timeout_s, self)
         except VitasError as error:
             self.note(str(error))
         return self._said()

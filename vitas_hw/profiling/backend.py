@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -78,7 +78,7 @@ class BackendInfo:
     Args:
         name: one of ``BACKENDS``.
         version: of the runtime; None if it is not installed.
-        devices: what can be measured on, ``--device`` to the hardware's own name: ``{"cuda:0": "NVIDIA H200"}``.
+        devices: what can be measured on, with the hardware's own name: ``{"cuda:0": "NVIDIA H200"}``.
         precisions: those that may be asked for.
         missing: why it cannot be used, in half a sentence; empty if it can.
         install: the one line that closes the gap; empty if there is none.
@@ -90,12 +90,6 @@ class BackendInfo:
     precisions: tuple[str, ...] = ()
     missing: str = ""
     install: str = ""
-
-
-class _Module(Protocol):
-    def info(self, name: str) -> BackendInfo: ...
-
-    def open_backend(self, target: Target, device: str) -> Backend: ...
 
 
 # One file for each runtime; a runtime's variants are backends of their own, because their latencies differ.
@@ -113,7 +107,8 @@ _FILES = {
 
 def backend_info(name: str) -> BackendInfo:
     """What this machine can do with one backend. Imports its runtime; never raises for a runtime that is missing."""
-    return _module(name).info(name)
+    found: BackendInfo = _module(name).info(name)
+    return found
 
 
 def open_backend(target: Target, device: str) -> Backend:
@@ -129,10 +124,11 @@ def open_backend(target: Target, device: str) -> Backend:
         raise one_of(device, found.devices, f"device of {target.backend}")
     if target.precision not in found.precisions:
         raise one_of(target.precision, found.precisions, f"precision of {target.backend}")
-    return _module(target.backend).open_backend(target, device)
+    opened: Backend = _module(target.backend).open_backend(target, device)
+    return opened
 
 
-def _module(name: str) -> _Module:
+def _module(name: str) -> Any:
     if name not in _FILES:
         raise one_of(name, _FILES, "backend")
-    return cast(_Module, import_module(f"vitas_hw.profiling.backends.{_FILES[name]}"))
+    return import_module(f"vitas_hw.profiling.backends.{_FILES[name]}")

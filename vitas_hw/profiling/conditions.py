@@ -3,21 +3,43 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import psutil
+
+from vitas_hw.core.progress import Progress
 from vitas_hw.profiling import linux
-from vitas_hw.profiling.linux import PROC, SYS, Ticks
 from vitas_hw.profiling.nvidia import Gpu, read_gpu
+
+T = TypeVar("T")
 
 _STEAL = 0.01
 _OTHERS = 0.05
 _LOAD_SLACK = 0.25  # background of any system
-_FEWEST_TICKS = 50  # of each CPU, half a second at Linux's usual rate: shares of less are chance
+_FEWEST_S = 0.5  # of each CPU: shares of less are chance
 _CPU_HOT_C, _GPU_HOT_C = 90.0, 83.0
 _GPU_BUSY = 0.05
+
+
+@dataclass(frozen=True)
+class CpuTimes:
+    """Seconds of processor time since the start, summed over all logical CPUs.
+
+    Args:
+        total: all of it.
+        busy: running any process, interrupts too.
+        steal: taken by the hypervisor for others.
+        own: running this process and those it started.
+    """
+
+    total: float
+    busy: float
+    steal: float
+    own: float
 
 
 @dataclass(frozen=True)
@@ -29,13 +51,13 @@ class Conditions:
         load_1m: the 1-minute load average, ours included.
         governors: of the CPUs' frequency, each once.
         frequency_mhz: (lowest, highest) clock of the CPUs.
-        temperature_c: the hottest thermal zone.
+        temperature_c: of the hottest sensor.
         available_bytes: memory that can be had without swapping.
         on_battery: whether a battery drives the machine.
         steal, others, own: shares of processor time since the previous snapshot that went to the hypervisor's other
             guests, to other processes, and to this process and those it started.
         throttled_ms: how long a CPU quota stopped this container since the previous snapshot.
-        ticks, throttled_total_ms: the counters behind these.
+        throttled_total_ms, cpu_times: the counters behind these.
         gpu: the NVIDIA GPU measured on.
         gpu_busy_before: how busy it was before our own work: in the first snapshot only.
     """
@@ -51,48 +73,47 @@ class Conditions:
     others: float | None
     own: float | None
     throttled_ms: float | None
-    ticks: Ticks | None
     throttled_total_ms: float | None
     gpu: Gpu | None
     gpu_busy_before: float | None
+    cpu_times: CpuTimes | None = None  # not in older profiles
 
     def to_dict(self) -> dict[str, Any]:
         """JSON types."""
         return asdict(self)
 
 
-def snapshot(device: str, previous: Conditions | None = None, *, proc: Path = PROC, sys: Path = SYS) -> Conditions:
+def snapshot(device: str, previous: Conditions | None = None) -> Conditions:
     """The machine now. Never raises for what it does not tell.
 
     Args:
         device: measured on: ``cpu``, ``cuda:0``, ...; a ``cuda`` device is looked at too.
         previous: an earlier snapshot of this process, for the shares since then; None before any work of ours.
-        proc, sys: where Linux tells its facts.
     """
-    pid, cpus = os.getpid(), os.cpu_count() or 1
-    ticks = linux.read_ticks(pid, proc)
-    steal, others, own = _shares(previous.ticks if previous else None, ticks, cpus)
-    throttled = linux.throttled_ms(sys, proc)
+    cpus = os.cpu_count() or 1
+    times = _told(_cpu_times)
+    steal, others, own = _shares(previous.cpu_times if previous else None, times, cpus)
+    throttled = linux.throttled_ms()
     throttled_before = previous.throttled_total_ms if previous else None
     kind, _, index = device.partition(":")
     is_cuda = kind == "cuda" and (index or "0").isdigit()
-    gpu = read_gpu(int(index or 0), linux.strangers(pid, proc)) if is_cuda else None
+    gpu = read_gpu(int(index or 0), _told(_strangers)) if is_cuda else None
     return Conditions(
         cpus=cpus,
-        load_1m=_load(),
-        governors=linux.governors(sys),
-        frequency_mhz=linux.frequencies_mhz(sys, proc),
-        temperature_c=linux.temperature_c(sys),
-        available_bytes=linux.available_memory_bytes(proc),
-        on_battery=linux.on_battery(sys),
+        load_1m=_told(lambda: psutil.getloadavg()[0]),
+        governors=linux.governors(),
+        frequency_mhz=_told(_frequencies_mhz),
+        temperature_c=_told(_temperature_c),
+        available_bytes=_told(lambda: psutil.virtual_memory().available),
+        on_battery=linux.on_battery(),
         steal=steal,
         others=others,
         own=own,
         throttled_ms=None if throttled is None or throttled_before is None else throttled - throttled_before,
-        ticks=ticks,
         throttled_total_ms=throttled,
         gpu=gpu,
         gpu_busy_before=gpu.busy if gpu and previous is None else None,
+        cpu_times=times,
     )
 
 
@@ -124,14 +145,14 @@ def warnings(conditions: Conditions, threads: int = 1) -> list[str]:
     return found + ([] if c.gpu is None else _gpu_warnings(c.gpu, c.gpu_busy_before))
 
 
-def cores_for(threads: int, *, sys: Path = SYS) -> list[int] | None:
+def cores_for(threads: int) -> list[int] | None:
     """Logical CPUs to pin a measuring process of ``threads`` threads to: each another physical core, core 0 last.
 
     None where the platform cannot pin, or where no core would be left for everything else.
     """
     if not hasattr(os, "sched_getaffinity"):  # macOS, Windows
         return None
-    cores = linux.physical_cores(set(os.sched_getaffinity(0)), sys)
+    cores = linux.physical_cores(set(os.sched_getaffinity(0)))
     return cores[:threads] if len(cores) > threads else None
 
 
@@ -144,16 +165,75 @@ def pin(cores: Sequence[int]) -> None:
     os.sched_setaffinity(0, cores)
 
 
-def _load() -> float | None:
+class Watch:
+    """Looks at the machine and says each reason for mistrust once.
+
+    Args:
+        device: measured on.
+        threads: of each inference.
+        progress: where to say it.
+    """
+
+    def __init__(self, device: str, threads: int, progress: Progress) -> None:
+        self._device, self._threads, self._progress = device, threads, progress
+        self._last: Conditions | None = None
+        self._said: set[str] = set()
+
+    def look(self) -> dict[str, Any]:
+        """The machine now, as JSON types."""
+        self._last = snapshot(self._device, self._last)
+        for sentence in warnings(self._last, self._threads):
+            kind = re.sub(r"[\d.]+", "", sentence)
+            if kind not in self._said:
+                self._said.add(kind)
+                self._progress.note(f"warning: {sentence}")
+        return self._last.to_dict()
+
+
+def _told(ask: Callable[[], T]) -> T | None:
+    """What psutil answers; None where the platform does not tell."""
     try:
-        return os.getloadavg()[0]
-    except (AttributeError, OSError):  # Windows has none
+        return ask()
+    except (psutil.Error, OSError, NotImplementedError, AttributeError, LookupError, ValueError):
         return None
 
 
-def _shares(before: Ticks | None, now: Ticks | None, cpus: int) -> tuple[float | None, float | None, float | None]:
+def _cpu_times() -> CpuTimes:
+    told = psutil.cpu_times()._asdict()  # the time of guests is in user
+    busy = sum(told.get(kind, 0.0) for kind in ("user", "nice", "system", "irq", "softirq"))
+    steal = told.get("steal", 0.0)
+    own = 0.0
+    for process in _family():
+        with suppress(psutil.Error):  # it has ended
+            own += sum(process.cpu_times()[:4])  # and those of its children that ended
+    return CpuTimes(busy + told["idle"] + told.get("iowait", 0.0) + steal, busy, steal, own)
+
+
+def _family() -> list[psutil.Process]:
+    """The process itself and all below it."""
+    this = psutil.Process()
+    return [this, *this.children(recursive=True)]
+
+
+def _strangers() -> set[int]:
+    return set(psutil.pids()) - {process.pid for process in _family()}
+
+
+def _frequencies_mhz() -> tuple[float, float]:
+    mhz = [cpu.current for cpu in psutil.cpu_freq(percpu=True)]
+    return min(mhz), max(mhz)
+
+
+def _temperature_c() -> float | None:
+    degrees = [sensor.current for sensors in psutil.sensors_temperatures().values() for sensor in sensors]
+    return max((value for value in degrees if 0 < value < 150), default=None)  # one without a sensor says -273 or 0
+
+
+def _shares(
+    before: CpuTimes | None, now: CpuTimes | None, cpus: int
+) -> tuple[float | None, float | None, float | None]:
     """Steal, other processes' and own share of the time between two counts; None if they are too near or missing."""
-    if before is None or now is None or now.total - before.total < _FEWEST_TICKS * cpus:
+    if before is None or now is None or now.total - before.total < _FEWEST_S * cpus:
         return None, None, None
     total = now.total - before.total
     busy, own = now.busy - before.busy, max(now.own - before.own, 0)

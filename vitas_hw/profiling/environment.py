@@ -83,14 +83,6 @@ def environment(settings: dict[str, Any], accelerator: str | None = None) -> dic
     }
 
 
-def total_memory_bytes() -> int | None:
-    """The machine's memory, where the platform tells."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None
-
-
 def _version(package: str) -> str | None:
     try:
         return version(package)

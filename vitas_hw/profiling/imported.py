@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vitas_hw.core.errors import FileError, InputError
-from vitas_hw.core.reading import MOST_LINES_BYTES, parse_json, read_text, reason
+from vitas_hw.core.reading import MOST_LINES_BYTES, open_regular, parse_json, read_text, reason
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 
@@ -86,7 +86,7 @@ def read_bundle(path: str | Path) -> Bundle:
     """Read ``bundle.json``. Raises FileError if it is missing, broken or of another schema."""
     path = Path(path)
     try:
-        data = parse_json(read_text(path, "the bundle", hint="Give the folder that --bundle wrote."))
+        data = parse_json(read_text(path, "the bundle", hint="Give the folder that `bundle` wrote."))
         if (data["schema"], data["kind"]) != (SCHEMA, "bundle"):
             raise InputError(f"it is a {data['kind']} of schema {data['schema']}, not a bundle of schema {SCHEMA}.")
         found = Bundle(
@@ -104,7 +104,7 @@ def read_bundle(path: str | Path) -> Bundle:
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, InputError) as error:
         raise FileError(
             f"{path} is not a bundle's: {type(error).__name__}: {reason(error)}.",
-            "Write it anew: vitas-hw profile --bundle DIR",
+            "Write it anew with `bundle`.",
         ) from error
     changed = [digest for digest, subnet in found.subnets.items() if subnet.digest != digest]
     unplanned = {digest for _, _, digest in found.visits} - set(found.subnets)
@@ -158,26 +158,35 @@ def _number(value: object) -> float:
     return value
 
 
-def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """The rows of the table by column, with their lines."""
-    text = read_text(path, "the results", most=MOST_LINES_BYTES, encoding="utf-8-sig")
-    lines = text.split("\n")
-    if lines.pop():  # a number that lost its last digits would look whole
-        raise FileError(f"{path}, line {len(lines) + 1}, is cut off: it has no line end.", "Start run.py again.")
-    try:
-        table = list(csv.reader(line.rstrip("\r") for line in lines))
-    except csv.Error as error:
-        raise FileError(f"{path} is not a table: {reason(error)}.", _NEXT) from error
-    header = [name.strip() for name in table[0]] if table else []
-    missing = [name for name in COLUMNS if header.count(name) != 1]
-    if missing:
-        raise FileError(f"{path}, line 1: the columns {', '.join(missing)} must stand there once.", _NEXT)
-    rows = []
-    for number, cells in enumerate(table[1:], 2):
-        if len(cells) != len(header):
-            raise FileError(f"{path}, line {number}, has {len(cells)} cells, not {len(header)}.", _NEXT)
-        rows.append((number, {name: cell.strip() for name, cell in zip(header, cells, strict=True)}))
-    return rows
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows of the table by column, with their lines; one at a time is in memory."""
+    with open_regular(path, "the results", most=MOST_LINES_BYTES) as file:
+        reader = csv.reader(_lines(path, file))
+        try:
+            header = [name.strip() for name in next(reader, [])]
+            missing = [name for name in COLUMNS if header.count(name) != 1]
+            if missing:
+                raise FileError(f"{path}, line 1: the columns {', '.join(missing)} must stand there once.", _NEXT)
+            for cells in reader:
+                if len(cells) != len(header):
+                    raise FileError(
+                        f"{path}, line {reader.line_num}, has {len(cells)} cells, not {len(header)}.", _NEXT
+                    )
+                yield reader.line_num, dict(zip(header, map(str.strip, cells), strict=True))
+        except csv.Error as error:
+            raise FileError(f"{path} is not a table: {reason(error)}.", _NEXT) from error
+        except OSError as error:
+            raise FileError(f"Cannot read the results {path}: {error.strerror}.") from error
+
+
+def _lines(path: Path, file: Iterable[bytes]) -> Iterator[str]:
+    for number, line in enumerate(file, 1):
+        if not line.endswith(b"\n"):  # a number that lost its last digits would look whole
+            raise FileError(f"{path}, line {number}, is cut off: it has no line end.", "Start run.py again.")
+        try:
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise FileError(f"Cannot read the results {path}: line {number} is not UTF-8 text.") from error
 
 
 def _unknown(key: Key, bundle: Bundle) -> str:

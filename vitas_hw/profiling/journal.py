@@ -45,7 +45,7 @@ class Journal:
         """
         journal = cls(path)
         wanted = {"schema": SCHEMA, "kind": "journal", **json.loads(json.dumps(header))}
-        lines, torn = journal_lines(path, "the journal", hint="Give --fresh to begin anew.")
+        lines, torn = journal_lines(path, "the journal", hint="Give `fresh` to begin anew.")
         if not lines:
             if torn is not None:
                 cut(path, torn)
@@ -100,7 +100,7 @@ class Journal:
             if different:
                 raise InputError(
                     f"The journal {self.path} was begun with another {', '.join(different)}.",
-                    "Repeat the command with the old settings, or with --fresh to begin anew.",
+                    "Repeat the command with the old settings, or with `fresh` to begin anew.",
                 )
         elif "failed" in line:
             self.failures[str(line["subnet"])] = str(line["failed"])

@@ -124,7 +124,7 @@ def keep_failure(journal: Journal, subnet: Subnet, reason: str) -> None:
     if len(journal.failures) >= _HOPELESS and not journal.attempts:
         raise VitasError(
             f"None of the first {len(journal.failures)} subnets runs; the last one's reason: {reason}",
-            "See: vitas-hw doctor",
+            step="doctor",
         )
 
 

@@ -1,31 +1,23 @@
-"""What an NVIDIA GPU is doing, from ``nvidia-smi``, which comes with every driver."""
+"""What an NVIDIA GPU is doing, as the driver's own library (NVML) tells it."""
 
 from __future__ import annotations
 
 import os
-import subprocess
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
-_TIMEOUT_S = 10.0  # a wedged driver hangs
-_FIELDS = (
-    "clocks.current.sm",
-    "clocks.max.sm",
-    "clocks.current.memory",
-    "temperature.gpu",
-    "power.draw",
-    "enforced.power.limit",
-    "utilization.gpu",
-)
-_REASON_FIELDS = ("clocks_event_reasons.active", "clocks_throttle_reasons.active")  # new drivers, old drivers
-# bits of NVML's nvmlClocksEventReasons; idle (0x1) and clocks set by somebody (0x2, 0x100) slow nothing down unasked
+import pynvml
+
+# idle clocks and clocks set by somebody slow nothing down unasked
 _THROTTLE_REASONS = {
-    0x04: "power cap",
-    0x08: "hardware slowdown",
-    0x10: "sync boost",
-    0x20: "thermal slowdown",
-    0x40: "hardware thermal slowdown",
-    0x80: "power brake",
+    pynvml.nvmlClocksThrottleReasonSwPowerCap: "power cap",
+    pynvml.nvmlClocksThrottleReasonHwSlowdown: "hardware slowdown",
+    pynvml.nvmlClocksThrottleReasonSyncBoost: "sync boost",
+    pynvml.nvmlClocksThrottleReasonSwThermalSlowdown: "thermal slowdown",
+    pynvml.nvmlClocksThrottleReasonHwThermalSlowdown: "hardware thermal slowdown",
+    pynvml.nvmlClocksThrottleReasonHwPowerBrakeSlowdown: "power brake",
 }
 
 
@@ -54,76 +46,74 @@ class Gpu:
 
 
 def read_gpu(index: int, others: Collection[int] | None) -> Gpu | None:
-    """The GPU that CUDA calls ``index``; None without ``nvidia-smi`` or such a GPU.
+    """The GPU that CUDA calls ``index``; None without a driver or such a GPU.
 
     ``others`` are the processes that can be seen and are not ours. The driver may name ours by numbers of another
     container: what it names and nobody sees is not held to be somebody else.
     """
-    chosen = smi_id(index, os.environ.get("CUDA_VISIBLE_DEVICES"))
-    if chosen is None:
-        return None
-    for reasons in _REASON_FIELDS:
-        told = _smi(chosen, f"--query-gpu={','.join((*_FIELDS, reasons))}")
-        if told is not None:
-            return parse_gpu(told, _smi(chosen, "--query-compute-apps=pid"), others)
-    return None
-
-
-def parse_gpu(line: str, apps: str | None, others: Collection[int] | None) -> Gpu | None:
-    """From ``nvidia-smi``'s line about a GPU and the process ids that it lists there; None if it is another line."""
-    parts = [part.strip() for part in line.strip().split(",")]
-    if len(parts) != len(_FIELDS) + 1:
-        return None
-    sm, sm_max, memory, temperature, power, limit, busy = map(_number, parts[:-1])
-    return Gpu(
-        sm_mhz=sm,
-        sm_max_mhz=sm_max,
-        memory_mhz=memory,
-        temperature_c=temperature,
-        power_w=power,
-        power_limit_w=limit,
-        busy=None if busy is None else busy / 100,
-        throttling=_throttling(parts[-1]),
-        other_processes=None if apps is None or others is None else len(_pids(apps) & set(others)),
-    )
-
-
-def smi_id(index: int, visible: str | None) -> str | None:
-    """What ``nvidia-smi -i`` calls CUDA's device ``index``, as CUDA_VISIBLE_DEVICES renumbers; None if it hides it."""
-    if visible is None:
-        return str(index)
-    names = [name.strip() for name in visible.split(",")]
-    return names[index] or None if index < len(names) else None
-
-
-def _smi(gpu: str, query: str) -> str | None:
-    try:
-        found = subprocess.run(
-            ["nvidia-smi", "-i", gpu, query, "--format=csv,noheader,nounits"],
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT_S,
-            check=False,
+    with _driver():
+        gpu = _handle(index, os.environ.get("CUDA_VISIBLE_DEVICES"))
+        if gpu is None:
+            return None
+        power = _told(pynvml.nvmlDeviceGetPowerUsage, gpu)
+        limit = _told(pynvml.nvmlDeviceGetEnforcedPowerLimit, gpu)
+        used = _told(pynvml.nvmlDeviceGetUtilizationRates, gpu)
+        reasons = _told(pynvml.nvmlDeviceGetCurrentClocksEventReasons, gpu)
+        if reasons is None:  # an old driver has another name for it
+            reasons = _told(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons, gpu)
+        working = _told(pynvml.nvmlDeviceGetComputeRunningProcesses, gpu)
+        return Gpu(
+            sm_mhz=_told(pynvml.nvmlDeviceGetClockInfo, gpu, pynvml.NVML_CLOCK_SM),
+            sm_max_mhz=_told(pynvml.nvmlDeviceGetMaxClockInfo, gpu, pynvml.NVML_CLOCK_SM),
+            memory_mhz=_told(pynvml.nvmlDeviceGetClockInfo, gpu, pynvml.NVML_CLOCK_MEM),
+            temperature_c=_told(pynvml.nvmlDeviceGetTemperature, gpu, pynvml.NVML_TEMPERATURE_GPU),
+            power_w=None if power is None else power / 1000,
+            power_limit_w=None if limit is None else limit / 1000,
+            busy=None if used is None else used.gpu / 100,
+            throttling=None
+            if reasons is None
+            else tuple(name for bit, name in _THROTTLE_REASONS.items() if reasons & bit),
+            other_processes=None
+            if working is None or others is None
+            else len({process.pid for process in working} & set(others)),
         )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return found.stdout if found.returncode == 0 else None
 
 
-def _number(text: str) -> float | None:
+def driver_and_gpus() -> tuple[str | None, tuple[str, ...]]:
+    """The driver's version and the own names of its GPUs; (None, ()) without a driver."""
+    with _driver():
+        version: str | None = _told(pynvml.nvmlSystemGetDriverVersion)
+        return version, tuple(str(_told(pynvml.nvmlDeviceGetName, gpu)) for gpu in _handles())
+
+
+@contextmanager
+def _driver() -> Iterator[None]:
+    """NVML while it is needed; without a driver every question to it is answered by an error."""
+    _told(pynvml.nvmlInit)
     try:
-        return float(text)
-    except ValueError:  # [N/A], [Not Supported], [Unknown Error]
-        return None
+        yield
+    finally:
+        _told(pynvml.nvmlShutdown)
 
 
-def _throttling(text: str) -> tuple[str, ...] | None:
+def _told(ask: Callable[..., Any], *about: Any) -> Any:
     try:
-        bits = int(text, 16)
-    except ValueError:
+        return ask(*about)
+    except pynvml.NVMLError:  # no driver, an older one, or a GPU that has no such thing
         return None
-    return tuple(name for bit, name in _THROTTLE_REASONS.items() if bits & bit)
 
 
-def _pids(apps: str) -> set[int]:
-    return {int(line) for line in apps.split() if line.isdigit()}
+def _handles() -> list[Any]:
+    found = (_told(pynvml.nvmlDeviceGetHandleByIndex, index) for index in range(_told(pynvml.nvmlDeviceGetCount) or 0))
+    return [gpu for gpu in found if gpu is not None]
+
+
+def _handle(index: int, visible: str | None) -> Any:
+    """CUDA's device ``index``, as CUDA_VISIBLE_DEVICES renumbers (numbers, or starts of UUIDs); None if it hides it."""
+    names = [str(index)] if visible is None else [name.strip() for name in visible.split(",")]
+    name = names[0] if visible is None else names[index] if index < len(names) else ""
+    if name.isdigit():
+        return _told(pynvml.nvmlDeviceGetHandleByIndex, int(name))
+    return next(
+        (gpu for gpu in _handles() if name and str(_told(pynvml.nvmlDeviceGetUUID, gpu)).startswith(name)), None
+    )

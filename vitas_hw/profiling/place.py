@@ -5,16 +5,42 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import psutil
+
 from vitas_hw.core.errors import InputError, VitasError, one_of
+from vitas_hw.core.settings import setting, settings
 from vitas_hw.core.target import BACKENDS, Target, device_slug
 from vitas_hw.profiling.backend import BackendInfo, backend_info
 from vitas_hw.profiling.conditions import cores_for
-from vitas_hw.profiling.environment import fingerprint, total_memory_bytes
+from vitas_hw.profiling.environment import fingerprint
 from vitas_hw.profiling.timing import Timing
 from vitas_hw.profiling.worker import DEFAULT_TIMEOUT_S, Worker
 
+_TARGET = "Target"
 # for each kind of device, the backends to take when none is asked for, best first
 _PREFERRED = {"cpu": ("onnxruntime",), "cuda": ("tensorrt", "torch"), "mps": ("torch",), "gpu": ("openvino",)}
+
+
+@settings
+class TargetAsked:
+    """What a user asks to measure on.
+
+    Args:
+        device: ``cpu``, ``cuda:0``, ``mps``, ``gpu`` (an Intel GPU, by OpenVINO).
+        backend: None takes the device's usual one.
+        precision: of the weights and products: ``fp32``, ``fp16``, ``bf16``, ``int8``.
+        batch_size, threads: of each inference; threads count on a CPU only.
+        device_name: the device's name in files; None takes the hardware's own.
+    """
+
+    device: str = setting(default="cpu", help="cpu, cuda:0, mps or gpu (Intel's).", group=_TARGET)
+    backend: str | None = setting(
+        default=None, help="onnxruntime, openvino, torch ... Default: the device's usual one.", group=_TARGET
+    )
+    precision: str = setting(default="fp32", help="fp32, fp16, bf16 or int8.", group=_TARGET)
+    batch_size: int = setting(default=1, help="Images per inference.", group=_TARGET, at_least=1)
+    threads: int = setting(default=1, help="CPU threads.", group=_TARGET, at_least=1)
+    device_name: str | None = setting(default=None, help="The device's name in files.", group=_TARGET)
 
 
 @dataclass(frozen=True)
@@ -39,7 +65,7 @@ class Place:
             timing,
             timeout_s=timeout_s,
             cores=cores_for(self.target.threads or 1) if on_cpu else None,
-            memory_bytes=total_memory_bytes() if on_cpu else None,
+            memory_bytes=psutil.virtual_memory().total if on_cpu else None,
             work=work,
         )
 
@@ -50,44 +76,30 @@ class Place:
         return replace(self, target=replace(self.target, precision="fp32"))
 
 
-def find_place(
-    device: str,
-    image_size: tuple[int, int],
-    *,
-    backend: str | None = None,
-    precision: str = "fp32",
-    batch_size: int = 1,
-    threads: int = 1,
-    device_name: str | None = None,
-) -> Place:
-    """The target that is asked for.
-
-    Args:
-        device: ``cpu``, ``cuda:0``, ``mps``, ``gpu`` (an Intel GPU, by OpenVINO).
-        image_size: (height, width).
-        backend: None takes the device's usual one.
-        precision, batch_size: of each inference.
-        threads: on a CPU.
-        device_name: the device's name in files; None takes the hardware's own.
+def find_place(asked: TargetAsked, image_size: tuple[int, int]) -> Place:
+    """The target that is asked for, for images of (height, width) pixels.
 
     Raises:
         InputError: no such device, backend or precision here; says what there is.
         VitasError: the backend is not installed; says the line that installs it.
     """
-    device = "cuda:0" if device == "cuda" else device
-    found = _backend(device, backend)
-    if precision not in found.precisions:
+    device = "cuda:0" if asked.device == "cuda" else asked.device
+    found = _backend(device, asked.backend)
+    if asked.precision not in found.precisions:
         raise InputError(
-            f"{found.name} does not compute in {precision} here, only in {', '.join(found.precisions)}.",
-            "Try another --precision or --backend; see: vitas-hw doctor",
+            f"{found.name} does not compute in {asked.precision} here, only in {', '.join(found.precisions)}.",
+            "Try another `precision` or `backend`.",
+            field="precision",
+            value=asked.precision,
+            allowed=", ".join(found.precisions),
         )
     hardware_name = found.devices[device]
     target = Target(
-        device_name or device_slug(hardware_name),
+        asked.device_name or device_slug(hardware_name),
         found.name,
-        precision,
-        batch_size,
-        threads if device == "cpu" else None,
+        asked.precision,
+        asked.batch_size,
+        asked.threads if device == "cpu" else None,
         image_size,
     )
     return Place(target, device, None if device == "cpu" else hardware_name)
@@ -112,7 +124,9 @@ def _backend(device: str, wanted: str | None) -> BackendInfo:
     if kind not in _PREFERRED:
         raise InputError(
             f"Unknown device {device!r}; there are cpu, cuda:0, mps and gpu (Intel's, by OpenVINO).",
-            "See: vitas-hw doctor",
+            step="doctor",
+            field="device",
+            value=device,
         )
     if wanted is not None and wanted not in BACKENDS:
         raise one_of(wanted, BACKENDS, "backend")
@@ -122,6 +136,12 @@ def _backend(device: str, wanted: str | None) -> BackendInfo:
             return found
     found = next((one for one in tried if device in one.devices), tried[-1])
     if found.missing and (wanted or device in found.devices):
-        raise VitasError(f"The backend {found.name} cannot be used: {found.missing}.", found.install)
+        raise VitasError(f"The backend {found.name} cannot be used: {found.missing}.", found.install, field="backend")
     there = ", ".join(found.devices) or "none"
-    raise InputError(f"There is no device {device!r} for {found.name}; this machine has: {there}.", "Try --device cpu")
+    raise InputError(
+        f"There is no device {device!r} for {found.name}; this machine has: {there}.",
+        "Try `device=cpu`.",
+        field="device",
+        value=device,
+        allowed=there,
+    )

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -130,18 +130,19 @@ def load_profile(path: str | Path) -> Profile:
     """Read a profile. Raises FileError that names file and line if it is missing, broken or of another schema."""
     from pydantic import ValidationError
 
+    from vitas_hw.profiling.profile_schema import Header, Row  # loads pydantic
+
     path = Path(path)
     line_number = 1
     try:
         lines = read_text(path, "the profile", most=MOST_LINES_BYTES).splitlines()
-        header_type, row_type = _schemas()
-        header = header_type.model_validate(_parsed(lines[0] if lines else ""))
+        header = Header.model_validate(_parsed(lines[0] if lines else ""))
         floor = None if header.noise_floor is None else NoiseFloor(**header.noise_floor.model_dump())
         space, target = SearchSpace.from_dict(header.space), Target.from_dict(header.target)
         measurements: dict[Subnet, Measurement] = {}
         for line in lines[1:]:
             line_number += 1
-            row = row_type.model_validate(_parsed(line))
+            row = Row.model_validate(_parsed(line))
             subnet = Subnet.from_dict(row.subnet)
             if subnet in measurements:
                 raise InputError(f"Subnet {subnet.digest} stands there a second time.")
@@ -177,44 +178,3 @@ def _row(measurement: Measurement) -> dict[str, Any]:
 
 
 _PERCENTILES = {"latency_ms": 50, "p90_ms": 90, "p99_ms": 99}
-
-
-def _schemas() -> tuple[Any, Any]:
-    # defined on first use: pydantic and two models take longer to load than everything `import vitas_hw` may take
-    from pydantic import BaseModel, ConfigDict, Field
-
-    class Strict(BaseModel):
-        model_config = ConfigDict(extra="forbid", strict=True)
-
-    class Floor(Strict):
-        mean: float
-        median: float | None
-        p90: float
-        pairs: int
-
-    class Header(Strict):
-        schema_: Literal[2]
-        kind: Literal["profile"]
-        target: dict[str, Any]
-        space: dict[str, Any]
-        environment: dict[str, Any]
-        noise_floor: Floor | None
-        anchor_ms: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
-        model_config = ConfigDict(extra="forbid", strict=True, alias_generator=lambda name: name.rstrip("_"))
-
-    class Row(Strict):
-        subnet: dict[str, Any]
-        status: Literal["ok", "failed"]
-        reason: str = ""
-        latency_ms: float | None = None
-        p90_ms: float | None = None
-        p99_ms: float | None = None
-        samples_ms: list[list[float]] = []  # noqa: RUF012  # pydantic copies it
-        drift: list[float] = []  # noqa: RUF012
-        peak_bytes: int | None = None
-
-    for model in (Header, Row):
-        model.model_rebuild(
-            _types_namespace={"Annotated": Annotated, "Any": Any, "Field": Field, "Floor": Floor, "Literal": Literal}
-        )
-    return Header, Row

@@ -50,18 +50,19 @@ def choose_subnets(space: SearchSpace, count: int, seed: int, how: str = "strati
     if len(chosen) < count:
         raise VitasError(
             f"Found only {len(chosen)} different subnets in the space {space.name!r}, not {count}.",
-            f"Try --num-subnets {len(chosen)}",
+            f"Try `num_subnets={len(chosen)}`.",
+            field="num_subnets",
+            value=count,
         )
     return list(chosen)[:count]
 
 
-def load_subnets(path: str | Path, space: SearchSpace | None = None) -> list[Subnet]:
+def load_subnets(path: str | Path, space: SearchSpace) -> list[Subnet]:
     """The subnets of a file: JSON Lines with one subnet a line (empty lines are skipped), or one JSON list of subnets.
 
     Args:
         path: the file.
-        space: whose image size, channels and classes they must have; None takes the first subnet's. The subnets need
-            not be of the space otherwise.
+        space: whose image size, channels and classes they must have; they need not be of the space otherwise.
 
     Raises:
         FileError: the file cannot be read, holds no subnet or one twice, or one of other image size, channels or
@@ -77,12 +78,9 @@ def load_subnets(path: str | Path, space: SearchSpace | None = None) -> list[Sub
             raise FileError(f"{path}, {place}, is no subnet: {error}") from error
         if subnet in found:
             raise FileError(f"{path}, {place}, repeats the subnet of {found[subnet]}.", "Keep one of them.")
-        first = next(iter(found), subnet)
-        wanted, whose = (first, found.get(first)) if space is None else (space.smallest, f"the space {space.name!r}")
-        if _images(subnet) != _images(wanted):
+        if _images(subnet) != _images(space.smallest):
             raise FileError(
-                f"{path}, {place}: {_images(subnet)}, unlike {_images(wanted)} of {whose}.",
-                "The subnets of a profile share image size, channels and classes.",
+                f"{path}, {place}: {_images(subnet)}, unlike {_images(space.smallest)} of the space {space.name!r}."
             )
         found[subnet] = place
     if not found:

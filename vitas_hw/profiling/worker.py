@@ -10,8 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -93,7 +92,7 @@ class Worker:
         """
         for _ in range(_CRASHES):
             if self._process is None:
-                self._start()
+                self.start()
             self._send({"subnet": subnet.to_dict()})
             try:
                 reply = self._receive(self._timeout_s)
@@ -103,24 +102,16 @@ class Worker:
             if reply is not None and "refused" in reply:
                 raise SubnetFailedError(reply["refused"])
             if reply is not None:
-                return Visit(
-                    tuple(reply["samples_ms"]),
-                    tuple(reply["before_ms"]),
-                    tuple(reply["after_ms"]),
-                    reply["peak_bytes"],
-                )
+                parts: dict[str, Any] = {
+                    name: tuple(part) if isinstance(part, list) else part for name, part in reply.items()
+                }
+                return Visit(**parts)
             reason = self._end()
         raise SubnetFailedError(reason)
 
     def renew(self) -> None:
         """The next visit is made by a new process: other addresses, nothing left in its caches."""
         self.close()
-
-    def start(self) -> str:
-        """Start the process now, and return the runtime's version. Raises VitasError if it cannot be used."""
-        if self._process is not None:
-            self.close()
-        return self._start()
 
     def close(self) -> None:
         """End the process, whatever it does."""
@@ -133,7 +124,9 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _start(self) -> str:
+    def start(self) -> str:
+        """Start the process anew, and return the runtime's version. Raises VitasError if it cannot be used."""
+        self.close()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed in _end
         self._replies = queue.Queue()
         self._process = subprocess.Popen(
@@ -146,16 +139,19 @@ class Worker:
             start_new_session=True,  # Ctrl-C is for us: we close it
         )
         threading.Thread(target=_forward, args=(self._process.stdout, self._replies), daemon=True).start()
-        with self._closed_on_error():
+        try:
             self._send({**self._setup, "parent": os.getpid()})
-            try:
-                reply = self._receive(_START_TIMEOUT_S)
-            except queue.Empty:
-                raise VitasError(f"The measuring process did not start within {_START_TIMEOUT_S:g} s.") from None
+            reply = self._receive(_START_TIMEOUT_S)
             if reply is None:
                 raise VitasError(f"The measuring process cannot start. {self._end()}")
             if "refused" in reply:
                 raise VitasError(reply["refused"])
+        except queue.Empty:
+            self.close()
+            raise VitasError(f"The measuring process did not start within {_START_TIMEOUT_S:g} s.") from None
+        except BaseException:
+            self.close()
+            raise
         return str(reply["version"])
 
     def _send(self, request: dict[str, Any]) -> None:
@@ -189,14 +185,6 @@ class Worker:
         how = f"was ended by {_signal_name(-status)}" if status < 0 else f"ended with status {status}"
         hint = " (out of memory?)" if status == -signal.SIGKILL else ""
         return " ".join([f"The measuring process {how}{hint}.", *last_words])
-
-    @contextmanager
-    def _closed_on_error(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            self.close()
-            raise
 
 
 def _kill_group(process: subprocess.Popen[str]) -> None:

@@ -12,6 +12,7 @@ import queue
 import signal
 import sys
 import threading
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
@@ -56,15 +57,9 @@ def main() -> None:
 def _visit(backend: Backend, anchor: Any, subnet: Subnet, timing: Timing) -> dict[str, Any]:
     session = backend.open(subnet)
     try:
-        visit = time_visit(session, anchor, timing)
+        return asdict(time_visit(session, anchor, timing))
     finally:
         session.close()
-    return {
-        "samples_ms": visit.samples_ms,
-        "before_ms": visit.before_ms,
-        "after_ms": visit.after_ms,
-        "peak_bytes": visit.peak_bytes,
-    }
 
 
 def _read(requests: queue.Queue[dict[str, Any]]) -> None:

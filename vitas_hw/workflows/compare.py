@@ -16,12 +16,12 @@ from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.profiling.journal import Journal
 from vitas_hw.profiling.measure import measure, measurements
-from vitas_hw.profiling.place import Place, find_place
+from vitas_hw.profiling.place import Place, TargetAsked, find_place
 from vitas_hw.profiling.timing import Timing
 from vitas_hw.runs.directory import Run
 from vitas_hw.runs.subnets import choose, subnet_named
+from vitas_hw.workflows.compare_settings import CompareSettings
 
-ROUNDS = 5
 _TIMING = Timing(sample_s=0.2, anchor_samples=5)
 
 
@@ -48,15 +48,8 @@ class Comparison:
 def compare(
     run: Run,
     words: Sequence[str],
+    settings: CompareSettings,
     *,
-    device: str = "cpu",
-    backend: str | None = None,
-    precision: str = "fp32",
-    batch_size: int = 1,
-    threads: int = 1,
-    rounds: int = ROUNDS,
-    data: str | None = None,
-    seed: int = 0,
     progress: Progress = SILENT,
 ) -> Comparison:
     """Measure subnets in interleaved rounds on one target.
@@ -65,41 +58,41 @@ def compare(
         run: of ``choice``, ``smallest`` and ``largest``, and of the weights of subnets of its space.
         words: see ``subnet_named`` (of an engine its architecture is built anew), or files of trained subnets
             (``.safetensors``).
-        device, backend, precision, batch_size, threads: see ``find_place``.
-        rounds: visits to each.
-        data: whose test part tells the accuracy; None is the run's. Subnets without trained weights get none.
-        seed: of the orders.
+        settings: target, visits, images.
         progress: where to report to.
 
     Raises:
         InputError: fewer than two subnets, an unknown one, images of several sizes, no such device.
     """
     if len(words) < 2:
-        raise InputError("Give at least two subnets to compare.", "Run: vitas-hw compare vitas-c deit-ti")
-    if rounds < 1:
-        raise InputError(f"--rounds must be at least 1, not {rounds}.")
+        raise InputError("Give at least two subnets to compare.", "For example vitas-c and deit-ti.")
     subnets = [choose(run, word).subnet if word.endswith(".safetensors") else subnet_named(word, run) for word in words]
     sizes = {subnet.image_size for subnet in subnets}
     if len(sizes) > 1:
         shown = ", ".join(f"{height}x{width}" for height, width in sorted(sizes))
         raise InputError(f"A target has one image size; these subnets take {shown}.", "Compare those of one size.")
-    place = find_place(
-        device, subnets[0].image_size, backend=backend, precision=precision, batch_size=batch_size, threads=threads
-    )
+    place = find_place(settings, subnets[0].image_size)
     tops = []
     with progress.step("top-1 of trained weights", len(words)) as advance:
         for word, subnet in zip(words, subnets, strict=True):
-            tops.append(_top1(run, word, subnet, data))
+            tops.append(_top1(run, word, subnet, settings.data))
             advance("")
     distinct = list(dict.fromkeys(subnets))
     with (
         TemporaryDirectory() as folder,
-        progress.step(f"measuring on {place.target.slug}", rounds * len(distinct)) as advance,
+        progress.step(f"measuring on {place.target.slug}", settings.rounds * len(distinct)) as advance,
         place.worker(_TIMING, work=Path(folder)) as worker,
     ):
         journal = Journal.open(Path(folder) / "journal.jsonl", {})
-        measure(worker, distinct, rounds=rounds, seed=seed, journal=journal, on_visit=lambda: advance(""))
-        found = dict(zip(distinct, measurements(journal, distinct, "first", rounds), strict=True))
+        measure(
+            worker,
+            distinct,
+            rounds=settings.rounds,
+            seed=settings.seed,
+            journal=journal,
+            on_visit=lambda: advance(""),
+        )
+        found = dict(zip(distinct, measurements(journal, distinct, "first", settings.rounds), strict=True))
     rows = []
     for word, subnet, top1 in zip(words, subnets, tops, strict=True):
         one = found[subnet]
@@ -118,7 +111,7 @@ def precisions_side_by_side(
     places: dict[str, Place] = {}
     for precision in precisions:
         try:
-            places[precision] = find_place("cpu", subnet.image_size, backend=backend, precision=precision)
+            places[precision] = find_place(TargetAsked(backend=backend, precision=precision), subnet.image_size)
         except VitasError as error:
             progress.note(f"no latency before and after: {error.problem}")
             return {}

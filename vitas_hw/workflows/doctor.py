@@ -5,23 +5,22 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import subprocess
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import psutil
 
 from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.core.target import BACKENDS
 from vitas_hw.predictors.predictor import read_predictor
 from vitas_hw.predictors.shipped import shipped
 from vitas_hw.profiling.backend import BackendInfo, backend_info
-from vitas_hw.profiling.environment import cpu_model, total_memory_bytes
+from vitas_hw.profiling.environment import cpu_model
+from vitas_hw.profiling.nvidia import driver_and_gpus
 from vitas_hw.profiling.place import place_of
 
-_MEMINFO = Path("/proc/meminfo")
 _LITTLE_DISK, _LITTLE_MEMORY = 2 * 2**30, 2 * 2**30
-_NVIDIA_SMI_S = 20.0  # a driver that hangs must not hang the doctor
 _PACKAGES = {  # for a runtime that is there and broken; one that is missing says its own line
     "torch": "torch timm",
     "onnxruntime": "onnxruntime",
@@ -38,7 +37,7 @@ class Machine:
     Args:
         cpu: the processor's own name.
         cores, usable_cores: logical ones, of the machine and of this process.
-        memory_bytes, memory_free_bytes: of the machine; None where the system does not tell.
+        memory_bytes, memory_free_bytes: of the machine, the latter without swapping.
         disk_free_bytes: where the doctor was called.
         python, system: versions.
         nvidia_driver: its version; None without one.
@@ -48,8 +47,8 @@ class Machine:
     cpu: str
     cores: int
     usable_cores: int
-    memory_bytes: int | None
-    memory_free_bytes: int | None
+    memory_bytes: int
+    memory_free_bytes: int
     disk_free_bytes: int
     python: str
     system: str
@@ -74,7 +73,7 @@ class Device:
 
 @dataclass(frozen=True)
 class Measurable:
-    """A target that ``vitas-hw profile`` can measure here, by its three options."""
+    """A target that can be measured here."""
 
     device: str
     backend: str
@@ -91,7 +90,7 @@ class Shipped:
 
 @dataclass(frozen=True)
 class Gap:
-    """Something that lacks, in half a sentence, and the line that closes it (empty: nothing does)."""
+    """A missing requirement, in half a sentence, and the command that meets it (empty: none does)."""
 
     what: str
     line: str
@@ -107,20 +106,6 @@ class Diagnosis:
     targets: tuple[Measurable, ...]
     predictors: tuple[Shipped, ...]
     gaps: tuple[Gap, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON types."""
-        return {
-            "machine": {**asdict(self.machine), "nvidia_gpus": list(self.machine.nvidia_gpus)},
-            "devices": [{**asdict(device), "backends": list(device.backends)} for device in self.devices],
-            "backends": [
-                {**asdict(found), "devices": dict(found.devices), "precisions": list(found.precisions)}
-                for found in self.backends
-            ],
-            "targets": [asdict(target) for target in self.targets],
-            "predictors": [asdict(predictor) for predictor in self.predictors],
-            "gaps": [asdict(gap) for gap in self.gaps],
-        }
 
 
 def diagnose(progress: Progress = SILENT) -> Diagnosis:
@@ -160,7 +145,7 @@ def _gaps(machine: Machine, backends: Sequence[BackendInfo], predictors: Sequenc
             f"disk: {machine.disk_free_bytes / 2**30:.1f} GiB are free here, too few for a checkpoint of a large run",
             "vitas-hw train --run /another/disk/run",
         )
-    if machine.memory_free_bytes is not None and machine.memory_free_bytes < _LITTLE_MEMORY:
+    if machine.memory_free_bytes < _LITTLE_MEMORY:
         yield Gap(
             f"memory: {machine.memory_free_bytes / 2**30:.1f} GiB are free, too few to train and measure",
             "vitas-hw train --batch-size 16",
@@ -191,36 +176,17 @@ def _devices(backends: Sequence[BackendInfo]) -> tuple[Device, ...]:
 
 def _machine() -> Machine:
     cores = os.cpu_count() or 1
-    driver, gpus = _nvidia()
+    memory = psutil.virtual_memory()
+    driver, gpus = driver_and_gpus()
     return Machine(
         cpu=cpu_model(),
         cores=cores,
         usable_cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores,
-        memory_bytes=total_memory_bytes(),
-        memory_free_bytes=_memory_free_bytes(),
+        memory_bytes=memory.total,
+        memory_free_bytes=memory.available,
         disk_free_bytes=shutil.disk_usage(Path.cwd()).free,
         python=platform.python_version(),
         system=f"{platform.system()} {platform.release()}",
         nvidia_driver=driver,
         nvidia_gpus=gpus,
     )
-
-
-def _memory_free_bytes() -> int | None:
-    """What Linux says can be had without swapping."""
-    try:
-        lines = _MEMINFO.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 2**10 for line in lines if line.startswith("MemAvailable:")), None)
-
-
-def _nvidia() -> tuple[str | None, tuple[str, ...]]:
-    """The driver's version and its GPUs by ``nvidia-smi``; (None, ()) where there is none or it fails."""
-    command = ["nvidia-smi", "--query-gpu=driver_version,name", "--format=csv,noheader"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_NVIDIA_SMI_S)
-    except (OSError, subprocess.SubprocessError):
-        return None, ()
-    rows = [line.split(", ", 1) for line in done.stdout.splitlines() if ", " in line]
-    return (rows[0][0] if rows else None), tuple(name for _, name in rows)

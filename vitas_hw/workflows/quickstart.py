@@ -9,7 +9,8 @@ from vitas_hw.runs.directory import DEFAULT_SPACE, Run
 from vitas_hw.searching.result import SearchResult
 from vitas_hw.workflows.export.export import export_run
 from vitas_hw.workflows.export.job import Exported
-from vitas_hw.workflows.profile.profile import ProfileSettings, profile
+from vitas_hw.workflows.profile.profile import profile
+from vitas_hw.workflows.profile.settings import ProfileSettings
 from vitas_hw.workflows.search.search import default_budget, search_run
 from vitas_hw.workflows.search.settings import SearchSettings
 from vitas_hw.workflows.train.settings import TrainSettings

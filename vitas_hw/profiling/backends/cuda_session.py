@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import cycle
 
 import torch
 
-from vitas_hw.core.errors import VitasError
 from vitas_hw.profiling.backend import Floats
+from vitas_hw.profiling.backends.session import OpenSession
 from vitas_hw.profiling.backends.torch_settings import check_shape, session_settings, torch_errors
 
 _WARMUP_RUNS = 3  # libraries choose and compile their kernels in the first ones, which no graph may capture
@@ -58,68 +59,61 @@ def warm_up(run: Callable[[], torch.Tensor]) -> None:
     torch.cuda.synchronize()
 
 
-class CudaSession:
-    """A model on an NVIDIA GPU.
+def cuda_session(
+    bind: Callable[[torch.Tensor], Callable[[], torch.Tensor]],
+    images: list[torch.Tensor],
+    precision: str,
+    *,
+    as_graph: bool = True,
+    peak_bytes: Callable[[], int | None],
+) -> OpenSession:
+    """A session of a model on an NVIDIA GPU.
 
     Every inference lies between two events of its own on one stream, and all of them are read after one synchronise.
     The image is copied into the model's input before the first event, so that the copy is not measured. Launches are
     queued without waiting: a model whose launches take longer than its kernels is measured with its launches.
 
     Args:
-        run: launches one inference on the current stream, from ``static_input`` to the tensor it returns.
-        static_input: (B, in_chans, height, width), what ``run`` reads.
-        images: tensors like ``static_input`` on the device, in rotation.
-        stream: where everything runs.
+        bind: to a tensor that stays where it is, (B, in_chans, height, width): what launches one inference of it on the
+            current stream and returns its logits.
+        images: tensors like that on the device, in rotation.
         precision: what really runs.
-        peak_bytes: most of the device's memory used until now.
+        as_graph: whether a CUDA graph is replayed.
+        peak_bytes: asked when all is built.
     """
+    static_input, rotating = images[0].clone(), cycle(images)
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        run = bind(static_input)
+        if as_graph:
+            run = capture(run)
+            run()
+        else:
+            warm_up(run)
+    torch.cuda.synchronize()
 
-    def __init__(
-        self,
-        run: Callable[[], torch.Tensor],
-        *,
-        static_input: torch.Tensor,
-        images: list[torch.Tensor],
-        stream: torch.cuda.Stream,
-        precision: str,
-        peak_bytes: int | None,
-    ) -> None:
-        self.precision = precision
-        self.peak_bytes = peak_bytes
-        self._run: Callable[[], torch.Tensor] | None = run
-        self._input = static_input
-        self._images = cycle(images)
-        self._stream = stream
+    @contextmanager
+    def on_stream() -> Iterator[None]:
+        with torch_errors("The GPU failed while running"), session_settings(), torch.cuda.stream(stream):
+            yield
 
-    def samples_ms(self, count: int) -> list[float]:
-        run = self._opened()
+    def samples_ms(count: int) -> list[float]:
         events = [(_event(), _event()) for _ in range(count)]
-        with torch_errors("The GPU failed while running"), session_settings(), torch.cuda.stream(self._stream):
-            for start, end in events:
-                self._input.copy_(next(self._images))
-                start.record()
-                run()
-                end.record()
-            self._stream.synchronize()
-            return [start.elapsed_time(end) for start, end in events]
+        for start, end in events:
+            static_input.copy_(next(rotating))
+            start.record()
+            run()
+            end.record()
+        stream.synchronize()
+        return [start.elapsed_time(end) for start, end in events]
 
-    def logits(self, images: Floats) -> Floats:
-        run = self._opened()
-        check_shape(images, self._input)
-        with torch_errors("The GPU failed while running"), session_settings(), torch.cuda.stream(self._stream):
-            self._input.copy_(torch.tensor(images))
-            return run().float().cpu().numpy()
+    def logits(images: Floats) -> Floats:
+        check_shape(images, static_input)
+        static_input.copy_(torch.tensor(images))
+        return run().float().cpu().numpy()
 
-    def close(self) -> None:
-        self._run = None  # and with it the graph, the weights and the activations
-        self._images = cycle([])
-        self._input = torch.empty(0)
-        torch.cuda.empty_cache()
-
-    def _opened(self) -> Callable[[], torch.Tensor]:
-        if self._run is None:
-            raise VitasError("The session is closed.")
-        return self._run
+    return OpenSession(samples_ms, logits, on_stream, precision, peak_bytes=peak_bytes(), freed=torch.cuda.empty_cache)
 
 
 def _event() -> torch.cuda.Event:

@@ -9,7 +9,7 @@ from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.export.onnx_graph import CPU_WEIGHT_LIMIT, onnx_graph, random_weights
 from vitas_hw.profiling.backend import Floats
-from vitas_hw.profiling.backends.clock import digest_seed
+from vitas_hw.profiling.backends.session import digest_seed
 
 _COARSEST_FIRST = ("int8", "fp16", "bf16", "fp32")
 
@@ -37,5 +37,5 @@ def finest(precisions: set[str]) -> str:
 def cpu_threads(target: Target) -> int:
     """Raises InputError if a target on a CPU has no number of threads."""
     if target.threads is None:
-        raise InputError(f"{target.backend} on a CPU needs a number of threads.", "Try --threads 1")
+        raise InputError(f"{target.backend} on a CPU needs a number of threads.", "Try `threads=1`.", field="threads")
     return target.threads

@@ -6,9 +6,10 @@ one operator runs after the other. Not the default: CUDA's fp32 is fp32 and not 
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from functools import lru_cache
+from itertools import cycle
 from pathlib import Path
 from shutil import which
 from tempfile import TemporaryDirectory
@@ -23,8 +24,14 @@ from vitas_hw.core.subnet import Block, Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.export.onnx_graph import INPUT, OUTPUT
 from vitas_hw.profiling.backend import BackendInfo, Floats
-from vitas_hw.profiling.backends.clock import random_images, wall_clock_ms
 from vitas_hw.profiling.backends.onnx_model import cpu_threads, finest, onnx_bytes
+from vitas_hw.profiling.backends.session import (
+    OpenSession,
+    check_precision,
+    random_images,
+    runtime_errors,
+    wall_clock_ms,
+)
 from vitas_hw.profiling.environment import cpu_model
 
 _INSTALL_CUDA = "pip uninstall -y onnxruntime && pip install onnxruntime-gpu"
@@ -77,7 +84,7 @@ class OnnxRuntimeBackend:
         self._threads = cpu_threads(target) if self._device == "cpu" else 1
         self._runs_in: str | None = None  # known once the first subnet is open; the same for all
 
-    def open(self, subnet: Subnet, weights: Mapping[str, Floats] | None = None) -> OnnxRuntimeSession:
+    def open(self, subnet: Subnet, weights: Mapping[str, Floats] | None = None) -> OpenSession:
         """A session of ``subnet``; see ``Backend.open``.
 
         Raises:
@@ -87,15 +94,12 @@ class OnnxRuntimeBackend:
         model = onnx_bytes(subnet, self.target, weights, self.target.precision)
         if self._runs_in is None:
             self._runs_in = self._effective_precision(model)
-        if self._runs_in != self.target.precision:
-            raise VitasError(
-                f"ONNX Runtime on {self._device} computes {self.target.precision} in {self._runs_in} here,"
-                " converting to it and back around each product.",
-                f"Try --precision {self._runs_in}",
-            )
-        session = _session(model, self._options(), self._provider())
+        how = ", converting to it and back around each product"
+        check_precision(self.target, self._runs_in, f"ONNX Runtime on {self._device}", how)
+        session = _runtime_session(model, self._options(), self._provider())
         images = random_images(subnet, self.target.batch_size)
-        return OnnxRuntimeSession(session, images, self._runs_in, self._device, self._index)
+        bindings = cycle([_binding(session, batch, self._device, self._index) for batch in images])
+        return _session(session, bindings, self._runs_in)
 
     def _effective_precision(self, model: bytes) -> str:
         if self.target.backend == "onnxruntime-trt":  # its engine hides its types: what the graph and the flags say
@@ -121,42 +125,16 @@ class OnnxRuntimeBackend:
         return options
 
 
-class OnnxRuntimeSession:
-    """One subnet, its images and logits on the device."""
+def _session(session: ort.InferenceSession, bindings: Iterator[ort.IOBinding], precision: str) -> OpenSession:
+    """By the host's clock, images and logits bound to the device."""
 
-    peak_bytes: int | None = None  # the runtime does not tell
+    def guard() -> AbstractContextManager[None]:
+        return runtime_errors("ONNX Runtime failed while running", Exception)  # its exceptions share no base class
 
-    def __init__(
-        self, session: ort.InferenceSession, images: list[Floats], precision: str, device: str, index: int
-    ) -> None:
-        self.precision = precision
-        self._session: ort.InferenceSession | None = session
-        bindings = [_binding(session, batch, device, index) for batch in images]
-        self._bindings: Iterator[ort.IOBinding] = itertools.cycle(bindings)
+    def samples_ms(count: int) -> list[float]:
+        return wall_clock_ms(session.run_with_iobinding, bindings, count)
 
-    def samples_ms(self, count: int) -> list[float]:
-        """See ``Session``; by the host's clock, images and logits bound to the device."""
-        session = self._opened()
-        try:
-            return wall_clock_ms(session.run_with_iobinding, self._bindings, count)
-        except Exception as error:  # the runtime's exceptions share no base class
-            raise VitasError(f"ONNX Runtime failed while running: {error}") from error
-
-    def logits(self, images: Floats) -> Floats:
-        session = self._opened()
-        try:
-            found: Floats = session.run([OUTPUT], {INPUT: images})[0]
-        except Exception as error:  # the runtime's exceptions share no base class
-            raise VitasError(f"ONNX Runtime failed while running: {error}") from error
-        return found
-
-    def close(self) -> None:
-        self._session, self._bindings = None, iter(())
-
-    def _opened(self) -> ort.InferenceSession:
-        if self._session is None:
-            raise ValueError("the session is closed")
-        return self._session
+    return OpenSession(samples_ms, lambda images: session.run([OUTPUT], {INPUT: images})[0], guard, precision)
 
 
 def effective_precision(model: bytes, options: ort.SessionOptions, provider: tuple[str, dict[str, Any]]) -> str:
@@ -176,7 +154,7 @@ def effective_precision(model: bytes, options: ort.SessionOptions, provider: tup
         with writing(path):  # of a full disk the runtime says "Protobuf serialization failed"
             path.write_bytes(model)
         options.optimized_model_filepath = str(path)
-        _session(model, options, provider)
+        _runtime_session(model, options, provider)
         graph = onnx.load(path).graph
     # the type of each matrix of weights where a product reads it: stored, dequantised or cast
     matrices = {tensor.name: tensor.data_type for tensor in graph.initializer if len(tensor.dims) == 2}
@@ -195,27 +173,24 @@ def effective_precision(model: bytes, options: ort.SessionOptions, provider: tup
 @lru_cache
 def _cpu_precisions() -> tuple[str, ...]:
     """Those in which the linears of a small subnet really run. Raises VitasError if not even float32 does."""
-    _probe("fp32")
-    return "fp32", *(precision for precision in ("fp16", "int8") if _runs_on_cpu(precision))
+    found = []
+    for precision in ("fp32", "fp16", "int8"):
+        target = Target("probe", "onnxruntime", precision, 1, 1, _PROBE.image_size)
+        try:
+            OnnxRuntimeBackend(target, "cpu").open(_PROBE)
+        except VitasError:
+            if precision == "fp32":
+                raise
+        else:
+            found.append(precision)
+    return tuple(found)
 
 
-def _runs_on_cpu(precision: str) -> bool:
-    try:
-        _probe(precision)
-    except VitasError:
-        return False
-    return True
-
-
-def _probe(precision: str) -> None:
-    OnnxRuntimeBackend(Target("probe", "onnxruntime", precision, 1, 1, _PROBE.image_size), "cpu").open(_PROBE)
-
-
-def _session(model: bytes, options: ort.SessionOptions, provider: tuple[str, dict[str, Any]]) -> ort.InferenceSession:
-    try:
+def _runtime_session(
+    model: bytes, options: ort.SessionOptions, provider: tuple[str, dict[str, Any]]
+) -> ort.InferenceSession:
+    with runtime_errors("ONNX Runtime refused the model", Exception):  # its exceptions share no base class
         session = ort.InferenceSession(model, options, providers=[provider])
-    except Exception as error:  # the runtime's exceptions share no base class
-        raise VitasError(f"ONNX Runtime refused the model: {error}") from error
     session.disable_fallback()
     if session.get_providers()[0] != provider[0]:
         raise VitasError(f"ONNX Runtime could not load its {provider[0]} and fell back to the CPU.", _INSTALL_CUDA)

@@ -4,17 +4,17 @@ request, by the request's own clock.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from itertools import cycle, islice
 from typing import Any
 
-from vitas_hw.core.errors import VitasError
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.export.openvino_import import load_openvino
 from vitas_hw.profiling.backend import BackendInfo, Floats
-from vitas_hw.profiling.backends.clock import random_images
 from vitas_hw.profiling.backends.onnx_model import cpu_threads, finest, onnx_bytes
+from vitas_hw.profiling.backends.session import OpenSession, check_precision, random_images, runtime_errors
 
 _CAPABILITIES = {"FP32": "fp32", "FP16": "fp16", "BF16": "bf16", "INT8": "int8"}
 _HINTS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16", "int8": "f32"}  # int8 says the graph, f32 is for the rest of it
@@ -60,7 +60,7 @@ class OpenVinoBackend:
             self._settings["INFERENCE_NUM_THREADS"] = cpu_threads(target)
         self._runs_in: str | None = None  # known once the first subnet is open; the same for all
 
-    def open(self, subnet: Subnet, weights: Mapping[str, Floats] | None = None) -> OpenVinoSession:
+    def open(self, subnet: Subnet, weights: Mapping[str, Floats] | None = None) -> OpenSession:
         """A session of ``subnet``; see ``Backend.open``.
 
         Raises:
@@ -68,61 +68,31 @@ class OpenVinoBackend:
         """
         graph = "int8" if self.target.precision == "int8" else "fp32"
         model = onnx_bytes(subnet, self.target, weights, graph)
-        try:
+        with runtime_errors("OpenVINO refused the model", RuntimeError):
             compiled = self._core.compile_model(self._core.read_model(model), self._device, self._settings)
-        except RuntimeError as error:
-            raise VitasError(f"OpenVINO refused the model: {error}") from error
         if self._runs_in is None:
             self._runs_in = effective_precision(compiled)
-        if self._runs_in != self.target.precision:
-            raise VitasError(
-                f"OpenVINO on {self._device} computes {self.target.precision} in {self._runs_in} here.",
-                f"Try --precision {self._runs_in}",
-            )
+        check_precision(self.target, self._runs_in, f"OpenVINO on {self._device}")
         # shared with numpy: the images are where the runtime reads them
         tensors = [self._tensor(batch, shared_memory=True) for batch in random_images(subnet, self.target.batch_size)]
-        return OpenVinoSession(compiled.create_infer_request(), tensors, self._runs_in)
+        return _session(compiled.create_infer_request(), cycle(tensors), self._runs_in)
 
 
-class OpenVinoSession:
-    """One subnet and its request. On a GPU, OpenVINO's copies of images and logits are part of its latency."""
+def _session(request: Any, tensors: Iterator[Any], precision: str) -> OpenSession:
+    """By OpenVINO's own clock, from the start of an inference to its end; on a GPU with copies of images and logits."""
 
-    peak_bytes: int | None = None  # the runtime does not tell
-
-    def __init__(self, request: Any, tensors: list[Any], precision: str) -> None:
-        self.precision = precision
-        self._request = request
-        self._tensors: Iterator[Any] = itertools.cycle(tensors)
-
-    def samples_ms(self, count: int) -> list[float]:
-        """See ``Session``; by OpenVINO's own clock, from the start of an inference to its end."""
-        request = self._opened()
-        try:
-            return list(self._latencies_ms(request, count))
-        except RuntimeError as error:
-            raise VitasError(f"OpenVINO failed while running: {error}") from error
-
-    def logits(self, images: Floats) -> Floats:
-        request = self._opened()
-        try:
-            found: Floats = request.infer([images])[0].copy()
-        except RuntimeError as error:
-            raise VitasError(f"OpenVINO failed while running: {error}") from error
-        return found
-
-    def close(self) -> None:
-        self._request, self._tensors = None, iter(())
-
-    def _latencies_ms(self, request: Any, count: int) -> Iterator[float]:
-        for tensor in itertools.islice(self._tensors, count):
+    def samples_ms(count: int) -> list[float]:
+        found = []
+        for tensor in islice(tensors, count):
             request.set_input_tensor(0, tensor)
             request.infer()
-            yield request.latency
+            found.append(request.latency)
+        return found
 
-    def _opened(self) -> Any:
-        if self._request is None:
-            raise ValueError("the session is closed")
-        return self._request
+    def guard() -> AbstractContextManager[None]:
+        return runtime_errors("OpenVINO failed while running", RuntimeError)
+
+    return OpenSession(samples_ms, lambda images: request.infer([images])[0].copy(), guard, precision)
 
 
 def effective_precision(compiled: Any) -> str:

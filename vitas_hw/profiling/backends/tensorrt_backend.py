@@ -25,9 +25,9 @@ from vitas_hw.export.tensorrt_engine import (
     supported_capabilities,
 )
 from vitas_hw.profiling.backend import BackendInfo, Floats
-from vitas_hw.profiling.backends.clock import random_images
-from vitas_hw.profiling.backends.cuda_session import CudaSession, capture, cuda_devices
+from vitas_hw.profiling.backends.cuda_session import cuda_devices, cuda_session
 from vitas_hw.profiling.backends.onnx_model import onnx_bytes
+from vitas_hw.profiling.backends.session import OpenSession, random_images
 from vitas_hw.profiling.backends.torch_settings import torch_errors
 
 
@@ -78,7 +78,7 @@ class TensorRTBackend:
         self._engines = EngineCache(folder)
         self._timings = timings_in(folder, self._facts)
 
-    def open(self, subnet: Subnet, weights: Mapping[str, Floats] | None = None) -> CudaSession:
+    def open(self, subnet: Subnet, weights: Mapping[str, Floats] | None = None) -> OpenSession:
         with torch_errors(f"{self.target.backend} refused the model"), torch.cuda.device(self._device):
             engine = self.build(subnet, weights)
             images = random_images(subnet, self.target.batch_size)
@@ -99,23 +99,14 @@ class TensorRTBackend:
             return built()
         return self._engines.get(engine_key(model, {"facts": list(self._facts), "precision": precision}), built)
 
-    def _session(self, engine: bytes, images: list[torch.Tensor]) -> CudaSession:
+    def _session(self, engine: bytes, images: list[torch.Tensor]) -> OpenSession:
         before = torch.cuda.memory_allocated()
         loaded = _LoadedEngine(self._trt, engine, self.target.backend)
-        static_input = images[0].clone()
-        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            launch = capture(loaded.bind(static_input))
-            launch()
-        torch.cuda.synchronize()
-        return CudaSession(
-            launch,
-            static_input=static_input,
-            images=images,
-            stream=stream,
-            precision=self.target.precision,  # the builder has checked that the graph's is the same
-            peak_bytes=loaded.peak_bytes(torch.cuda.memory_allocated() - before),
+        return cuda_session(
+            loaded.bind,
+            images,
+            self.target.precision,  # the builder has checked that the graph's is the same
+            peak_bytes=lambda: loaded.peak_bytes(torch.cuda.memory_allocated() - before),
         )
 
 

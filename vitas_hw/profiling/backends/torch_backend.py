@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import cycle
 
 import torch
 from torch import nn
 
-from vitas_hw.core.errors import VitasError, one_of
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.export.onnx_graph import random_weights
-from vitas_hw.profiling.backend import BackendInfo, Floats, Session
-from vitas_hw.profiling.backends.clock import digest_seed, random_images, wall_clock_ms
-from vitas_hw.profiling.backends.cuda_session import CudaSession, capture, cuda_devices, warm_up
+from vitas_hw.profiling.backend import BackendInfo, Floats
+from vitas_hw.profiling.backends.cuda_session import cuda_devices, cuda_session
 from vitas_hw.profiling.backends.onnx_model import cpu_threads
+from vitas_hw.profiling.backends.session import OpenSession, digest_seed, random_images, wall_clock_ms
 from vitas_hw.profiling.backends.torch_settings import check_shape, session_settings, torch_errors
 from vitas_hw.profiling.environment import cpu_model
 from vitas_hw.supernet.plain import build_model
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-NAMES = ("torch", "torch-eager", "torch-compile")
 Forward = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -35,7 +34,7 @@ def info(name: str) -> BackendInfo:
 
 
 def open_backend(target: Target, device: str) -> TorchBackend:
-    """``target.backend`` one of ``NAMES``. Raises InputError for a device, precision or threads it has not."""
+    """``target.backend`` is one of ``torch``, ``torch-eager``, ``torch-compile``. Raises InputError without threads."""
     return TorchBackend(target, device)
 
 
@@ -52,61 +51,48 @@ class TorchBackend:
     """
 
     def __init__(self, target: Target, device: str) -> None:
-        if target.backend not in NAMES:
-            raise one_of(target.backend, NAMES, "backend of PyTorch")
-        there = info(target.backend)
-        if device not in there.devices:
-            raise one_of(device, there.devices, f"device of {target.backend}")
-        if target.precision not in DTYPES:
-            raise one_of(target.precision, DTYPES, f"precision of {target.backend}")
         self.target = target
         self.version = str(torch.__version__)
         self._device = torch.device(device)
         self._threads = cpu_threads(target) if device == "cpu" else None
 
-    def open(self, subnet: Subnet, weights: Mapping[str, Floats] | None = None) -> Session:
+    def open(self, subnet: Subnet, weights: Mapping[str, Floats] | None = None) -> OpenSession:
         with torch_errors("PyTorch refused the model"), session_settings(self._threads):
             if self._device.type == "cuda":
                 with torch.cuda.device(self._device):
                     return self._open_cuda(subnet, weights)
             return self._open_host(subnet, weights)
 
-    def _open_host(self, subnet: Subnet, weights: Mapping[str, Floats] | None) -> HostSession:
+    def _open_host(self, subnet: Subnet, weights: Mapping[str, Floats] | None) -> OpenSession:
         forward, precision = self._forward(subnet, weights)
         if self._device.type == "mps":
             forward = _finished_on_mps(forward)
-        session = HostSession(forward, self._images(subnet), self._threads, precision)
+        images = self._images(subnet)
+        like, rotating, threads = images[0], cycle(images), self._threads
+
+        @contextmanager
+        def guard() -> Iterator[None]:
+            with torch_errors("PyTorch failed while running"), session_settings(threads):
+                yield
+
+        def logits(images: Floats) -> Floats:
+            check_shape(images, like)
+            return forward(torch.tensor(images).to(like)).float().cpu().numpy()
+
+        session = OpenSession(lambda count: wall_clock_ms(forward, rotating, count), logits, guard, precision)
         session.samples_ms(1)  # compiles, where there is something to compile
         return session
 
-    def _open_cuda(self, subnet: Subnet, weights: Mapping[str, Floats] | None) -> Session:
+    def _open_cuda(self, subnet: Subnet, weights: Mapping[str, Floats] | None) -> OpenSession:
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         forward, precision = self._forward(subnet, weights)
-        images = self._images(subnet)
-        static_input = images[0].clone()
-
-        def run() -> torch.Tensor:
-            return forward(static_input)
-
-        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            if self.target.backend == "torch-eager":
-                warm_up(run)
-                launch: Callable[[], torch.Tensor] = run
-            else:
-                launch = capture(run)
-                launch()
-        torch.cuda.synchronize()
-        peak_bytes = torch.cuda.max_memory_allocated() - before
-        return CudaSession(
-            launch,
-            static_input=static_input,
-            images=images,
-            stream=stream,
-            precision=precision,
-            peak_bytes=peak_bytes,
+        return cuda_session(
+            lambda images: lambda: forward(images),
+            self._images(subnet),
+            precision,
+            as_graph=self.target.backend != "torch-eager",
+            peak_bytes=lambda: torch.cuda.max_memory_allocated() - before,
         )
 
     def _forward(self, subnet: Subnet, weights: Mapping[str, Floats] | None) -> tuple[Forward, str]:
@@ -118,44 +104,6 @@ class TorchBackend:
     def _images(self, subnet: Subnet) -> list[torch.Tensor]:
         images = random_images(subnet, self.target.batch_size)
         return [torch.from_numpy(batch).to(self._device, DTYPES[self.target.precision]) for batch in images]
-
-
-class HostSession:
-    """A model on the CPU or an Apple GPU, by the host's clock around an inference that is finished when it stops."""
-
-    def __init__(
-        self,
-        forward: Forward,
-        images: list[torch.Tensor],
-        threads: int | None,
-        precision: str,
-    ) -> None:
-        self.precision = precision
-        self.peak_bytes: int | None = None  # torch does not tell
-        self._forward: Forward | None = forward
-        self._images = cycle(images)
-        self._like = images[0]
-        self._threads = threads
-
-    def samples_ms(self, count: int) -> list[float]:
-        run = self._opened()
-        with torch_errors("PyTorch failed while running"), session_settings(self._threads):
-            return wall_clock_ms(run, self._images, count)
-
-    def logits(self, images: Floats) -> Floats:
-        run = self._opened()
-        check_shape(images, self._like)
-        with torch_errors("PyTorch failed while running"), session_settings(self._threads):
-            return run(torch.tensor(images).to(self._like)).float().cpu().numpy()
-
-    def close(self) -> None:
-        self._forward = None
-        self._images = cycle([])
-
-    def _opened(self) -> Forward:
-        if self._forward is None:
-            raise VitasError("The session is closed.")
-        return self._forward
 
 
 def _finished_on_mps(forward: Forward) -> Forward:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
+from string import Template
 
 import numpy as np
 
@@ -15,29 +17,45 @@ from vitas_hw.core.files import atomic_path, write_atomic
 from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.core.reading import read_bytes
 from vitas_hw.core.space import SearchSpace
-from vitas_hw.core.subnet import Subnet, positive_int
+from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import PRECISIONS
 from vitas_hw.export.onnx_graph import onnx_graph, random_weights
 from vitas_hw.profiling.anchor import anchor_subnet
-from vitas_hw.profiling.backend import INPUTS, Floats
-from vitas_hw.profiling.backends.clock import digest_seed
-from vitas_hw.profiling.imported import Bundle, Key
+from vitas_hw.profiling.backend import INPUTS
+from vitas_hw.profiling.backends.session import digest_seed
+from vitas_hw.profiling.imported import Bundle
+from vitas_hw.profiling.measure import passes
+from vitas_hw.profiling.protocol import REPEAT_EVERY, TIMING
 from vitas_hw.profiling.timing import Timing
+from vitas_hw.runs.directory import Run, one_at_a_time
+from vitas_hw.workflows.profile.settings import ProfileSettings
 
-_TIMING = Timing()
+
+@one_at_a_time
+def make_bundle(
+    run: Run, settings: ProfileSettings, folder: Path, *, space: str | None = None, progress: Progress = SILENT
+) -> Bundle:
+    """Write the bundle of a profiling into ``folder``, and keep its plan in the run.
+
+    Raises:
+        InputError: the folder holds another bundle.
+    """
+    found = run.space(space)
+    subnets = settings.chosen(found)
+    bundle = write_bundle(folder, subnets, found, settings, repeats=subnets[::REPEAT_EVERY], progress=progress)
+    run.begin(found)
+    shutil.copyfile(folder / "bundle.json", run.bundle)
+    return bundle
 
 
 def write_bundle(
     folder: Path,
     subnets: Sequence[Subnet],
     space: SearchSpace,
+    settings: ProfileSettings,
     *,
-    batch_size: int = 1,
-    precision: str = "fp32",
-    seed: int = 0,
-    rounds: int = 3,
     repeats: Sequence[Subnet] = (),
-    timing: Timing = _TIMING,
+    timing: Timing = TIMING,
     progress: Progress = SILENT,
 ) -> Bundle:
     """Write models, inputs, ``bundle.json``, ``run.py`` and ``README.md``; a folder half written is completed.
@@ -46,10 +64,8 @@ def write_bundle(
         folder: where to; made if it is not there.
         subnets: what to measure, without repeats.
         space: whose image size, channels and classes they have.
-        batch_size, precision: of the models. Images and logits are float32 in each precision; what a runtime makes of
-            a model is for its user to check.
-        seed: of the order of the visits and the images.
-        rounds: visits to each subnet.
+        settings: batch size and precision of the models, the visits to each, the seed of their order and of the images.
+            Images and logits are float32 in each precision; what a runtime makes of a model is for its user to check.
         repeats: those of ``subnets`` that are measured a second time afterwards, for the noise floor.
         timing: how long the runner times.
         progress: where to report to.
@@ -57,10 +73,9 @@ def write_bundle(
     Raises:
         InputError: the folder holds another bundle, or the bundle asked for is none.
     """
+    batch_size, precision, seed = settings.batch_size, settings.precision, settings.seed
     if precision not in PRECISIONS:
         raise one_of(precision, PRECISIONS, "precision")
-    positive_int(batch_size, "batch_size")
-    positive_int(rounds, "rounds")
     if not subnets or len(set(subnets)) < len(subnets) or not set(repeats) <= set(subnets):
         raise InputError("A bundle measures at least one subnet, none twice, and repeats only these.")
     bundle = Bundle(
@@ -71,7 +86,13 @@ def write_bundle(
         subnets={subnet.digest: subnet for subnet in subnets},
         anchor=anchor_subnet(space.image_size),
         timing=asdict(timing),
-        visits=(*_visits("first", subnets, rounds, seed), *_visits("second", repeats, rounds, seed)),
+        visits=tuple(
+            (name, pass_.round_, subnet.digest)
+            for name, chosen in (("first", subnets), ("second", repeats))
+            for pass_ in passes(chosen, name=name, rounds=settings.rounds, seed=seed)
+            if pass_.attempt == 0
+            for subnet in pass_.order
+        ),
     )
     text = json.dumps(bundle.to_dict(), indent=1) + "\n"
     plan = folder / "bundle.json"
@@ -87,9 +108,13 @@ def write_bundle(
             advance("")
     shapes = []
     for name, subnet in (("inputs", subnets[0]), ("anchor_inputs", bundle.anchor)):
-        images = _images(subnet, batch_size, seed)
-        shapes.append(" x ".join(map(str, images.shape)))
-        _write_images(images, folder / name)
+        shape = (INPUTS, batch_size, subnet.in_chans, *subnet.image_size)
+        images = np.random.default_rng(seed).standard_normal(shape, np.float32)
+        with atomic_path(folder / f"{name}.npy") as path, path.open("wb") as file:
+            np.save(file, images)
+        with atomic_path(folder / f"{name}.bin") as path:
+            path.write_bytes(images.astype("<f4").tobytes())
+        shapes.append(" x ".join(map(str, shape)))
     runner = files("vitas_hw.workflows.profile").joinpath("bundle_runner.py").read_text(encoding="utf-8")
     write_atomic(folder / "run.py", runner)
     write_atomic(folder / "README.md", _readme(bundle, *shapes))
@@ -97,47 +122,22 @@ def write_bundle(
     return bundle
 
 
-def _visits(name: str, subnets: Sequence[Subnet], rounds: int, seed: int) -> list[Key]:
-    """Rounds in shuffled order, the same as on a device that runs this package."""
-    return [
-        (name, round_, subnets[index].digest)
-        for round_ in range(rounds)
-        for index in np.random.default_rng([seed, round_]).permutation(len(subnets))
-    ]
-
-
-def _images(subnet: Subnet, batch_size: int, seed: int) -> Floats:
-    """(INPUTS, batch_size, in_chans, height, width) standard normal."""
-    shape = (INPUTS, batch_size, subnet.in_chans, *subnet.image_size)
-    return np.random.default_rng(seed).standard_normal(shape, np.float32)
-
-
-def _write_images(images: Floats, stem: Path) -> None:
-    with atomic_path(stem.with_suffix(".npy")) as path, path.open("wb") as file:
-        np.save(file, images)
-    with atomic_path(stem.with_suffix(".bin")) as path:
-        path.write_bytes(images.astype("<f4").tobytes())
-
-
 def _readme(bundle: Bundle, shape: str, anchor_shape: str) -> str:
     text = files("vitas_hw.workflows.profile").joinpath("bundle_readme.md").read_text(encoding="utf-8")
     timing = bundle.timing
-    first = bundle.visits[0]
-    for name, value in {
-        "MODELS": len(bundle.subnets),
-        "VISITS": len(bundle.visits),
-        "PRECISION": bundle.precision,
-        "BATCH": bundle.batch_size,
-        "ANCHOR_SHAPE": anchor_shape,
-        "SHAPE": shape,
-        "ANCHOR": bundle.anchor.digest,
-        "ANCHOR_SAMPLES": timing["anchor_samples"],
-        "SUBNET": first[2],
-        "STEADY": f"{timing['steady']:.0%}",
-        "WARMUP_S": timing["max_warmup_s"],
-        "SAMPLE_S": timing["sample_s"],
-        "MIN_SAMPLES": timing["min_samples"],
-        "MAX_SAMPLES": timing["max_samples"],
-    }.items():
-        text = text.replace(f"${{{name}}}", str(value))
-    return text
+    return Template(text).safe_substitute(
+        MODELS=len(bundle.subnets),
+        VISITS=len(bundle.visits),
+        PRECISION=bundle.precision,
+        BATCH=bundle.batch_size,
+        ANCHOR_SHAPE=anchor_shape,
+        SHAPE=shape,
+        ANCHOR=bundle.anchor.digest,
+        ANCHOR_SAMPLES=timing["anchor_samples"],
+        SUBNET=bundle.visits[0][2],
+        STEADY=f"{timing['steady']:.0%}",
+        WARMUP_S=timing["max_warmup_s"],
+        SAMPLE_S=timing["sample_s"],
+        MIN_SAMPLES=timing["min_samples"],
+        MAX_SAMPLES=timing["max_samples"],
+    )

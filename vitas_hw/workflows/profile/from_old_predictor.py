@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vitas_hw.core.errors import InputError
+from vitas_hw.core.errors import InputError, invalid
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.predictors.cross_validation import scores
@@ -41,7 +41,9 @@ def old_predictor(name_or_path: str | Path, space: SearchSpace) -> Predictor:
     if old.space != space:
         raise InputError(
             f"The predictor {old.name} is one of the space {old.space.name!r}, not {space.name!r}.",
-            f"Give one of {space.name!r}, or profile with --space {old.space.name}.",
+            f"Give one of {space.name!r}, or profile with `space={old.space.name}`.",
+            field="old",
+            value=str(name_or_path),
         )
     return old
 
@@ -49,7 +51,7 @@ def old_predictor(name_or_path: str | Path, space: SearchSpace) -> Predictor:
 def telling_subnets(old: Predictor, count: int, seed: int) -> list[Subnet]:
     """The subnets to measure. Raises InputError if they are fewer than a transfer needs."""
     if count < FEWEST_TO_TRANSFER:
-        raise InputError(f"--num-subnets {count} is too few: a transfer needs at least {FEWEST_TO_TRANSFER}.")
+        raise invalid("num_subnets", count, f"at least {FEWEST_TO_TRANSFER}, for a transfer")
     pool = min(max(_CANDIDATES, 2 * count), max(old.space.size // 2, count))
     return choose_to_measure(old, choose_subnets(old.space, pool, seed), count, seed)
 

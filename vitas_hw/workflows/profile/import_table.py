@@ -1,55 +1,23 @@
-"""Profiles of devices that cannot run us: a bundle goes out, a table of latencies comes back."""
+"""The profile of a device that cannot run us: the table of latencies that came back from it."""
 
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vitas_hw.core.errors import FileError, InputError
-from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
-from vitas_hw.profiling.imported import Bundle, ImportedVisit, read_bundle, read_results
+from vitas_hw.profiling.imported import ImportedVisit, read_bundle, read_results
 from vitas_hw.profiling.measure import noise_floor
 from vitas_hw.profiling.profile import Measurement, Profile
-from vitas_hw.profiling.recording import REPEAT_EVERY, TIMING
 from vitas_hw.runs.directory import Run, one_at_a_time
-from vitas_hw.workflows.profile.bundle import write_bundle
-from vitas_hw.workflows.profile.profile import Profiled, ProfileSettings, keep
-
-
-@one_at_a_time
-def make_bundle(
-    run: Run, settings: ProfileSettings, folder: Path, *, space: str | None = None, progress: Progress = SILENT
-) -> Bundle:
-    """Write the bundle of a profiling into ``folder``, and keep its plan in the run.
-
-    Raises:
-        InputError: the folder holds another bundle.
-    """
-    found = run.space(space)
-    subnets = settings.chosen(found)
-    bundle = write_bundle(
-        folder,
-        subnets,
-        found,
-        batch_size=settings.batch_size,
-        precision=settings.precision,
-        seed=settings.seed,
-        rounds=settings.rounds,
-        repeats=subnets[::REPEAT_EVERY],
-        timing=TIMING,
-        progress=progress,
-    )
-    run.begin(found)
-    shutil.copyfile(folder / "bundle.json", run.bundle)
-    return bundle
+from vitas_hw.workflows.profile.profile import Profiled, keep
+from vitas_hw.workflows.profile.settings import ProfileSettings
 
 
 @one_at_a_time
@@ -66,7 +34,9 @@ def import_profile(run: Run, settings: ProfileSettings, table: Path) -> Profiled
         FileError: the table or the bundle is missing or broken; says where.
     """
     if settings.device_name is None:
-        raise InputError("A table from elsewhere does not say where.", "Add --device-name, for example pixel-9.")
+        raise InputError(
+            "A table from elsewhere does not say where.", "Add `device_name=pixel-9`, for example.", field="device_name"
+        )
     plan = next((path for path in (table.parent / "bundle.json", run.bundle) if path.exists()), None)
     if plan is None:
         raise FileError(
@@ -94,7 +64,7 @@ def import_profile(run: Run, settings: ProfileSettings, table: Path) -> Profiled
     }
     profile = Profile(target, bundle.space, about, noise_floor(first, second), usual, tuple(first))
     run.begin(bundle.space)
-    return keep(run, profile, asdict(settings), settings.seed, settings.old)
+    return keep(run, profile, settings)
 
 
 def _usual_anchor_ms(visits: Sequence[ImportedVisit]) -> float | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import chain
 
-from vitas_hw.cluster.devices import Cluster, Device, connected
+from vitas_hw.cluster.connection import Connection, connected
+from vitas_hw.cluster.devices import Device, Devices
 from vitas_hw.cluster.measuring_actor import FindPlace
 from vitas_hw.cluster.visits import Spread
 from vitas_hw.core.errors import InputError, VitasError
@@ -17,9 +18,11 @@ from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.profiling.journal import Journal
 from vitas_hw.profiling.measure import passes
-from vitas_hw.profiling.recording import REPEAT_EVERY, header_of, profile_of
+from vitas_hw.profiling.place import find_place
+from vitas_hw.profiling.protocol import REPEAT_EVERY, open_journal, profile_of
 from vitas_hw.runs.directory import Run, one_at_a_time
-from vitas_hw.workflows.profile.profile import Profiled, ProfileSettings, keep
+from vitas_hw.workflows.profile.profile import Profiled, keep
+from vitas_hw.workflows.profile.settings import ProfileSettings
 
 
 class _Group:
@@ -41,7 +44,7 @@ def profile_fleet(
     space: str | None = None,
     fresh: bool = False,
     progress: Progress = SILENT,
-    find_place: FindPlace = ProfileSettings.place,
+    find_place: FindPlace = find_place,
 ) -> list[Profiled]:
     """Measure subnets of the run's space on all fitting devices of a Ray cluster, and fit a predictor for each kind.
 
@@ -63,12 +66,15 @@ def profile_fleet(
             was measured is kept, and the profiles of other kinds are finished.
     """
     if settings.until is not None:
-        raise InputError("Batches that depend on each other are not spread over a cluster.", "Leave out --until.")
+        raise InputError(
+            "Batches that depend on each other are not spread over a cluster.", "Leave out `until`.", field="until"
+        )
     found = run.space(space)
     subnets = settings.chosen(found)
     run.begin(found)
-    with connected(address) as ray, Cluster(ray, settings, found, find_place, progress) as cluster:
-        kinds = kinds_of(cluster.devices)
+    with connected(address) as cluster:
+        devices = Devices(cluster, settings, settings.timeout_s, found.image_size, find_place, progress)
+        kinds = kinds_of(devices.all)
         total = len(kinds) * settings.rounds * (len(subnets) + len(subnets[::REPEAT_EVERY]))
         with progress.step("measuring", total) as advance:
             groups = [
@@ -79,16 +85,14 @@ def profile_fleet(
                 names = ", ".join(group.devices)
                 progress.note(f"profiling {len(subnets)} subnets of {found.name} on {group.target.slug}, by: {names}")
                 if not group.journal.attempts:
-                    cluster.compare_with_fp32(next(iter(group.devices.values())))
-            _measure(cluster, groups, progress)
-        cluster.look()
+                    devices.compare_with_fp32(next(iter(group.devices.values())))
+            _measure(cluster, devices, groups, progress)
+        devices.look()
     done = [
         keep(
             run,
             profile_of(group.journal, group.target, found, group.about, subnets, settings.rounds),
-            asdict(settings),
-            settings.seed,
-            settings.old,
+            settings,
         )
         for group in groups
         if group.failed is None
@@ -132,7 +136,7 @@ def _group(
     path = run.journal(target, space)
     if fresh:
         path.unlink(missing_ok=True)
-    journal = Journal.open(path, header_of(target, space, devices[0].facts.about, settings.seed))
+    journal = open_journal(path, target, space, devices[0].facts.about, settings.seed)
     plan = chain.from_iterable(
         passes(chosen, name=name, rounds=settings.rounds, seed=settings.seed)
         for name, chosen in (("first", subnets), ("second", subnets[::REPEAT_EVERY]))
@@ -142,17 +146,17 @@ def _group(
     return _Group(target, devices, journal, spread)
 
 
-def _measure(cluster: Cluster, groups: list[_Group], progress: Progress) -> None:
+def _measure(cluster: Connection, devices: Devices, groups: list[_Group], progress: Progress) -> None:
     """Until each group is done or has failed; a failure of one does not stop the others."""
     waiting = {}
     while True:
         for group in groups:
             for errand in group.spread.errands() if group.failed is None else []:
                 device = group.devices[errand.device]
-                waiting[cluster.visit(device, errand.subnet, errand.anew)] = group, device
+                waiting[devices.visit(device, errand.subnet, errand.anew)] = group, device
         if not waiting:
             return
-        ticket = cluster.first_done(waiting)
+        (ticket,) = cluster.done(waiting, first=True)
         group, device = waiting.pop(ticket)
         found = cluster.result(ticket)
         if group.failed is not None:
@@ -160,7 +164,7 @@ def _measure(cluster: Cluster, groups: list[_Group], progress: Progress) -> None
         try:
             if isinstance(found, str):
                 progress.note(f"warning: {device.name} takes no further part: {found}")
-                cluster.leave_out(device)
+                devices.leave_out(device)
                 group.spread.lose(device.name, found)
             else:
                 for note in found.notes:

@@ -14,6 +14,7 @@ from vitas_hw.predictors.examples import FEWEST, Measured
 from vitas_hw.predictors.predictor import fit
 from vitas_hw.profiling.profile import Measurement
 from vitas_hw.profiling.selection import choose_subnets
+from vitas_hw.workflows.profile.settings import ProfileSettings
 
 _FIRST = 2 * FEWEST
 _GROWTH = 0.25  # of what is measured, in the next batch
@@ -38,24 +39,21 @@ class Growth:
 def grow(
     space: SearchSpace,
     target: Target,
-    *,
-    wanted: float,
-    most: int,
-    seed: int,
+    settings: ProfileSettings,
     measure: Callable[[Sequence[Subnet]], Sequence[Measurement]],
     progress: Progress,
 ) -> Growth:
-    """Measure batches until the error on unseen subnets is reached, samples stop helping, or ``most`` are measured.
+    """Measure batches until the error on unseen subnets is reached, samples stop helping, or the most are measured.
 
     Args:
         space: where subnets come from; the first batch is spread over MACs.
         target: what is measured on.
-        wanted: cross-validated MAPE to reach, a fraction.
-        most: subnets at the most.
-        seed: of the choices.
+        settings: the cross-validated MAPE to reach, the most subnets, the seed of the choices.
         measure: all subnets so far to their measurements; those that are known already are not measured again.
         progress: told after each batch.
     """
+    assert settings.until is not None
+    most, seed = settings.count, settings.seed
     candidates = choose_subnets(space, min(_CANDIDATES, space.size // 2), seed + 1, "random")
     subnets = choose_subnets(space, min(_FIRST, most), seed)
     history: list[tuple[int, float]] = []
@@ -65,9 +63,9 @@ def grow(
         error = fit(known, seed=seed).metrics["mape"]
         assert error is not None
         history.append((len(ran), error))
-        going, reason = keep_going(history, wanted)
+        going, reason = keep_going(history, settings.until)
         if going and len(subnets) >= most:
-            going, reason = False, f"{len(subnets)} subnets are measured, the most that --num-subnets allows; {reason}"
+            going, reason = False, f"{len(subnets)} subnets are measured, the most that was asked for; {reason}"
         progress.note(reason)
         if not going:
             return Growth(subnets, tuple(history), reason)

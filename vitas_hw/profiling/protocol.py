@@ -1,10 +1,10 @@
-"""What every profiling shares, on one machine or many: its journal, its environment, its profile."""
+"""How every profiling is made, on one machine or many: its timing and repeats, what must stay the same, its profile."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from vitas_hw.core.progress import Progress
@@ -12,7 +12,6 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.profiling.anchor import anchor_subnet
-from vitas_hw.profiling.conditions import Conditions, snapshot, warnings
 from vitas_hw.profiling.environment import environment
 from vitas_hw.profiling.journal import Journal
 from vitas_hw.profiling.measure import anchor_ms, measurements, noise_floor
@@ -22,6 +21,19 @@ from vitas_hw.profiling.timing import Timing
 
 TIMING = Timing()
 REPEAT_EVERY = 8  # one subnet in eight is measured twice, for the noise floor
+
+
+def environment_of(place: Place, backend_version: str) -> dict[str, Any]:
+    """The environment of a profiling on this machine, as JSON types."""
+    about = environment({**asdict(TIMING), "repeat_every": REPEAT_EVERY}, place.accelerator)
+    anchor = anchor_subnet(place.target.image_size).to_dict()
+    return about | {"device": place.device, "backend_version": backend_version, "anchor": anchor}
+
+
+def open_journal(path: Path, target: Target, space: SearchSpace, about: dict[str, Any], seed: int) -> Journal:
+    """The journal of a profiling, which says what must be the same for timings to belong together."""
+    facts = {key: about[key] for key in ("fingerprint", "backend_version", "settings", "anchor")}
+    return Journal.open(path, {"target": target.to_dict(), "space": space.to_dict(), "seed": seed, **facts})
 
 
 def profile_of(
@@ -41,23 +53,6 @@ def profile_of(
     return Profile(target, space, about, floor, anchor_ms(journal) if journal.attempts else None, tuple(first))
 
 
-def about_of(place: Place, backend_version: str) -> dict[str, Any]:
-    """The environment of a profiling on this machine, as JSON types."""
-    about = environment({**asdict(TIMING), "repeat_every": REPEAT_EVERY}, place.accelerator)
-    return about | {"device": place.device, "backend_version": backend_version, "anchor": anchor_subnet_of(place)}
-
-
-def anchor_subnet_of(place: Place) -> dict[str, Any]:
-    """The anchor as JSON types."""
-    return anchor_subnet(place.target.image_size).to_dict()
-
-
-def header_of(target: Target, space: SearchSpace, about: dict[str, Any], seed: int) -> dict[str, Any]:
-    """What must be the same for timings to belong together."""
-    facts = {key: about[key] for key in ("fingerprint", "backend_version", "settings", "anchor")}
-    return {"target": target.to_dict(), "space": space.to_dict(), "seed": seed, **facts}
-
-
 def compare_with_fp32(place: Place, timeout_s: float, progress: Progress) -> None:
     """Say it if the precision asked for is slower than float32."""
     plain = place.in_fp32()
@@ -71,23 +66,3 @@ def compare_with_fp32(place: Place, timeout_s: float, progress: Progress) -> Non
         progress.note(
             f"{place.target.precision} is slower than fp32 here: {took:.3g} ms for the anchor against {took_fp32:.3g}"
         )
-
-
-class Watch:
-    """Looks at the machine and says each reason for mistrust once."""
-
-    def __init__(self, place: Place, progress: Progress) -> None:
-        self._device, self._threads = place.device, place.target.threads or 1
-        self._progress = progress
-        self._last: Conditions | None = None
-        self._said: set[str] = set()
-
-    def look(self) -> dict[str, Any]:
-        """The machine now, as JSON types."""
-        self._last = snapshot(self._device, self._last)
-        for sentence in warnings(self._last, self._threads):
-            kind = re.sub(r"[\d.]+", "", sentence)
-            if kind not in self._said:
-                self._said.add(kind)
-                self._progress.note(f"warning: {sentence}")
-        return self._last.to_dict()
