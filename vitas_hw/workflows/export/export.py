@@ -109,7 +109,6 @@ def _extraction(export_: Export) -> Parity | None:
     inherited, subnet = export_.chosen.inherited, export_.chosen.subnet
     if inherited is None:
         return None
-    from vitas_hw.supernet.supernet import extract
 
     @torch.inference_mode()
     def in_place(images: np.typing.NDArray[np.float32]) -> np.typing.NDArray[np.float32]:
@@ -117,8 +116,8 @@ def _extraction(export_: Export) -> Parity | None:
         found: np.typing.NDArray[np.float32] = logits.numpy()
         return found
 
-    extracted = extract(inherited.supernet, subnet, inherited.side, inherited.layers)
-    parity = measure_parity(("supernet", in_place), {"extracted": torch_program(extracted)}, export_.batches())
+    extracted = torch_program(inherited.extracted())
+    parity = measure_parity(("supernet", in_place), {"extracted": extracted}, export_.batches())
     parity.check("extracted", "fp32")
     return parity
 
