@@ -204,17 +204,17 @@ def test_what_a_holder_starts_does_not_hold_the_run_after_it(tmp_path: Path) -> 
 
 
 def test_a_link_in_place_of_a_lock_is_not_followed(tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "precious").write_text("kept")
-    for name in (".lock", ".lock.by"):
-        (tmp_path / "run" / name).symlink_to("precious")
-        try:
-            with Run(tmp_path / "run").locked():
-                pass
-        except InputError as error:
-            assert "Cannot write to the run directory" in error.problem
-        assert (tmp_path / "run" / "precious").read_text() == "kept"
-        (tmp_path / "run" / name).unlink(missing_ok=True)
+    run = Run(tmp_path / "run")
+    run.path.mkdir()
+    (run.path / "precious").write_text("kept")
+    (run.path / ".lock").symlink_to("precious")
+    with pytest.raises(InputError, match="Cannot write to the run directory"), run.locked():
+        pass
+    (run.path / ".lock").unlink()
+    (run.path / ".lock.by").symlink_to("precious")
+    with run.locked():
+        assert not (run.path / ".lock.by").is_symlink()
+    assert (run.path / "precious").read_text() == "kept"
 
 
 def test_runs_are_listed_without_torch(small: SearchSpace, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def quickstart(
 
     here = Run(run)
     done = whole_road(here, seed=seed, epochs=epochs, fresh=fresh, progress=console.Reporter())
-    top1, result = done.exported.top1, done.searched.result
+    top1, result = done.exported.beside.top1, done.searched.result
     if as_json:
         console.print_json(summary(here, done.searched) | {"top1": top1, "top1_split": "test"})
         return

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from vitas_hw.core.progress import SILENT, Progress
+from vitas_hw.export.parity import Exported
 from vitas_hw.runs.directory import DEFAULT_SPACE, Run
-from vitas_hw.workflows.export.export import export_run
-from vitas_hw.workflows.export.job import Exported
+from vitas_hw.workflows.export.export import export
 from vitas_hw.workflows.profile.profile import Profiled, ProfileSettings, profile
 from vitas_hw.workflows.search.search import Searched, default_budget, search_run
 from vitas_hw.workflows.train.settings import TrainSettings
@@ -48,4 +48,4 @@ def quickstart(
     # another budget than an unfinished training's is no mistake here: the device was measured again
     trained = train(run, replace(training, budget=budget), fresh=True if fresh else None, progress=progress)
     searched = search_run(run, budget, seed=seed, fresh=fresh, progress=progress)
-    return Quickstart(profiled, trained, searched, export_run(run))
+    return Quickstart(profiled, trained, searched, export(run)[0])
