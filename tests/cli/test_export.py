@@ -226,14 +226,14 @@ MISTAKES = [
     (["compare", "smallest"], ["at least two subnets"]),
     (["compare", "smallest", "vitas-c"], ["one image size", "32x32, 224x224"]),
     (["compare", "smallest", "resnet18"], ["it is timm's ResNet", "deit_tiny_patch16_224"]),
-    (["retrain", "--init", "random"], ["Unknown start of a retraining 'random'", "fresh, supernet"]),
+    (["retrain", "--init", "random"], ["--init must be one of fresh, supernet, not 'random'."]),
     (["retrain", "--epochs", "0"], ["--epochs must be at least 1"]),
     (["retrain", "vitas-c"], ["There are no data for the images and classes of vitas-c", "--data"]),
     (
         ["retrain", "other-images.json", "--data", "digits", "--teacher", "supernet"],
         ["The run's super-transformer takes other images or classes", "Name a teacher that timm knows"],
     ),
-    (["retrain", "--drop-path", "1"], ["--drop-path is at least 0 and below 1"]),
+    (["retrain", "--drop-path", "1"], ["--drop-path must be at least 0 and below 1"]),
     (["retrain", "--output", "no/where.safetensors"], ["The folder no does not exist"]),
 ]
 
