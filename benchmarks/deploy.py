@@ -72,11 +72,9 @@ def retraining(run: Path, word: str | None, seed: int, teacher: bool) -> dict[st
 
 
 def inherited_model(run: Run, word: str | None) -> Any:
-    from vitas_hw.supernet.supernet import extract
-
     found = choose(run, word).inherited
     assert found is not None
-    return extract(found.supernet, choose(run, word).subnet, found.side, found.layers).eval()
+    return found.extracted()
 
 
 def exported(run: Path, name: str, precision: str) -> dict[str, Any]:

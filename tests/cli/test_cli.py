@@ -185,7 +185,7 @@ MISTAKES = [
     (["report", "--run", "runs/nothing"], ["There is no run in runs/nothing.", "Run: vitas-hw quickstart"]),
     (["report", "--output", "."], [". is a directory", "--output report.html"]),
     (["runs", "nowhere"], ["There is no folder nowhere", "Run: vitas-hw quickstart"]),
-    (["export", "--onnx", "--run", "runs/nothing"], ["has no choice to export", "Run: vitas-hw search"]),
+    (["export", "--onnx", "--run", "runs/nothing"], ["has no choice: nothing was searched", "Run: vitas-hw search"]),
     (["train", "--init", "vit_tinny"], ["vit_tinny is neither a model that timm knows nor a file", "Names like it: "]),
     (["train", "--init", "none.pth"], ["There is no file none.pth", "NAME:FILE"]),
     (
@@ -200,13 +200,13 @@ MISTAKES = [
     (["train", "--accumulate", "7"], ["--accumulate must be a divisor of the batch size 64, not 7."]),
     (["train", "--search-share", "2"], ["--search-share must be above 0 and below 1, not 2.0."]),
     (["train", "--workers", "-1"], ["--workers must be at least 0"]),
-    (["evaluate"], ["No subnet was given", "vitas-hw evaluate --random 10"]),
+    (["evaluate"], ["No subnet was given", "--random 10"]),
     (["evaluate", "huge"], ["Unknown subnet 'huge'", "Known: smallest, largest, vitas-a"]),
     (["evaluate", "vitas-c"], ["is not in the run's space 'small'"]),
     (["evaluate", "none.json"], ["Cannot read the subnet none.json"]),
     (["evaluate", "small.yaml"], ["small.yaml, line 1, holds no subnet"]),
-    (["evaluate", "--random", "1", "--split", "train"], ["Unknown part 'train'", "Known: test, search"]),
-    (["evaluate", "--random", "1", "--run", "runs/nothing"], ["has no super-transformer", "Run: vitas-hw train"]),
+    (["evaluate", "--random", "1", "--split", "train"], ["--split must be one of test, search, not 'train'."]),
+    (["evaluate", "--random", "1", "--run", "runs/nothing"], ["has no supernet", "Run: vitas-hw train"]),
     (["spaces", "missing.yml"], ["Cannot read the space missing.yml"]),
     (["spaces", "vitas-digits", "--for", "digits"], ["Give the name of a space, or --for DATA"]),
     (["spaces", "--for", "folder:none"], ["none is not a folder", "--data folder:PATH"]),
@@ -256,7 +256,7 @@ def test_a_new_supernet_forgets_the_choice_of_the_old_one(trained: Path, small: 
     assert run_json(trained, "train", "--epochs", "1", "--seed", "1", "--flops", "250K-320K", *words)["epochs"] == 1
     done = run(trained, "export", "--onnx", *words)
     assert done.returncode == 2
-    assert "has no choice to export" in done.stderr
+    assert "has no choice: nothing was searched" in done.stderr
     assert not (trained / "runs/again/choice.onnx").exists()
 
 

@@ -17,7 +17,7 @@ from vitas_hw.cli.main import main
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.export import onnx_graph as writer
 from vitas_hw.export.engine_record import EngineRecord, read_record, sha256, write_record
-from vitas_hw.workflows import export as workflow
+from vitas_hw.workflows.export import export as workflow
 
 RUN = Path("runs/default")
 
@@ -198,13 +198,13 @@ def test_retraining_from_the_supernet_goes_on_where_it_stopped_and_never_ends_be
 
 # what is typed: (words, what stderr says)
 MISTAKES = [
-    (["export", "--onnx", "--opset", "3"], ["ONNX opset 3 cannot be written", "18 to 23"]),
-    (["export", "--onnx", "--precision", "int4"], ["Unknown precision of an export 'int4'", "fp32, fp16, int8"]),
+    (["export", "--onnx", "--opset", "3"], ["--opset must be 18 to 23, not 3."]),
+    (["export", "--onnx", "--precision", "int4"], ["--precision must be one of fp32, fp16, int8, not 'int4'."]),
     (["export", "--onnx", "--batch-size", "0"], ["--batch-size must be at least 1"]),
-    (["export", "--onnx", "--max-drop", "2"], ["--max-drop is a share from 0 to 1"]),
-    (["export", "--onnx", "--rank", "99"], ["there is no rank 99", "--rank 1"]),
+    (["export", "--onnx", "--max-drop", "2"], ["--max-drop must be at least 0 and at most 1, not 2.0."]),
+    (["export", "--onnx", "--rank", "99"], ["there is no rank 99", "Ranks go from 1, the most accurate, to "]),
     (["export", "choice", "--onnx", "--rank", "1"], ["A rank of the front and a subnet"]),
-    (["export", "nothing", "--onnx"], ["Unknown subnet 'nothing'", "Known: choice"]),
+    (["export", "nothing", "--onnx"], ["Unknown subnet 'nothing'", "Known: smallest, largest", "front:RANK"]),
     (["export", "bad.json", "--onnx"], ["bad.json holds no subnet: num_heads must be a whole number"]),
     (["export", "none.json", "--onnx"], ["Cannot read the subnet none.json"]),
     (["export", "five.json", "--onnx"], ["five.json holds no subnet", "exactly the fields num_heads, head_dim"]),
@@ -216,7 +216,7 @@ MISTAKES = [
     (["compare", "smallest", "five.json"], ["five.json holds no subnet"]),
     (["export", "--onnx", "--output", "no/where.onnx"], ["The folder no does not exist", "mkdir -p no"]),
     (["export", "--tensorrt", "--output", "no/where.engine"], ["The folder no does not exist"]),
-    (["export", "--openvino", "--opset", "3"], ["ONNX opset 3 cannot be written"]),
+    (["export", "--openvino", "--opset", "3"], ["--opset must be 18 to 23, not 3."]),
     (["export", "--onnx", "--rank", "0"], ["there is no rank 0"]),
     (["retrain", "--rank", "99"], ["there is no rank 99"]),
     (["retrain", "vitas-z"], ["Unknown subnet 'vitas-z'"]),
@@ -226,14 +226,14 @@ MISTAKES = [
     (["compare", "smallest"], ["at least two subnets"]),
     (["compare", "smallest", "vitas-c"], ["one image size", "32x32, 224x224"]),
     (["compare", "smallest", "resnet18"], ["it is timm's ResNet", "deit_tiny_patch16_224"]),
-    (["retrain", "--init", "random"], ["Unknown start of a retraining 'random'", "fresh, supernet"]),
+    (["retrain", "--init", "random"], ["--init must be one of fresh, supernet, not 'random'."]),
     (["retrain", "--epochs", "0"], ["--epochs must be at least 1"]),
     (["retrain", "vitas-c"], ["There are no data for the images and classes of vitas-c", "--data"]),
     (
         ["retrain", "other-images.json", "--data", "digits", "--teacher", "supernet"],
         ["The run's super-transformer takes other images or classes", "Name a teacher that timm knows"],
     ),
-    (["retrain", "--drop-path", "1"], ["--drop-path is at least 0 and below 1"]),
+    (["retrain", "--drop-path", "1"], ["--drop-path must be at least 0 and below 1"]),
     (["retrain", "--output", "no/where.safetensors"], ["The folder no does not exist"]),
 ]
 

@@ -67,12 +67,11 @@ def logits_of(graph: onnx.ModelProto, images: np.ndarray, runtime: str) -> np.nd
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("batch_size", [None, 2])
-@pytest.mark.parametrize("keep_fp32", [True, False])
 def test_every_precision_is_a_valid_graph_of_float_images_and_logits(
-    precision: str, batch_size: int | None, keep_fp32: bool, small: SearchSpace
+    precision: str, batch_size: int | None, small: SearchSpace
 ) -> None:
     weights = random_weights(small.largest, 0)
-    graph = onnx_graph(small.largest, weights, batch_size=batch_size, precision=precision, keep_fp32=keep_fp32)
+    graph = onnx_graph(small.largest, weights, batch_size=batch_size, precision=precision)
     onnx.checker.check_model(graph, full_check=True)
     ends = [end.type.tensor_type.elem_type for end in (*graph.graph.input, *graph.graph.output)]
     assert ends == [onnx.TensorProto.FLOAT] * 2
@@ -83,7 +82,7 @@ def test_every_precision_is_a_valid_graph_of_float_images_and_logits(
         if node.op_type in ("MatMul", "Conv", "Erf", "Add"):
             assert types[node.output[0]] == half
         if node.op_type in NORMED:
-            assert types[node.output[0]] == (onnx.TensorProto.FLOAT if keep_fp32 else half)
+            assert types[node.output[0]] == onnx.TensorProto.FLOAT
 
 
 @pytest.mark.parametrize(

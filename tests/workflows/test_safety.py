@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import signal
 import struct
 import subprocess
 import sys
@@ -20,7 +21,6 @@ from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Block, Subnet
 from vitas_hw.runs.directory import Run
-from vitas_hw.runs.lock import locked
 from vitas_hw.runs.space_file import load_space
 from vitas_hw.supernet.timm_models import read_weights
 from vitas_hw.supernet.weights_file import load_model, load_supernet
@@ -171,18 +171,58 @@ def test_a_link_to_a_folder_is_removed_and_its_content_kept(small: SearchSpace, 
 
 
 def test_a_second_process_on_a_run_is_told_which_holds_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code = "import sys, pathlib; from vitas_hw.runs.lock import locked\n"
-    code += "with locked(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    code = "import sys, pathlib; from vitas_hw.runs.directory import Run\n"
+    code += "with Run(pathlib.Path(sys.argv[1])).locked(): print('held', flush=True); sys.stdin.read()"
     run = tmp_path / "run"
     held = subprocess.Popen([sys.executable, "-c", code, str(run)], stdin=-1, stdout=-1, text=True)
     assert held.stdout is not None
     assert held.stdout.readline() == "held\n"
     said = refused(capsys, "search", "--flops", "2M", "--run", str(run))
     assert f"The run {run} is being worked on by the process {held.pid} on " in said
+    code = "import sys; from vitas_hw.cli.main import main; main(sys.argv[1:]); print(*sys.modules)"
+    words = ["train", "--epochs", "1", "--run", str(run)]
+    second = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+    assert "is being worked on by the process" in second.stderr
+    assert "typer" in second.stdout.split()
+    assert "torch" not in second.stdout.split()
     held.kill()
     held.communicate()
-    with locked(run):
-        assert int((run / ".lock").read_text().split()[0]) == os.getpid()
+    with Run(run).locked():
+        assert int((run / ".lock.by").read_text().split()[0]) == os.getpid()
+    assert [path.name for path in run.iterdir()] == [".lock"]
+
+
+def test_what_a_holder_starts_does_not_hold_the_run_after_it(tmp_path: Path) -> None:
+    code = "import os, signal, subprocess, sys, pathlib; from vitas_hw.runs.directory import Run\n"
+    code += "with Run(pathlib.Path(sys.argv[1])).locked():\n"
+    code += " print(subprocess.Popen(['sleep', '60'], stdout=-3).pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "run")], stdout=-1, check=False)
+    try:
+        Run(tmp_path / "run").refuse_if_held()
+    finally:
+        os.kill(int(done.stdout), signal.SIGKILL)
+
+
+def test_a_link_in_place_of_a_lock_is_not_followed(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    run.path.mkdir()
+    (run.path / "precious").write_text("kept")
+    (run.path / ".lock").symlink_to("precious")
+    with pytest.raises(InputError, match="Cannot write to the run directory"), run.locked():
+        pass
+    (run.path / ".lock").unlink()
+    (run.path / ".lock.by").symlink_to("precious")
+    with run.locked():
+        assert not (run.path / ".lock.by").is_symlink()
+    assert (run.path / "precious").read_text() == "kept"
+
+
+def test_runs_are_listed_without_torch(small: SearchSpace, tmp_path: Path) -> None:
+    Run(tmp_path / "run").begin(small)
+    code = "import sys; from vitas_hw.cli.main import main; main(['runs', sys.argv[1]]); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert "begun" in done.stdout
+    assert "torch" not in done.stdout.split()
 
 
 def test_a_step_that_comes_to_nothing_leaves_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,43 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitas_hw.cli.options import DEFAULT_RUN, JsonOption, RunOption, SeedOption
+from vitas_hw.cli.from_settings import takes
+from vitas_hw.cli.options import DEFAULT_RUN, SUBNETS, JsonOption, RunOption
+from vitas_hw.workflows.export.settings import ExportSettings
 
-_HOW, _CHECK = "How it is written", "How it is checked"
-_SUBNET = "A published name, a JSON file, smallest, largest, or trained .safetensors. Default: the search's choice."
+if TYPE_CHECKING:
+    from vitas_hw.export.parity import Exported
+
+_HOW = "How it is written"
 
 
+@takes(ExportSettings)
 def export(
-    subnet: Annotated[str | None, typer.Argument(help=_SUBNET)] = None,
+    settings: Callable[..., ExportSettings],
+    subnet: Annotated[str | None, typer.Argument(help=f"{SUBNETS} Default: the search's choice.")] = None,
     onnx: Annotated[bool, typer.Option("--onnx", help="For ONNX Runtime.")] = False,
     openvino: Annotated[bool, typer.Option("--openvino", help="OpenVINO's IR.")] = False,
     tensorrt: Annotated[bool, typer.Option("--tensorrt", help="An engine.")] = False,
     timm: Annotated[bool, typer.Option("--timm", help="A folder timm loads.")] = False,
     torch: Annotated[bool, typer.Option("--torch", help="torch.export, .pt2.")] = False,
     rank: Annotated[int | None, typer.Option("--rank", help="Of the front, 1 is best.", rich_help_panel=_HOW)] = None,
-    precision: Annotated[
-        str, typer.Option("--precision", help="fp32, fp16 or int8; timm and torch stay fp32.", rich_help_panel=_HOW)
-    ] = "fp32",
-    batch_size: Annotated[
-        int | None, typer.Option("--batch-size", help="Fix it. Default: any.", rich_help_panel=_HOW)
-    ] = None,
-    opset: Annotated[int | None, typer.Option("--opset", help="Of ONNX, 18 to 23.", rich_help_panel=_HOW)] = None,
-    compute_capability: Annotated[
-        list[str] | None, typer.Option("--compute-capability", help="Of the engine, as 8.9.", rich_help_panel=_HOW)
-    ] = None,
-    max_drop: Annotated[
-        float, typer.Option("--max-drop", help="Top-1 that int8 may cost, as a share.", rich_help_panel=_CHECK)
-    ] = 0.01,
-    images: Annotated[int, typer.Option("--images", help="Most to compare on.", rich_help_panel=_CHECK)] = 1000,
-    data: Annotated[str | None, typer.Option("--data", help="To compare on.", rich_help_panel=_CHECK)] = None,
     output: Annotated[Path | None, typer.Option("--output", help="File to write.", rich_help_panel=_HOW)] = None,
     run: RunOption = DEFAULT_RUN,
-    seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Write a subnet for other tools, each file checked against torch on real images before it is kept.
@@ -46,31 +37,16 @@ def export(
     Example: vitas-hw export --onnx --timm
     """
     from vitas_hw.cli import console
-    from vitas_hw.core.errors import InputError
 
-    asked = {"onnx": onnx, "openvino": openvino, "tensorrt": tensorrt, "timm": timm, "torch": torch}
-    formats = tuple(name for name, wanted in asked.items() if wanted)
-    if not formats:
-        raise InputError("Say which format to export.", "Run: vitas-hw export --onnx")
+    formats = {"onnx": onnx, "openvino": openvino, "tensorrt": tensorrt, "timm": timm, "torch": torch}
+    asked = settings(formats=tuple(name for name, wanted in formats.items() if wanted))
     from vitas_hw.runs.directory import Run
     from vitas_hw.workflows.export.export import export as export_subnet
-    from vitas_hw.workflows.export.job import Exported, ExportSettings
 
-    settings = ExportSettings(
-        formats=formats,
-        precision=precision,
-        batch_size=batch_size,
-        opset=opset,
-        compute_capabilities=tuple(compute_capability or ()),
-        max_drop=max_drop,
-        images=images,
-        data=data,
-        seed=seed,
-    )
-    done = export_subnet(Run(run), settings, subnet=subnet, rank=rank, output=output, progress=console.Reporter())
+    done = export_subnet(Run(run), asked, subnet=subnet, rank=rank, output=output, progress=console.Reporter())
     if as_json:
         first = done[0]
-        found = first.parity.others[first.format]
+        found = first.beside
         console.print_json(
             {one.format: str(one.path) for one in done}
             | {"top1": found.top1, "top1_split": None if found.top1 is None else "test", "images": first.parity.images}
@@ -80,7 +56,7 @@ def export(
         return
 
     def row(one: Exported) -> list[str]:
-        found = one.parity.others[one.format]
+        found = one.beside
         times = " to ".join(console.milliseconds(value) for value in one.latency_ms.values())
         return [
             f"{one.format} {one.precision}",

@@ -33,7 +33,7 @@ def quickstart(
 
     here = Run(run)
     result, exported = whole_road(here, seed=seed, epochs=epochs, fresh=fresh, progress=console.Reporter())
-    found = summary(here, result) | {"top1": exported.top1, "top1_split": "test"}
+    found = summary(here, result) | {"top1": exported.beside.top1, "top1_split": "test"}
     if as_json:
         console.print_json(found)
         return
@@ -44,7 +44,7 @@ def quickstart(
         ["", "value"],
         [
             ["choice", f"patch {subnet.patch_size}, width {subnet.embed_dim}, {subnet.depth} blocks ({subnet.digest})"],
-            ["top-1 on test, of the ONNX file", f"{exported.top1:.2%}"],
+            ["top-1 on test, of the ONNX file", f"{exported.beside.top1:.2%}"],
             ["budget", str(result.budget)],
             ["predicted p50", console.milliseconds(result.choice.predicted_ms)],
             ["measured p50", console.milliseconds(result.measured_ms.get(subnet.digest))],

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,15 @@ from typing import Any
 from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.reading import read_json
 from vitas_hw.core.subnet import Subnet
-from vitas_hw.export.tensorrt_engine import LIBRARIES, library_missing, load_library
+from vitas_hw.export.engine_cache import timings_in
+from vitas_hw.export.tensorrt_engine import (
+    LIBRARIES,
+    BatchSizes,
+    build_engine,
+    default_capabilities,
+    library_missing,
+    load_library,
+)
 
 SCHEMA = 1
 
@@ -81,6 +90,59 @@ class EngineRecord:
         return f"was built for {built_for}, and this machine has {here}"
 
 
+def write_engine(
+    model: bytes,
+    subnet: Subnet,
+    path: Path,
+    *,
+    precision: str,
+    batch_sizes: BatchSizes | None,
+    compute_capabilities: Sequence[str] = (),
+    timings: Path | None = None,
+) -> None:
+    """Build an engine, and write it with the record of what it was built for beside it.
+
+    NVIDIA's own library builds for the GPU at hand; ``tensorrt-rtx`` where there is none, or for those asked for.
+
+    Args:
+        model: the ONNX graph.
+        subnet: its architecture.
+        path: of the engine.
+        precision, batch_sizes, compute_capabilities: see ``build_engine``.
+        timings: folder that keeps timings of kernels; None keeps none.
+
+    Raises:
+        InputError: a compute capability that cannot be built for.
+        VitasError: no library is there, or it refuses the graph.
+    """
+    import torch
+
+    here = torch.cuda.is_available() and not compute_capabilities
+    library = "tensorrt" if here and not library_missing("tensorrt") else "tensorrt-rtx"
+    trt, index = load_library(library), torch.cuda.current_device() if here else 0
+    host = this_host(library)
+    engine = build_engine(
+        model,
+        library=library,
+        precision=precision,
+        batch_sizes=batch_sizes,
+        compute_capabilities=compute_capabilities,
+        timing_cache=None if timings is None else timings_in(timings, host.facts(index)),
+    )
+    name, capability = host.gpus[index] if library == "tensorrt" else (None, "")
+    path.write_bytes(engine)
+    record = EngineRecord(
+        library=library,
+        version=host.version,
+        device=name,
+        compute_capabilities=(capability,) if name else tuple(compute_capabilities or default_capabilities(trt)),
+        precision=precision,
+        subnet=subnet,
+        engine_sha256=sha256(engine),
+    )
+    write_record(path, record)
+
+
 def record_path(engine: Path) -> Path:
     """Where the record of an engine lies."""
     return engine.with_name(f"{engine.name}.json")
@@ -133,7 +195,7 @@ def usable_record(engine: Path, host: EngineHost | None = None) -> EngineRecord:
     record = read_record(engine)
     refusal = record.refusal(this_host(record.library) if host is None else host)
     if refusal:
-        raise InputError(f"{engine} {refusal}.", "Export it for this machine: vitas-hw export --tensorrt")
+        raise InputError(f"{engine} {refusal}.", "Export it for this machine.")
     return record
 
 

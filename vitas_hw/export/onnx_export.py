@@ -11,7 +11,7 @@ import onnxruntime as ort
 import torch
 from timm.models.vision_transformer import VisionTransformer
 
-from vitas_hw.core.errors import InputError
+from vitas_hw.core.errors import invalid
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.export.first_difference import first_difference
 from vitas_hw.export.onnx_graph import INPUT, onnx_graph
@@ -47,7 +47,7 @@ def model_graph(
         InputError: an opset that cannot be had.
     """
     if opset is not None and opset not in OPSETS:
-        raise InputError(f"ONNX opset {opset} cannot be written.", f"Known: {OPSETS[0]} to {OPSETS[-1]}.")
+        raise invalid("opset", opset, f"{OPSETS[0]} to {OPSETS[-1]}")
     weights = {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
     texts = {key: json.dumps(value) for key, value in {**(metadata or {}), "subnet": subnet.to_dict()}.items()}
     graph = onnx_graph(

@@ -1,9 +1,10 @@
-"""Whether two programs compute the same on the same images."""
+"""Whether two programs compute the same on the same images, and what is kept of a file that passed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,54 @@ class Parity:
             )
 
 
+@dataclass(frozen=True)
+class Exported:
+    """A kept file and how it compares.
+
+    Args:
+        format: its name, as ``onnx``.
+        path: the file, or timm's folder.
+        precision: of the file.
+        parity: the plain model beside the file (of an engine: beside the graph it was built of).
+        extraction: supernet beside the extracted model, where there is one.
+        checked: what was run for the comparison.
+        latency_ms: p50 in fp32 and in the precision of the file, where this CPU runs both.
+    """
+
+    format: str
+    path: Path
+    precision: str
+    parity: Parity
+    extraction: Parity | None
+    checked: str
+    latency_ms: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def report(self) -> Path:
+        """Where the comparison is written."""
+        return self.path.with_name(f"{self.path.name}.parity.json")
+
+    @property
+    def card(self) -> Path:
+        """The model card beside it."""
+        return self.path.with_name(f"{self.path.name}.md")
+
+    @property
+    def beside(self) -> Agreement:
+        """How the file compares."""
+        return self.parity.others[self.format]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "format": self.format,
+            "precision": self.precision,
+            "checked": self.checked,
+            "exported": self.parity.to_dict(),
+            "extraction": None if self.extraction is None else self.extraction.to_dict(),
+            "latency_ms": self.latency_ms,
+        }
+
+
 class ParityError(VitasError):
     """An export that computes something else."""
 
@@ -103,7 +152,7 @@ def measure_parity(reference: tuple[str, Program], others: Mapping[str, Program]
             same[other] += int((found.argmax(1) == expected.argmax(1)).sum())
             right[other] += 0 if labels is None else int((found.argmax(1) == labels).sum())
     if not images:
-        raise VitasError("There are no images to compare the export on.", "Give others with --data.")
+        raise VitasError("There are no images to compare the export on.", "Give others with `data`.", field="data")
     return Parity(
         name,
         images,

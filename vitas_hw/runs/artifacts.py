@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.reading import read_json, reason
 from vitas_hw.core.space import SearchSpace
-from vitas_hw.data.load import ImageData, load_data
-from vitas_hw.predictors.predictor import Predictor, read_predictor
 from vitas_hw.runs.directory import Run
 from vitas_hw.searching.result import SearchResult, load_result
-from vitas_hw.supernet.supernet import Supernet
-from vitas_hw.supernet.weights_file import load_supernet
+
+if TYPE_CHECKING:  # what lists runs loads none of these
+    from vitas_hw.data.load import ImageData
+    from vitas_hw.predictors.predictor import Predictor
+    from vitas_hw.supernet.supernet import Supernet
 
 _OPTIONS: dict[str, type | tuple[type, ...]] = {  # of ``load_data``, as JSON keeps them
     "search_share": (int, float),
@@ -24,21 +25,25 @@ _OPTIONS: dict[str, type | tuple[type, ...]] = {  # of ``load_data``, as JSON ke
 
 
 def load_run_supernet(run: Run) -> Supernet:
-    """The run's super-transformer. Raises InputError if it has none."""
+    """The run's supernet. Raises InputError if it has none."""
+    from vitas_hw.supernet.weights_file import load_supernet
+
     if not run.supernet.exists():
-        raise InputError(f"The run {run.path} has no super-transformer.", "Run: vitas-hw train")
+        raise InputError(f"The run {run.path} has no supernet.", step="train")
     return load_supernet(run.supernet)
 
 
 def load_run_data(run: Run, space: SearchSpace) -> ImageData:
-    """The images the run's super-transformer was trained on. Raises FileError if the run no longer tells which."""
+    """The images the run's supernet was trained on. Raises FileError if the run no longer tells which."""
+    from vitas_hw.data.load import load_data
+
     try:
         about = read_json(run.data, "the data's description")
         name, options = str(about["name"]), dict(about["options"])
         if not all(isinstance(value, _OPTIONS[option]) for option, value in options.items()):
             raise ValueError("an option has the wrong form")
     except (FileError, ValueError, KeyError, TypeError) as error:
-        raise FileError(f"{run.data} is missing or broken: {reason(error)}.", "Run: vitas-hw train") from error
+        raise FileError(f"{run.data} is missing or broken: {reason(error)}.", step="train") from error
     return load_data(name, space, **options)
 
 
@@ -48,12 +53,14 @@ def load_run_predictor(run: Run) -> tuple[Predictor, Path]:
     Raises:
         InputError: there is none.
     """
+    from vitas_hw.predictors.predictor import read_predictor
+
     for step in reversed(run.read()["steps"]):
         for name in step["outputs"]:
             path = run.path / name
             if step["step"] == "profile" and path.parent == run.predictors:
                 return read_predictor(path), path
-    raise InputError(f"The run {run.path} has no predictor.", "Run: vitas-hw profile")
+    raise InputError(f"The run {run.path} has no predictor.", step="profile")
 
 
 def run_anchor_ms(run: Run, predictor: Predictor) -> float | None:
@@ -67,12 +74,12 @@ def run_anchor_ms(run: Run, predictor: Predictor) -> float | None:
 def last_result(run: Run) -> SearchResult:
     """Of the last search. Raises InputError if there was none."""
     if not run.result.exists():
-        raise InputError(f"The run {run.path} has no choice to export.", "Run: vitas-hw search")
+        raise InputError(f"The run {run.path} has no choice: nothing was searched.", step="search")
     return load_result(run.result, run.candidates)
 
 
 def read_training(run: Run) -> dict[str, Any] | None:
-    """Of the super-transformer; None if there is none. Raises FileError if the file is broken."""
+    """Of the supernet; None if there is none. Raises FileError if the file is broken."""
     if not run.training.exists():
         return None
     return _read_json(run.training, "a training's settings", "top1", "history", "recipe")

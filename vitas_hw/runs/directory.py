@@ -6,23 +6,22 @@ import json
 import os
 import platform
 import shutil
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import wraps
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
-from vitas_hw.core.errors import FileError, InputError, WriteError
+from vitas_hw.core.errors import FileError, InputError, WriteError, brief
 from vitas_hw.core.files import write_atomic, writing
 from vitas_hw.core.reading import file_sha256, parse_json, read_text
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.target import Target
-from vitas_hw.runs.lock import NAME as LOCK
-from vitas_hw.runs.lock import locked
 from vitas_hw.runs.space_file import load_space
 
 P = ParamSpec("P")
@@ -32,7 +31,9 @@ _LIBRARIES = ("vitas-hw", "numpy", "onnxruntime", "pymoo", "scikit-learn", "timm
 DEFAULT_RUN = Path("runs/default")
 DEFAULT_SPACE = "vitas-digits"
 DEFAULT_DATA = "digits"
-_ELSEWHERE = "Give another directory with --run, or move it away."
+_ELSEWHERE = "Give another directory with `run`, or move it away."
+_LOCK, _HOLDER = ".lock", ".lock.by"  # the second says whose it is: nobody else can read a locked file on Windows
+_PATIENCE_S, _PAUSE_S = 2.0, 0.25  # of a process that was killed, helpers may live, and hold the lock, a moment longer
 
 
 @dataclass(frozen=True)
@@ -170,26 +171,64 @@ class Run:
         if wanted is not None and load_space(wanted) != space:
             raise InputError(
                 f"The run {self.path} is one of the space {space.name!r}, not {wanted!r}.",
-                f"Give another directory: --run runs/{Path(wanted).stem}",
+                f"Give another directory: `run=runs/{Path(wanted).stem}`.",
+                field="space",
             )
         return space
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run for a step that writes: one process at a time.
+        """Hold the run, whose folder is made if need be, for a step that writes: one process at a time.
+
+        The system lets go of it when the process ends, by kill -9 too. A folder that was made is removed if nothing
+        has come of it.
 
         Raises:
             InputError: another process holds it, or nothing can be written there.
             FileError: something in it is a symbolic link that leads out.
         """
+        from filelock import FileLock, Timeout
+
+        lock, holder = FileLock(self.path / _LOCK), self.path / _HOLDER
         try:
-            with locked(self.path):
+            with writing(self.path / _LOCK):
                 self._refuse_links_out()
-                yield
+                made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+                self.path.mkdir(parents=True, exist_ok=True)
+                lock.acquire(timeout=_PATIENCE_S, poll_interval=_PAUSE_S)
+            write_atomic(holder, f"{os.getpid()} on {socket.gethostname()}\n")
         except WriteError as error:
-            if Path(error.path) != self.path / LOCK:
-                raise
+            lock.release()
+            if isinstance(error.__cause__, Timeout):
+                raise self._held() from error
             raise self._cannot_write(error) from error
+        try:
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            with suppress(OSError):  # Windows removes no open file; another process has put something there
+                if made and os.listdir(self.path) == [_LOCK]:
+                    (self.path / _LOCK).unlink()
+                    for folder in made:
+                        folder.rmdir()
+            lock.release()
+
+    def refuse_if_held(self) -> None:
+        """Raises InputError if another process holds the run: before anything heavy is loaded to work on it."""
+        if (self.path / _LOCK).exists():
+            with self.locked():
+                pass
+
+    def _held(self) -> InputError:
+        try:
+            holder = brief(read_text(self.path / _HOLDER, "the holder's name", most=200))
+        except FileError:
+            holder = "of unknown number"
+        return InputError(
+            f"The run {self.path} is being worked on by the process {holder}.",
+            "Wait until it has ended, or give another directory with `run`.",
+            field="run",
+        )
 
     def _refuse_links_out(self) -> None:
         """What is written in the run stays there, and what is read from it is its own."""
@@ -203,7 +242,9 @@ class Run:
                     )
 
     def _cannot_write(self, error: WriteError) -> InputError:
-        return InputError(f"Cannot write to the run directory {self.path}: {error.why}.", "Give another with --run.")
+        return InputError(
+            f"Cannot write to the run directory {self.path}: {error.why}.", "Give another with `run`.", field="run"
+        )
 
     def begin(self, space: SearchSpace) -> None:
         """Make the directory and note the space, before any work is done that could not be kept.

@@ -1,71 +1,294 @@
-"""What a word of the command line means as a model: a subnet with weights, and images for it."""
+"""What a word means as a subnet, the same to every command; and the weights and images that a run has for it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import re
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from vitas_hw.core.errors import FileError, InputError
+from vitas_hw.core.operators import Ints
 from vitas_hw.core.published import PUBLISHED, published_subnet
-from vitas_hw.core.reading import parse_json, read_json, read_text, reason
+from vitas_hw.core.reading import parse_json, read_text, reason
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Block, Subnet
 from vitas_hw.runs.artifacts import last_result, load_run_data, load_run_supernet
 from vitas_hw.runs.directory import Run
+from vitas_hw.searching.result import Candidate, SearchResult
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
 
     from vitas_hw.data.load import ImageData
-    from vitas_hw.searching.result import SearchResult
     from vitas_hw.supernet.supernet import Supernet
+
+Layers = tuple[int, ...] | None
+_OF_A_SPACE = ("smallest", "largest", *PUBLISHED, "random:SEED")
+_OF_A_RUN = ("choice", "front:RANK", "the digest of a candidate")
+_OF_BOTH = ("a plain ViT's name in timm", "JSON", "a file of JSON, .safetensors or .engine")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Named:
+    """What a word means; no weights have been read.
+
+    Args:
+        word: that was given, with the line if it is a file of several subnets.
+        name: for files.
+        subnet: its architecture.
+        layers: blocks of the supernet that it runs on, see ``Supernet.forward``.
+        file: that the word names.
+        result: of the search that it was looked up in.
+        by_size: that search ranked by the number of parameters, without weights.
+    """
+
+    word: str
+    name: str
+    subnet: Subnet
+    layers: Layers = None
+    file: Path | None = None
+    result: SearchResult | None = None
+    by_size: bool = False
+
+
+def subnet_named(word: str, where: Run | SearchSpace) -> Named:
+    """The one subnet that a word means. Raises as ``subnets_named`` does, and for a file of several."""
+    found = subnets_named(word, where)
+    if len(found) > 1:
+        raise InputError(f"{word} holds {len(found)} subnets, where one is needed.", "Give a file of one.")
+    return found[0]
+
+
+def subnets_named(word: str, where: Run | SearchSpace) -> list[Named]:
+    """The subnets that a word means: several only if it is a file of several.
+
+    Args:
+        word: ``smallest`` or ``largest`` of the space; a published name; ``random:SEED``; ``choice`` of the run's last
+            search, ``front:3`` (the third most accurate of its front), or the digest of one of its candidates (all of
+            it, or at least the first 8 digits); the name of a plain ViT in timm; a subnet or a candidate as JSON, or a
+            file of it, or of one a line; a ``.safetensors`` file of a trained subnet; an ``.engine``.
+        where: the run; or only a space, without a search to look in.
+
+    Raises:
+        InputError: an unknown word, nothing of that rank or digest, a model of another kind, or an engine that does
+            not run here.
+        FileError: a file that is missing, broken or holds something else.
+    """
+    run = where if isinstance(where, Run) else None
+    path = Path(word)
+    if word in PUBLISHED:
+        return [Named(word=word, name=word, subnet=published_subnet(word))]
+    if word in ("smallest", "largest"):
+        return [Named(word=word, name=word, subnet=getattr(_space(where), word))]
+    if seed := re.fullmatch(r"random:(\d{1,9})", word):
+        space = _space(where)
+        subnet, layers = sampled(space, space.sample_codes(1, np.random.default_rng(int(seed[1]))))[0]
+        return [Named(word=word, name=f"random-{seed[1]}", subnet=subnet, layers=layers)]
+    if run and word == "choice":
+        result = last_result(run)
+        return [_candidate(word, "choice", result.choice, result)]
+    if run and (rank := re.fullmatch(r"front:(-?\d{1,9})", word)):
+        return [_of_the_front(run, word, int(rank[1]))]
+    if run and re.fullmatch(r"[0-9a-f]{8,16}", word):
+        return [_of_digest(run, word)]
+    if word.lstrip().startswith("{"):
+        return [_of_json(word)]
+    if path.suffix == ".safetensors":
+        from vitas_hw.supernet.weights_file import subnet_of
+
+        return [Named(word=word, name=path.stem, subnet=subnet_of(path), file=path)]
+    if path.suffix == ".engine":
+        from vitas_hw.export.engine_record import usable_record
+
+        return [Named(word=word, name=path.stem, subnet=usable_record(path).subnet, file=path)]
+    if path.suffix in (".json", ".jsonl") or (path.suffix and path.exists()):
+        return _of_file(word, path)
+    from vitas_hw.supernet.timm_models import known_model
+
+    if known_model(word):
+        return [Named(word=word, name=word.replace("/", "-"), subnet=_of_timm(word))]
+    known = ", ".join([*_OF_A_SPACE, *(_OF_A_RUN if run else ()), *_OF_BOTH])
+    raise InputError(f"Unknown subnet {word!r}.", f"Known: {known}.", field="subnet", value=word, allowed=known)
+
+
+def sampled(space: SearchSpace, codes: Ints) -> list[tuple[Subnet, Layers]]:
+    """Subnets of codes, and the blocks that they run on where the space does not shift identities."""
+    return [(space.decode(code), None if space.identity_shifting else space.layers(code)) for code in codes]
+
+
+def _space(where: Run | SearchSpace) -> SearchSpace:
+    return where.space(None) if isinstance(where, Run) else where
+
+
+def _candidate(word: str, name: str, found: Candidate, result: SearchResult) -> Named:
+    return Named(
+        word=word, name=name, subnet=found.subnet, layers=found.layers, result=result, by_size=found.top1 is None
+    )
+
+
+def _of_the_front(run: Run, word: str, rank: int) -> Named:
+    result = last_result(run)
+    best_first = result.front[::-1]
+    if not 1 <= rank <= len(best_first):
+        allowed = f"1, the most accurate, to {len(best_first)}"
+        problem = f"The front has {len(best_first)} subnets; there is no rank {rank}."
+        raise InputError(problem, f"Ranks go from {allowed}.", field="rank", value=rank, allowed=allowed)
+    return _candidate(word, f"rank-{rank}", best_first[rank - 1], result)
+
+
+def _of_digest(run: Run, word: str) -> Named:
+    result = last_result(run)
+    found = {one.subnet.digest: one for one in result.candidates if one.subnet.digest.startswith(word)}
+    if not found:
+        raise InputError(f"The last search has no candidate of the digest {word}.", field="subnet", value=word)
+    if len(found) > 1:
+        hint = f"Give more digits of one: {', '.join(sorted(found))}."
+        raise InputError(f"The digests of {len(found)} candidates begin with {word}.", hint, field="subnet", value=word)
+    ((digest, candidate),) = found.items()
+    return _candidate(word, f"subnet-{digest[:8]}", candidate, result)
+
+
+def _of_file(word: str, path: Path) -> list[Named]:
+    text = read_text(path, "the subnet")
+    try:
+        data = [parse_json(text)]
+    except ValueError:
+        data = []  # then one a line
+    try:
+        if data:
+            return [_read(word, data[0], path)]
+    except InputError as error:
+        raise FileError(f"{path} holds no subnet: {error.problem}") from error
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            found += [_read(f"{word}:{number}", parse_json(line), path)] if line.strip() else []
+        except (ValueError, InputError) as error:
+            raise FileError(f"{path}, line {number}, holds no subnet: {reason(error)}.") from error
+    if not found:
+        raise FileError(f"{path} holds no subnet: it is empty.")
+    return found
+
+
+def _of_json(text: str) -> Named:
+    try:
+        data = parse_json(text)
+    except ValueError as error:
+        raise InputError(f"This is not the JSON of a subnet: {reason(error)}.") from error
+    found = _read("", data, None)
+    return Named(word=found.subnet.digest, name=found.name, subnet=found.subnet, layers=found.layers)
+
+
+def _read(word: str, data: object, path: Path | None) -> Named:
+    """A subnet's own JSON, a line of a search's candidates, or what a command printed."""
+    layers = None
+    if isinstance(data, dict) and "subnet" in data:
+        layers, data = data.get("layers"), data["subnet"]
+        if layers is not None and not (isinstance(layers, list) and all(type(layer) is int for layer in layers)):
+            raise InputError("The layers of a candidate are whole numbers.")
+    subnet = Subnet.from_dict(data)
+    found = None if layers is None else tuple(layers)
+    return Named(word=word, name=f"subnet-{subnet.digest[:8]}", subnet=subnet, layers=found, file=path)
+
+
+def _of_timm(name: str) -> Subnet:
+    from vitas_hw.supernet.timm_models import outline_of
+
+    try:
+        model = outline_of(name)
+    except InputError as error:
+        raise InputError(error.problem, "Give a plain ViT, for example deit_tiny_patch16_224.") from error
+    size = model.patch_embed.img_size
+    blocks = tuple(Block(b.attn.num_heads, b.attn.head_dim, b.mlp.fc1.out_features) for b in model.blocks)
+    channels, patch = model.patch_embed.proj.in_channels, model.patch_embed.patch_size[0]
+    return Subnet((size[0], size[1]), channels, patch, model.embed_dim, blocks, model.num_classes)
 
 
 @dataclass(frozen=True)
 class Inherited:
-    """A subnet inside its run's super-transformer; ``layers`` and ``side`` as of ``Supernet.forward``."""
+    """A subnet inside a supernet; ``layers`` and ``side`` as of ``Supernet.forward``."""
 
     supernet: Supernet
-    layers: tuple[int, ...] | None
+    subnet: Subnet
+    layers: Layers
     side: str | None
 
+    def extracted(self) -> VisionTransformer:
+        """The plain model with its weights, in evaluation mode."""
+        from vitas_hw.supernet.supernet import extract
 
-@dataclass(frozen=True)
+        return extract(self.supernet, self.subnet, self.side, self.layers).eval()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """A subnet with weights.
+    """A subnet with weights, which are read when they are first asked for.
 
     Args:
         name: for files.
         subnet: its architecture.
-        model: the plain model, in evaluation mode.
-        weights: where they come from, in words.
-        inherited: the same subnet in the super-transformer, if it is there.
-        unchanged: whether the model's weights are the inherited ones.
-        inputs: the files read.
+        run: the run in whose supernet it is; None if it is in none.
+        layers: see ``Inherited``.
+        file: of its own weights; None has those of the supernet, or fresh ones.
+        seed: of fresh weights; None if they are not fresh.
+        said: more on where the weights come from.
+        inputs: the files of the weights.
         result: of the search it is from.
-        seed: of fresh weights.
     """
 
     name: str
     subnet: Subnet
-    model: VisionTransformer
-    weights: str
-    inherited: Inherited | None = None
-    unchanged: bool = False
+    run: Run | None = None
+    layers: Layers = None
+    file: Path | None = None
+    seed: int | None = None
+    said: str = ""
     inputs: tuple[Path, ...] = ()
     result: SearchResult | None = None
-    seed: int | None = None
+
+    @cached_property
+    def inherited(self) -> Inherited | None:
+        """The same subnet in the supernet, if it is there. Raises InputError if the run has no supernet any more."""
+        if self.run is None:
+            return None
+        supernet = load_run_supernet(self.run)
+        return Inherited(supernet, self.subnet, self.layers, supernet.sides[0] or None)
+
+    @cached_property
+    def model(self) -> VisionTransformer:
+        """The plain model, in evaluation mode. Raises FileError if the file is missing or broken."""
+        if self.file is not None:
+            from vitas_hw.supernet.weights_file import load_model
+
+            return load_model(self.file)[0]
+        if self.inherited is not None:
+            return self.inherited.extracted()
+        from vitas_hw.supernet.plain import build_model
+
+        return build_model(self.subnet, seed=self.seed).eval()
+
+    @property
+    def weights(self) -> str:
+        """Where they come from, in words."""
+        if self.file is not None:
+            return self.said
+        if self.inherited is not None:  # the words stand in exported files, and stay as they are
+            side = self.inherited.side
+            return "inherited from the super-transformer" + (f" ({side} side)" if side else "")
+        return f"fresh, not trained, drawn with seed {self.seed}{self.said}"
 
 
 def choose(run: Run, word: str | None = None, *, rank: int | None = None, seed: int = 0) -> Chosen:
     """The model that is meant.
 
     Args:
-        run: whose choice, front and super-transformer.
-        word: see ``subnet_named``, or the ``.safetensors`` file of a trained subnet; None is the last search's choice,
-            retrained if it was. A subnet of the run's space has the super-transformer's weights, any other fresh ones.
-        rank: of the search's front instead, 1 the most accurate, with the super-transformer's weights.
+        run: whose search and supernet.
+        word: see ``subnets_named``; None is the last search's choice.
+        rank: of the front: ``3`` is the word ``front:3``.
         seed: of fresh weights.
 
     Raises:
@@ -73,30 +296,74 @@ def choose(run: Run, word: str | None = None, *, rank: int | None = None, seed: 
         FileError: a file that is missing or broken.
     """
     if word is not None and rank is not None:
-        raise InputError("A rank of the front and a subnet were given.", "Leave one of them out.")
-    if rank is not None:
-        return _of_the_front(run, rank, seed)
-    if word is None or word == "choice":
-        return _last_choice(run, seed)
-    if word.endswith(".safetensors"):
-        from vitas_hw.supernet.weights_file import load_model
-
-        model, subnet = load_model(Path(word))
-        return Chosen(Path(word).stem, subnet, model, f"those of {Path(word).name}", inputs=(Path(word),))
-    subnet = subnet_named(word, run)
-    if word.endswith(".engine"):
-        raise InputError(f"{word} is an engine: its weights cannot be read.", "Give what it was exported from.")
-    name = f"subnet-{subnet.digest[:8]}" if Path(word).suffix == ".json" else word.replace("/", "-")
-    if run.supernet.exists() and run.space(None).contains(subnet):
-        return _inheriting(run, name, subnet, None)
-    return _fresh(name, subnet, seed)
+        raise InputError("A rank of the front and a subnet were given.", "Leave one of them out.", field="rank")
+    return with_weights(run, subnet_named(word or "choice" if rank is None else f"front:{rank}", run), seed)
 
 
-def _fresh(name: str, subnet: Subnet, seed: int) -> Chosen:
-    from vitas_hw.supernet.plain import build_model
+def with_weights(run: Run, named: Named, seed: int = 0) -> Chosen:
+    """A subnet with the weights that it has in a run.
 
-    words = f"fresh, not trained, drawn with seed {seed}"
-    return Chosen(name, subnet, build_model(subnet, seed=seed).eval(), words, seed=seed)
+    A file of weights has its own, the choice those it was tuned or retrained to; any other subnet of the run's space
+    has the supernet's, and one of another space fresh ones.
+
+    Raises:
+        InputError: an engine, whose weights cannot be read.
+        FileError: a file that is missing or broken.
+    """
+    kind = "" if named.file is None else named.file.suffix
+    if kind == ".engine":
+        raise InputError(f"{named.word} is an engine: its weights cannot be read.", "Give what it was exported from.")
+    if named.file is not None and kind == ".safetensors":
+        said = f"those of {named.file.name}"
+        return Chosen(name=named.name, subnet=named.subnet, file=named.file, said=said, inputs=(named.file,))
+    inside = run.supernet.exists() and run.space(None).contains(named.subnet)
+    if named.word == "choice" and named.result is not None:
+        return _last_choice(run, named, named.result, seed, inside=inside)
+    if named.by_size or not (inside or named.result is not None):
+        return Chosen(name=named.name, subnet=named.subnet, seed=seed, result=named.result)
+    return Chosen(
+        name=named.name,
+        subnet=named.subnet,
+        run=run,
+        layers=named.layers,
+        inputs=(run.supernet,) if named.result is None else (run.supernet, run.result),
+        result=named.result,
+    )
+
+
+def _last_choice(run: Run, named: Named, result: SearchResult, seed: int, *, inside: bool) -> Chosen:
+    from vitas_hw.supernet.weights_file import subnet_of
+
+    said, path = "the choice's of the last search", run.choice
+    retrained = run.retrained.exists() and subnet_of(run.retrained) == named.subnet
+    if named.by_size and not retrained:
+        said = ": the search ranked by size; they have to be trained"
+        return Chosen(name="choice", subnet=named.subnet, seed=seed, said=said, result=result)
+    if retrained:
+        top1 = _retrained_top1(run)
+        if top1 is None or result.final_top1 is None or top1 >= result.final_top1:
+            said, path = "the choice's, retrained", run.retrained
+        else:
+            said += f" (retrained it has {top1:.2%} on the search split, not {result.final_top1:.2%})"
+    return Chosen(
+        name="choice",
+        subnet=named.subnet,
+        run=run if inside else None,
+        layers=named.layers,
+        file=path,
+        said=said,
+        inputs=(path,),
+        result=result,
+    )
+
+
+def _retrained_top1(run: Run) -> float | None:
+    """On the search split, as the last retraining recorded it."""
+    for step in reversed(run.read()["steps"]):
+        if step["step"] == "retrain" and run.retrained.name in step["outputs"]:
+            top1 = step["settings"].get("top1")
+            return float(top1) if isinstance(top1, int | float) else None
+    return None
 
 
 def data_for(run: Run, subnet: Subnet, spec: str | None = None) -> ImageData | None:
@@ -131,157 +398,3 @@ def space_around(subnet: Subnet) -> SearchSpace:
         attn_dims=(first.attn_dim,),
         mlp_dims=(first.mlp_dim,),
     )
-
-
-def _last_choice(run: Run, seed: int) -> Chosen:
-    from vitas_hw.supernet.weights_file import load_model
-
-    result = last_result(run)
-    subnet = result.choice.subnet
-    words, path = "the choice's of the last search", run.choice
-    retrained = run.retrained.exists() and load_model(run.retrained)[1] == subnet
-    if result.choice.top1 is None and not retrained:
-        fresh = _fresh("choice", subnet, seed)
-        words = f"{fresh.weights}: the search ranked by size (train them: vitas-hw retrain)"
-        return replace(fresh, weights=words, result=result)
-    if retrained:
-        top1 = _retrained_top1(run)
-        if top1 is None or result.final_top1 is None or top1 >= result.final_top1:
-            words, path = "the choice's, retrained", run.retrained
-        else:
-            words += f" (retrained it has {top1:.2%} on the search split, not {result.final_top1:.2%})"
-    model, subnet = load_model(path)
-    inherited = None
-    if run.supernet.exists() and run.space(None).contains(subnet):
-        inherited = _inheriting(run, "choice", subnet, result.choice.layers).inherited
-    return Chosen("choice", subnet, model, words, inherited, inputs=(path,), result=result)
-
-
-def _retrained_top1(run: Run) -> float | None:
-    """On the search split, as the last retraining recorded it."""
-    for step in reversed(run.read()["steps"]):
-        if step["step"] == "retrain" and run.retrained.name in step["outputs"]:
-            top1 = step["settings"].get("top1")
-            return float(top1) if isinstance(top1, int | float) else None
-    return None
-
-
-def _of_the_front(run: Run, rank: int, seed: int) -> Chosen:
-    result = last_result(run)
-    best_first = result.front[::-1]
-    if not 1 <= rank <= len(best_first):
-        raise InputError(f"The front has {len(best_first)} subnets; there is no rank {rank}.", "Try --rank 1")
-    candidate = best_first[rank - 1]
-    if candidate.top1 is None:
-        return replace(_fresh(f"rank-{rank}", candidate.subnet, seed), result=result)
-    chosen = _inheriting(run, f"rank-{rank}", candidate.subnet, candidate.layers)
-    return replace(chosen, result=result, inputs=(*chosen.inputs, run.result))
-
-
-def _inheriting(run: Run, name: str, subnet: Subnet, layers: tuple[int, ...] | None) -> Chosen:
-    from vitas_hw.supernet.supernet import extract
-
-    supernet = load_run_supernet(run)
-    side = supernet.sides[0] or None
-    model = extract(supernet, subnet, side, layers).eval()
-    words = "inherited from the super-transformer" + (f" ({side} side)" if side else "")
-    return Chosen(name, subnet, model, words, Inherited(supernet, layers, side), True, (run.supernet,))
-
-
-_OF_THE_SPACE = ("smallest", "largest")
-
-
-def subnet_named(word: str, run: Run) -> Subnet:
-    """The architecture of a published name, a JSON file, an ``.engine``, ``choice``, ``smallest`` or ``largest`` of the
-    run, or a plain ViT that timm knows by name.
-
-    Raises:
-        InputError: an unknown name, a model of another kind, or an engine that does not run here.
-        FileError: a file that is missing or broken.
-    """
-    if word in PUBLISHED:
-        return published_subnet(word)
-    if word in _OF_THE_SPACE:
-        found: Subnet = getattr(run.space(None), word)
-        return found
-    if word == "choice":
-        return last_result(run).choice.subnet
-    if word.endswith(".engine"):
-        from vitas_hw.export.engine_record import usable_record
-
-        return usable_record(Path(word)).subnet
-    if Path(word).suffix and (Path(word).suffix == ".json" or Path(word).exists()):
-        return _from_file(Path(word))
-    from vitas_hw.supernet.timm_models import known_model
-
-    if known_model(word):
-        return _of_timm(word)
-    known = ", ".join(["choice", *_OF_THE_SPACE, *PUBLISHED])
-    raise InputError(f"Unknown subnet {word!r}.", f"Known: {known}, a file of JSON, or a plain ViT's name in timm.")
-
-
-def _from_file(path: Path) -> Subnet:
-    data = read_json(path, "the subnet")
-    if isinstance(data, dict) and "subnet" in data:  # a candidate, or what a command printed
-        data = data["subnet"]
-    try:
-        return Subnet.from_dict(data)
-    except InputError as error:
-        raise FileError(f"{path} holds no subnet: {error.problem}") from error
-
-
-def _of_timm(name: str) -> Subnet:
-    from vitas_hw.supernet.timm_models import outline_of
-
-    try:
-        model = outline_of(name)
-    except InputError as error:
-        raise InputError(error.problem, "Give a plain ViT, for example deit_tiny_patch16_224.") from error
-    size = model.patch_embed.img_size
-    blocks = tuple(Block(b.attn.num_heads, b.attn.head_dim, b.mlp.fc1.out_features) for b in model.blocks)
-    channels, patch = model.patch_embed.proj.in_channels, model.patch_embed.patch_size[0]
-    return Subnet((size[0], size[1]), channels, patch, model.embed_dim, blocks, model.num_classes)
-
-
-Layers = tuple[int, ...] | None
-
-
-def named_subnets(name: str, space: SearchSpace) -> list[tuple[Subnet, Layers]]:
-    """The subnets that a word of the command line means, see ``evaluate``, and the blocks they run on.
-
-    Raises:
-        InputError: an unknown word.
-        FileError: a file that cannot be read or holds something else.
-    """
-    if name in ("smallest", "largest"):
-        return [(getattr(space, name), None)]
-    if name in PUBLISHED:
-        return [(published_subnet(name), None)]
-    path = Path(name)
-    if not path.suffix:
-        known = ", ".join(["smallest", "largest", *PUBLISHED])
-        raise InputError(f"Unknown subnet {name!r}.", f"Known: {known}, or a file of JSON.")
-    text = read_text(path, "the subnet")
-    try:
-        return [_subnet(parse_json(text))]
-    except ValueError:
-        pass  # then one a line
-    except InputError as error:
-        raise FileError(f"{path} holds no subnet: {error.problem}") from error
-    found = []
-    for number, line in enumerate(text.splitlines(), 1):
-        try:
-            found += [_subnet(parse_json(line))] if line.strip() else []
-        except (ValueError, InputError) as error:
-            raise FileError(f"{path}, line {number}, holds no subnet: {reason(error)}.") from error
-    return found
-
-
-def _subnet(data: object) -> tuple[Subnet, Layers]:
-    """A subnet's own JSON, or a line of a search's candidates."""
-    if not (isinstance(data, dict) and "subnet" in data):
-        return Subnet.from_dict(data), None
-    layers = data.get("layers")
-    if layers is not None and not (isinstance(layers, list) and all(type(layer) is int for layer in layers)):
-        raise InputError("The layers of a candidate are whole numbers.")
-    return Subnet.from_dict(data["subnet"]), None if layers is None else tuple(layers)

@@ -124,6 +124,10 @@ class SearchResult:
         """
         return pareto_front(self.candidates, self.evolution.get("pareto"))
 
+    def of(self, subnet: Subnet) -> Candidate:
+        """The candidate of a subnet; the choice if there is none."""
+        return next((one for one in self.candidates if one.subnet == subnet), self.choice)
+
     @property
     def violations(self) -> list[str]:
         """Digests of the finalists that measured outside the latency budget."""

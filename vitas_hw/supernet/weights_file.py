@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import safetensors.torch
 from safetensors import SafetensorError, safe_open
-from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor
 
 from vitas_hw.core.errors import FileError, InputError, WriteError, shown
 from vitas_hw.core.files import atomic_path
 from vitas_hw.core.reading import check_regular, parse_json, reason
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
-from vitas_hw.supernet.plain import build_model
-from vitas_hw.supernet.supernet import Supernet
+
+if TYPE_CHECKING:  # a header is read without torch
+    from timm.models.vision_transformer import VisionTransformer
+    from torch import Tensor
+
+    from vitas_hw.supernet.supernet import Supernet
 
 SCHEMA = "2"
 
@@ -36,6 +37,10 @@ def save_supernet(supernet: Supernet, path: Path) -> None:
 
 def load_supernet(path: Path) -> Supernet:
     """The supernet of a file. Raises FileError if it is missing, broken or not a supernet's."""
+    import safetensors.torch
+
+    from vitas_hw.supernet.supernet import Supernet
+
     about = _about(path, "supernet")
     try:
         space = SearchSpace.from_dict(parse_json(about["space"]))
@@ -53,20 +58,35 @@ def save_model(model: VisionTransformer, subnet: Subnet, path: Path) -> None:
     _save({k: v.contiguous() for k, v in model.state_dict().items()}, path, about)
 
 
-def load_model(path: Path) -> tuple[VisionTransformer, Subnet]:
-    """The plain model of a file, and its subnet. Raises FileError if it is missing, broken or of another kind."""
+def subnet_of(path: Path) -> Subnet:
+    """The subnet whose weights a file holds, from its header. Raises FileError as ``load_model`` does."""
     about = _about(path, "subnet")
     try:
         subnet = Subnet.from_json(about["subnet"])
         _check_room(path, subnet)
+    except (KeyError, ValueError, InputError) as error:
+        raise FileError(f"{path} is a broken subnet: {_line(error)}.") from error
+    return subnet
+
+
+def load_model(path: Path) -> tuple[VisionTransformer, Subnet]:
+    """The plain model of a file, and its subnet. Raises FileError if it is missing, broken or of another kind."""
+    import safetensors.torch
+
+    from vitas_hw.supernet.plain import build_model
+
+    subnet = subnet_of(path)
+    try:
         model = build_model(subnet)
         model.load_state_dict(safetensors.torch.load_file(path))
-    except (KeyError, ValueError, RuntimeError, InputError) as error:
+    except (ValueError, RuntimeError) as error:
         raise FileError(f"{path} is a broken subnet: {_line(error)}.") from error
     return model.eval(), subnet
 
 
 def _save(weights: dict[str, Tensor], path: Path, about: dict[str, str]) -> None:
+    import safetensors.torch
+
     try:
         with atomic_path(path) as temporary:
             safetensors.torch.save_file(weights, temporary, about)
@@ -93,7 +113,7 @@ def _line(error: Exception) -> str:
 def _about(path: Path, kind: str) -> dict[str, str]:
     check_regular(path, f"the {kind}'s weights")
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="np") as file:
             about = file.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise FileError(f"{path} is not a readable safetensors file: {reason(error)}.") from error

@@ -19,7 +19,7 @@ from vitas_hw.profiling.measure import measure, measurements
 from vitas_hw.profiling.place import Place, TargetAsked, find_place
 from vitas_hw.profiling.timing import Timing
 from vitas_hw.runs.directory import Run
-from vitas_hw.runs.subnets import choose, subnet_named
+from vitas_hw.runs.subnets import Named, data_for, subnets_named, with_weights
 from vitas_hw.workflows.compare_settings import CompareSettings
 
 _TIMING = Timing(sample_s=0.2, anchor_samples=5)
@@ -56,8 +56,7 @@ def compare(
 
     Args:
         run: of ``choice``, ``smallest`` and ``largest``, and of the weights of subnets of its space.
-        words: see ``subnet_named`` (of an engine its architecture is built anew), or files of trained subnets
-            (``.safetensors``).
+        words: see ``subnets_named``; of an engine its architecture is built anew.
         settings: target, visits, images.
         progress: where to report to.
 
@@ -66,16 +65,17 @@ def compare(
     """
     if len(words) < 2:
         raise InputError("Give at least two subnets to compare.", "For example vitas-c and deit-ti.")
-    subnets = [choose(run, word).subnet if word.endswith(".safetensors") else subnet_named(word, run) for word in words]
+    named = [one for word in words for one in subnets_named(word, run)]
+    subnets = [one.subnet for one in named]
     sizes = {subnet.image_size for subnet in subnets}
     if len(sizes) > 1:
         shown = ", ".join(f"{height}x{width}" for height, width in sorted(sizes))
         raise InputError(f"A target has one image size; these subnets take {shown}.", "Compare those of one size.")
     place = find_place(settings, subnets[0].image_size)
     tops = []
-    with progress.step("top-1 of trained weights", len(words)) as advance:
-        for word, subnet in zip(words, subnets, strict=True):
-            tops.append(_top1(run, word, subnet, settings.data))
+    with progress.step("top-1 of trained weights", len(named)) as advance:
+        for one in named:
+            tops.append(_top1(run, one, settings.data))
             advance("")
     distinct = list(dict.fromkeys(subnets))
     with (
@@ -94,10 +94,10 @@ def compare(
         )
         found = dict(zip(distinct, measurements(journal, distinct, "first", settings.rounds), strict=True))
     rows = []
-    for word, subnet, top1 in zip(words, subnets, tops, strict=True):
-        one = found[subnet]
-        p50, p90 = (None, None) if one.failed else (one.latency_ms, one.percentile(90))
-        rows.append(Compared(word, subnet, p50, p90, one.failed, top1))
+    for one, top1 in zip(named, tops, strict=True):
+        timed = found[one.subnet]
+        p50, p90 = (None, None) if timed.failed else (timed.latency_ms, timed.percentile(90))
+        rows.append(Compared(one.word, one.subnet, p50, p90, timed.failed, top1))
     return Comparison(place.target, tuple(rows))
 
 
@@ -125,15 +125,14 @@ def precisions_side_by_side(
     return {name: float(np.median(p50s)) for name, p50s in samples.items()}
 
 
-def _top1(run: Run, word: str, subnet: Subnet, data: str | None) -> float | None:
+def _top1(run: Run, named: Named, data: str | None) -> float | None:
     """On the test part, where the subnet has trained weights and there are images for it."""
-    trained = word.endswith(".safetensors") or word == "choice"
-    inherits = run.supernet.exists() and run.space(None).contains(subnet) and not word.endswith(".engine")
-    if not trained and not inherits:
+    if named.file is not None and named.file.suffix == ".engine":
         return None
-    from vitas_hw.runs.subnets import data_for
+    chosen = with_weights(run, named)
+    if chosen.seed is not None:  # fresh weights
+        return None
     from vitas_hw.training.evaluate import accuracy
 
-    found, chosen = data_for(run, subnet, data), choose(run, word)
-    fresh = chosen.seed is not None  # as of the choice of a search that ranked by size
-    return None if found is None or fresh else accuracy(chosen.model, found.test).top1
+    found = data_for(run, named.subnet, data)
+    return None if found is None else accuracy(chosen.model, found.test).top1

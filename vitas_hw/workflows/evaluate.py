@@ -1,22 +1,43 @@
-"""Accuracy of subnets with the weights of a run's super-transformer."""
+"""Accuracy of subnets with the weights of a run's supernet."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vitas_hw.core.errors import InputError
 from vitas_hw.core.progress import SILENT, Progress
+from vitas_hw.core.settings import setting, settings
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.runs.artifacts import load_run_data, load_run_supernet
 from vitas_hw.runs.directory import Run
-from vitas_hw.runs.subnets import Layers, named_subnets
-from vitas_hw.training.distributed import Ranks, pick_device
-from vitas_hw.training.evaluate import Accuracy, subnet_accuracy
+from vitas_hw.runs.subnets import Layers, sampled, subnets_named
+from vitas_hw.training.runtime import Runtime
+
+if TYPE_CHECKING:  # loaded for the help, which needs no torch
+    from vitas_hw.training.evaluate import Accuracy
 
 SPLITS = ("test", "search")
+
+
+@settings
+class EvaluateSettings:
+    """What to evaluate besides the subnets that are named, and on what.
+
+    Args:
+        random: how many random subnets besides.
+        split: ``test``, the images that nothing was chosen by, or ``search``.
+        device: ``auto`` takes a GPU if there is one.
+        seed: of the random ones.
+    """
+
+    random: int = setting(default=0, help="Random subnets besides.", at_least=0)
+    split: str = setting(default="test", help="test, or search.", choices=SPLITS)
+    device: str = setting(default="auto", like=Runtime)
+    seed: int = setting(default=0, help="Makes the step repeatable.", at_least=0, at_most=2**32 - 1)
 
 
 @dataclass(frozen=True)
@@ -31,46 +52,40 @@ class Evaluated:
 def evaluate(
     run: Run,
     subnets: Sequence[str] = (),
+    settings: EvaluateSettings = EvaluateSettings(),  # noqa: B008  # frozen
     *,
-    random: int = 0,
-    split: str = "test",
-    seed: int = 0,
-    device: str = "auto",
     progress: Progress = SILENT,
 ) -> list[Evaluated]:
     """Top-1 and top-5 of subnets of the run's space; the images are decoded once and kept on the device.
 
     Args:
         run: has been trained.
-        subnets: ``smallest``, ``largest``, published names, or files: a subnet's JSON, or one a line.
-        random: how many random subnets besides.
-        split: ``test``, the images that nothing was chosen by, or ``search``.
-        seed: of the random ones.
-        device: ``auto`` takes a GPU if there is one.
+        subnets: see ``subnets_named``; each is evaluated with the supernet's weights.
+        settings: random ones besides, and on what.
         progress: where to report to.
 
     Raises:
-        InputError: no subnet at all, one that is not of the run's space, an unknown split.
+        InputError: no subnet at all, or one that is not of the run's space.
     """
-    if split not in SPLITS:
-        raise InputError(f"Unknown part {split!r} of the data.", f"Known: {', '.join(SPLITS)}.")
+    from vitas_hw.training.distributed import Ranks, pick_device
+    from vitas_hw.training.evaluate import subnet_accuracy
+
     space = run.space(None)
-    chosen = [found for name in subnets for found in named_subnets(name, space)]
-    for code in space.sample_codes(random, np.random.default_rng(seed)):
-        chosen.append((space.decode(code), None if space.identity_shifting else space.layers(code)))
+    chosen = [(found.subnet, found.layers) for word in subnets for found in subnets_named(word, run)]
+    chosen += sampled(space, space.sample_codes(settings.random, np.random.default_rng(settings.seed)))
     if not chosen:
-        raise InputError("No subnet was given to evaluate.", "Run: vitas-hw evaluate --random 10")
+        raise InputError("No subnet was given to evaluate.", "Name one, or try `random=10`.", field="subnets")
     for subnet, _ in chosen:
         if not space.contains(subnet):
-            raise InputError(f"Subnet {subnet.digest} is not in the run's space {space.name!r}.")
+            raise InputError(f"Subnet {subnet.digest} is not in the run's space {space.name!r}.", field="subnets")
     supernet = load_run_supernet(run)
-    where = pick_device(device, Ranks())
+    where = pick_device(settings.device, Ranks())
     supernet.to(where)
     with progress.step("loading the images", 1) as advance:
-        images = getattr(load_run_data(run, space), split).to(where)
+        images = getattr(load_run_data(run, space), settings.split).to(where)
         advance("")
     rows = []
-    with progress.step(f"evaluating on {split}", len(chosen)) as advance:
+    with progress.step(f"evaluating on {settings.split}", len(chosen)) as advance:
         for subnet, layers in chosen:
             rows.append(Evaluated(subnet, subnet_accuracy(supernet, subnet, images, layers), layers))
             advance("")

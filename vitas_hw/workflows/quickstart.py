@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vitas_hw.core.progress import SILENT, Progress
+from vitas_hw.export.parity import Exported
 from vitas_hw.runs.directory import DEFAULT_SPACE, Run
 from vitas_hw.searching.result import SearchResult
-from vitas_hw.workflows.export.export import export_run
-from vitas_hw.workflows.export.job import Exported
+from vitas_hw.workflows.export.export import export
 from vitas_hw.workflows.profile.profile import profile
 from vitas_hw.workflows.profile.settings import ProfileSettings
 from vitas_hw.workflows.search.search import default_budget, search_run
@@ -41,4 +41,4 @@ def quickstart(
     # another budget than an unfinished training's is no mistake here: the device was measured again
     train(run, replace(training, budget=budget), fresh=True if fresh else None, progress=progress)
     searched = search_run(run, budget, SearchSettings(seed=seed), fresh=fresh, progress=progress)
-    return searched, export_run(run)
+    return searched, export(run)[0]

@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -18,9 +18,16 @@ import torch
 from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.files import write_atomic
 from vitas_hw.core.progress import SILENT, Progress
+from vitas_hw.core.settings import as_json
+from vitas_hw.data.load import ImageData
+from vitas_hw.data.splits import Split
+from vitas_hw.export.calibration import activation_scales
 from vitas_hw.export.onnx_export import model_graph, onnx_program, torch_program, where_it_differs
 from vitas_hw.export.onnx_graph import CPU_WEIGHT_LIMIT
 from vitas_hw.export.parity import (
+    Batches,
+    Exported,
+    Floats,
     Parity,
     ParityError,
     Program,
@@ -28,10 +35,68 @@ from vitas_hw.export.parity import (
     with_fixed_batch,
 )
 from vitas_hw.report.model_card import model_card
+from vitas_hw.runs.artifacts import load_run_predictor
 from vitas_hw.runs.directory import Run, one_at_a_time
 from vitas_hw.runs.subnets import Chosen, choose, data_for
-from vitas_hw.workflows.export.card import card_of
-from vitas_hw.workflows.export.job import FORMATS, OF_THE_MODEL, Export, Exported, ExportSettings
+from vitas_hw.workflows.export.settings import FORMATS, OF_THE_MODEL, ExportSettings
+
+_CALIBRATION, _BATCH = 256, 64
+
+
+@dataclass(frozen=True)
+class Export:
+    """All that an export needs to know of its subject.
+
+    Args:
+        chosen: the subnet and its weights.
+        data: to compare on; None where there are none.
+        settings: what to write.
+        engines: the folder of the run that keeps timings of kernels; None outside of a run.
+    """
+
+    chosen: Chosen
+    data: ImageData | None
+    settings: ExportSettings
+    engines: Path | None = None
+
+    @property
+    def about(self) -> dict[str, object]:
+        """What goes into every file."""
+        about: dict[str, object] = {"weights": self.chosen.weights}
+        if self.chosen.seed is not None:
+            about["seed"] = self.chosen.seed
+        if self.data is not None:
+            about |= {"preprocessing": self.data.preprocessing.to_dict(), "class_names": self.data.class_names}
+            about["data"] = self.data.name
+        return about
+
+    def batches(self) -> Batches:
+        """Images of the test part, evenly spread; random ones without data."""
+        subnet = self.chosen.subnet
+        if self.data is None:
+            count = min(self.settings.images, 16)
+            shape = (count, subnet.in_chans, *subnet.image_size)
+            yield np.random.default_rng(self.settings.seed).standard_normal(shape, np.float32), None
+            return
+        for images, labels in _some(self.data.test, self.settings.images).batches(_BATCH):
+            yield images.numpy(), labels.numpy()
+
+    def scales(self) -> dict[str, float]:
+        """Of int8 activations, from images of the search part. Raises InputError without data."""
+        if self.data is None:
+            problem = "int8 needs images to calibrate on, and there are none."
+            raise InputError(problem, "Name some: `data=folder:PATH`.", field="data")
+        found: dict[str, float] = {}
+        for images, _ in _some(self.data.search, _CALIBRATION).batches(_BATCH):
+            for name, scale in activation_scales(self.chosen.model, images).items():
+                found[name] = max(found.get(name, 0.0), scale)
+        return found
+
+
+def _some(split: Split, most: int) -> Split:
+    if len(split) <= most:
+        return split
+    return split.subset(np.linspace(0, len(split) - 1, most).astype(int).tolist())
 
 
 @one_at_a_time
@@ -67,7 +132,7 @@ def export(
     export_ = Export(chosen, data, settings, engines)
     progress.note(f"weights of {chosen.name}: {chosen.weights}")
     if export_.data is None:
-        progress.note("there are no data for its images and classes: random images are compared on (--data names some)")
+        progress.note("there are no data for its images and classes: random images are compared on")
     extraction = _extraction(export_)
     done = []
     for name, path in paths.items():
@@ -76,11 +141,6 @@ def export(
         done.append(one)
     _card_and_record(run, export_, done)
     return done
-
-
-def export_run(run: Run) -> Exported:
-    """The last search's choice as ONNX, in the run's own place."""
-    return export(run)[0]
 
 
 def _path(run: Run, chosen: Chosen, settings: ExportSettings, name: str, output: Path | None) -> Path:
@@ -96,29 +156,32 @@ def _path(run: Run, chosen: Chosen, settings: ExportSettings, name: str, output:
     if len(settings.formats) > 1 or (name == "openvino" and output.suffix != ".xml"):
         path = output.with_name(f"{output.stem}{FORMATS[name]}")
     if path.is_dir() and name != "timm":
-        raise InputError(f"{path} is a directory.", "Give a file, for example --output model.onnx")
+        raise InputError(f"{path} is a directory.", "Give a file, for example `output=model.onnx`.", field="output")
     if path.exists() and name == "timm" and not (path / "config.json").is_file():
-        raise InputError(f"{path} is there and is no model of timm's.", "Give a new folder, for example --output model")
+        raise InputError(
+            f"{path} is there and is no model of timm's.",
+            "Give a new folder, for example `output=model`.",
+            field="output",
+        )
     if not path.parent.is_dir():
-        raise InputError(f"The folder {path.parent} does not exist.", f"Run: mkdir -p {path.parent}")
+        raise InputError(f"The folder {path.parent} does not exist.", f"Run: mkdir -p {path.parent}", field="output")
     return path
 
 
 def _extraction(export_: Export) -> Parity | None:
-    """The super-transformer in place beside the extracted model. Raises VitasError if they differ."""
-    inherited, subnet = export_.chosen.inherited, export_.chosen.subnet
+    """The supernet in place beside the extracted model. Raises VitasError if they differ."""
+    inherited = export_.chosen.inherited
     if inherited is None:
         return None
-    from vitas_hw.supernet.supernet import extract
 
     @torch.inference_mode()
-    def in_place(images: np.typing.NDArray[np.float32]) -> np.typing.NDArray[np.float32]:
-        logits = inherited.supernet(torch.from_numpy(images), subnet, inherited.side, inherited.layers)
-        found: np.typing.NDArray[np.float32] = logits.numpy()
+    def in_place(images: Floats) -> Floats:
+        logits = inherited.supernet(torch.from_numpy(images), inherited.subnet, inherited.side, inherited.layers)
+        found: Floats = logits.numpy()
         return found
 
-    extracted = extract(inherited.supernet, subnet, inherited.side, inherited.layers)
-    parity = measure_parity(("supernet", in_place), {"extracted": torch_program(extracted)}, export_.batches())
+    extracted = torch_program(inherited.extracted())
+    parity = measure_parity(("supernet", in_place), {"extracted": extracted}, export_.batches())
     parity.check("extracted", "fp32")
     return parity
 
@@ -148,8 +211,8 @@ def _written(export_: Export, name: str, path: Path, extraction: Parity | None, 
     return done
 
 
-def _first_batch(export_: Export) -> np.typing.NDArray[np.float32]:
-    images: np.typing.NDArray[np.float32] = next(iter(export_.batches()))[0]
+def _first_batch(export_: Export) -> Floats:
+    images: Floats = next(iter(export_.batches()))[0]
     size = export_.settings.batch_size
     return images if size is None else np.resize(images, (size, *images.shape[1:]))
 
@@ -191,9 +254,18 @@ def _make(export_: Export, name: str, path: Path) -> tuple[Program, str, Any]:
         program = openvino_program(path)
         return with_fixed_batch(program, settings.batch_size), "OpenVINO on the CPU, float32 hint, on the file", graph
     if name == "tensorrt":
-        from vitas_hw.workflows.export.engine import write_engine
+        from vitas_hw.export.engine_record import write_engine
+        from vitas_hw.export.tensorrt_engine import BatchSizes
 
-        write_engine(export_, model, path)
+        write_engine(
+            model,
+            chosen.subnet,
+            path,
+            precision=settings.precision,
+            batch_sizes=None if settings.batch_size else BatchSizes(1, 1, _BATCH),
+            compute_capabilities=settings.compute_capabilities,
+            timings=export_.engines,
+        )
         words = (
             "ONNX Runtime, without fusions, on the graph that the engine was built of; the engine itself was not run"
         )
@@ -204,7 +276,7 @@ def _make(export_: Export, name: str, path: Path) -> tuple[Program, str, Any]:
 
 def _check_drop(export_: Export, done: Exported) -> None:
     """Raises VitasError if int8 costs too much top-1."""
-    before, after = done.parity.top1, done.top1
+    before, after = done.parity.top1, done.beside.top1
     assert before is not None
     assert after is not None
     allowed = export_.settings.max_drop
@@ -212,7 +284,8 @@ def _check_drop(export_: Export, done: Exported) -> None:
         raise VitasError(
             f"The {done.format} export was not kept: in int8 top-1 falls from {before:.2%} to {after:.2%};"
             f" {allowed:.2%} less is allowed.",
-            "Allow more with --max-drop, or export with --precision fp16",
+            "Allow more with `max_drop`, or take `precision=fp16`.",
+            field="max_drop",
         )
 
 
@@ -248,11 +321,18 @@ def _move(folder: Path, path: Path) -> None:
 def _card_and_record(run: Run, export_: Export, done: Sequence[Exported]) -> None:
     in_a_run = run.manifest.exists()
     if in_a_run:
-        settings = asdict(export_.settings) | {"subnet": export_.chosen.subnet.to_dict()}
+        settings = as_json(export_.settings) | {"subnet": export_.chosen.subnet.to_dict()}
         files = [one.path for one in done if one.path.is_file()] + [one.report for one in done]
         run.record("export", run.space(None), settings, list(export_.chosen.inputs), files)
     this = {"step": "export", "command": sys.argv[1:], "settings": {"seed": export_.settings.seed}}
     steps = run.read()["steps"] if in_a_run else [this]
-    text = model_card(card_of(run, export_, done, steps))
+    text = model_card(export_.chosen, export_.data, done, _target(run, export_.chosen), steps)
     for one in done:
         write_atomic(one.card, text)
+
+
+def _target(run: Run, chosen: Chosen) -> str | None:
+    """Of the latency that the search which the subnet is from predicted."""
+    if chosen.result is None or not run.predictors.is_dir() or chosen.result.of(chosen.subnet).predicted_ms is None:
+        return None
+    return load_run_predictor(run)[0].target.slug

@@ -17,7 +17,7 @@ from vitas_hw.runs.artifacts import load_run_supernet
 from vitas_hw.runs.directory import Run, one_at_a_time
 from vitas_hw.runs.subnets import Chosen, choose, data_for, space_around
 from vitas_hw.supernet.plain import build_model
-from vitas_hw.supernet.supernet import Supernet, extract
+from vitas_hw.supernet.supernet import Supernet
 from vitas_hw.supernet.weights_file import save_model
 from vitas_hw.training.distributed import joined, pick_device, ranks_of_environment
 from vitas_hw.training.evaluate import accuracy
@@ -135,8 +135,7 @@ def _start(chosen: Chosen, settings: RetrainSettings, recipe: Recipe) -> VisionT
         raise InputError(
             f"{chosen.name} is not in the super-transformer of this run.", "Begin with fresh weights: --init fresh"
         )
-    source = extract(inherited.supernet, chosen.subnet, inherited.side, inherited.layers)
-    model.load_state_dict(source.state_dict())
+    model.load_state_dict(inherited.extracted().state_dict())
     return model
 
 

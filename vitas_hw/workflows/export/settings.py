@@ -1,0 +1,49 @@
+"""Export settings."""
+
+from __future__ import annotations
+
+from vitas_hw.core.errors import InputError, one_of
+from vitas_hw.core.settings import setting, settings
+
+FORMATS = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2", "timm": "-timm", "tensorrt": ".engine"}
+PRECISIONS = ("fp32", "fp16", "int8")
+OF_THE_MODEL = ("torch", "timm")  # always float32
+_HOW, _CHECK = "How it is written", "How it is checked"
+
+
+@settings
+class ExportSettings:
+    """What to write.
+
+    Args:
+        formats: of ``FORMATS``.
+        precision: of ONNX, OpenVINO and TensorRT; the others are float32.
+        batch_size: fixed; None leaves it open.
+        opset: of ONNX; None takes the lowest that the graph needs.
+        compute_capabilities: of the GPUs to build the engine for ahead of time (``8.9``).
+        max_drop: with int8, how much top-1 may fall, as a share.
+        images: most images of the test part to compare on.
+        data: whose images; None is the run's.
+        seed: of fresh weights, and of the images where there are no data.
+    """
+
+    formats: tuple[str, ...] = ("onnx",)
+    precision: str = setting(
+        default="fp32", help="fp32, fp16 or int8; timm and torch stay fp32.", group=_HOW, choices=PRECISIONS
+    )
+    batch_size: int | None = setting(default=None, help="Fix it. Default: any.", group=_HOW, at_least=1)
+    opset: int | None = setting(default=None, help="Of ONNX, 18 to 23.", group=_HOW)
+    compute_capabilities: tuple[str, ...] = setting(default=(), help="Of the engine, as 8.9.", group=_HOW)
+    max_drop: float = setting(
+        default=0.01, help="Top-1 that int8 may cost, as a share.", group=_CHECK, at_least=0, at_most=1
+    )
+    images: int = setting(default=1000, help="Most to compare on.", group=_CHECK, at_least=1)
+    data: str | None = setting(default=None, help="To compare on.", group=_CHECK)
+    seed: int = setting(default=0, help="Makes the step repeatable.", at_least=0, at_most=2**32 - 1)
+
+    def __post_init__(self) -> None:
+        for name in self.formats:
+            if name not in FORMATS:
+                raise one_of(name, FORMATS, "format")
+        if not self.formats:
+            raise InputError("Say which format to export.", "Try `onnx`.", field="formats")
