@@ -186,6 +186,7 @@ def test_autocast_trains(small: SearchSpace, data: ImageData, autocast: str) -> 
 
 
 @pytest.mark.full
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # torch's own, which it only hides
 @pytest.mark.parametrize("what", ["model", "supernet"])
 def test_compiling_changes_nothing_but_rounding(small: SearchSpace, data: ImageData, what: str) -> None:
     narrow = replace(small, embed_dims=(24,), attn_dims=(24,), mlp_dims=(32,), num_heads=(2,))
