@@ -15,6 +15,7 @@ from vitas_hw.core.presets import preset
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.data.augmentation import Augmentation
 from vitas_hw.data.load import ImageData, load_data
+from vitas_hw.data.splits import Pass
 from vitas_hw.supernet.plain import build_model
 from vitas_hw.supernet.supernet import Supernet, build_supernet
 from vitas_hw.training.checkpoint import OtherSettingsError, State, load_state, save_state
@@ -311,12 +312,9 @@ def test_a_stream_goes_on_at_the_last_whole_epoch(small: SearchSpace, data: Imag
         def __len__(self) -> int:
             return 96
 
-        def steps(self, batch_size: int, world: int = 1, accumulate: int = 1) -> int:
-            return 96 // batch_size
-
-        def batches(self, *, skip: int = 0, **rest: Any) -> Iterator[Any]:
-            assert skip == 0
-            for batch in few(data, 96).train.batches(**rest):
+        def batches(self, how: Pass) -> Iterator[Any]:
+            assert how.skip == 0
+            for batch in few(data, 96).train.batches(how):
                 if not self.left:
                     raise KeyboardInterrupt
                 self.left -= 1

@@ -23,7 +23,7 @@ from vitas_hw.core.errors import FileError, InputError, VitasError
 from vitas_hw.core.interrupts import Asked, postponed
 from vitas_hw.core.reading import reason
 from vitas_hw.data.augmentation import rngs_as_they_were, seed_rngs
-from vitas_hw.data.splits import Batch, TrainPart
+from vitas_hw.data.splits import Batch, Pass, TrainPart, steps
 from vitas_hw.training.checkpoint import State, save_state
 from vitas_hw.training.distributed import Ranks
 from vitas_hw.training.objective import Objective
@@ -115,7 +115,7 @@ class _Engine:
         self.runtime, self.ranks, self.checkpoint, self.scalars = runtime, ranks, checkpoint, scalars
         self.kind = runtime.device.partition(":")[0]
         self.model = objective.trained
-        self.steps = part.steps(recipe.batch_size // recipe.accumulate, ranks.world, recipe.accumulate)
+        self.steps = steps(part, recipe.batch_size // recipe.accumulate, ranks.world, recipe.accumulate)
         if not self.steps:
             raise InputError(f"{len(part)} training images are too few for {ranks.world} processes.")
         self.optimizer = create_optimizer_v2(
@@ -190,7 +190,7 @@ class _Engine:
     def _groups(self, state: State) -> Iterator[tuple[list[Batch], Any, bool]]:
         """The batches of each optimiser step left in the epoch, its subnets, and whether it is the last."""
         recipe = self.recipe
-        batches = self.part.batches(
+        how = Pass(
             epoch=state.epoch,
             seed=self.seed,
             batch_size=recipe.batch_size // recipe.accumulate,
@@ -200,6 +200,7 @@ class _Engine:
             skip=state.step * recipe.accumulate,
             workers=self.runtime.workers,
         )
+        batches = self.part.batches(how)
         epoch = state.epoch
         for step in range(state.step, self.steps):
             group = list(islice(batches, recipe.accumulate))

@@ -17,9 +17,10 @@ from torch import nn
 from vitas_hw.core.budget import show_cost
 from vitas_hw.core.files import atomic_path, write_atomic
 from vitas_hw.core.progress import SILENT, Progress
-from vitas_hw.core.settings import what_decides
+from vitas_hw.core.settings import shared, what_decides
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.data.load import ImageData, load_data
+from vitas_hw.data.options import DataOptions
 from vitas_hw.runs.artifacts import load_run_predictor
 from vitas_hw.runs.directory import Run, one_at_a_time
 from vitas_hw.searching.costs import Costs
@@ -87,7 +88,7 @@ def train(
     with joined(device) as ranks:
         report = progress if ranks.first else SILENT
         with report.step("loading the images", 1) as advance:
-            data = load_data(settings.data, found, **settings.data_options)
+            data = load_data(settings.data, found, **shared(settings, DataOptions))
             advance("")
         recipe = settings.recipe(len(data.train))
         ranks.on_first(lambda: run.begin(found))
