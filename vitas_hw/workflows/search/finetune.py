@@ -15,7 +15,7 @@ from vitas_hw.training.evaluate import accuracy
 from vitas_hw.training.objective import ModelObjective
 from vitas_hw.training.recipe import Recipe, finetune_recipe
 from vitas_hw.training.runtime import Runtime
-from vitas_hw.training.trainer import Epoch, fit
+from vitas_hw.training.trainer import Epoch, Training
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def finetuned(supernet: Supernet, choice: Candidate, data: ImageData, seed: int,
                 losses.append(epoch.loss)
                 advance(f"loss {epoch.loss:.3f}")
 
-            fit(
+            Training(
                 ModelObjective(model, recipe),
                 data.train,
                 recipe,
@@ -58,5 +58,5 @@ def finetuned(supernet: Supernet, choice: Candidate, data: ImageData, seed: int,
                 num_classes=supernet.space.num_classes,
                 runtime=Runtime(device=str(data.search.labels.device)),
                 on_epoch=on_epoch,
-            )
+            ).run()
     return Finetuned(model, accuracy(model, data.search).top1, recipe, tuple(losses))

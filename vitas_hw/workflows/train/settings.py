@@ -44,7 +44,7 @@ class TrainingSettings:
     workers: int = setting(default=0, like=Runtime)
     compile: bool = setting(default=False, like=Runtime)
     max_time_s: float | None = setting(default=None, like=Runtime)
-    save_every_s: float = 60.0
+    save_every_s: float = setting(default=60.0, like=Runtime)
     seed: int = setting(default=0, help="Makes the step repeatable.", at_least=0, at_most=2**32 - 1)
 
     def changed(self, usual: Recipe) -> Recipe:
