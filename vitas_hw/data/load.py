@@ -58,7 +58,9 @@ def load_data(spec: str, space: SearchSpace, **options: Any) -> ImageData:
         spec: ``digits``, ``fashion-mnist[:FOLDER]``, ``folder:PATH``, ``hfds/NAME[:ROOT]``, ``torch/NAME[:ROOT]`` or
             ``wds/PATH``.
         space: gives image size, channels (1: gray, 3: RGB) and number of classes.
-        options: ``search_share``, ``train_split``, ``val_split``, ``search_split``, see ``DataOptions``.
+        options: the fields of ``DataOptions``. ``search_share`` of the training images are held out for the search, the
+            same for every class; unless given a tenth, at most 10,000. ``train_split`` and ``val_split`` name the data
+            set's own parts where they are not the usual ones; ``search_split`` one to search on.
 
     Raises:
         InputError: an unknown name, an option that the data set does not take, a space with other channels or classes.
