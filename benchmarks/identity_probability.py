@@ -116,14 +116,16 @@ def run(job: Job) -> dict[str, Any]:
 
     from vitas_hw.training.evaluate import subnet_accuracy
     from vitas_hw.training.objective import SupernetObjective
-    from vitas_hw.training.trainer import fit
+    from vitas_hw.training.trainer import Training
 
     torch.set_num_threads(1)
     started = time.perf_counter()
     images, how = rank_study.data(), rank_study.recipe(job.epochs)
     train = images.train.subset(list(range(job.images)))
     supernet = vh.build_supernet(rank_study.SPACE, seed=job.seed)
-    history = fit(SupernetObjective(supernet, how, p_identity=job.p), train, how, seed=job.seed, num_classes=10)
+    history = Training(
+        SupernetObjective(supernet, how, p_identity=job.p), train, how, seed=job.seed, num_classes=10
+    ).run()
     assert history is not None
     of_budget = {text: p for text, p in probabilities().items() if job.p in (USUAL, p)}
     scored = {subnet for text, p in of_budget.items() for subnet in subnets(text, p)}

@@ -133,11 +133,13 @@ def train_alone(job: Job, study: Study, images: Any) -> dict[str, Any]:
     from vitas_hw.training.evaluate import accuracy
     from vitas_hw.training.objective import ModelObjective
     from vitas_hw.training.runtime import Runtime
-    from vitas_hw.training.trainer import fit
+    from vitas_hw.training.trainer import Training
 
     subnet, how = next(one for one in subnets() if one.digest == job.name), recipe(study.alone_epochs, study)
     model, runtime = vh.build_model(subnet, seed=job.seed), Runtime(device=study.device)
-    history = fit(ModelObjective(model, how), images.train, how, seed=job.seed, num_classes=10, runtime=runtime)
+    history = Training(
+        ModelObjective(model, how), images.train, how, seed=job.seed, num_classes=10, runtime=runtime
+    ).run()
     assert history is not None
     found = {part: accuracy(model, getattr(images, part)).top1 for part in ("search", "test")}
     return {"epochs": how.epochs, "top1": found, "losses": [round(epoch.loss, 4) for epoch in history]}
@@ -148,14 +150,14 @@ def train_supernet(job: Job, study: Study, images: Any) -> dict[str, Any]:
     from vitas_hw.training.evaluate import subnet_accuracy
     from vitas_hw.training.objective import SupernetObjective
     from vitas_hw.training.runtime import Runtime
-    from vitas_hw.training.trainer import fit
+    from vitas_hw.training.trainer import Training
 
     sharing, private, shifting, sandwich = (VARIANTS | ABLATIONS)[job.name]
     space, how = replace(SPACE, identity_shifting=shifting), recipe(study.supernet_epochs, study)
     how = replace(how, sandwich=sandwich)
     supernet = vh.build_supernet(space, sharing, private=PRIVATE if private else (), seed=job.seed)
     objective, runtime = SupernetObjective(supernet, how, p_identity=0.5), Runtime(device=study.device)
-    history = fit(objective, images.train, how, seed=job.seed, num_classes=10, runtime=runtime)
+    history = Training(objective, images.train, how, seed=job.seed, num_classes=10, runtime=runtime).run()
     assert history is not None
     rng = np.random.default_rng(7)
     scores = {}

@@ -83,7 +83,7 @@ def _make(space: vh.SearchSpace, codes: Ints, path: Path, epochs: int) -> None:
     from vitas_hw.training.evaluate import subnet_accuracy
     from vitas_hw.training.objective import SupernetObjective
     from vitas_hw.training.recipe import digits_supernet
-    from vitas_hw.training.trainer import fit
+    from vitas_hw.training.trainer import Training
 
     images: Any = vh.load_data("digits", space)
     # search and test part together: the more images, the fewer subnets tie; nothing else is reported of them
@@ -95,7 +95,7 @@ def _make(space: vh.SearchSpace, codes: Ints, path: Path, epochs: int) -> None:
     )
     supernet = vh.build_supernet(space, "cyclic", seed=0)
     how = replace(digits_supernet(epochs), lr=3e-3)  # small nets, few images: a higher peak, as in rank_study.py
-    fit(SupernetObjective(supernet, how, p_identity=0.3), images.train, how, seed=0, num_classes=10)
+    Training(SupernetObjective(supernet, how, p_identity=0.3), images.train, how, seed=0, num_classes=10).run()
     lines = [json.dumps({"space": space.to_dict(), "epochs": epochs, "images": len(both)})]
     for number, code in enumerate(codes):
         top1 = subnet_accuracy(supernet, space.decode(code), both).top1

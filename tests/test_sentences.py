@@ -166,14 +166,14 @@ def test_a_side_that_a_scheme_has_not(scheme: str, side: str | None) -> None:
 @pytest.mark.parametrize(
     ("build", "said"),
     [
-        (lambda: Augmentation(color_jitter=-1), "color_jitter of an augmentation is a number from 0 on, not -1"),
-        (lambda: Augmentation(max_rotation=181), "max_rotation of an augmentation is 0 to 180 degrees, not 181"),
+        (lambda: Augmentation(color_jitter=-1), "color_jitter must be at least 0, not -1"),
+        (lambda: Augmentation(max_rotation=181), "max_rotation must be at least 0 and at most 180, not 181"),
         (
             lambda: replace(RECIPE, batch_size=0),
-            "A recipe needs a batch size >= 1 and fewer warm-up epochs",
+            "batch_size must be at least 1, not 0",
         ),
-        (lambda: replace(RECIPE, lr=float("inf")), "A recipe's learning rate, weight decay or smoothing is impossible"),
-        (lambda: replace(RECIPE, mixup=-1), "A recipe's mixup, cutmix or weight of the teacher is impossible"),
+        (lambda: replace(RECIPE, lr=float("inf")), "lr must be above 0, not inf"),
+        (lambda: replace(RECIPE, mixup=-1), "mixup must be at least 0, not -1"),
         (lambda: BatchSizes(4, 2, 8), "Batch sizes go up from 1, not 4, 2, 8"),
     ],
     ids=lambda given: given[:20] if isinstance(given, str) else None,

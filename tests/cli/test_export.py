@@ -231,7 +231,7 @@ MISTAKES = [
     (["retrain", "vitas-c"], ["There are no data for the images and classes of vitas-c", "--data"]),
     (
         ["retrain", "other-images.json", "--data", "digits", "--teacher", "supernet"],
-        ["The run's super-transformer takes other images or classes", "Name a teacher that timm knows"],
+        ["The run's supernet takes other images or classes", "Name a teacher that timm knows"],
     ),
     (["retrain", "--drop-path", "1"], ["--drop-path must be at least 0 and below 1"]),
     (["retrain", "--output", "no/where.safetensors"], ["The folder no does not exist"]),

@@ -122,7 +122,7 @@ def test_a_name_without_weights(
     names: dict[str, VisionTransformer], monkeypatch: pytest.MonkeyPatch, tied: SearchSpace
 ) -> None:
     monkeypatch.setattr(timm, "list_pretrained", lambda query: [])
-    with pytest.raises(InputError, match=f"has no weights of it. .*--init {NAME}:FILE"):
+    with pytest.raises(InputError, match=f"has no weights of it. .*init={NAME}:FILE"):
         fill_from_pretrained(build_supernet(tied, seed=0), NAME)
 
 

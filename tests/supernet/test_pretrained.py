@@ -183,7 +183,7 @@ def test_a_name_tells_the_heads_of_a_file(
     space = replace(tied, name="untied", head_dim=None, attn_dims=(64, 128), num_heads=(2, 4, 8))
     file = tmp_path / "weights.pth"
     torch.save(names[NAME].state_dict(), file)
-    with pytest.raises(InputError, match=r"without the number of heads.*--init NAME:.*weights\.pth"):
+    with pytest.raises(InputError, match=r"without the number of heads.*init=NAME:.*weights\.pth"):
         fill_from_pretrained(build_supernet(space, seed=0), str(file))
     _, supernet, subnet = fresh_and_filled(space, f"{NAME}:{file}", randomise)
     assert_equal_logits(supernet, subnet, names[NAME])

@@ -20,6 +20,7 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.data.augmentation import Augmentation
 from vitas_hw.data.load import ImageData, load_data, stratified
 from vitas_hw.data.preprocessing import Preprocessing
+from vitas_hw.data.splits import Pass
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def test_the_digits_inputs_are_those_of_version_0_1(data: ImageData) -> None:
 
 
 def test_the_train_part_gives_every_image_once_with_its_label(data: ImageData) -> None:
-    batches = list(data.train.batches(epoch=0, seed=0, batch_size=100, augmentation=Augmentation()))
+    batches = list(data.train.batches(Pass(epoch=0, seed=0, batch_size=100, augmentation=Augmentation())))
     assert [len(labels) for _, labels in batches] == [100] * 10 + [77]
     images, labels = torch.cat([images for images, _ in batches]), torch.cat([labels for _, labels in batches])
     assert images.shape[1:] == (1, 32, 32)
@@ -114,6 +115,8 @@ def test_held_out_shares_are_equal_for_every_class() -> None:
     assert len(set(chosen.tolist())) == 100
     assert np.array_equal(chosen, stratified(labels, 100, seed=1))
     assert not np.array_equal(chosen, stratified(labels, 100, seed=2))
+    exact = stratified(np.array([0, 1, 0, 1, 1, 0, 0, 1, 2, 0]), 4, seed=1)  # as every earlier version held them out
+    assert exact.tolist() == [0, 2, 4, 7]
 
 
 def write_idx(path: Path, array: np.ndarray, magic: int | None = None) -> None:
@@ -206,8 +209,9 @@ def test_data_that_do_not_fit_the_space_are_refused(digits: SearchSpace) -> None
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.1, float("nan")])
 def test_an_impossible_share_is_refused(share: float, digits: SearchSpace) -> None:
-    with pytest.raises(InputError, match="between 0 and 1"):
+    with pytest.raises(InputError) as caught:
         load_data("fashion-mnist", digits, search_share=share)
+    assert (caught.value.field, caught.value.allowed) == ("search_share", "above 0 and below 1")
 
 
 @pytest.mark.parametrize("option", ["search_share", "train_split", "val_split", "search_split"])

@@ -16,6 +16,7 @@ from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.data.augmentation import Augmentation
 from vitas_hw.data.load import load_data
+from vitas_hw.data.splits import Pass
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on few cores
 COLOURS = {"cat": (200, 0, 0), "dog": (0, 200, 0), "eel": (0, 0, 200)}
@@ -53,7 +54,7 @@ def test_the_folder_for_validation_is_the_test_part(images: Path, space: SearchS
     for part in (data.search, data.test):
         brightest = part.images.float().mean((2, 3)).argmax(1)
         assert torch.equal(brightest, part.labels)
-    batches = list(data.train.batches(epoch=0, seed=0, batch_size=8, augmentation=Augmentation(hflip=0.5)))
+    batches = list(data.train.batches(Pass(epoch=0, seed=0, batch_size=8, augmentation=Augmentation(hflip=0.5))))
     assert [tuple(pixels.shape) for pixels, _ in batches] == [(8, 3, 32, 32)] * 3 + [(3, 3, 32, 32)]
     for pixels, labels in batches:
         assert torch.equal(pixels.mean((2, 3)).argmax(1), labels)
@@ -103,7 +104,7 @@ def test_a_broken_image_is_named_when_it_is_read(images: Path, space: SearchSpac
         path.write_bytes(path.read_bytes()[:-300])
     for workers in (0, 1):
         with pytest.raises(FileError, match=r"train.*(jpg|png) cannot be read as an image"):
-            list(data.train.batches(epoch=0, seed=0, batch_size=4, augmentation=Augmentation(), workers=workers))
+            list(data.train.batches(Pass(epoch=0, seed=0, batch_size=4, augmentation=Augmentation(), workers=workers)))
     broken.unlink()
     with pytest.raises(FileError, match="cannot be read as an image"):
         data.train.source.image(0)  # type: ignore[attr-defined]

@@ -22,6 +22,7 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.data.augmentation import Augmentation
 from vitas_hw.data.load import ImageData, load_data
 from vitas_hw.data.preprocessing import Preprocessing
+from vitas_hw.data.splits import Pass, steps
 from vitas_hw.data.streams import find_shards
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on few cores
@@ -49,7 +50,7 @@ def test_torchvisions_mnist(mnist: Path, small: SearchSpace) -> None:
     raw = (mnist / "MNIST" / "raw" / "t10k-images-idx3-ubyte").read_bytes()[16:]
     assert data.test.images.numpy().tobytes() == raw
     assert data.test.labels.tolist() == [k % 10 for k in range(20)]
-    (images, labels), *_ = data.train.batches(epoch=0, seed=0, batch_size=54, augmentation=OFF)
+    (images, labels), *_ = data.train.batches(Pass(epoch=0, seed=0, batch_size=54, augmentation=OFF))
     assert images.shape == (54, 1, 28, 28)
     assert torch.equal(torch.bincount(labels), torch.bincount(torch.tensor([k % 10 for k in data.train.indices])))
 
@@ -57,7 +58,7 @@ def test_torchvisions_mnist(mnist: Path, small: SearchSpace) -> None:
 def test_torchvisions_errors(mnist: Path, small: SearchSpace, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"Unknown data set of torchvision 'nonsense'. Known: cifar10, "):
         load_data("torch/nonsense", small)
-    with pytest.raises(FileError, match=r"torch/kmnist cannot be opened in .*not found.*--data torch/kmnist:ROOT"):
+    with pytest.raises(FileError, match=r"torch/kmnist cannot be opened in .*not found.*data=torch/kmnist:ROOT"):
         load_data(f"torch/kmnist:{tmp_path}", small)
     with pytest.raises(InputError, match=r"train and val only. Leave val_split out"):
         load_data(f"torch/mnist:{mnist}", small, val_split="x")
@@ -122,7 +123,7 @@ def numbers(data: ImageData, **how: int) -> list[int]:
     """The images of an epoch, by number."""
     given = {"epoch": 0, "seed": 0, "batch_size": 8, **how}
     seen = []
-    for images, labels in data.train.batches(augmentation=OFF, **given):  # type: ignore[arg-type]
+    for images, labels in data.train.batches(Pass(augmentation=OFF, **given)):
         values = ((images[:, 0, 0, 0] * 0.5 + 0.5) * 255).round().long()
         assert torch.equal(values % 10, labels)
         seen += values.tolist()
@@ -140,7 +141,7 @@ def test_shards_of_webdataset(streamed: ImageData, shards: Path) -> None:
         assert first == numbers(streamed, workers=workers)
         assert first != numbers(streamed, workers=workers, epoch=1)
         assert first != numbers(streamed, workers=workers, seed=1)
-    assert streamed.train.steps(8) == 8
+    assert steps(streamed.train, 8) == 8
     assert not multiprocessing.active_children()
 
 
@@ -157,12 +158,8 @@ def test_ranks_read_other_shards_in_as_many_steps(streamed: ImageData) -> None:
 def test_streams_augment_and_leave_the_rngs_alone(streamed: ImageData) -> None:
     augmentation = Augmentation(hflip=0.5, erasing=1.0)
     states = random.getstate(), torch.get_rng_state()
-    epochs = [
-        torch.cat(
-            [images for images, _ in streamed.train.batches(epoch=0, seed=0, batch_size=8, augmentation=augmentation)]
-        )
-        for _ in range(2)
-    ]
+    how = Pass(epoch=0, seed=0, batch_size=8, augmentation=augmentation)
+    epochs = [torch.cat([images for images, _ in streamed.train.batches(how)]) for _ in range(2)]
     assert torch.equal(*epochs)
     assert (epochs[0].flatten(1).std(1) > 0).all()
     assert random.getstate() == states[0]
@@ -258,7 +255,7 @@ def test_the_hub_with_a_local_folder(tmp_path: Path, small: SearchSpace, monkeyp
     data = load_data(spec, small)
     assert [len(part) for part in (data.train, data.search, data.test)] == [90, 10, 20]
     assert torch.equal(data.test.images[:, 0, 0, 0] // 20, data.test.labels)
-    for images, labels in data.train.batches(epoch=0, seed=0, batch_size=16, augmentation=OFF):
+    for images, labels in data.train.batches(Pass(epoch=0, seed=0, batch_size=16, augmentation=OFF)):
         assert torch.equal(((images[:, 0, 0, 0] * 0.5 + 0.5) * 255).round().long() // 20, labels)
     with pytest.raises(InputError, match="cannot be opened with the part 'nowhere'"):
         load_data(spec, small, val_split="nowhere")

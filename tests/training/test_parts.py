@@ -18,7 +18,7 @@ from vitas_hw.core.presets import preset
 from vitas_hw.data.augmentation import Augmentation
 from vitas_hw.data.load import load_data
 from vitas_hw.data.preprocessing import Preprocessing
-from vitas_hw.data.splits import Batch, IndexedPart, decode
+from vitas_hw.data.splits import Batch, IndexedPart, Pass, decode, steps
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on few cores
 OFF = Augmentation()
@@ -53,12 +53,12 @@ class Noise:
 def part_of(count: int, broken: int = -1) -> IndexedPart:
     labels = torch.arange(count)
     how = Preprocessing((16, 16), (0.5, 0.4, 0.3), (0.2, 0.3, 0.4), "bicubic")
-    return IndexedPart(Noise(labels, broken=broken), tuple(range(count)), labels, how)
+    return IndexedPart(Noise(labels, broken=broken), tuple(range(count)), how)
 
 
 def epoch(part: IndexedPart, augmentation: Augmentation = EVERYTHING, **how: int) -> list[Batch]:
     given = {"epoch": 2, "seed": 5, "batch_size": 8, **how}
-    return list(part.batches(augmentation=augmentation, **given))  # type: ignore[arg-type]
+    return list(part.batches(Pass(augmentation=augmentation, **given)))
 
 
 def by_label(batches: list[Batch]) -> dict[int, bytes]:
@@ -109,7 +109,7 @@ def test_the_ranks_together_do_the_whole_step(augmentation: Augmentation) -> Non
 def test_workers_change_nothing_and_end(augmentation: Augmentation) -> None:
     part = part_of(20)
     assert same(epoch(part, augmentation), epoch(part, augmentation, workers=2))
-    batches = part.batches(epoch=0, seed=0, batch_size=2, augmentation=augmentation, workers=2)
+    batches = part.batches(Pass(epoch=0, seed=0, batch_size=2, augmentation=augmentation, workers=2))
     next(batches)
     assert multiprocessing.active_children()
     batches.close()  # type: ignore[attr-defined]
@@ -187,10 +187,10 @@ def test_an_image_that_cannot_be_read_stops_in_its_own_sentence(workers: int) ->
 
 def test_steps_count_batches_and_groups_of_them() -> None:
     part = part_of(30)
-    assert part.steps(8) == len(epoch(part)) == 4
-    assert part.steps(8, world=8) == len(epoch(part, OFF, world=8)) == 3  # 6 left over are no multiple of 8
-    assert part.steps(8, accumulate=3) == 2
-    assert part.steps(30) == part.steps(31) == 1
+    assert steps(part, 8) == len(epoch(part)) == 4
+    assert steps(part, 8, world=8) == len(epoch(part, OFF, world=8)) == 3  # 6 left over are no multiple of 8
+    assert steps(part, 8, accumulate=3) == 2
+    assert steps(part, 30) == steps(part, 31) == 1
 
 
 @pytest.mark.parametrize("how", [{"batch_size": 0}, {"world": 3}, {"rank": 1}, {"world": 0}, {"rank": -1}])

@@ -7,9 +7,10 @@ from dataclasses import fields
 import pytest
 
 from vitas_hw.core.errors import InputError
+from vitas_hw.core.settings import what_decides
 from vitas_hw.data.augmentation import Augmentation
 from vitas_hw.training.recipe import supernet_recipe
-from vitas_hw.workflows.train.settings import LearningSettings, RetrainSettings, TrainSettings
+from vitas_hw.workflows.train.settings import RetrainSettings, TrainingSettings, TrainSettings
 
 
 def test_from_scratch_is_the_papers_recipe() -> None:
@@ -44,23 +45,25 @@ def test_what_is_asked_for_replaces_the_recipes(kind: type[TrainSettings] | type
     changed = kind(data="digits", **CHANGES)  # type: ignore[arg-type]
     recipe = changed.recipe() if isinstance(changed, TrainSettings) else changed.recipe("digits")
     assert {name: getattr(recipe, name) for name in CHANGES} == CHANGES
-    told = changed.to_dict()
-    assert not {"device", "workers", "compile", "max_time_s", "save_every_s"} & set(told)
-    assert set(told) | {"device", "workers", "compile", "max_time_s", "save_every_s"} == {f.name for f in fields(kind)}
-    for wrong, said in (
-        ({"workers": -1}, "--workers must be at least 0, not -1"),
-        ({"max_time_s": 0.0}, "--max-time must be above 0, not 0.0 s"),
-        ({"epochs": 0}, "--epochs must be at least 1, not 0"),
-        ({"accumulate": 3, "batch_size": 32}, "--accumulate 3 must divide the batch size 32"),
+    told = what_decides(changed)
+    where = {"device", "workers", "compile", "max_time_s", "save_every_s"}
+    assert not where & set(told)
+    assert set(told) | where == {f.name for f in fields(kind)}
+    for wrong, field, allowed in (
+        ({"workers": -1}, "workers", "at least 0"),
+        ({"max_time_s": 0.0}, "max_time_s", "above 0"),
+        ({"epochs": 0}, "epochs", "at least 1"),
+        ({"accumulate": 3, "batch_size": 32}, "accumulate", "a divisor of the batch size 32"),
     ):
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError) as caught:
             kind(**wrong)  # type: ignore[arg-type]
+        assert (caught.value.field, caught.value.value, caught.value.allowed) == (field, wrong[field], allowed)
     assert RetrainSettings(drop_path=0.3).recipe("digits").drop_path == 0.3
 
 
 def test_the_time_left_is_what_earlier_work_has_not_used() -> None:
-    settings = LearningSettings(max_time_s=10.0, workers=2)
+    settings = TrainingSettings(max_time_s=10.0, workers=2)
     assert settings.runtime("cpu", 4.0).max_time_s == 6.0
     assert 0 < (settings.runtime("cpu", 11.0).max_time_s or 0) < 0.1  # it stops at the first look, cleanly
     assert settings.runtime("cpu", 0.0).workers == 2
-    assert LearningSettings().runtime("cpu", 99.0).max_time_s is None
+    assert TrainingSettings().runtime("cpu", 99.0).max_time_s is None

@@ -13,7 +13,7 @@ from vitas_hw.cli.options import DEFAULT_RUN, FreshOption, JsonOption, RunOption
 from vitas_hw.workflows.train.settings import RetrainSettings
 
 
-@takes(RetrainSettings)
+@takes(RetrainSettings, leave_out=("save_every_s",))
 def retrain(
     settings: Callable[..., RetrainSettings],
     subnet: Annotated[

@@ -18,7 +18,7 @@ from vitas_hw.cli.options import (
 from vitas_hw.workflows.train.settings import TrainSettings
 
 
-@takes(TrainSettings)
+@takes(TrainSettings, leave_out=("save_every_s",))
 def train(
     settings: Callable[..., TrainSettings],
     latency: LatencyOption = None,

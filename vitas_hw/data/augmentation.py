@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vitas_hw.core.errors import InputError
+from vitas_hw.core.errors import invalid
+from vitas_hw.core.settings import setting, settings
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -19,10 +20,8 @@ if TYPE_CHECKING:
 
     from vitas_hw.data.preprocessing import Preprocessing
 
-_SHARES = ("hflip", "erasing", "max_shift")
 
-
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Augmentation:
     """What is drawn at random for each training image; all off by default.
 
@@ -40,31 +39,17 @@ class Augmentation:
     """
 
     crop_scale: tuple[float, float] | None = None
-    hflip: float = 0.0
-    color_jitter: float = 0.0
+    hflip: float = setting(default=0.0, at_least=0, at_most=1)
+    color_jitter: float = setting(default=0.0, at_least=0)
     auto_augment: str | None = None
-    erasing: float = 0.0
-    max_shift: float = 0.0
-    max_rotation: float = 0.0
-    max_scale: float = 0.0
+    erasing: float = setting(default=0.0, at_least=0, at_most=1)
+    max_shift: float = setting(default=0.0, at_least=0, at_most=1)
+    max_rotation: float = setting(default=0.0, at_least=0, at_most=180)
+    max_scale: float = setting(default=0.0, at_least=0, below=1)
 
     def __post_init__(self) -> None:
-        for name in _SHARES:
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} of an augmentation is between 0 and 1, not {getattr(self, name)}.")
-        if not 0 <= self.max_rotation <= 180:
-            raise InputError(f"max_rotation of an augmentation is 0 to 180 degrees, not {self.max_rotation}.")
-        if not 0 <= self.max_scale < 1:
-            raise InputError(f"max_scale of an augmentation is at least 0 and below 1, not {self.max_scale}.")
-        if not 0 <= self.color_jitter < math.inf:
-            raise InputError(f"color_jitter of an augmentation is a number from 0 on, not {self.color_jitter}.")
-        if self.crop_scale is not None and not (
-            len(self.crop_scale) == 2 and 0 < self.crop_scale[0] <= self.crop_scale[1] <= 1
-        ):
-            raise InputError(
-                f"crop_scale of an augmentation is two shares of the area, 0 < least <= most <= 1, not"
-                f" {self.crop_scale}."
-            )
+        if (crop := self.crop_scale) is not None and not (len(crop) == 2 and 0 < crop[0] <= crop[1] <= 1):
+            raise invalid("crop_scale", crop, "two shares of the area, 0 < least <= most <= 1")
         if self.auto_augment is not None:
             _check_auto_augment(self.auto_augment)
 
@@ -99,7 +84,7 @@ class Augmentation:
         for operation in _operations(colours):
             if operation.aug_fn is posterize:
                 operation.aug_fn = _posterize
-        stages = [_to_mode(preprocessing), crop]
+        stages = [preprocessing.convert, crop]
         if self.crop_scale is None:  # timm always crops
             stages = [preprocessing.fit, transforms.RandomHorizontalFlip(self.hflip)]
         stages += [*self._affine(preprocessing.image_size), colours, finish]
@@ -131,11 +116,6 @@ class Augmentation:
         ]
 
 
-def _to_mode(preprocessing: Preprocessing) -> Callable[[Image.Image], Image.Image]:
-    mode = "L" if preprocessing.channels == 1 else "RGB"
-    return lambda image: image.convert(mode)
-
-
 def _operations(colours: Any) -> list[Any]:
     """The single operations of timm's policies, of any kind."""
     policies = [getattr(stage, "policy", [getattr(stage, "ops", [])]) for stage in colours.transforms]
@@ -157,10 +137,8 @@ def _check_auto_augment(text: str) -> None:
     try:
         getattr(timm_auto_augment, maker)(text, {"img_mean": (128, 128, 128), "translate_const": 1})
     except (AssertionError, ValueError, KeyError, IndexError) as error:
-        raise InputError(
-            f"auto_augment of an augmentation is one of timm's strings, not {text!r}.",
-            "For example: rand-m9-mstd0.5-inc1, or original",
-        ) from error
+        hint = "For example rand-m9-mstd0.5-inc1, or original."
+        raise invalid("auto_augment", text, "one of timm's strings", hint) from error
 
 
 @contextmanager
@@ -185,3 +163,24 @@ def seed_rngs(*words: int) -> None:
     random.seed(state.tobytes())
     np.random.seed(state)  # noqa: NPY002
     torch.default_generator.manual_seed(int(state[0]) << 32 | int(state[1]))  # torch.manual_seed: CUDA's too
+
+
+class Augmented:
+    """Decoded images to augmented, normalised (N, C, H, W) float32; global RNGs stay as they were."""
+
+    def __init__(self, augmentation: Augmentation, preprocessing: Preprocessing) -> None:
+        self._how = preprocessing
+        self._transform = augmentation.transform(preprocessing) if augmentation.any else None
+
+    def __call__(self, images: Iterable[Image.Image], words: Iterable[tuple[int, ...]]) -> Tensor:
+        """``words`` seed what is drawn for each image, see ``seed_rngs``."""
+        import torch
+
+        if self._transform is None:
+            return self._how.normalise(torch.stack([self._how.pixels(image) for image in images]))
+        augmented = []
+        with rngs_as_they_were():
+            for image, own in zip(images, words, strict=False):
+                seed_rngs(*own)
+                augmented.append(self._transform(image))
+        return torch.stack(augmented)

@@ -12,10 +12,10 @@ from PIL import Image
 from torch import Tensor
 
 from vitas_hw.core.errors import FileError, InputError
-from vitas_hw.core.reading import check_regular
+from vitas_hw.core.reading import check_regular, reason
 from vitas_hw.data.sources import Sources
 
-_REPLACE = "Replace it to go on with a training, or delete it to train anew (--fresh)."
+_REPLACE = "Replace it to go on with a training, or delete it to train anew (`fresh`)."
 _TRAIN = ("train", "training")  # where timm looks for them, and in this order
 _VAL = ("val", "valid", "validation", "eval", "evaluation", "test")
 
@@ -48,11 +48,7 @@ def decoded(file: str | BinaryIO, name: str) -> Image.Image:
 
 def unreadable(name: str, error: Exception) -> FileError:
     """The error for an image that cannot be read, because of ``error``."""
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return FileError(
-        f"{name} cannot be read as an image: {reason}.",
-        _REPLACE,
-    )
+    return FileError(f"{name} cannot be read as an image: {reason(error)}.", _REPLACE)
 
 
 def folders(place: str, splits: dict[str, Any]) -> Sources:
@@ -68,13 +64,13 @@ def folders(place: str, splits: dict[str, Any]) -> Sources:
     """
     path = Path(place)
     if not path.is_dir():
-        raise FileError(f"{path} is not a folder.", "Give the folder of the images: --data folder:PATH")
+        raise FileError(f"{path} is not a folder.", "Give the folder of the images: `data=folder:PATH`.")
     train, val = _part(path, splits.get("train_split"), _TRAIN), _part(path, splits.get("val_split"), _VAL)
     search = _part(path, splits.get("search_split"), ())
     if train is None and (val or search):
         raise FileError(
             f"{path} has a folder {(val or search or path).name} but none of {', '.join(_TRAIN)}.",
-            "Name the training images' folder with train_split.",
+            "Name the training images' folder with `train_split`.",
         )
     train = train or path
     source = _read(train, None)

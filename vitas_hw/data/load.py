@@ -11,16 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from vitas_hw.core.errors import InputError, one_of
+from vitas_hw.core.settings import shared
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.data import sources
 from vitas_hw.data.folders import folders
+from vitas_hw.data.options import DataOptions
 from vitas_hw.data.preprocessing import Preprocessing
-from vitas_hw.data.sources import Sources
-from vitas_hw.data.splits import IndexedPart, Source, Split, TrainPart, decode
+from vitas_hw.data.sources import Source, Sources
+from vitas_hw.data.splits import IndexedPart, Split, TrainPart, decode
 from vitas_hw.data.streams import StreamedPart, check_disjoint, find_shards
 from vitas_hw.data.timm_sources import hub_dataset, torch_dataset
-
-__all__ = ["ImageData", "IndexedPart", "Preprocessing", "Split", "TrainPart", "load_data"]
 
 KNOWN = ("digits", "fashion-mnist[:FOLDER]", "folder:PATH", "hfds/NAME[:ROOT]", "torch/NAME[:ROOT]", "wds/PATH")
 _SHARE, _MOST = 0.1, 10_000  # of the training images, held out unless a share is asked for
@@ -51,50 +51,31 @@ class ImageData:
         }
 
 
-def load_data(
-    spec: str,
-    space: SearchSpace,
-    *,
-    search_share: float | None = None,
-    train_split: str | None = None,
-    val_split: str | None = None,
-    search_split: str | None = None,
-) -> ImageData:
+def load_data(spec: str, space: SearchSpace, **options: Any) -> ImageData:
     """A data set, sized for a space. Search and test images are decoded now, training images when they are needed.
 
     Args:
         spec: ``digits``, ``fashion-mnist[:FOLDER]``, ``folder:PATH``, ``hfds/NAME[:ROOT]``, ``torch/NAME[:ROOT]`` or
             ``wds/PATH``.
         space: gives image size, channels (1: gray, 3: RGB) and number of classes.
-        search_share: share of the training images held out for the search, the same for every class; None is a tenth,
-            at most 10,000 images. The digits have a part of their own.
-        train_split, val_split: names of the data set's own parts where they are not the usual ones. What it has for
-            validation is the test part here; where it has nothing, as many images as for the search are held out.
-        search_split: name of a part to search on instead of holding images out.
+        options: the fields of ``DataOptions``. ``search_share`` of the training images are held out for the search, the
+            same for every class; unless given a tenth, at most 10,000. ``train_split`` and ``val_split`` name the data
+            set's own parts where they are not the usual ones; ``search_split`` one to search on.
 
     Raises:
         InputError: an unknown name, an option that the data set does not take, a space with other channels or classes.
         FileError: data that are missing or broken.
     """
-    given = {
-        "search_share": search_share,
-        "train_split": train_split,
-        "val_split": val_split,
-        "search_split": search_split,
-    }
-    options = {key: value for key, value in given.items() if value is not None}
-    if search_share is not None and not 0 < search_share < 1:
-        raise InputError(f"The share held out for the search is between 0 and 1, not {search_share}.")
+    chosen = DataOptions(**options)
     if space.in_chans not in (1, 3):
         raise InputError(
             f"Images have 1 channel (gray) or 3 (RGB); space {space.name!r} has {space.in_chans}.",
             "Set in_chans: 3 in the space's file.",
         )
-    if "search_share" in options and "search_split" in options:
-        raise InputError("search_share and search_split exclude each other.", "Leave one of them out.")
+    given = shared(chosen, DataOptions)
     if spec.startswith("wds/") and spec != "wds/":
-        return _streamed(spec, space, options)
-    return _indexed(spec, space, find_sources(spec, options), options)
+        return _streamed(spec, space, given)
+    return _indexed(spec, space, find_sources(spec, given), given)
 
 
 def find_sources(spec: str, options: dict[str, Any]) -> Sources:
@@ -118,18 +99,11 @@ def find_sources(spec: str, options: dict[str, Any]) -> Sources:
 
 def _indexed(spec: str, space: SearchSpace, found: Sources, options: dict[str, Any]) -> ImageData:
     names = found.train.class_names
-    check_classes(spec, len(names), space)
-    preprocessing = standard_preprocessing(space, found.mean, found.std)
+    _check_classes(spec, len(names), space)
+    preprocessing = _preprocessing(space, found.mean, found.std)
     train, search, test = _parts(spec, found, options.get("search_share"))
     fits = len(train) * math.prod(space.image_size) * space.in_chans <= _CACHE_BYTES
-    indices = tuple(train.tolist())
-    train_part = IndexedPart(
-        found.train,
-        indices,
-        found.train.labels[train],
-        preprocessing,
-        keep=fits,
-    )
+    train_part = IndexedPart(found.train, tuple(train.tolist()), preprocessing, keep=fits)
 
     def split(source: Source, chosen: npt.NDArray[np.int64]) -> Split:
         indices = tuple(chosen.tolist())
@@ -143,9 +117,10 @@ def _streamed(spec: str, space: SearchSpace, options: dict[str, Any]) -> ImageDa
     if "search_split" not in options:
         raise InputError(
             f"{spec} is a stream, out of which nothing can be held: the search needs shards of its own.",
-            "Name them with search_split, and leave them out of train_split.",
+            "Name them with `search_split`, and leave them out of `train_split`.",
+            field="search_split",
         )
-    preprocessing = standard_preprocessing(space)
+    preprocessing = _preprocessing(space)
     train, test, search = (
         find_shards(spec, options.get(option, usual), option, space.num_classes)
         for option, usual in (("train_split", "train"), ("val_split", "validation"), ("search_split", ""))
@@ -186,16 +161,16 @@ def stratified(labels: npt.NDArray[np.int64], count: int, seed: int) -> npt.NDAr
     return np.sort(order[np.argsort(quantile, kind="stable")[:count]])
 
 
-def check_classes(spec: str, classes: int, space: SearchSpace) -> None:
+def _check_classes(spec: str, classes: int, space: SearchSpace) -> None:
     """Raises InputError if the data have another number of classes than the space."""
     if classes != space.num_classes:
         raise InputError(
             f"{spec} has {classes} classes; space {space.name!r} has {space.num_classes}.",
-            f"Set num_classes: {classes} in the space's file, or run: vitas-hw spaces --for {spec}",
+            f"Set num_classes: {classes} in the space's file, or have one written that fits the data.",
         )
 
 
-def standard_preprocessing(space: SearchSpace, mean: float | None = None, std: float | None = None) -> Preprocessing:
+def _preprocessing(space: SearchSpace, mean: float | None = None, std: float | None = None) -> Preprocessing:
     """Of small centred images (``mean`` and ``std`` given: resized only), or as is usual for photographs."""
     channels = space.in_chans
     if mean is not None and std is not None:

@@ -38,9 +38,13 @@ class Preprocessing:
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
+    def convert(self, image: Image.Image) -> Image.Image:
+        """Gray (1 channel) or RGB (3)."""
+        return image.convert("L" if self.channels == 1 else "RGB")
+
     def fit(self, image: Image.Image) -> Image.Image:
         """Converted to gray (1 channel) or RGB (3), resized and cropped to ``image_size``, still 8-bit."""
-        image = image.convert("L" if self.channels == 1 else "RGB")
+        image = self.convert(image)
         height, width = self.image_size
         scale = max(height / image.height, width / image.width) / self.crop_pct
         covering = max(round(image.width * scale), width), max(round(image.height * scale), height)

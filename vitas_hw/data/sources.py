@@ -8,7 +8,7 @@ import math
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,24 +18,29 @@ from torch import Tensor
 
 from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.reading import read_bytes, reason
-from vitas_hw.data.splits import Source
 
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # where Debian's package dataset-fashion-mnist puts it
-_FASHION_CLASSES = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
 _MOST_BYTES = 2**30  # of an IDX file: ImageNet-sized ones come as folders
 _PARTS_SEED = 0  # the parts stay the same whatever the seed of a run, so that runs can be compared
 _IMAGES, _LABELS = 0x803, 0x801  # IDX: unsigned bytes in three dimensions, in one
+
+
+class Source(Protocol):
+    """N labelled images in some order."""
+
+    @property
+    def labels(self) -> Tensor:
+        """(N,) int64."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether an image costs no reading."""
+
+    def image(self, index: int) -> Image.Image:
+        """Decoded. Raises FileError, which names the image, if it cannot be."""
 
 
 @dataclass(frozen=True)
@@ -98,13 +103,16 @@ def fashion_mnist(place: str | None) -> Sources:
 
 
 def _idx_pair(folder: Path, part: str) -> ArraySource:
+    from torchvision.datasets import FashionMNIST
+
+    names = tuple(FashionMNIST.classes)
     images_path, labels_path = (_idx_path(folder, f"{part}-{kind}-ubyte") for kind in ("images-idx3", "labels-idx1"))
-    images, labels = read_idx(images_path, _IMAGES), read_idx(labels_path, _LABELS)
+    images, labels = _read_idx(images_path, _IMAGES), _read_idx(labels_path, _LABELS)
     if len(images) != len(labels):
         raise FileError(f"{images_path} has {len(images)} images but {labels_path} has {len(labels)} labels.")
-    if len(labels) and labels.max() >= len(_FASHION_CLASSES):
+    if len(labels) and labels.max() >= len(names):
         raise FileError(f"{labels_path} has the label {labels.max()}; fashion-mnist has 0 to 9.")
-    return ArraySource(images, torch.from_numpy(labels.astype(np.int64)), _FASHION_CLASSES)
+    return ArraySource(images, torch.from_numpy(labels.astype(np.int64)), names)
 
 
 def _idx_path(folder: Path, name: str) -> Path:
@@ -113,12 +121,14 @@ def _idx_path(folder: Path, name: str) -> Path:
             return path
     raise FileError(
         f"fashion-mnist is not in {folder}: there is no {name}, with or without .gz.",
-        "Run: apt-get install dataset-fashion-mnist (Debian, Ubuntu); or name its folder: --data fashion-mnist:FOLDER",
+        "Run: apt-get install dataset-fashion-mnist (Debian, Ubuntu); or name its folder: `data=fashion-mnist:FOLDER`.",
     )
 
 
-def read_idx(path: Path, magic: int) -> npt.NDArray[np.uint8]:
+def _read_idx(path: Path, magic: int) -> npt.NDArray[np.uint8]:
     """The array of unsigned bytes in an IDX file, unpacked if its name ends in ``.gz``.
+
+    By hand, since torchvision's reader takes no packed file, and its checks are assertions without words.
 
     Args:
         path: to the file.
@@ -131,32 +141,25 @@ def read_idx(path: Path, magic: int) -> npt.NDArray[np.uint8]:
     try:
         content = read_bytes(path, "the images", most=_MOST_BYTES, hint=again)
         if path.suffix == ".gz":
-            content = _unpacked(content)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+            with gzip.open(io.BytesIO(content)) as file:
+                content = file.read(_MOST_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
         raise FileError(f"{path} cannot be read or unpacked: {reason(error)}.", again) from error
-    found = int.from_bytes(content[:4], "big")
+    if len(content) > _MOST_BYTES:
+        raise FileError(f"{path} unpacks to more than {_MOST_BYTES:,} bytes.", again)
+    found, header = int.from_bytes(content[:4], "big"), 4 + 4 * (magic & 0xFF)
     if found != magic or len(content) < 4:
         raise FileError(f"{path} is not the IDX file it should be: it begins with {found:#x}, not {magic:#x}.", again)
-    header = 4 + 4 * (magic & 0xFF)
-    shape = tuple(int.from_bytes(content[start : start + 4], "big") for start in range(4, header, 4))
-    if len(content) != header + math.prod(shape):
-        raise FileError(
-            f"{path} is truncated or too long: its header announces {header + math.prod(shape)} bytes, it has"
-            f" {len(content)}.",
-            again,
-        )
+    shape = [int.from_bytes(content[start : start + 4], "big") for start in range(4, header, 4)]
+    announced = header + math.prod(shape)
+    if len(content) != announced:
+        lengths = f"its header announces {announced} bytes, it has {len(content)}"
+        raise FileError(f"{path} is truncated or too long: {lengths}.", again)
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
-
-
-def _unpacked(content: bytes) -> bytes:
-    with gzip.open(io.BytesIO(content)) as file:
-        unpacked = file.read(_MOST_BYTES + 1)
-    if len(unpacked) > _MOST_BYTES:
-        raise ValueError(f"it unpacks to more than {_MOST_BYTES:,} bytes")
-    return unpacked
 
 
 def no_splits(name: str, options: dict[str, Any]) -> None:
     """Raises InputError if a part of a data set with fixed ones is asked for by name."""
     for option in options:
-        raise InputError(f"The parts of {name} are fixed: it takes no {option}.", f"Leave {option} out.")
+        problem = f"The parts of {name} are fixed: it takes no `{option}`."
+        raise InputError(problem, f"Leave `{option}` out.", field=option)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,32 +10,14 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from vitas_hw.core.errors import InputError, VitasError
-from vitas_hw.data.augmentation import Augmentation, rngs_as_they_were, seed_rngs
+from vitas_hw.data.augmentation import Augmentation, Augmented
 from vitas_hw.data.preprocessing import Preprocessing
+from vitas_hw.data.sources import Source
 
 Batch = tuple[Tensor, Tensor]
-
-
-class Source(Protocol):
-    """N labelled images in some order."""
-
-    @property
-    def labels(self) -> Tensor:
-        """(N,) int64."""
-
-    @property
-    def class_names(self) -> tuple[str, ...]: ...
-
-    @property
-    def in_memory(self) -> bool:
-        """Whether an image costs no reading."""
-
-    def image(self, index: int) -> Image.Image:
-        """Decoded. Raises FileError, which names the image, if it cannot be."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +61,29 @@ class Split:
         return replace(self, images=self.images[chosen], labels=self.labels[chosen], indices=indices)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pass:
+    """One epoch over a train part.
+
+    Args:
+        epoch, seed: fix the order and every random change.
+        batch_size: images a step over all ranks; a multiple of ``world``.
+        augmentation: of each image.
+        rank, world: this process takes every ``world``-th image of each step, from the ``rank``-th on.
+        skip: leave out this many steps at the start.
+        workers: processes that decode; 0 is none beside this one.
+    """
+
+    epoch: int
+    seed: int
+    batch_size: int
+    augmentation: Augmentation
+    rank: int = 0
+    world: int = 1
+    skip: int = 0
+    workers: int = 0
+
+
 class TrainPart(Protocol):
     """What is trained on: an ``IndexedPart`` or a ``StreamedPart``."""
 
@@ -92,35 +97,18 @@ class TrainPart(Protocol):
 
     def __len__(self) -> int: ...
 
-    def steps(self, batch_size: int, world: int = 1, accumulate: int = 1) -> int:
-        """Steps an epoch: batches of ``batch_size`` images over all ranks, or groups of ``accumulate`` of them."""
-
-    def batches(
-        self,
-        *,
-        epoch: int,
-        seed: int,
-        batch_size: int,
-        augmentation: Augmentation,
-        rank: int = 0,
-        world: int = 1,
-        skip: int = 0,
-        workers: int = 0,
-    ) -> Iterator[Batch]:
+    def batches(self, how: Pass) -> Iterator[Batch]:
         """One epoch of normalised images (B, C, H, W) float32 and labels (B,) int64, on the CPU.
-
-        Args:
-            epoch, seed: fix the order and every random change.
-            batch_size: images a step over all ranks; a multiple of ``world``.
-            augmentation: of each image.
-            rank, world: this process takes every ``world``-th image of each step, from the ``rank``-th on.
-            skip: leave out this many steps at the start.
-            workers: processes that decode; 0 is none beside this one.
 
         Raises:
             InputError: impossible numbers.
             FileError: an image that cannot be read, by name.
         """
+
+
+def steps(part: TrainPart, batch_size: int, world: int = 1, accumulate: int = 1) -> int:
+    """Steps an epoch: batches of ``batch_size`` images over all ranks, or groups of ``accumulate`` of them."""
+    return -(-len(step_sizes(len(part), batch_size, world)) // accumulate)
 
 
 def step_sizes(count: int, batch_size: int, world: int = 1, rank: int = 0) -> list[int]:
@@ -145,116 +133,81 @@ class IndexedPart:
     Args:
         source: of the images.
         indices: (N,) those that belong to the part.
-        labels: (N,) int64.
         preprocessing: how they become inputs.
         keep: whether ``images``, once decoded, stay in memory: they fit.
     """
 
     source: Source
     indices: tuple[int, ...]
-    labels: Tensor
     preprocessing: Preprocessing
     keep: bool = False
+    can_skip = True
+
+    @cached_property
+    def labels(self) -> Tensor:
+        """(N,) int64."""
+        return self.source.labels[list(self.indices)]
 
     @cached_property
     def images(self) -> Tensor:
         """(N, C, H, W) uint8, preprocessed."""
         return decode(self.source, self.indices, self.preprocessing)
 
-    @property
-    def can_skip(self) -> bool:
-        """See ``TrainPart``."""
-        return True
-
     def __len__(self) -> int:
         return len(self.indices)
 
-    def steps(self, batch_size: int, world: int = 1, accumulate: int = 1) -> int:
-        """See ``TrainPart``."""
-        return -(-len(step_sizes(len(self), batch_size, world)) // accumulate)
-
     def subset(self, positions: Sequence[int]) -> IndexedPart:
         """The images at ``positions`` of this part, in that order."""
-        chosen = torch.tensor(list(positions), dtype=torch.int64)
-        return replace(
-            self,
-            indices=tuple(self.indices[position] for position in positions),
-            labels=self.labels[chosen],
-        )
+        return replace(self, indices=tuple(self.indices[position] for position in positions))
 
-    def batches(
-        self,
-        *,
-        epoch: int,
-        seed: int,
-        batch_size: int,
-        augmentation: Augmentation,
-        rank: int = 0,
-        world: int = 1,
-        skip: int = 0,
-        workers: int = 0,
-    ) -> Iterator[Batch]:
+    def batches(self, how: Pass) -> Iterator[Batch]:
         """See ``TrainPart``."""
-        sizes = step_sizes(len(self), batch_size, world, rank)
-        order = np.random.default_rng([seed, epoch]).permutation(len(self))
+        size = how.batch_size
+        sizes = step_sizes(len(self), size, how.world, how.rank)
+        order = np.random.default_rng([how.seed, how.epoch]).permutation(len(self))
         chosen = [
-            order[step * batch_size : step * batch_size + size][rank::world].tolist() for step, size in enumerate(sizes)
-        ][skip:]
-        if self.keep and not augmentation.any:
-            return self._indexed(self.images, chosen)
-        return self._decoded(_Decoded(self, augmentation, seed, epoch), chosen, workers)
-
-    def _indexed(self, images: Tensor, chosen: list[list[int]]) -> Iterator[Batch]:
-        for positions in chosen:
-            yield self.preprocessing.normalise(images[positions]), self.labels[positions]
-
-    def _decoded(self, dataset: _Decoded, chosen: list[list[int]], workers: int) -> Iterator[Batch]:
-        from torch.utils.data import DataLoader
-
-        # not timm's create_loader: it takes no sampler, so it could not go on in the middle of an epoch.
-        # A generator of its own: the loader would draw from torch's global one.
-        loader: Any = DataLoader(
-            dataset,
+            order[step * size : step * size + kept][how.rank :: how.world].tolist() for step, kept in enumerate(sizes)
+        ][how.skip :]
+        if self.keep and not how.augmentation.any:
+            return ((self.preprocessing.normalise(self.images[few]), self.labels[few]) for few in chosen)
+        # not timm's create_loader: it takes no sampler, so it could not go on in the middle of an epoch
+        return loaded(
+            _Decoded(self, how),
             batch_sampler=chosen,
-            num_workers=workers,
-            collate_fn=_as_is,
-            generator=torch.Generator(),
+            num_workers=how.workers,
             pin_memory=torch.cuda.is_available(),
         )
-        for batch in loader:
-            if isinstance(batch, VitasError):
-                raise batch
-            yield batch
 
 
 class _Decoded(torch.utils.data.Dataset[Any]):
     """Whole batches of an ``IndexedPart``, in this process or a worker."""
 
-    def __init__(self, part: IndexedPart, augmentation: Augmentation, seed: int, epoch: int) -> None:
-        self.part, self.augmentation, self.words = part, augmentation, (seed, epoch)
-        self.transform: Callable[[Image.Image], Tensor] | None = None
+    def __init__(self, part: IndexedPart, how: Pass) -> None:
+        self.part, self.how = part, how
+        self.augmented: Augmented | None = None
 
     def __getitems__(self, positions: list[int]) -> Batch | VitasError:
         """An error is handed over as it is: torch would wrap what a worker raises in its traceback."""
+        part = self.part
+        indices = [part.indices[position] for position in positions]
+        self.augmented = self.augmented or Augmented(self.how.augmentation, part.preprocessing)
+        words = ((self.how.seed, self.how.epoch, index) for index in indices)
         try:
-            return self._images(positions), self.part.labels[positions]
+            return self.augmented(map(part.source.image, indices), words), part.labels[positions]
         except VitasError as error:
             return error
 
-    def _images(self, positions: list[int]) -> Tensor:
-        part = self.part
-        if not self.augmentation.any:
-            pixels = [part.preprocessing.pixels(part.source.image(part.indices[position])) for position in positions]
-            return part.preprocessing.normalise(torch.stack(pixels))
-        self.transform = self.transform or self.augmentation.transform(part.preprocessing)
-        images = []
-        with rngs_as_they_were():
-            for position in positions:
-                index = part.indices[position]
-                image = part.source.image(index)
-                seed_rngs(*self.words, index)
-                images.append(self.transform(image))
-        return torch.stack(images)
+
+def loaded(dataset: torch.utils.data.Dataset[Any], **options: Any) -> Iterator[Batch]:
+    """What torch's ``DataLoader`` gives of whole batches; raises the VitasErrors among them."""
+    from torch.utils.data import DataLoader
+
+    # a generator of its own: the loader would draw from torch's global one
+    loader: Any = DataLoader(dataset, collate_fn=_as_is, generator=torch.Generator(), **options)
+    for batch in loader:
+        if isinstance(batch, VitasError):
+            raise batch
+        yield batch
 
 
 def _as_is(batch: Any) -> Any:

@@ -18,14 +18,13 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 from vitas_hw.core.errors import FileError, InputError, VitasError
-from vitas_hw.core.reading import parse_json
-from vitas_hw.data.augmentation import Augmentation, rngs_as_they_were, seed_rngs
+from vitas_hw.core.reading import parse_json, reason
+from vitas_hw.data.augmentation import Augmented
 from vitas_hw.data.folders import decoded
 from vitas_hw.data.preprocessing import Preprocessing
-from vitas_hw.data.splits import Batch, Split, step_sizes
+from vitas_hw.data.splits import Batch, Pass, Split, loaded, step_sizes
 from vitas_hw.data.timm_sources import require
 
 _SHUFFLED = 2048  # samples, still encoded, among which the next is drawn
@@ -76,8 +75,7 @@ class Shards:
                 with closing(gopen(url)) as stream:  # webdataset's own pipeline leaves it open
                     yield from group_by_keys(tar_file_expander([{"url": url, "stream": stream}]))
             except Exception as error:  # tar files on disk or anywhere: everything may fail here
-                reason = " ".join(str(error).split()).rstrip(".")
-                raise FileError(f"The shard {url} cannot be read: {reason}.", "Get the file again.") from error
+                raise FileError(f"The shard {url} cannot be read: {reason(error)}.", "Get the file again.") from error
 
     def split(self, preprocessing: Preprocessing) -> Split:
         """All images, in the order of the shards."""
@@ -108,15 +106,13 @@ def find_shards(spec: str, split: str, option: str, num_classes: int) -> Shards:
 
     root = spec.removeprefix("wds/")
     if ":" not in root and not Path(root).is_dir():
-        raise FileError(f"{root} is not a folder.", "Give the folder of the shards: --data wds/PATH")
+        raise FileError(f"{root} is not a folder.", "Give the folder of the shards: `data=wds/PATH`.")
     try:
         reader = create_reader("wds/", root, split=split)
         info, total = reader.split_info, reader.num_samples
     except Exception as error:  # of a description in JSON, made by anybody
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise InputError(
-            f"{spec} has no part {split!r}: {reason}.", f"Name the shards with {option}. {_EXAMPLE}"
-        ) from error
+        hint = f"Name the shards with `{option}`. {_EXAMPLE}"
+        raise InputError(f"{spec} has no part {split!r}: {reason(error)}.", hint, field=option) from error
     urls = tuple(os.path.join(root, name) for name in info.filenames)
     return Shards(f"{spec}, part {split!r}", urls, int(total), info.alt_label, num_classes)
 
@@ -140,7 +136,7 @@ def check_disjoint(train: Shards, test: Shards, search: Shards) -> None:
             if url in second.urls:
                 raise InputError(f"The shard {url} belongs both to {first.name} and to {second.name}.")
     if train.count < 1:
-        raise InputError(f"{train.name} does not tell its number of images.", f"Add it to train_split. {_EXAMPLE}")
+        raise InputError(f"{train.name} does not tell its number of images.", f"Add it to `train_split`. {_EXAMPLE}")
 
 
 @dataclass(frozen=True)
@@ -155,45 +151,26 @@ class StreamedPart:
     shards: Shards
     preprocessing: Preprocessing
     indices: tuple[int, ...] = ()
-
-    @property
-    def can_skip(self) -> bool:
-        """See ``TrainPart``."""
-        return False
+    can_skip = False
 
     def __len__(self) -> int:
         return self.shards.count
 
-    def steps(self, batch_size: int, world: int = 1, accumulate: int = 1) -> int:
-        """See ``TrainPart``."""
-        return -(-len(step_sizes(len(self), batch_size, world)) // accumulate)
-
-    def batches(
-        self,
-        *,
-        epoch: int,
-        seed: int,
-        batch_size: int,
-        augmentation: Augmentation,
-        rank: int = 0,
-        world: int = 1,
-        skip: int = 0,
-        workers: int = 0,
-    ) -> Iterator[Batch]:
+    def batches(self, how: Pass) -> Iterator[Batch]:
         """See ``TrainPart``. Raises InputError also for ``skip``, and for fewer shards than ranks."""
-        if skip:
+        world = how.world
+        if how.skip:
             raise InputError("Streamed images (wds/) cannot go on in the middle of an epoch.", "Repeat the epoch.")
         if len(self.shards.urls) < world:
             raise InputError(f"{self.shards.name} has {len(self.shards.urls)} shards for {world} processes.")
-        sizes = [size // world for size in step_sizes(len(self), batch_size, world, rank)]
-        shards = np.random.default_rng([seed, epoch]).permutation(np.array(self.shards.urls))[rank::world].tolist()
-        dataset = _Stream(self, augmentation, (seed, epoch, rank), shards, batch_size // world)
-        return _rebatched(dataset, sizes, min(workers, len(shards)))
+        sizes = [size // world for size in step_sizes(len(self), how.batch_size, world, how.rank)]
+        order = np.random.default_rng([how.seed, how.epoch]).permutation(np.array(self.shards.urls))
+        return _rebatched(_Stream(self, how, order[how.rank :: world].tolist()), sizes)
 
 
-def _rebatched(dataset: _Stream, sizes: list[int], workers: int) -> Iterator[Batch]:
+def _rebatched(dataset: _Stream, sizes: list[int]) -> Iterator[Batch]:
     """Batches of exactly these sizes from a stream of others, read again from the start where it ends early."""
-    chunks = _chunks(dataset, workers)
+    chunks = _chunks(dataset)
     images, labels = next(chunks)
     for size in sizes:
         while len(labels) < size:
@@ -203,17 +180,10 @@ def _rebatched(dataset: _Stream, sizes: list[int], workers: int) -> Iterator[Bat
         images, labels = images[size:], labels[size:]
 
 
-def _chunks(dataset: _Stream, workers: int) -> Iterator[Batch]:
-    from torch.utils.data import DataLoader
-
+def _chunks(dataset: _Stream) -> Iterator[Batch]:
     while True:
-        loader: Any = DataLoader(
-            dataset, batch_size=None, num_workers=workers, collate_fn=_as_is, generator=torch.Generator()
-        )
         empty = True
-        for chunk in loader:
-            if isinstance(chunk, VitasError):
-                raise chunk
+        for chunk in loaded(dataset, batch_size=None, num_workers=min(dataset.how.workers, len(dataset.shards))):
             empty = False
             yield chunk
         if empty:
@@ -221,36 +191,21 @@ def _chunks(dataset: _Stream, workers: int) -> Iterator[Batch]:
 
 
 class _Stream(torch.utils.data.IterableDataset[Any]):
-    """Chunks of at most ``most`` augmented images from this process's shards, each image once."""
+    """Chunks of augmented images from this process's shards, each image once."""
 
-    def __init__(
-        self, part: StreamedPart, augmentation: Augmentation, words: tuple[int, ...], shards: list[str], most: int
-    ) -> None:
-        self.part, self.augmentation, self.words, self.shards, self.most = part, augmentation, words, shards, most
+    def __init__(self, part: StreamedPart, how: Pass, shards: list[str]) -> None:
+        self.part, self.how, self.shards = part, how, shards
 
     def __iter__(self) -> Iterator[Batch | VitasError]:
-        info = torch.utils.data.get_worker_info()
+        how, info = self.how, torch.utils.data.get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
-        rng = random.Random(repr((*self.words, worker)))  # noqa: S311
-        samples = self.part.shards.samples(self.shards[worker::workers], rng)
-        how = self.part.preprocessing
-        transform = self.augmentation.transform(how) if self.augmentation.any else None
+        words = how.seed, how.epoch, how.rank, worker
+        samples = self.part.shards.samples(self.shards[worker::workers], random.Random(repr(words)))  # noqa: S311
+        augmented = Augmented(how.augmentation, self.part.preprocessing)
         numbers = count()
         try:
-            while chunk := list(islice(samples, self.most)):
-                labels = torch.tensor([label for _, label in chunk])
-                if transform is None:
-                    yield how.normalise(torch.stack([how.pixels(image) for image, _ in chunk])), labels
-                    continue
-                images: list[Tensor] = []
-                with rngs_as_they_were():
-                    for image, _ in chunk:
-                        seed_rngs(*self.words, worker, next(numbers))
-                        images.append(transform(image))
-                yield torch.stack(images), labels
+            while chunk := list(islice(samples, how.batch_size // how.world)):
+                own = [(*words, next(numbers)) for _ in chunk]
+                yield augmented((image for image, _ in chunk), own), torch.tensor([label for _, label in chunk])
         except VitasError as error:  # torch would wrap what a worker raises in its traceback
             yield error
-
-
-def _as_is(chunk: Any) -> Any:
-    return chunk

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from vitas_hw.core.errors import FileError, InputError, one_of
+from vitas_hw.core.reading import reason
 from vitas_hw.data.folders import decoded, unreadable
 from vitas_hw.data.sources import Sources
 
@@ -61,7 +62,7 @@ def torch_dataset(spec: str, splits: dict[str, Any]) -> Sources:
     if name not in TORCH:
         raise one_of(name, TORCH, "data set of torchvision")
     if splits:
-        raise InputError(f"torch/{name} has the parts train and val only.", f"Leave {next(iter(splits))} out.")
+        raise InputError(f"torch/{name} has the parts train and val only.", f"Leave `{next(iter(splits))}` out.")
     train, test = (_torch_source(name, root or _TORCH_ROOT, part) for part in ("train", "validation"))
     return Sources(train, test)
 
@@ -72,11 +73,8 @@ def _torch_source(name: str, root: str, split: str) -> TorchSource:
     try:
         dataset = create_dataset(f"torch/{name}", root, split=split)
     except Exception as error:  # torchvision's data sets raise all sorts of things for missing or broken files
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise FileError(
-            f"torch/{name} cannot be opened in {root!r}: {reason}.",
-            f"Put its files where torchvision looks for them and name the folder: --data torch/{name}:ROOT",
-        ) from error
+        hint = f"Put its files where torchvision looks for them and name the folder: `data=torch/{name}:ROOT`."
+        raise FileError(f"torch/{name} cannot be opened in {root!r}: {reason(error)}.", hint) from error
     names = tuple(str(one if isinstance(one, str) else one[0]) for one in dataset.classes)
     return TorchSource(f"torch/{name}", dataset, torch.as_tensor(dataset.targets), names, name not in _ON_DISK)
 
@@ -122,7 +120,7 @@ def hub_dataset(spec: str, splits: dict[str, Any]) -> Sources:
         if part is not None and part.class_names != train.class_names:
             raise InputError(
                 f"The {what} part of hfds/{name} has other classes than its training images, or in another order.",
-                "Name parts of the same classes with val_split and search_split.",
+                "Name parts of the same classes with `val_split` and `search_split`.",
             )
     return Sources(train, test, search)
 
@@ -134,12 +132,11 @@ def _hub_source(name: str, root: str, split: str, optional: bool = False) -> Hub
         reader = create_dataset(f"hfds/{name}", root or None, split=split).reader
         labels = torch.tensor([int(label) for label in reader.dataset[reader.label_key]])
     except Exception as error:  # files, network, formats: everything may fail here
-        reason = " ".join(str(error).split()).rstrip(".")
-        if optional and isinstance(error, ValueError) and "split" in reason:
+        if optional and isinstance(error, ValueError) and "split" in str(error):
             return None
         raise InputError(
-            f"hfds/{name} cannot be opened with the part {split!r}: {reason}.",
-            "Give a data set with the columns image and label, and its parts' names with train_split and val_split.",
+            f"hfds/{name} cannot be opened with the part {split!r}: {reason(error)}.",
+            "Give a data set with the columns image and label; its parts' names with `train_split` and `val_split`.",
         ) from error
     classes = reader.class_to_idx or {str(label): label for label in range(int(labels.max()) + 1)}
     return HubSource(f"hfds/{name}", reader, labels, tuple(sorted(classes, key=classes.__getitem__)))

@@ -1,1 +1,1 @@
-"""The weight-shared super-transformer, its extracted subnets and the plain timm model they are."""
+"""The weight-shared supernet, its extracted subnets and the plain timm model they are."""

@@ -1,4 +1,4 @@
-"""The shared weights of the super-transformer, layer by layer.
+"""The shared weights of the supernet, layer by layer.
 
 Each layer keeps its largest weights and answers ``weights(...)`` with the slices a subnet uses, under the names that
 timm's ``VisionTransformer`` gives them. Forward pass and extraction both read that one answer, so that they cannot

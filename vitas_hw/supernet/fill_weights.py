@@ -1,4 +1,4 @@
-"""A plain model's weights written into the super-transformer, where the subnet of its shape reads them."""
+"""A plain model's weights written into the supernet, where the subnet of its shape reads them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A super-transformer that starts from a pretrained vision transformer (``vitas-hw train --init CHECKPOINT``)."""
+"""A supernet that starts from a pretrained vision transformer."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def _from_file(path: Path, space: SearchSpace) -> _Checkpoint:
     if space.head_dim != _USUAL_HEAD_DIM:
         raise InputError(
             f"{path} holds weights without the number of heads.",
-            f"Name the model they are of, as timm does: --init NAME:{path}, for example deit_tiny_patch16_224:{path}.",
+            f"Name the model they are of, as timm does: `init=NAME:{path}`, for example deit_tiny_patch16_224:{path}.",
         )
     attn = [len(weights[f"blocks.{index}.attn.proj.weight"].T) for index in range(_depth(weights))]
     return _described(

@@ -1,4 +1,4 @@
-"""The super-transformer: every subnet of a space, with shared weights (ViTAS section 3)."""
+"""The supernet: every subnet of a space, with shared weights (ViTAS section 3)."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Supernet(nn.Module):
         return weights | {"head.weight": self._head_weight(e, side), "head.bias": self.head.bias}
 
     def no_weight_decay(self) -> set[str]:
-        """What timm's optimisers leave undecayed besides vectors: positions and class tokens."""
+        """What timm's optimizers leave undecayed besides vectors: positions and class tokens."""
         return {name for name, _ in self.named_parameters() if name.startswith(("stem.pos_embed", "stem.cls_token"))}
 
     def _layers(self, subnet: Subnet, layers: Sequence[int] | None) -> Sequence[int]:

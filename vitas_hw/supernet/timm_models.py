@@ -79,13 +79,13 @@ def download(name: str) -> Weights:
     Raises InputError if there are none, VitasError if they cannot be had now.
     """
     if not _tags(split_model_name_tag(name)[0]):
-        raise InputError(f"timm knows {name}, but has no weights of it.", f"Give them as a file: --init {name}:FILE.")
+        raise InputError(f"timm knows {name}, but has no weights of it.", f"Give them as a file: `init={name}:FILE`.")
     try:
         model = timm.create_model(name, pretrained=True)
     except Exception as error:  # whatever timm, the hub's client and its HTTP client raise, by version
         raise VitasError(
             f"The weights of {name} could not be downloaded: {_line(error)}.",
-            f"Connect to huggingface.co, or bring the file along and give --init {name}:FILE.",
+            f"Connect to huggingface.co, or bring the file along and give `init={name}:FILE`.",
         ) from error
     return {key: weight.float() for key, weight in model.state_dict().items()}
 

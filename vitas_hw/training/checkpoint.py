@@ -67,7 +67,7 @@ def load_state(path: Path, settings: dict[str, Any]) -> State | None:
         litter.unlink(missing_ok=True)
     if not path.exists():
         return None
-    again = "Give --fresh to train from the beginning."
+    again = "Give `fresh` to train from the beginning."
     check_regular(path, "the checkpoint", hint=again)
     try:
         check_stored(path)
@@ -84,7 +84,7 @@ def load_state(path: Path, settings: dict[str, Any]) -> State | None:
         names = sorted(key for key in {*known, *wanted} if known.get(key) != wanted.get(key))
         raise OtherSettingsError(
             f"{path} is the checkpoint of an unfinished training with other settings ({', '.join(names)}).",
-            "Repeat that training's command to finish it, or give --fresh to begin anew.",
+            "Repeat that training's command to finish it, or give `fresh` to begin anew.",
         )
     return state
 

@@ -104,17 +104,22 @@ def pick_device(wanted: str, ranks: Ranks) -> str:
     """
     name, _, number = wanted.partition(":")
     if number and not (name == "cuda" and number.isdigit()):
-        raise InputError(f"There is no device {wanted!r} to train on.", "Write cpu, cuda, cuda:0 or mps.")
+        raise InputError(
+            f"There is no device {wanted!r} to train on.", "Write cpu, cuda, cuda:0 or mps.", field="device"
+        )
     if number and ranks.world > 1:
         raise InputError(
             f"Each of {ranks.world} processes takes a GPU of its own, so the device cannot be {wanted}.",
-            "Use --device cuda",
+            "Use `device=cuda`.",
+            field="device",
         )
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     kind = ("cuda" if there["cuda"] else "cpu") if wanted == "auto" else name
     if not there.get(kind, False):
         here = ", ".join(name for name, found in there.items() if found)
-        raise InputError(f"There is no device {wanted!r} to train on; here: {here}.", f"Use --device {here[:3]}")
+        raise InputError(
+            f"There is no device {wanted!r} to train on; here: {here}.", f"Use `device={here[:3]}`.", field="device"
+        )
     if kind != "cuda":
         return kind
     index = int(number or ranks.local_rank)

@@ -26,7 +26,7 @@ class Objective(Protocol):
         ...
 
     def codes(self, seed: int, step: int) -> tuple[Code, ...]:
-        """The subnets of an optimiser step: the same in every process, and again after a restart."""
+        """The subnets of an optimizer step: the same in every process, and again after a restart."""
         ...
 
     def compile_parts(self) -> None:

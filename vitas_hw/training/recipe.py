@@ -17,7 +17,7 @@ class Recipe:
 
     Args:
         epochs: passes over the training images.
-        batch_size: images an optimiser step, over all processes and accumulated batches.
+        batch_size: images an optimizer step, over all processes and accumulated batches.
         lr: peak learning rate.
         warmup_epochs: linear rise from lr / 100.
         weight_decay: on matrices only.
@@ -30,7 +30,7 @@ class Recipe:
             (sandwich rule with in-place distillation, BigNAS, arXiv 2003.11142, section 3.2).
         teacher_weight: share of the loss that a teacher's logits have, if there is one.
         ema: decay of an exponential moving average of the weights, which is then what training gives.
-        accumulate: batches an optimiser step.
+        accumulate: batches an optimizer step.
         autocast: ``bf16`` or ``fp16``.
     """
 

@@ -26,4 +26,4 @@ class Runtime:
     max_time_s: float | None = setting(
         default=None, help="Stop in time: 90s, 30m, 8h.", group=_WHERE, above=0, reads=parse_duration, runs=True
     )
-    save_every_s: float = 60.0
+    save_every_s: float = setting(default=60.0, at_least=0, runs=True)

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from vitas_hw.core.errors import FileError, InputError, VitasError
+from vitas_hw.core.reading import reason
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.supernet.timm_models import known_model, read_weights
 from vitas_hw.supernet.weights_file import load_model
@@ -50,7 +51,8 @@ def _model(source: str, space: SearchSpace) -> nn.Module:
     if not known_model(name):
         raise InputError(
             f"The teacher {source} is neither a model that timm knows, nor NAME:FILE, nor a searched subnet's file.",
-            "For example: --teacher regnety_160",
+            "For example `teacher=regnety_160`.",
+            field="teacher",
         )
     import timm
 
@@ -60,15 +62,19 @@ def _model(source: str, space: SearchSpace) -> nn.Module:
         try:
             model.load_state_dict(weights)
         except RuntimeError as error:
-            reason = str(error).splitlines()[-1].strip()
-            raise FileError(f"{file} holds no weights of {name} for {space.num_classes} classes: {reason}") from error
+            last = str(error).splitlines()[-1].strip()
+            raise FileError(f"{file} holds no weights of {name} for {space.num_classes} classes: {last}") from error
         return model
     try:
         model = timm.create_model(name, pretrained=True)
     except Exception as error:  # whatever timm, the hub's client and its HTTP client raise, by version
-        reason = " ".join(str(error).split())[:200].rstrip(".")
         raise VitasError(
-            f"The weights of the teacher {name} could not be had: {reason}.",
-            f"Connect to huggingface.co, or bring the file along and give --teacher {name}:FILE.",
+            f"The weights of the teacher {name} could not be had: {reason(error)}.",
+            f"Connect to huggingface.co, or bring the file along and give `teacher={name}:FILE`.",
         ) from error
     return model
+
+
+def on_device(teacher: nn.Module | None, device: str) -> nn.Module | None:
+    """The teacher, if any, ready to teach there."""
+    return None if teacher is None else teacher.to(device).eval()

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,7 +23,7 @@ from vitas_hw.core.errors import FileError, InputError, VitasError
 from vitas_hw.core.interrupts import Asked, postponed
 from vitas_hw.core.reading import reason
 from vitas_hw.data.augmentation import rngs_as_they_were, seed_rngs
-from vitas_hw.data.splits import Batch, TrainPart
+from vitas_hw.data.splits import Batch, Pass, TrainPart, steps
 from vitas_hw.training.checkpoint import State, save_state
 from vitas_hw.training.distributed import Ranks
 from vitas_hw.training.objective import Objective
@@ -52,21 +52,9 @@ class Scalars(Protocol):
     def close(self) -> None: ...
 
 
-def fit(
-    objective: Objective,
-    part: TrainPart,
-    recipe: Recipe,
-    *,
-    seed: int,
-    num_classes: int,
-    runtime: Runtime = Runtime(),  # noqa: B008  # frozen
-    ranks: Ranks = Ranks(),  # noqa: B008
-    checkpoint: tuple[Path, dict[str, Any]] | None = None,
-    state: State | None = None,
-    on_epoch: Callable[[Epoch], None] = lambda _: None,
-    scalars: Scalars | None = None,
-) -> list[Epoch] | None:
-    """Train in place; what was trained is left in evaluation mode, on the runtime's device.
+@dataclass
+class Training:
+    """Trains in place what ``objective`` trains, on the runtime's device.
 
     Args:
         objective: the loss, and whose weights to train.
@@ -78,46 +66,32 @@ def fit(
         runtime: where.
         ranks: of this process.
         checkpoint: where to keep the state at least each ``save_every_s``, and the settings it belongs to.
-        state: to go on from.
         on_epoch: called after each epoch, in every process.
         scalars: where the loss and the learning rate are logged.
 
-    Returns:
-        The epochs, or None if time ran out first; the state is then in the checkpoint.
-
     Raises:
-        VitasError: the loss or the gradient is not finite; the last good state is kept.
+        InputError: too few images for so many processes.
     """
-    trained = objective.trained.to(runtime.device)
-    trained.train()
-    engine = _Engine(objective, part, recipe, seed, num_classes, runtime, ranks, checkpoint, scalars)
-    history = engine.run(state or State(), on_epoch)
-    trained.eval()
-    return history
 
+    objective: Objective
+    part: TrainPart
+    recipe: Recipe
+    _: KW_ONLY
+    seed: int
+    num_classes: int
+    runtime: Runtime = Runtime()  # noqa: RUF009  # frozen
+    ranks: Ranks = Ranks()  # noqa: RUF009
+    checkpoint: tuple[Path, dict[str, Any]] | None = None
+    on_epoch: Callable[[Epoch], None] = lambda _: None
+    scalars: Scalars | None = None
 
-class _Engine:
-    """Everything a training needs between two steps."""
-
-    def __init__(
-        self,
-        objective: Objective,
-        part: TrainPart,
-        recipe: Recipe,
-        seed: int,
-        num_classes: int,
-        runtime: Runtime,
-        ranks: Ranks,
-        checkpoint: tuple[Path, dict[str, Any]] | None,
-        scalars: Scalars | None,
-    ) -> None:
-        self.objective, self.part, self.recipe, self.seed = objective, part, recipe, seed
-        self.runtime, self.ranks, self.checkpoint, self.scalars = runtime, ranks, checkpoint, scalars
+    def __post_init__(self) -> None:
+        objective, recipe, runtime, ranks = self.objective, self.recipe, self.runtime, self.ranks
         self.kind = runtime.device.partition(":")[0]
-        self.model = objective.trained
-        self.steps = part.steps(recipe.batch_size // recipe.accumulate, ranks.world, recipe.accumulate)
+        self.model = objective.trained.to(runtime.device)
+        self.steps = steps(self.part, recipe.batch_size // recipe.accumulate, ranks.world, recipe.accumulate)
         if not self.steps:
-            raise InputError(f"{len(part)} training images are too few for {ranks.world} processes.")
+            raise InputError(f"{len(self.part)} training images are too few for {ranks.world} processes.")
         self.optimizer = create_optimizer_v2(
             self.model, opt="adamw", lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
         )
@@ -137,7 +111,7 @@ class _Engine:
                 mixup_alpha=recipe.mixup,
                 cutmix_alpha=recipe.cutmix,
                 label_smoothing=recipe.label_smoothing,
-                num_classes=num_classes,
+                num_classes=self.num_classes,
             )
         self.loss: Any = objective
         if ranks.world > 1:
@@ -152,26 +126,40 @@ class _Engine:
         self.start = self.saved = time.monotonic()
         self.asked = Asked()
 
-    def run(self, state: State, on_epoch: Callable[[Epoch], None]) -> list[Epoch] | None:
+    def run(self, state: State | None = None) -> list[Epoch] | None:
+        """Train; what was trained is left in evaluation mode.
+
+        Args:
+            state: to go on from.
+
+        Returns:
+            The epochs, or None if time ran out first; the state is then in the checkpoint.
+
+        Raises:
+            VitasError: the loss or the gradient is not finite; the last good state is kept.
+        """
+        state = state or State()
+        self.model.train()
         if state.tensors:
             self._restore(state)
         self.sum.fill_(state.loss)
         if state.step >= self.steps:
             raise InputError(
                 f"The checkpoint is at step {state.step} of an epoch that has {self.steps}.",
-                "Give --fresh to train anew.",
+                "Give `fresh` to train anew.",
             )
         for done, loss in enumerate(state.history):
-            on_epoch(Epoch(done + 1, loss))
+            self.on_epoch(Epoch(done + 1, loss))
         with postponed() as self.asked:
-            finished = self._epochs(state, on_epoch)
+            finished = self._epochs(state)
+        self.model.eval()
         if not finished:
             return None
         if self.ema is not None:
             self.model.load_state_dict(self.ema.module.state_dict())
         return [Epoch(number + 1, loss) for number, loss in enumerate(state.history)]
 
-    def _epochs(self, state: State, on_epoch: Callable[[Epoch], None]) -> bool:
+    def _epochs(self, state: State) -> bool:
         """Whether the last epoch was reached; if not, the state is kept."""
         while state.epoch < self.recipe.epochs:
             for images, codes, last in self._groups(state):
@@ -180,7 +168,7 @@ class _Engine:
                 look = last or state.step % _LOOK_EVERY.get(self.kind, _LOOK_RARELY) == 0
                 due, over = self._look(state) if look else (False, False)
                 if last:
-                    self._end_epoch(state, on_epoch)
+                    self._end_epoch(state)
                 if (due or over) if self.part.can_skip else last:
                     self._save(state)
                 if over and state.epoch < self.recipe.epochs:
@@ -188,9 +176,9 @@ class _Engine:
         return True
 
     def _groups(self, state: State) -> Iterator[tuple[list[Batch], Any, bool]]:
-        """The batches of each optimiser step left in the epoch, its subnets, and whether it is the last."""
+        """The batches of each optimizer step left in the epoch, its subnets, and whether it is the last."""
         recipe = self.recipe
-        batches = self.part.batches(
+        how = Pass(
             epoch=state.epoch,
             seed=self.seed,
             batch_size=recipe.batch_size // recipe.accumulate,
@@ -200,6 +188,7 @@ class _Engine:
             skip=state.step * recipe.accumulate,
             workers=self.runtime.workers,
         )
+        batches = self.part.batches(how)
         epoch = state.epoch
         for step in range(state.step, self.steps):
             group = list(islice(batches, recipe.accumulate))
@@ -208,7 +197,7 @@ class _Engine:
             yield group, self.objective.codes(self.seed, epoch * self.steps + step), step + 1 == self.steps
 
     def _step(self, group: list[Batch], codes: Any, state: State) -> None:
-        """One optimiser step; adds to the state."""
+        """One optimizer step; adds to the state."""
         group = [self._paired(*batch) for batch in group]
         number = state.epoch * self.steps + state.step
         self.schedule.step_update(number)
@@ -281,10 +270,10 @@ class _Engine:
             kept = f" The last good state is kept at {self.checkpoint[0]}."
         return VitasError(
             f"The training {what} is no longer a finite number in epoch {state.epoch + 1}.{kept}",
-            "Try a lower learning rate (--lr) with --fresh.",
+            "Try a lower learning rate (`lr`) with `fresh`.",
         )
 
-    def _end_epoch(self, state: State, on_epoch: Callable[[Epoch], None]) -> None:
+    def _end_epoch(self, state: State) -> None:
         state.history.append(state.loss / state.seen)
         state.epoch, state.step, state.loss, state.seen = state.epoch + 1, 0, 0.0, 0
         self.sum.zero_()
@@ -292,28 +281,27 @@ class _Engine:
         if self.scalars is not None:
             self.scalars.add_scalar("train/loss", finished.loss, finished.epoch)
             self.scalars.add_scalar("train/lr", self.optimizer.param_groups[0]["lr"], finished.epoch)
-        on_epoch(finished)
+        self.on_epoch(finished)
 
     def _save(self, state: State) -> None:
         self.saved = time.monotonic()
         if self.checkpoint is None or not self.ranks.first:
             return
-        state.tensors = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
-        state.tensors["scaler"] = self.scaler.state_dict()
-        if self.ema is not None:
-            state.tensors["ema"] = self.ema.module.state_dict()
+        state.tensors = {name: part.state_dict() for name, part in self._parts().items()}
         save_state(*self.checkpoint, state)
         state.tensors = {}
 
+    def _parts(self) -> dict[str, Any]:
+        """What has a state."""
+        ema = {} if self.ema is None else {"ema": self.ema.module}
+        return {"model": self.model, "optimizer": self.optimizer, "scaler": self.scaler} | ema
+
     def _restore(self, state: State) -> None:
         try:
-            self.model.load_state_dict(state.tensors["model"])
-            self.optimizer.load_state_dict(state.tensors["optimizer"])
-            self.scaler.load_state_dict(state.tensors["scaler"])
-            if self.ema is not None:
-                self.ema.module.load_state_dict(state.tensors["ema"])
+            for name, part in self._parts().items():
+                part.load_state_dict(state.tensors[name])
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:  # made by somebody else
             raise FileError(
-                f"The checkpoint does not fit the model: {reason(error)}.", "Give --fresh to train from the beginning."
+                f"The checkpoint does not fit the model: {reason(error)}.", "Give `fresh` to train from the beginning."
             ) from error
         state.tensors = {}

@@ -50,7 +50,7 @@ def propose_space(spec: str, output: Path | None = None) -> Proposal:
         )
     path = output or Path(f"{_name(spec)}.yaml")
     if path.suffix not in (".yaml", ".yml"):
-        raise InputError(f"A space's file ends in .yaml, not {path.name!r}.", f"Try --output {path.stem}.yaml")
+        raise InputError(f"A space's file ends in .yaml, not {path.name!r}.", f"Try `output={path.stem}.yaml`.")
     source = find_sources(spec, {}).train
     count = len(source.labels)
     looked = [source.image(int(i)) for i in np.unique(np.linspace(0, count - 1, _LOOKED_AT).astype(int))]
@@ -59,7 +59,7 @@ def propose_space(spec: str, output: Path | None = None) -> Proposal:
     space = _space(path.stem.lower(), count, len(source.class_names), side, 1 if gray else 3)
     text = _yaml(space, f"# For {spec!r}: {count} images of {space.num_classes} classes, {side} pixels or so a side.")
     if path.exists() and read_bytes(path, "the space") != text.encode():
-        raise InputError(f"{path} is there already, with other content.", "Name another file with --output.")
+        raise InputError(f"{path} is there already, with other content.", "Name another file with `output`.")
     write_atomic(path, text)
     return Proposal(space, count, side, path)
 

@@ -15,7 +15,7 @@ from vitas_hw.training.evaluate import accuracy
 from vitas_hw.training.objective import ModelObjective
 from vitas_hw.training.recipe import Recipe, finetune_recipe
 from vitas_hw.training.runtime import Runtime
-from vitas_hw.training.trainer import Epoch, fit
+from vitas_hw.training.trainer import Epoch, Training
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def finetuned(supernet: Supernet, data: ImageData, choice: Candidate, seed: int,
         progress.note("fine-tuning skipped, it would take too long on this data set; the weights are the supernet's")
     else:
         with progress.step("fine-tuning the choice", recipe.epochs) as advance:
-            epochs = fit(
+            epochs = Training(
                 ModelObjective(model, recipe),
                 data.train,
                 recipe,
@@ -53,5 +53,5 @@ def finetuned(supernet: Supernet, data: ImageData, choice: Candidate, seed: int,
                 num_classes=supernet.space.num_classes,
                 runtime=Runtime(device=str(data.search.labels.device)),
                 on_epoch=lambda epoch: advance(f"loss {epoch.loss:.3f}"),
-            )
+            ).run()
     return Finetuned(model, accuracy(model, data.search).top1, recipe, tuple(epoch.loss for epoch in epochs or ()))

@@ -1,16 +1,13 @@
-"""How every training of a run starts, goes on where it was killed, and stops in time."""
+"""A training of a run: it starts, goes on where it was killed, and stops in time."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-from torch import nn
 
 from vitas_hw.core.progress import Progress
 from vitas_hw.core.settings import what_decides
@@ -19,12 +16,12 @@ from vitas_hw.training.checkpoint import OtherSettingsError, State, finished_epo
 from vitas_hw.training.distributed import Ranks
 from vitas_hw.training.objective import Objective
 from vitas_hw.training.recipe import Recipe
-from vitas_hw.training.trainer import Epoch, Scalars, fit
+from vitas_hw.training.trainer import Epoch, Scalars, Training
 from vitas_hw.workflows.train.settings import TrainingSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Learning:
+class Resumable:
     """A training about to run.
 
     Args:
@@ -32,7 +29,6 @@ class Learning:
         settings: seed, device, workers, time.
         recipe: how.
         data: whose train part.
-        num_classes: outputs of the classifier.
         device: torch's name.
         ranks: of this process.
         checkpoint: where its state is kept.
@@ -46,13 +42,17 @@ class Learning:
     settings: TrainingSettings
     recipe: Recipe
     data: ImageData
-    num_classes: int
     device: str
     ranks: Ranks
     checkpoint: Path
     about: dict[str, Any]
     progress: Progress
-    started: float = field(default_factory=time.monotonic)
+    started: float
+
+    @property
+    def settled(self) -> dict[str, Any]:
+        """What was asked for and the recipe it came to, as a run keeps it."""
+        return what_decides(self.settings) | {"recipe": asdict(self.recipe)}
 
     def state(self, *, fresh: bool | None) -> State | None:
         """What to go on from; asked of one process, known to all.
@@ -66,39 +66,30 @@ class Learning:
         """
         return self.ranks.on_first(lambda: self._state(fresh))
 
-    def run(
-        self,
-        objective: Callable[[nn.Module | None], Objective],
-        teacher: nn.Module | None,
-        state: State | None,
-        scalars: Scalars | None = None,
-    ) -> list[Epoch] | None:
+    def run(self, objective: Objective, state: State | None, scalars: Scalars | None = None) -> list[Epoch] | None:
         """Train in place; None if time ran out first.
 
         Args:
-            objective: from the teacher, on the device, to the loss.
-            teacher: from images to logits.
+            objective: its teacher on the device.
             state: see ``state``.
             scalars: where the loss is logged.
         """
-        if teacher is not None:
-            teacher = teacher.to(self.device).eval()
         if state is not None:
             self.progress.note(f"going on from {self.checkpoint}: epoch {state.epoch + 1}, step {state.step + 1}")
         with self.progress.step(f"training {self.what} on {self.data.name}", self.recipe.epochs) as advance:
-            return fit(
-                objective(teacher),
+            training = Training(
+                objective,
                 self.data.train,
                 self.recipe,
                 seed=self.settings.seed,
-                num_classes=self.num_classes,
+                num_classes=len(self.data.class_names),
                 runtime=self.settings.runtime(self.device, time.monotonic() - self.started),
                 ranks=self.ranks,
-                checkpoint=(self.checkpoint, self._about()),
-                state=state,
+                checkpoint=(self.checkpoint, self._header()),
                 on_epoch=lambda epoch: advance(f"loss {epoch.loss:.3f}"),
                 scalars=scalars,
             )
+            return training.run(state)
 
     def stopped(self) -> int:
         """Say how a training goes on that ran out of time; its finished epochs."""
@@ -114,16 +105,15 @@ class Learning:
         if fresh:
             self.checkpoint.unlink(missing_ok=True)
         try:
-            return load_state(self.checkpoint, self._about())
+            return load_state(self.checkpoint, self._header())
         except OtherSettingsError:
             if fresh is None:
                 self.checkpoint.unlink()
                 return None
             raise
 
-    def _about(self) -> dict[str, Any]:
-        whole = {"recipe": asdict(self.recipe), "processes": self.ranks.world, "images": _images_sha256(self.data)}
-        return what_decides(self.settings) | self.about | whole
+    def _header(self) -> dict[str, Any]:
+        return self.settled | self.about | {"processes": self.ranks.world, "images": _images_sha256(self.data)}
 
 
 def _images_sha256(data: ImageData) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from timm.models.vision_transformer import VisionTransformer
@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from vitas_hw.core.errors import InputError
 from vitas_hw.core.progress import SILENT, Progress
-from vitas_hw.core.settings import what_decides
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.runs.artifacts import load_run_supernet
 from vitas_hw.runs.directory import Run, one_at_a_time
@@ -23,9 +22,8 @@ from vitas_hw.training.distributed import joined, pick_device, ranks_of_environm
 from vitas_hw.training.evaluate import accuracy
 from vitas_hw.training.objective import ModelObjective
 from vitas_hw.training.recipe import Recipe
-from vitas_hw.training.teacher import load_teacher
-from vitas_hw.training.trainer import Epoch
-from vitas_hw.workflows.train.resumable import Learning
+from vitas_hw.training.teacher import load_teacher, on_device
+from vitas_hw.workflows.train.resumable import Resumable
 from vitas_hw.workflows.train.settings import RetrainSettings
 
 
@@ -37,7 +35,7 @@ class Retrained:
         path: its weights, or the checkpoint if time ran out.
         epochs: finished.
         top1: on the search split, None if time ran out.
-        inherited_top1: before, with the super-transformer's weights; None if it began with fresh ones.
+        inherited_top1: before, with the supernet's weights; None if it began with fresh ones.
     """
 
     path: Path
@@ -60,11 +58,11 @@ def retrain(
 ) -> Retrained:
     """Train a subnet on the train part of the data; under torchrun every process calls this.
 
-    A retraining that was killed goes on from its last checkpoint. One from the super-transformer's weights never ends
+    A retraining that was killed goes on from its last checkpoint. One from the supernet's weights never ends
     below them: if the search split says that they were better, they are what is kept.
 
     Args:
-        run: where files go, whose choice, super-transformer and data.
+        run: where files go, whose choice, supernet and data.
         settings: start, teacher, recipe, device.
         subnet, rank: see ``choose``; None is the last search's choice.
         output: the weights' file; None is the run's own place, from which ``export`` takes a retrained choice.
@@ -72,13 +70,15 @@ def retrain(
         progress: where to report to.
 
     Raises:
-        InputError: there is no such subnet, no data for it, no super-transformer to start from, or an unfinished
+        InputError: there is no such subnet, no data for it, no supernet to start from, or an unfinished
             retraining had other settings.
         VitasError: the loss is no longer finite, or a checkpoint could not be written.
     """
     started = time.monotonic()
     if output is not None and not output.parent.is_dir():
-        raise InputError(f"The folder {output.parent} does not exist.", f"Run: mkdir -p {output.parent}")
+        raise InputError(
+            f"The folder {output.parent} does not exist.", f"Run: mkdir -p {output.parent}", field="output"
+        )
     device = pick_device(settings.device, ranks_of_environment())
     with joined(device) as ranks:
         report = progress if ranks.first else SILENT
@@ -86,17 +86,18 @@ def retrain(
         data = data_for(run, chosen.subnet, settings.data)
         if data is None:
             raise InputError(
-                f"There are no data for the images and classes of {chosen.name}.", "Name some: --data folder:PATH"
+                f"There are no data for the images and classes of {chosen.name}.",
+                "Name some: `data=folder:PATH`.",
+                field="data",
             )
         recipe = settings.recipe(data.name, len(data.train))
         model = _start(chosen, settings, recipe)
         teacher = _teacher(run, settings.teacher, chosen.subnet)
-        learning = Learning(
+        training = Resumable(
             what="the subnet",
             settings=settings,
             recipe=recipe,
             data=data,
-            num_classes=chosen.subnet.num_classes,
             device=device,
             ranks=ranks,
             checkpoint=run.retraining_state,
@@ -104,16 +105,16 @@ def retrain(
             progress=report,
             started=started,
         )
-        state = learning.state(fresh=fresh)
+        state = training.state(fresh=fresh)
         search = data.search.to(device)
         before = None
         if settings.init == "supernet":
             before = accuracy(model.to(device).eval(), search).top1
             report.note(f"inherited top-1 on the search split: {before:.2%}")
         inherited = {name: weight.clone() for name, weight in model.state_dict().items()}
-        history = learning.run(lambda shown: ModelObjective(model, recipe, teacher=shown), teacher, state)
+        history = training.run(ModelObjective(model, recipe, teacher=on_device(teacher, device)), state)
         if history is None:
-            return Retrained(run.retraining_state, chosen.subnet, learning.stopped(), None, before)
+            return Retrained(run.retraining_state, chosen.subnet, training.stopped(), None, before)
         top1 = accuracy(model, search).top1
         if before is not None and top1 < before:
             report.note(f"training ended at {top1:.2%}, below the inherited weights, which are kept")
@@ -121,7 +122,11 @@ def retrain(
             top1 = before
         path = output or run.retrained
         if ranks.first:
-            _keep(run, path, chosen, model, settings, recipe, history, top1)
+            save_model(model.cpu(), chosen.subnet, path)
+            run.retraining_state.unlink(missing_ok=True)
+            if run.manifest.exists():
+                steps = training.settled | {"top1": top1, "history": [epoch.loss for epoch in history]}
+                run.record("retrain", run.space(None), steps, list(chosen.inputs), [path])
         return Retrained(path, chosen.subnet, recipe.epochs, top1, before)
 
 
@@ -133,14 +138,16 @@ def _start(chosen: Chosen, settings: RetrainSettings, recipe: Recipe) -> VisionT
     inherited = chosen.inherited
     if inherited is None:
         raise InputError(
-            f"{chosen.name} is not in the super-transformer of this run.", "Begin with fresh weights: --init fresh"
+            f"{chosen.name} is not in the supernet of this run.",
+            "Begin with fresh weights: `init=fresh`.",
+            field="init",
         )
     model.load_state_dict(inherited.extracted().state_dict())
     return model
 
 
 class _LargestSubnet(nn.Module):
-    """A super-transformer as a teacher."""
+    """A supernet as a teacher."""
 
     def __init__(self, supernet: Supernet) -> None:
         super().__init__()
@@ -160,27 +167,6 @@ def _teacher(run: Run, source: str | None, subnet: Subnet) -> nn.Module | None:
     ours, theirs = ((one.image_size, one.in_chans, one.num_classes) for one in (subnet, supernet.space))
     if ours != theirs:
         raise InputError(
-            "The run's super-transformer takes other images or classes.", "Name a teacher that timm knows."
+            "The run's supernet takes other images or classes.", "Name a teacher that timm knows.", field="teacher"
         )
     return _LargestSubnet(supernet).requires_grad_(False)
-
-
-def _keep(
-    run: Run,
-    path: Path,
-    chosen: Chosen,
-    model: VisionTransformer,
-    settings: RetrainSettings,
-    recipe: Recipe,
-    history: list[Epoch],
-    top1: float,
-) -> None:
-    save_model(model.cpu(), chosen.subnet, path)
-    run.retraining_state.unlink(missing_ok=True)
-    if run.manifest.exists():
-        steps = what_decides(settings) | {
-            "recipe": asdict(recipe),
-            "top1": top1,
-            "history": [epoch.loss for epoch in history],
-        }
-        run.record("retrain", run.space(None), steps, list(chosen.inputs), [path])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from vitas_hw.core.budget import Budget
 from vitas_hw.core.errors import one_of
 from vitas_hw.core.settings import setting, settings, shared
+from vitas_hw.data.options import DataOptions
 from vitas_hw.runs.directory import DEFAULT_DATA
 from vitas_hw.supernet.options import DEFAULT_SHARING, PRIVATE, SHARING
 from vitas_hw.training.recipe import Recipe, retraining_recipe, supernet_recipe
@@ -44,7 +44,7 @@ class TrainingSettings:
     workers: int = setting(default=0, like=Runtime)
     compile: bool = setting(default=False, like=Runtime)
     max_time_s: float | None = setting(default=None, like=Runtime)
-    save_every_s: float = 60.0
+    save_every_s: float = setting(default=60.0, like=Runtime)
     seed: int = setting(default=0, help="Makes the step repeatable.", at_least=0, at_most=2**32 - 1)
 
     def changed(self, usual: Recipe) -> Recipe:
@@ -62,7 +62,8 @@ class TrainSettings(TrainingSettings):
     """How to train a supernet: what every training is told, and this.
 
     Args:
-        data: see ``load_data``, as are search_share, train_split, val_split and search_split.
+        data: see ``load_data``.
+        search_share, train_split, val_split, search_split: see ``DataOptions``.
         sharing: weight-sharing scheme.
         private: which parts are private, see ``build_supernet``.
         budget: sampled subnets cost this much in the mean, by the identity probability searched for it; without one
@@ -72,12 +73,10 @@ class TrainSettings(TrainingSettings):
     """
 
     data: str = setting(default=DEFAULT_DATA, help="digits, folder:PATH, hfds/NAME, wds/PATH ...")
-    search_share: float | None = setting(
-        default=None, help="Training images held out for the search.", group=_RECIPE, above=0, below=1
-    )
-    train_split: str | None = setting(default=None, help="The name of the data's own part.", group=_RECIPE)
-    val_split: str | None = setting(default=None, help="The same, to test on.", group=_RECIPE)
-    search_split: str | None = setting(default=None, help="The same, to search on.", group=_RECIPE)
+    search_share: float | None = setting(default=None, like=DataOptions)
+    train_split: str | None = setting(default=None, like=DataOptions)
+    val_split: str | None = setting(default=None, like=DataOptions)
+    search_split: str | None = setting(default=None, like=DataOptions)
     sharing: str = setting(
         default=DEFAULT_SHARING, help="ordinal, bilateral or cyclic.", group=_RECIPE, choices=SHARING
     )
@@ -92,6 +91,7 @@ class TrainSettings(TrainingSettings):
         for part in self.private:
             if part not in PRIVATE:
                 raise one_of(part, PRIVATE, "private part")
+        DataOptions(**shared(self, DataOptions))
         self.recipe()  # what is impossible for any number of images ends here
 
     def recipe(self, images: int | None = None) -> Recipe:
@@ -100,11 +100,6 @@ class TrainSettings(TrainingSettings):
         Raises InputError if they do not fit together.
         """
         return self.changed(supernet_recipe(self.data, images, self.epochs))
-
-    @property
-    def data_options(self) -> dict[str, Any]:
-        """The keyword arguments of ``load_data``."""
-        return {name: getattr(self, name) for name in ("search_share", "train_split", "val_split", "search_split")}
 
 
 @settings

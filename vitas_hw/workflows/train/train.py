@@ -1,4 +1,4 @@
-"""Training the super-transformer of a run."""
+"""Training the supernet of a run."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from torch import nn
 from vitas_hw.core.budget import show_cost
 from vitas_hw.core.files import atomic_path, write_atomic
 from vitas_hw.core.progress import SILENT, Progress
-from vitas_hw.core.settings import what_decides
+from vitas_hw.core.settings import shared
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.data.load import ImageData, load_data
+from vitas_hw.data.options import DataOptions
 from vitas_hw.runs.artifacts import load_run_predictor
 from vitas_hw.runs.directory import Run, one_at_a_time
 from vitas_hw.searching.costs import Costs
@@ -30,10 +31,9 @@ from vitas_hw.supernet.weights_file import save_supernet
 from vitas_hw.training.distributed import joined, pick_device, ranks_of_environment
 from vitas_hw.training.evaluate import subnet_accuracy
 from vitas_hw.training.objective import SupernetObjective
-from vitas_hw.training.recipe import Recipe
-from vitas_hw.training.teacher import load_teacher
-from vitas_hw.training.trainer import Epoch, Scalars
-from vitas_hw.workflows.train.resumable import Learning
+from vitas_hw.training.teacher import load_teacher, on_device
+from vitas_hw.training.trainer import Scalars
+from vitas_hw.workflows.train.resumable import Resumable
 from vitas_hw.workflows.train.settings import TrainSettings
 
 _SAMPLED = 10  # subnets whose mean top-1 is reported
@@ -41,9 +41,9 @@ _SAMPLED = 10  # subnets whose mean top-1 is reported
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained super-transformer, or how far it got.
+    """A trained supernet, or how far it got.
 
-    ``path`` is the super-transformer's file, or the checkpoint's if time ran out; ``top1`` the mean over ten subnets
+    ``path`` is the supernet's file, or the checkpoint's if time ran out; ``top1`` the mean over ten subnets
     drawn as in training, on the search split, None if time ran out; ``identity`` the probability used and the mean
     costs it gives.
     """
@@ -64,7 +64,7 @@ def train(
     teacher: nn.Module | None = None,
     progress: Progress = SILENT,
 ) -> Trained:
-    """Train the super-transformer of the run's space on the train part of the data.
+    """Train the supernet of the run's space on the train part of the data.
 
     Under torchrun every process calls this; only the first one writes and reports. A training that was killed goes on
     from its last checkpoint and ends with the weights that it would have had.
@@ -87,18 +87,17 @@ def train(
     with joined(device) as ranks:
         report = progress if ranks.first else SILENT
         with report.step("loading the images", 1) as advance:
-            data = load_data(settings.data, found, **settings.data_options)
+            data = load_data(settings.data, found, **shared(settings, DataOptions))
             advance("")
         recipe = settings.recipe(len(data.train))
         ranks.on_first(lambda: run.begin(found))
         identity, inputs = ranks.on_first(lambda: _identity(run, found, settings, report))
         supernet = build_supernet(found, settings.sharing, private=settings.private, seed=settings.seed)
-        learning = Learning(
-            what="the super-transformer",
+        training = Resumable(
+            what="the supernet",
             settings=settings,
             recipe=recipe,
             data=data,
-            num_classes=found.num_classes,
             device=device,
             ranks=ranks,
             checkpoint=run.training_state,
@@ -106,7 +105,7 @@ def train(
             progress=report,
             started=started,
         )
-        state = learning.state(fresh=fresh)
+        state = training.state(fresh=fresh)
         if settings.init and state is None:
             filled = fill_from_pretrained(supernet, settings.init)
             report.note(_started_from(settings.init, filled, supernet))
@@ -114,27 +113,36 @@ def train(
             teacher = load_teacher(settings.teacher, found)
         for source in filter(None, (settings.init, settings.teacher)):
             _warn_of_normalisation(source, data, report)
+        objective = SupernetObjective(supernet, recipe, p_identity=identity.p, teacher=on_device(teacher, device))
         log = _tensorboard(run, fresh=state is None) if ranks.first else None
         with closing(log) if log is not None else nullcontext():
-            history = learning.run(
-                lambda shown: SupernetObjective(supernet, recipe, p_identity=identity.p, teacher=shown),
-                teacher,
-                state,
-                log,
-            )
+            history = training.run(objective, state, log)
         if history is None:
-            return Trained(run.training_state, learning.stopped(), identity, None)
+            return Trained(run.training_state, training.stopped(), identity, None)
         if not ranks.first:
             return Trained(run.supernet, recipe.epochs, identity, None)
         top1 = _mean_top1(supernet, data, identity.p, settings.seed, device, report)
-        _keep(run, found, settings, recipe, supernet.cpu(), data, identity, inputs, history, top1)
+        about = training.settled | {
+            "identity_probability": identity.p,
+            "mean_costs": identity.means,
+            "top1": top1,
+            "history": [asdict(epoch) for epoch in history],
+        }
+        with atomic_path(run.supernet) as made:
+            save_supernet(supernet.cpu(), made)  # first of all: if the disk is full, everything is as it was
+            run.forget_search()
+            write_atomic(run.training, json.dumps(about, indent=1) + "\n")
+            write_atomic(run.data, json.dumps(data.to_dict()) + "\n")
+        # in its place only now: where it is, the rest is too
+        run.training_state.unlink(missing_ok=True)
+        run.record("train", found, training.settled, inputs, [run.supernet, run.training, run.data])
         return Trained(run.supernet, recipe.epochs, identity, top1)
 
 
 def _started_from(source: str, filled: Filled, supernet: Supernet) -> str:
     fresh = [*filled.fresh, *(["what only the right side uses"] if len(supernet.sides) > 1 else [])]
     rest = f"; fresh: {', '.join(fresh)}" if fresh else ""
-    return f"the super-transformer starts from {source}, its subnet {filled.subnet.digest}{rest}"
+    return f"the supernet starts from {source}, its subnet {filled.subnet.digest}{rest}"
 
 
 def _warn_of_normalisation(source: str, data: ImageData, progress: Progress) -> None:
@@ -189,33 +197,3 @@ def _mean_top1(supernet: Supernet, data: ImageData, p: float, seed: int, device:
             found.append(subnet_accuracy(supernet, space.decode(code), split, space.layers(code)).top1)
             advance("")
     return float(np.mean(found))
-
-
-def _keep(
-    run: Run,
-    space: SearchSpace,
-    settings: TrainSettings,
-    recipe: Recipe,
-    supernet: Supernet,
-    data: ImageData,
-    identity: IdentityProbability,
-    inputs: list[Path],
-    history: list[Epoch],
-    top1: float,
-) -> None:
-    about = what_decides(settings) | {
-        "recipe": asdict(recipe),
-        "identity_probability": identity.p,
-        "mean_costs": identity.means,
-        "top1": top1,
-        "history": [asdict(epoch) for epoch in history],
-    }
-    with atomic_path(run.supernet) as made:
-        save_supernet(supernet, made)  # first of all: if the disk is full, everything is as it was
-        run.forget_search()
-        write_atomic(run.training, json.dumps(about, indent=1) + "\n")
-        write_atomic(run.data, json.dumps(data.to_dict()) + "\n")
-    # in its place only now: where it is, the rest is too
-    run.training_state.unlink(missing_ok=True)
-    steps = what_decides(settings) | {"recipe": asdict(recipe)}
-    run.record("train", space, steps, inputs, [run.supernet, run.training, run.data])
