@@ -1,4 +1,4 @@
-"""Train a super-transformer, search it under a latency of a device that is not here, export the winner.
+"""Train a supernet, search it under a latency of a device that is not here, export the winner.
 
 The device's predictor is a shipped one, so nothing is measured: the prediction's upper bound decides.
 

@@ -1,4 +1,4 @@
-"""Write a search space, see what its subnets cost on a device, build one and slice one out of a super-transformer.
+"""Write a search space, see what its subnets cost on a device, build one and slice one out of a supernet.
 
 Usage: python your_own_space.py --output my-space.yaml
 """
@@ -27,7 +27,7 @@ PREDICTOR = "amd-epyc-zen5-onnxruntime-fp32-b1-t1-i32--vitas-digits"
 
 
 def main() -> None:
-    """Prints a table of subnets, then checks that a slice computes what the super-transformer does."""
+    """Prints a table of subnets, then checks that a slice computes what the supernet does."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--output", type=Path, default=Path("my-space.yaml"))
     options.add_argument("--subnets", type=int, default=5)

@@ -31,7 +31,7 @@ from vitas_hw.predictors import predictor
 from vitas_hw.predictors import table as tables
 from vitas_hw.profiling import imported, journal, profile
 from vitas_hw.searching import archive, result
-from vitas_hw.supernet import checkpoint
+from vitas_hw.supernet import weights_file
 from vitas_hw.training import state
 from vitas_hw.workflows import run
 
@@ -272,8 +272,8 @@ def test_json_examples_are_json_and_of_todays_schema() -> None:
         "table predictor": tables.TABLE_SCHEMA,
         "bundle": imported.SCHEMA,
         "training state": state.SCHEMA,
-        "super-transformer": int(checkpoint.SCHEMA),
-        "subnet's weights": int(checkpoint.SCHEMA),
+        "supernet": int(weights_file.SCHEMA),
+        "subnet's weights": int(weights_file.SCHEMA),
         "evaluations": archive.SCHEMA,
         "search result": result.SCHEMA,
     }

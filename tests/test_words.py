@@ -20,7 +20,6 @@ OPTIONS = {word for param in PARAMETERS for word in param.opts if word.startswit
 # `--epochs`, not within a longer word; `vitas-hw train`
 TYPED = re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, OPTIONS))})(?![\w-])|vitas-hw (?:{'|'.join(COMMANDS)})\b")
 FOR_USERS = {  # documents that go out with what was made, and say how it was made; a program with options of its own
-    "report/predictor_card.py",
     "workflows/profile/bundle_runner.py",
 }
 OLD_WORDS = re.compile(r"super-?transformer|optimis(?!tic)|next_step", re.IGNORECASE)

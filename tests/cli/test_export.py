@@ -99,7 +99,7 @@ def test_of_the_front_with_a_fixed_batch_and_half_precision(capsys: pytest.Captu
     found = run_json(capsys, "export", "--onnx", "--rank", "1", "--batch-size", "7", "--precision", "fp16")
     assert found["onnx"] == "runs/default/rank-1-fp16.onnx"
     assert ort.InferenceSession(found["onnx"]).get_inputs()[0].shape == [7, 1, 32, 32]
-    assert "inherited from the super-transformer" in Path("runs/default/rank-1-fp16.onnx.md").read_text()
+    assert "inherited from the supernet" in Path("runs/default/rank-1-fp16.onnx.md").read_text()
     assert found["reports"]["onnx"]["exported"]["images"] == 360
     assert found["reports"]["onnx"]["latency_ms"] == {}  # ONNX Runtime does not compute in fp16 on a CPU
 

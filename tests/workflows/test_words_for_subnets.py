@@ -18,6 +18,7 @@ from vitas_hw.supernet import weights_file
 from vitas_hw.workflows import compare as comparing
 from vitas_hw.workflows import predict as predicting
 from vitas_hw.workflows.compare import compare
+from vitas_hw.workflows.compare_settings import CompareSettings
 from vitas_hw.workflows.evaluate import EvaluateSettings, evaluate
 from vitas_hw.workflows.export import export as exporting
 from vitas_hw.workflows.predict import predict_subnets
@@ -81,7 +82,7 @@ def test_every_command_means_the_same(word: str, run: Run, monkeypatch: pytest.M
     commands: list[Callable[[], object]] = [
         lambda: exporting.export(run, subnet=given),
         lambda: retraining.retrain(run, RetrainSettings(epochs=1, device="cpu"), subnet=given),
-        lambda: comparing.compare(run, [given, "smallest"]),
+        lambda: comparing.compare(run, [given, "smallest"], CompareSettings()),
     ]
     for command in commands:
         with pytest.raises(StopIteration):
@@ -120,7 +121,7 @@ def test_subnets_of_other_images_have_fresh_weights(word: str, run: Run) -> None
 
 @pytest.mark.parametrize("word", ["nothing", "random:x", "front:one", "1234567", "elsewhere.txt"])
 def test_an_unknown_word_lists_what_is_known(word: str, run: Run) -> None:
-    for command in (choose, lambda r, w: evaluate(r, [w]), lambda r, w: compare(r, [w, "smallest"])):
+    for command in (choose, lambda r, w: evaluate(r, [w]), lambda r, w: compare(r, [w, "smallest"], CompareSettings())):
         with pytest.raises(InputError) as caught:
             command(run, word)
         assert caught.value.problem == f"Unknown subnet {word!r}."

@@ -278,7 +278,7 @@ class Chosen:
             return self.said
         if self.inherited is not None:  # the words stand in exported files, and stay as they are
             side = self.inherited.side
-            return "inherited from the super-transformer" + (f" ({side} side)" if side else "")
+            return "inherited from the supernet" + (f" ({side} side)" if side else "")
         return f"fresh, not trained, drawn with seed {self.seed}{self.said}"
 
 

@@ -25,7 +25,7 @@ class Recipe:
         clip_grad: largest norm of the gradient; None is any.
         augmentation: random changes of each image.
         mixup, cutmix: alpha of timm's Mixup; 0 is none.
-        drop_path: stochastic depth of a plain model's last block; a super-transformer has none.
+        drop_path: stochastic depth of a plain model's last block; a supernet has none.
         sandwich: each step trains the largest, two random and the smallest subnet, all but the largest on its logits
             (sandwich rule with in-place distillation, BigNAS, arXiv 2003.11142, section 3.2).
         teacher_weight: share of the loss that a teacher's logits have, if there is one.
@@ -132,14 +132,14 @@ def vitas_retraining(epochs: int = 300) -> Recipe:
 def retraining_recipe(
     data: str, images: int | None = None, epochs: int | None = None, *, inherits: bool = False
 ) -> Recipe:
-    """The recipe for one subnet that suits a data set: the paper's; for small ones the super-transformer's with the
+    """The recipe for one subnet that suits a data set: the paper's; for small ones the supernet's with the
     slight changes of an image that the fine-tuning after a search makes.
 
     Args:
         data: as given to ``load_data``.
         images: to train on; None if that is not known yet: then as for many.
         epochs: None takes the recipe's own.
-        inherits: it starts from the super-transformer's weights: a tenth of the epochs, and of their warm-up.
+        inherits: it starts from the supernet's weights: a tenth of the epochs, and of their warm-up.
     """
     usual = vitas_retraining()
     if is_small(data, images):
@@ -161,7 +161,7 @@ _OWN = {"digits": digits_supernet, "fashion-mnist": fashion_supernet}
 _FINETUNE_MACS = 1.5e12  # forward and backward, about 25 s on two CPU cores
 _FINETUNE_EPOCHS = (4, 20)
 _BRIEF_MACS = 4 * _FINETUNE_MACS  # most work of other data sets: minutes
-_SHORTER = 10  # times fewer epochs from the super-transformer's weights than from scratch
+_SHORTER = 10  # times fewer epochs from the supernet's weights than from scratch
 _SLIGHT = Augmentation(max_shift=0.08, max_rotation=8.0, max_scale=0.08)
 
 

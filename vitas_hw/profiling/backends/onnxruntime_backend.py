@@ -1,6 +1,6 @@
 """ONNX Runtime on the CPU, and its CUDA and TensorRT providers.
 
-All optimisations and the defaults of the runtime, as a deployment gets them: threads of the pool spin while they wait,
+All optimizations and the defaults of the runtime, as a deployment gets them: threads of the pool spin while they wait,
 one operator runs after the other. Not the default: CUDA's fp32 is fp32 and not TF32.
 """
 
@@ -138,11 +138,11 @@ def _session(session: ort.InferenceSession, bindings: Iterator[ort.IOBinding], p
 
 
 def effective_precision(model: bytes, options: ort.SessionOptions, provider: tuple[str, dict[str, Any]]) -> str:
-    """In what ONNX Runtime computes the linears: read from the graph as it has optimised it.
+    """In what ONNX Runtime computes the linears: read from the graph as it has optimized it.
 
     Args:
         model: an ONNX file.
-        options: of the session; its file of the optimised graph is set.
+        options: of the session; its file of the optimized graph is set.
         provider: its name and options.
 
     Raises:
@@ -150,7 +150,7 @@ def effective_precision(model: bytes, options: ort.SessionOptions, provider: tup
         WriteError: there is no room for a copy of it in the folder of temporary files.
     """
     with TemporaryDirectory() as folder:
-        path = Path(folder) / "optimised.onnx"
+        path = Path(folder) / "optimized.onnx"
         with writing(path):  # of a full disk the runtime says "Protobuf serialization failed"
             path.write_bytes(model)
         options.optimized_model_filepath = str(path)
