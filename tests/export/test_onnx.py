@@ -15,7 +15,7 @@ from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import PRECISIONS
 from vitas_hw.export.calibration import activation_scales
 from vitas_hw.export.onnx_graph import INPUT, onnx_graph, parameter_shapes, random_weights
-from vitas_hw.export.openvino_import import load_openvino
+from vitas_hw.export.openvino_export import load_openvino
 from vitas_hw.supernet.plain import build_model
 
 

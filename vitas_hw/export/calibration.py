@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 _LARGEST_INT8 = 127
 _SMALLEST = 1e-12  # an input that is always zero has a step nevertheless
@@ -19,19 +18,13 @@ def activation_scales(model: nn.Module, images: Tensor) -> dict[str, float]:
         model: plain timm model, in evaluation mode.
         images: (N, C, H, W) preprocessed as for the model, a few hundred of the kind it will see.
     """
-    largest: dict[str, float] = {}
+    names = {module: name for name, module in model.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)}
+    largest = dict.fromkeys(names.values(), 0.0)
 
-    def look(name: str, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        largest[name] = max(largest.get(name, 0.0), inputs[0].abs().max().item())
+    def look(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if module in names:
+            largest[names[module]] = max(largest[names[module]], inputs[0].abs().max().item())
 
-    hooks = [
-        module.register_forward_pre_hook(partial(look, name))
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | nn.Conv2d)
-    ]
-    try:
+    with register_module_forward_pre_hook(look):
         model(images)
-    finally:
-        for hook in hooks:
-            hook.remove()
     return {name: max(value / _LARGEST_INT8, _SMALLEST) for name, value in largest.items()}

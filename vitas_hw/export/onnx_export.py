@@ -13,9 +13,8 @@ from timm.models.vision_transformer import VisionTransformer
 
 from vitas_hw.core.errors import invalid
 from vitas_hw.core.subnet import Subnet
-from vitas_hw.export.first_difference import first_difference
 from vitas_hw.export.onnx_graph import INPUT, onnx_graph
-from vitas_hw.export.parity import TOLERANCES, Floats, Program
+from vitas_hw.export.parity import Floats, Program
 
 OPSETS = range(18, 24)
 
@@ -95,12 +94,3 @@ def torch_program(model: torch.nn.Module) -> Program:
         return logits
 
     return run
-
-
-def where_it_differs(graph: onnx.ModelProto, model: VisionTransformer, images: Floats, precision: str) -> str:
-    """A sentence on the first layer that differs."""
-    tolerance = TOLERANCES[precision].logits if precision in TOLERANCES else 0.1
-    layer = first_difference(graph, model, images, tolerance)
-    if layer is None:
-        return "No single layer of the ONNX graph is off by more than the tolerance."
-    return f"The first layer that differs is {layer}."

@@ -135,14 +135,14 @@ def _start(chosen: Chosen, settings: RetrainSettings, recipe: Recipe) -> VisionT
     model = build_model(chosen.subnet, seed=settings.seed, drop_path_rate=recipe.drop_path)
     if settings.init == "fresh":
         return model
-    inherited = chosen.inherited
+    inherited = chosen.extracted()
     if inherited is None:
         raise InputError(
             f"{chosen.name} is not in the supernet of this run.",
             "Begin with fresh weights: `init=fresh`.",
             field="init",
         )
-    model.load_state_dict(inherited.extracted().state_dict())
+    model.load_state_dict(inherited.state_dict())
     return model
 
 
