@@ -341,28 +341,10 @@ def data_for(run: Run, subnet: Subnet, spec: str | None = None) -> ImageData | N
     """
     from vitas_hw.data.load import load_data
 
-    space = space_around(subnet)
     if spec is not None:
-        return load_data(spec, space)
+        return load_data(spec, subnet)
     if not run.data.exists() and not run.supernet.exists():
         return None
-    own = run.space(None)
-    fits = (own.image_size, own.in_chans, own.num_classes) == (space.image_size, space.in_chans, space.num_classes)
-    return load_run_data(run, own) if fits else None
-
-
-def space_around(subnet: Subnet) -> SearchSpace:
-    """A space of one subnet's images and classes, to load data for it."""
-    first = subnet.blocks[0]
-    return SearchSpace(
-        name=f"subnet-{subnet.digest[:8]}",
-        image_size=subnet.image_size,
-        in_chans=subnet.in_chans,
-        num_classes=subnet.num_classes,
-        patch_sizes=(subnet.patch_size,),
-        embed_dims=(subnet.embed_dim,),
-        depth=(subnet.depth, subnet.depth),
-        num_heads=(first.num_heads,),
-        attn_dims=(first.attn_dim,),
-        mlp_dims=(first.mlp_dim,),
-    )
+    space = run.space(None)
+    own, wanted = ((one.image_size, one.in_chans, one.num_classes) for one in (space, subnet))
+    return load_run_data(run, space) if own == wanted else None

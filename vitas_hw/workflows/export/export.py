@@ -20,10 +20,11 @@ from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.core.settings import as_json
 from vitas_hw.data.load import ImageData
 from vitas_hw.data.splits import Split
-from vitas_hw.export.calibration import activation_scales
+from vitas_hw.export.engine_record import write_engine
 from vitas_hw.export.first_difference import where_it_differs
-from vitas_hw.export.onnx_export import model_graph, onnx_program, torch_program
+from vitas_hw.export.onnx_export import activation_scales, model_graph, onnx_program
 from vitas_hw.export.onnx_graph import CPU_WEIGHT_LIMIT
+from vitas_hw.export.openvino_export import openvino_program, write_openvino
 from vitas_hw.export.parity import (
     Batches,
     Exported,
@@ -34,6 +35,8 @@ from vitas_hw.export.parity import (
     measure_parity,
     with_fixed_batch,
 )
+from vitas_hw.export.timm_export import timm_program, write_timm
+from vitas_hw.export.torch_export import exported_program, torch_program, write_torch
 from vitas_hw.report.model_card import model_card
 from vitas_hw.runs.artifacts import load_run_predictor
 from vitas_hw.runs.directory import Run, one_at_a_time
@@ -86,11 +89,8 @@ class Export:
         if self.data is None:
             problem = "int8 needs images to calibrate on, and there are none."
             raise InputError(problem, "Name some: `data=folder:PATH`.", field="data")
-        found: dict[str, float] = {}
-        for images, _ in _some(self.data.search, _CALIBRATION).batches(_BATCH):
-            for name, scale in activation_scales(self.chosen.model, images).items():
-                found[name] = max(found.get(name, 0.0), scale)
-        return found
+        images = (batch for batch, _ in _some(self.data.search, _CALIBRATION).batches(_BATCH))
+        return activation_scales(self.chosen.model, images)
 
 
 def _some(split: Split, most: int) -> Split:
@@ -220,14 +220,10 @@ def _make(export_: Export, name: str, path: Path) -> tuple[Program, str, Any]:
     """Write one format to ``path``; how to run it, what that is in words, and its ONNX graph if it has one."""
     settings, chosen = export_.settings, export_.chosen
     if name == "timm":
-        from vitas_hw.export.timm_export import timm_program, write_timm
-
         path.mkdir()
         write_timm(chosen.model, chosen.subnet, path, about=export_.about)
         return timm_program(path), "timm.create_model on the folder", None
     if name == "torch":
-        from vitas_hw.export.torch_export import exported_program, write_torch
-
         write_torch(chosen.model, chosen.subnet, path, batch_size=settings.batch_size, metadata=export_.about)
         return with_fixed_batch(exported_program(path), settings.batch_size), "torch.export.load on the file", None
     # OpenVINO halves the weights itself, of the fp32 graph
@@ -244,15 +240,11 @@ def _make(export_: Export, name: str, path: Path) -> tuple[Program, str, Any]:
     )
     model = graph.SerializeToString()
     if name == "openvino":
-        from vitas_hw.export.openvino_export import openvino_program, write_openvino
-
         texts = {prop.key: prop.value for prop in graph.metadata_props}
         write_openvino(model, path, half=settings.precision == "fp16", metadata=texts)
         program = openvino_program(path)
         return with_fixed_batch(program, settings.batch_size), "OpenVINO on the CPU, float32 hint, on the file", graph
     if name == "tensorrt":
-        from vitas_hw.export.engine_record import write_engine
-
         write_engine(
             model,
             chosen.subnet,
