@@ -14,7 +14,7 @@ from vitas_hw.core.settings import setting, settings
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.runs.artifacts import load_run_data, load_run_supernet
 from vitas_hw.runs.directory import Run
-from vitas_hw.runs.subnets import Layers, Named, subnets_named
+from vitas_hw.runs.subnets import Named, subnets_named
 from vitas_hw.searching.result import Candidate, candidate_of
 from vitas_hw.training.runtime import Runtime
 
@@ -43,11 +43,10 @@ class EvaluateSettings:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A subnet and its accuracy with inherited weights; ``layers`` as of ``Supernet.forward``."""
+    """A subnet and its accuracy with inherited weights."""
 
     subnet: Subnet
     accuracy: Accuracy
-    layers: Layers = None
 
 
 def evaluate(
@@ -89,6 +88,6 @@ def evaluate(
     rows = []
     with progress.step(f"evaluating on {settings.split}", len(chosen)) as advance:
         for one in chosen:
-            rows.append(Evaluated(one.subnet, subnet_accuracy(supernet, one.subnet, images, one.layers), one.layers))
+            rows.append(Evaluated(one.subnet, subnet_accuracy(supernet, one.subnet, images, one.layers)))
             advance("")
     return rows
