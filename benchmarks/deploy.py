@@ -72,9 +72,9 @@ def retraining(run: Path, word: str | None, seed: int, teacher: bool) -> dict[st
 
 
 def inherited_model(run: Run, word: str | None) -> Any:
-    found = choose(run, word).inherited
+    found = choose(run, word).extracted()
     assert found is not None
-    return found.extracted()
+    return found
 
 
 def exported(run: Path, name: str, precision: str) -> dict[str, Any]:

@@ -121,13 +121,15 @@ def test_spaces_subnets_and_budgets_need_no_torch() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["--help", "--version", "runs .", "search --nonsense", "train --epochs 0", "spaces nope"]
+    "words",
+    ["--help", "--version", "runs .", "runs tests/data/v1", "search --nonsense", "train --epochs 0", "spaces nope"],
 )
 def test_help_refusals_and_lists_load_nothing_heavy(words: str) -> None:
     start = "import io, sys\nfrom vitas_hw.cli.main import main\nout, sys.stdout = sys.stdout, io.StringIO()"
     loaded = loaded_by(f"{start}\nmain({words.split()})\nsys.stdout = out")
     assert "vitas_hw" in loaded
-    assert not loaded & {"torch", "pandas", "sklearn", "timm", "xgboost", "ray", "onnxruntime", "matplotlib"}
+    heavy = {"torch", "pandas", "scipy", "sklearn", "timm", "xgboost", "ray", "onnxruntime", "matplotlib"}
+    assert not loaded & heavy
 
 
 def test_every_public_name_can_be_had() -> None:

@@ -24,7 +24,6 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Block, Subnet
 from vitas_hw.data.augmentation import Augmentation
 from vitas_hw.data.folders import folders
-from vitas_hw.export.tensorrt_engine import BatchSizes
 from vitas_hw.predictors.examples import Measured
 from vitas_hw.predictors.table import read_table_predictor
 from vitas_hw.predictors.transfer import choose_to_measure
@@ -174,7 +173,6 @@ def test_a_side_that_a_scheme_has_not(scheme: str, side: str | None) -> None:
         ),
         (lambda: replace(RECIPE, lr=float("inf")), "lr must be above 0, not inf"),
         (lambda: replace(RECIPE, mixup=-1), "mixup must be at least 0, not -1"),
-        (lambda: BatchSizes(4, 2, 8), "Batch sizes go up from 1, not 4, 2, 8"),
     ],
     ids=lambda given: given[:20] if isinstance(given, str) else None,
 )

@@ -13,11 +13,11 @@ from timm.models.vision_transformer import VisionTransformer
 from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
-from vitas_hw.export.calibration import activation_scales
 from vitas_hw.export.first_difference import first_difference
-from vitas_hw.export.onnx_export import OPSETS, model_graph, onnx_program, torch_program
+from vitas_hw.export.onnx_export import OPSETS, activation_scales, model_graph, onnx_program
 from vitas_hw.export.onnx_graph import onnx_graph
 from vitas_hw.export.parity import Agreement, measure_parity, with_fixed_batch
+from vitas_hw.export.torch_export import torch_program
 from vitas_hw.supernet.plain import build_model
 
 
@@ -37,7 +37,7 @@ def test_a_graph_agrees_with_torch_and_says_what_it_is(
     small: SearchSpace, model: VisionTransformer, precision: str
 ) -> None:
     images = images_for(small.largest)
-    scales = activation_scales(model, torch.from_numpy(images)) if precision == "int8" else None
+    scales = activation_scales(model, [torch.from_numpy(images)]) if precision == "int8" else None
     graph = model_graph(model, small.largest, precision=precision, scales=scales, metadata={"class_names": ["a", "b"]})
     parity = measure_parity(
         ("torch", torch_program(model)), {"onnx": onnx_program(graph.SerializeToString())}, [(images, None)]

@@ -13,9 +13,9 @@ from vitas_hw.core.errors import InputError
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import PRECISIONS
-from vitas_hw.export.calibration import activation_scales
+from vitas_hw.export.onnx_export import activation_scales
 from vitas_hw.export.onnx_graph import INPUT, onnx_graph, parameter_shapes, random_weights
-from vitas_hw.export.openvino_import import load_openvino
+from vitas_hw.export.openvino_export import load_openvino
 from vitas_hw.supernet.plain import build_model
 
 
@@ -105,7 +105,7 @@ def test_logits_of_every_precision_are_near_torchs(
     images = images_for(small.largest)
     with torch.no_grad():
         expected = model(torch.from_numpy(images)).numpy()
-    scales = activation_scales(model, torch.from_numpy(images)) if precision == "int8" else None
+    scales = activation_scales(model, [torch.from_numpy(images)]) if precision == "int8" else None
     graph = onnx_graph(small.largest, weights_of(model), precision=precision, scales=scales, weight_limit=63)
     differences = np.abs(logits_of(graph, images, runtime) - expected)
     assert differences.max() <= tolerance * np.abs(expected).max()
@@ -119,7 +119,7 @@ def test_int8_products_do_not_overflow(digits: SearchSpace, randomise: Randomise
     model = build_model(subnet).eval()
     randomise(model, 0)
     images = images_for(subnet)
-    scales = activation_scales(model, torch.from_numpy(images))
+    scales = activation_scales(model, [torch.from_numpy(images)])
     graph = onnx_graph(subnet, weights_of(model), precision="int8", scales=scales, weight_limit=63)
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -135,7 +135,7 @@ def test_int8_without_scales_is_coarser_than_with_them(small: SearchSpace, rando
     with torch.no_grad():
         expected = model(torch.from_numpy(images)).numpy()
     errors = []
-    for scales in (None, activation_scales(model, torch.from_numpy(images))):
+    for scales in (None, activation_scales(model, [torch.from_numpy(images)])):
         graph = onnx_graph(small.largest, weights_of(model), precision="int8", scales=scales)
         errors.append(np.abs(logits_of(graph, images, "onnxruntime") - expected).max())
     assert errors[1] < 0.5 * errors[0]
@@ -144,7 +144,7 @@ def test_int8_without_scales_is_coarser_than_with_them(small: SearchSpace, rando
 def test_scales_are_the_largest_inputs_and_leave_the_model_as_it_was(small: SearchSpace) -> None:
     model = build_model(small.largest).eval()
     images = torch.from_numpy(images_for(small.largest))
-    scales = activation_scales(model, images)
+    scales = activation_scales(model, [images])
     linears = [f"blocks.{i}.{name}" for i in range(4) for name in ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")]
     assert set(scales) == {"patch_embed.proj", "head", *linears}
     assert scales["patch_embed.proj"] == pytest.approx(images.abs().max().item() / 127)

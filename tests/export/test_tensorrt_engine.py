@@ -15,7 +15,7 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.export import tensorrt_engine
 from vitas_hw.export.onnx_graph import onnx_graph, random_weights
-from vitas_hw.export.tensorrt_engine import BatchSizes, TimingCache, build_engine
+from vitas_hw.export.tensorrt_engine import TimingCache, build_engine
 
 trt = pytest.importorskip("tensorrt_rtx", reason="needs tensorrt-rtx-cu13")
 RTX = "tensorrt-rtx"
@@ -68,14 +68,14 @@ def test_a_graph_of_another_precision_is_refused(written: str, asked: str, subne
 
 def test_an_open_batch_goes_with_batch_sizes(subnet: Subnet) -> None:
     opened, fixed = (graph(subnet, batch_size=size).SerializeToString() for size in (None, 2))
-    sizes = BatchSizes(1, 4, 16)
+    sizes = (1, 4, 16)
     assert build_engine(opened, library=RTX, precision="fp32", batch_sizes=sizes)
     with pytest.raises(InputError, match="open batch, and is built without"):
         build_engine(opened, library=RTX, precision="fp32")
     with pytest.raises(InputError, match="batch of 2, and is built with"):
         build_engine(fixed, library=RTX, precision="fp32", batch_sizes=sizes)
-    with pytest.raises(InputError, match="not 4, 2, 8"):
-        BatchSizes(4, 2, 8)
+    with pytest.raises(InputError, match="Batch sizes go up from 1, not 4, 2, 8"):
+        build_engine(opened, library=RTX, precision="fp32", batch_sizes=(4, 2, 8))
 
 
 def test_the_profile_holds_the_batch_sizes(subnet: Subnet, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +88,7 @@ def test_the_profile_holds_the_batch_sizes(subnet: Subnet, monkeypatch: pytest.M
 
     monkeypatch.setattr(trt.Builder, "create_optimization_profile", kept)
     model = graph(subnet, batch_size=None).SerializeToString()
-    build_engine(model, library=RTX, precision="fp32", batch_sizes=BatchSizes(1, 4, 16))
+    build_engine(model, library=RTX, precision="fp32", batch_sizes=(1, 4, 16))
     (profile,) = profiles
     assert [tuple(shape) for shape in profile.get_shape("images")] == [(size, 1, 32, 32) for size in (1, 4, 16)]
 
@@ -131,9 +131,9 @@ def test_what_cannot_be_built_is_said_in_the_words_of_the_library() -> None:
     ]
     constants = {"weight": np.ones((3, 3), np.float32), "two": np.array([2, 3])}
     model = small_graph(*nodes, batch="n", **constants)
-    assert build_engine(model, library=RTX, precision="fp32", batch_sizes=BatchSizes(2, 2, 2))
+    assert build_engine(model, library=RTX, precision="fp32", batch_sizes=(2, 2, 2))
     with pytest.raises(VitasError, match=r"^tensorrt-rtx could not build the engine: .*reshape.*\.$") as caught:
-        build_engine(model, library=RTX, precision="fp32", batch_sizes=BatchSizes(4, 4, 8))
+        build_engine(model, library=RTX, precision="fp32", batch_sizes=(4, 4, 8))
     assert not isinstance(caught.value, InputError)
 
 

@@ -16,7 +16,7 @@ UNIFORM = Subnet((32, 32), 1, 8, 36, (Block(3, 12, 41),) * 2, 10)
 # from ``model`` (a path) and ``images`` to ``logits``
 READERS = {
     "onnx": "import onnxruntime; logits = onnxruntime.InferenceSession(model).run(None, {'images': images})[0]",
-    # its telemetry forks, and without a network may hold our pipes for ever (export/openvino_import.py)
+    # its telemetry forks, and without a network may hold our pipes for ever (export/openvino_export.py)
     "xml": "sys.modules['openvino_telemetry'] = None; import openvino\n"
     "logits = openvino.compile_model(model, 'CPU', {'INFERENCE_PRECISION_HINT': 'f32'})([images])[0]",
     "pt2": "import torch; logits = torch.export.load(model).module()(torch.from_numpy(images)).detach().numpy()",
@@ -31,7 +31,8 @@ def write(model: VisionTransformer, subnet: Subnet, kind: str, path: Path) -> No
     if kind == "timm":
         path.mkdir()
         how = {"mean": [0.5], "std": [0.2], "interpolation": "bilinear", "crop_pct": 1.0}
-        write_timm(model, subnet, path, preprocessing=how, class_names=list("abcdefghij"), about={"weights": "drawn"})
+        about = {"weights": "drawn", "preprocessing": how, "class_names": list("abcdefghij")}
+        write_timm(model, subnet, path, about=about)
     elif kind == "pt2":
         write_torch(model, subnet, path, batch_size=None, metadata={})
     elif kind == "xml":

@@ -18,7 +18,7 @@ PARITY = Parity("torch", 10, 1.0, 0.5, {"onnx": Agreement(1e-6, 1.0, 0.5)})
 
 def card(names: list[str], *, name: str = "choice", command: list[str] | None = None) -> str:
     subnet = published_subnet("vitas-c")
-    chosen = Chosen(name=name, subnet=subnet, file=Path("x"), said=f"those of {name}")
+    chosen = Chosen(word="choice", name=name, subnet=subnet, weights_file=Path("x"), said=f"those of {name}")
     how = Preprocessing((224, 224), (0.5,), (0.5,), "bilinear")
     data: Any = SimpleNamespace(name="folder:a`b", class_names=names, preprocessing=how)
     one = Exported("onnx", Path("a|b.onnx"), "fp32", PARITY, None, "ONNX Runtime")

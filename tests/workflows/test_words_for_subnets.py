@@ -115,7 +115,7 @@ def test_a_prediction_means_the_same_but_has_no_run(word: str, run: Run, monkeyp
 @pytest.mark.parametrize("word", ELSEWHERE)
 def test_subnets_of_other_images_have_fresh_weights(word: str, run: Run) -> None:
     chosen = choose(run, word, seed=3)
-    assert (chosen.seed, chosen.inherited, chosen.name) == (3, None, word)
+    assert (chosen.seed, chosen.supernet, chosen.name) == (3, None, word)
     assert chosen.weights == "fresh, not trained, drawn with seed 3"
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from vitas_hw.core.errors import InputError, one_of
 from vitas_hw.core.settings import shared
 from vitas_hw.core.space import SearchSpace
+from vitas_hw.core.subnet import Subnet
 from vitas_hw.data import sources
 from vitas_hw.data.folders import folders
 from vitas_hw.data.options import DataOptions
@@ -51,13 +52,13 @@ class ImageData:
         }
 
 
-def load_data(spec: str, space: SearchSpace, **options: Any) -> ImageData:
+def load_data(spec: str, space: SearchSpace | Subnet, **options: Any) -> ImageData:
     """A data set, sized for a space. Search and test images are decoded now, training images when they are needed.
 
     Args:
         spec: ``digits``, ``fashion-mnist[:FOLDER]``, ``folder:PATH``, ``hfds/NAME[:ROOT]``, ``torch/NAME[:ROOT]`` or
             ``wds/PATH``.
-        space: gives image size, channels (1: gray, 3: RGB) and number of classes.
+        space: it, or a subnet, gives image size, channels (1: gray, 3: RGB) and number of classes.
         options: the fields of ``DataOptions``. ``search_share`` of the training images are held out for the search, the
             same for every class; unless given a tenth, at most 10,000. ``train_split`` and ``val_split`` name the data
             set's own parts where they are not the usual ones; ``search_split`` one to search on.
@@ -69,7 +70,7 @@ def load_data(spec: str, space: SearchSpace, **options: Any) -> ImageData:
     chosen = DataOptions(**options)
     if space.in_chans not in (1, 3):
         raise InputError(
-            f"Images have 1 channel (gray) or 3 (RGB); space {space.name!r} has {space.in_chans}.",
+            f"Images have 1 channel (gray) or 3 (RGB); {_called(space)} has {space.in_chans}.",
             "Set in_chans: 3 in the space's file.",
         )
     given = shared(chosen, DataOptions)
@@ -97,7 +98,7 @@ def find_sources(spec: str, options: dict[str, Any]) -> Sources:
     raise one_of(spec, KNOWN, "data set")
 
 
-def _indexed(spec: str, space: SearchSpace, found: Sources, options: dict[str, Any]) -> ImageData:
+def _indexed(spec: str, space: SearchSpace | Subnet, found: Sources, options: dict[str, Any]) -> ImageData:
     names = found.train.class_names
     _check_classes(spec, len(names), space)
     preprocessing = _preprocessing(space, found.mean, found.std)
@@ -113,7 +114,7 @@ def _indexed(spec: str, space: SearchSpace, found: Sources, options: dict[str, A
     return ImageData(spec, train_part, search_part, test_part, names, preprocessing, options)
 
 
-def _streamed(spec: str, space: SearchSpace, options: dict[str, Any]) -> ImageData:
+def _streamed(spec: str, space: SearchSpace | Subnet, options: dict[str, Any]) -> ImageData:
     if "search_split" not in options:
         raise InputError(
             f"{spec} is a stream, out of which nothing can be held: the search needs shards of its own.",
@@ -161,16 +162,20 @@ def stratified(labels: npt.NDArray[np.int64], count: int, seed: int) -> npt.NDAr
     return np.sort(order[np.argsort(quantile, kind="stable")[:count]])
 
 
-def _check_classes(spec: str, classes: int, space: SearchSpace) -> None:
+def _check_classes(spec: str, classes: int, space: SearchSpace | Subnet) -> None:
     """Raises InputError if the data have another number of classes than the space."""
     if classes != space.num_classes:
         raise InputError(
-            f"{spec} has {classes} classes; space {space.name!r} has {space.num_classes}.",
+            f"{spec} has {classes} classes; {_called(space)} has {space.num_classes}.",
             f"Set num_classes: {classes} in the space's file, or have one written that fits the data.",
         )
 
 
-def _preprocessing(space: SearchSpace, mean: float | None = None, std: float | None = None) -> Preprocessing:
+def _called(space: SearchSpace | Subnet) -> str:
+    return f"space {space.name!r}" if isinstance(space, SearchSpace) else f"subnet {space.digest}"
+
+
+def _preprocessing(space: SearchSpace | Subnet, mean: float | None = None, std: float | None = None) -> Preprocessing:
     """Of small centred images (``mean`` and ``std`` given: resized only), or as is usual for photographs."""
     channels = space.in_chans
     if mean is not None and std is not None:

@@ -18,7 +18,6 @@ from vitas_hw.core.subnet import Subnet
 from vitas_hw.export.engine_cache import timings_in
 from vitas_hw.export.tensorrt_engine import (
     LIBRARIES,
-    BatchSizes,
     build_engine,
     default_capabilities,
     library_missing,
@@ -96,7 +95,7 @@ def write_engine(
     path: Path,
     *,
     precision: str,
-    batch_sizes: BatchSizes | None,
+    batch_sizes: tuple[int, int, int] | None,
     compute_capabilities: Sequence[str] = (),
     timings: Path | None = None,
 ) -> None:

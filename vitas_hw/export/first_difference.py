@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 
 from vitas_hw.export.onnx_graph import INPUT
-from vitas_hw.export.parity import Floats
+from vitas_hw.export.parity import TOLERANCES, Floats
 
 _KINDS = {nn.Conv2d: "convolution", nn.LayerNorm: "layer norm", nn.Linear: "linear"}
 _BEFORE = {"attn.proj": ("attn", "attention product"), "mlp.fc2": ("mlp.act", "activation")}
+
+
+def where_it_differs(graph: onnx.ModelProto, model: nn.Module, images: Floats, precision: str) -> str:
+    """A sentence on the first layer that differs by more than its precision explains."""
+    tolerance = TOLERANCES[precision].logits if precision in TOLERANCES else 0.1
+    layer = first_difference(graph, model, images, tolerance)
+    if layer is None:
+        return "No single layer of the ONNX graph is off by more than the tolerance."
+    return f"The first layer that differs is {layer}."
 
 
 def first_difference(graph: onnx.ModelProto, model: nn.Module, images: Floats, tolerance: float) -> str | None:
@@ -35,9 +44,8 @@ def first_difference(graph: onnx.ModelProto, model: nn.Module, images: Floats, t
     shown = onnx.ModelProto()
     shown.CopyFrom(graph)
     already = {value.name for value in shown.graph.output}
-    for tensor in dict.fromkeys(tensor for _, _, tensor in watched):
-        if tensor not in already:
-            shown.graph.output.append(onnx.ValueInfoProto(name=tensor))
+    tensors = dict.fromkeys(tensor for _, _, tensor in watched if tensor not in already)
+    shown.graph.output.extend(onnx.ValueInfoProto(name=tensor) for tensor in tensors)
     session = ort.InferenceSession(shown.SerializeToString(), providers=["CPUExecutionProvider"])
     found = dict(zip((o.name for o in session.get_outputs()), session.run(None, {INPUT: images}), strict=True))
     for name, kind, tensor in watched:
@@ -60,7 +68,11 @@ def _tensors(graph: onnx.ModelProto, model: nn.Module) -> Iterator[tuple[str, st
     }
     read_by = {name: node for node in graph.graph.node for name in node.input}
     made_by = {name: node for node in graph.graph.node for name in node.output}
-    for name, kind in _in_order(graph, kinds):
+    biases = ((node, read) for node in graph.graph.node for read in node.input if read.endswith(".bias"))
+    for node, bias in biases:
+        name = bias.removesuffix(".bias")
+        if name not in kinds:
+            continue
         before = _BEFORE.get(name.split(".", 2)[-1])
         product = read_by.get(f"{name}.weight")
         while product is not None and product.op_type == "DequantizeLinear":
@@ -71,33 +83,21 @@ def _tensors(graph: onnx.ModelProto, model: nn.Module) -> Iterator[tuple[str, st
                 source = made_by[source].input[0]
             block = ".".join(name.split(".")[:2])
             yield f"{block}.{before[0]}", before[1], source
-        yield name, kind, read_by[f"{name}.bias"].output[0]
-
-
-def _in_order(graph: onnx.ModelProto, kinds: dict[str, str]) -> Iterator[tuple[str, str]]:
-    for node in graph.graph.node:
-        for read in node.input:
-            name = read.removesuffix(".bias")
-            if name != read and name in kinds:
-                yield name, kinds[name]
+        yield name, kinds[name], node.output[0]
 
 
 @torch.inference_mode()
 def _outputs(model: nn.Module, images: Floats) -> dict[str, Floats]:
+    names = {module: name for name, module in model.named_modules()}
     found: dict[str, Floats] = {}
-    hooks = []
 
-    def keep(name: str, _: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        found[name] = output.numpy()
+    def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        name = names[module]
+        if isinstance(module, tuple(_KINDS)) or name.endswith("mlp.act"):
+            found[name] = output.numpy()
         if name.endswith(".attn.proj"):
             found[name.removesuffix(".proj")] = inputs[0].numpy()
 
-    for name, module in model.named_modules():
-        if isinstance(module, tuple(_KINDS)) or name.endswith("mlp.act"):
-            hooks.append(module.register_forward_hook(partial(keep, name)))
-    try:
+    with register_module_forward_hook(keep):
         model(torch.from_numpy(images))
-    finally:
-        for hook in hooks:
-            hook.remove()
     return found

@@ -1,23 +1,26 @@
-"""A plain model as an ONNX file."""
+"""A plain model as an ONNX file, and what its int8 activations need."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import onnx
 import onnx.version_converter
 import onnxruntime as ort
 import torch
 from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from vitas_hw.core.errors import invalid
 from vitas_hw.core.subnet import Subnet
-from vitas_hw.export.first_difference import first_difference
 from vitas_hw.export.onnx_graph import INPUT, onnx_graph
-from vitas_hw.export.parity import TOLERANCES, Floats, Program
+from vitas_hw.export.parity import Floats, Program
 
 OPSETS = range(18, 24)
+_LARGEST_INT8 = 127
+_SMALLEST = 1e-12  # an input that is always zero has a step nevertheless
 
 
 def model_graph(
@@ -66,6 +69,27 @@ def model_graph(
     return graph
 
 
+@torch.inference_mode()
+def activation_scales(model: nn.Module, batches: Iterable[Tensor]) -> dict[str, float]:
+    """The ``scales`` of ``onnx_graph``: a step for the input of each linear and convolution, by the module's name.
+
+    Args:
+        model: plain timm model, in evaluation mode.
+        batches: (N, C, H, W) preprocessed as for the model, a few hundred images of the kind it will see.
+    """
+    names = {module: name for name, module in model.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)}
+    largest = dict.fromkeys(names.values(), 0.0)
+
+    def look(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if module in names:
+            largest[names[module]] = max(largest[names[module]], inputs[0].abs().max().item())
+
+    with register_module_forward_pre_hook(look):
+        for images in batches:
+            model(images)
+    return {name: max(value / _LARGEST_INT8, _SMALLEST) for name, value in largest.items()}
+
+
 def onnx_program(model: bytes, *, as_written: bool = False) -> Program:
     """An ONNX file as ONNX Runtime computes it on the CPU.
 
@@ -83,24 +107,3 @@ def onnx_program(model: bytes, *, as_written: bool = False) -> Program:
         return logits
 
     return run
-
-
-def torch_program(model: torch.nn.Module) -> Program:
-    """A model of torch on the CPU."""
-    model.eval()
-
-    @torch.inference_mode()
-    def run(images: Floats) -> Floats:
-        logits: Floats = model(torch.from_numpy(images)).float().numpy()
-        return logits
-
-    return run
-
-
-def where_it_differs(graph: onnx.ModelProto, model: VisionTransformer, images: Floats, precision: str) -> str:
-    """A sentence on the first layer that differs."""
-    tolerance = TOLERANCES[precision].logits if precision in TOLERANCES else 0.1
-    layer = first_difference(graph, model, images, tolerance)
-    if layer is None:
-        return "No single layer of the ONNX graph is off by more than the tolerance."
-    return f"The first layer that differs is {layer}."

@@ -55,9 +55,6 @@ class Parity:
     top1: float | None
     others: Mapping[str, Agreement]
 
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
     def check(self, name: str, precision: str) -> None:
         """Raises VitasError if a program's logits are further from the reference's than its precision explains."""
         tolerance, found = TOLERANCES.get(precision), self.others[name]
@@ -114,8 +111,8 @@ class Exported:
             "format": self.format,
             "precision": self.precision,
             "checked": self.checked,
-            "exported": self.parity.to_dict(),
-            "extraction": None if self.extraction is None else self.extraction.to_dict(),
+            "exported": asdict(self.parity),
+            "extraction": None if self.extraction is None else asdict(self.extraction),
             "latency_ms": self.latency_ms,
         }
 

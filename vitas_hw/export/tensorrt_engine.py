@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,22 +18,6 @@ LIBRARIES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}  # as we ca
 _PACKAGES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt-rtx-cu13"}
 _MOST_MESSAGES = 5
 _TYPES = {"FLOAT": "fp32", "HALF": "fp16", "BF16": "bf16"}
-
-
-@dataclass(frozen=True)
-class BatchSizes:
-    """The batch sizes that an engine of an open batch accepts, and the one it is made fastest for."""
-
-    smallest: int
-    fastest: int
-    largest: int
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.smallest <= self.fastest <= self.largest:
-            raise InputError(
-                f"Batch sizes go up from 1, not {self.smallest}, {self.fastest}, {self.largest}.",
-                "Give the smallest, the most common and the largest, in this order.",
-            )
 
 
 class TimingCache:
@@ -84,17 +67,12 @@ def install_line(library: str) -> str:
     return f"pip install {_PACKAGES[library]}"
 
 
-def measures_kernels(library: str) -> bool:
-    """Whether the library times kernels while it builds, and a cache of them is of use: ``tensorrt-rtx`` does not."""
-    return library == "tensorrt"
-
-
 def build_engine(
     model: bytes,
     *,
     library: str,
     precision: str,
-    batch_sizes: BatchSizes | None = None,
+    batch_sizes: tuple[int, int, int] | None = None,
     compute_capabilities: Sequence[str] = (),
     timing_cache: TimingCache | None = None,
 ) -> bytes:
@@ -104,7 +82,8 @@ def build_engine(
         model: the serialised graph, with the types that are to run.
         library: ``tensorrt`` (builds for the GPU of this machine, and needs it) or ``tensorrt-rtx`` (needs none).
         precision: what the graph's products run in; anything else in the graph is an error.
-        batch_sizes: for a graph with an open batch, and only for that.
+        batch_sizes: the smallest, the one to be fastest for, the largest; for a graph with an open batch, and only
+            for that.
         compute_capabilities: the GPUs to build for ahead of time, as NVIDIA numbers them (``"8.9"``); only
             tensorrt-rtx. Empty: its default, all from Ampere on.
         timing_cache: shared between builds.
@@ -128,7 +107,7 @@ def build_engine(
     config.clear_flag(trt.BuilderFlag.TF32)  # on by default, and then fp32 is not
     if hasattr(trt.BuilderFlag, "REQUIRE_USER_ALLOCATION"):
         config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)  # without it no CUDA graph can capture an inference
-    cache = timing_cache if measures_kernels(library) else None
+    cache = timing_cache if library == "tensorrt" else None  # the other times no kernels while it builds
     if cache is not None and not config.set_timing_cache(config.create_timing_cache(cache.data), ignore_mismatch=False):
         # of another GPU or version: begin anew
         config.set_timing_cache(config.create_timing_cache(b""), ignore_mismatch=False)
@@ -205,7 +184,7 @@ def _builder(trt: Any, log: Any, library: str) -> Any:
         raise VitasError(f"{library} cannot build here: {said(log.messages or [str(error)])}") from error
 
 
-def _set_batch(builder: Any, config: Any, network: Any, batch_sizes: BatchSizes | None) -> None:
+def _set_batch(builder: Any, config: Any, network: Any, batch_sizes: tuple[int, int, int] | None) -> None:
     images = network.get_input(0)
     batch, *rest = images.shape
     if (batch == -1) != (batch_sizes is not None):
@@ -214,9 +193,13 @@ def _set_batch(builder: Any, config: Any, network: Any, batch_sizes: BatchSizes 
         raise InputError(f"The graph has {there}, and is built {given}.", "Batch sizes go with an open batch.")
     if batch_sizes is None:
         return
+    if sorted(batch_sizes) != list(batch_sizes) or batch_sizes[0] < 1:
+        raise InputError(
+            f"Batch sizes go up from 1, not {', '.join(map(str, batch_sizes))}.",
+            "Give the smallest, the most common and the largest, in this order.",
+        )
     profile = builder.create_optimization_profile()
-    sizes = (batch_sizes.smallest, batch_sizes.fastest, batch_sizes.largest)
-    profile.set_shape(images.name, *((size, *rest) for size in sizes))
+    profile.set_shape(images.name, *((size, *rest) for size in batch_sizes))
     config.add_optimization_profile(profile)
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,9 @@ import timm
 from timm.models.vision_transformer import VisionTransformer
 
 from vitas_hw.core.subnet import Subnet
-from vitas_hw.export.onnx_export import torch_program
 from vitas_hw.export.parity import Program
+from vitas_hw.export.torch_export import torch_program
 
-_MODULE = "vitas_hw.export.vitas_subnet"
 _OWN_NAMES = {  # of exactly these shapes; others that are as uniform take the name of the smallest ViT
     (16, 192, 12, 3, 768): "deit_tiny_patch16_224",
     (16, 384, 12, 6, 1536): "deit_small_patch16_224",
@@ -38,9 +36,9 @@ def timm_architecture(subnet: Subnet) -> tuple[str, dict[str, Any]]:
         "embed_dim": subnet.embed_dim,
     }
     first = subnet.blocks[0]
-    ratio = next(
-        (r for r in _ratios(first.mlp_dim, subnet.embed_dim) if int(subnet.embed_dim * r) == first.mlp_dim), None
-    )
+    # timm rounds down, and the exact ratio can lose one
+    ratios = (first.mlp_dim / subnet.embed_dim, (first.mlp_dim + 0.5) / subnet.embed_dim)
+    ratio = next((ratio for ratio in ratios if int(subnet.embed_dim * ratio) == first.mlp_dim), None)
     if set(subnet.blocks) != {first} or first.attn_dim != subnet.embed_dim or ratio is None:
         return _ANY, arguments | {"blocks": subnet.to_dict()["blocks"]}
     shape = (subnet.patch_size, subnet.embed_dim, subnet.depth, first.num_heads, first.mlp_dim)
@@ -48,33 +46,21 @@ def timm_architecture(subnet: Subnet) -> tuple[str, dict[str, Any]]:
     return name, arguments | {"depth": subnet.depth, "num_heads": first.num_heads, "mlp_ratio": ratio}
 
 
-def _ratios(hidden: int, embed_dim: int) -> tuple[float, float]:
-    return hidden / embed_dim, (hidden + 0.5) / embed_dim  # timm rounds down, and the exact one can lose one
-
-
-def write_timm(
-    model: VisionTransformer,
-    subnet: Subnet,
-    folder: Path,
-    *,
-    preprocessing: Mapping[str, Any] | None,
-    class_names: Sequence[str],
-    about: Mapping[str, object],
-) -> None:
+def write_timm(model: VisionTransformer, subnet: Subnet, folder: Path, *, about: Mapping[str, Any]) -> None:
     """Write ``model.safetensors`` and ``config.json``, and ``vitas_subnet.py`` where timm alone has no such model.
 
     Args:
         model: plain model of ``subnet``.
         subnet: its architecture.
         folder: exists.
-        preprocessing: mean, std, interpolation, crop_pct; None leaves timm's own.
-        class_names: labels; may be empty.
-        about: kept under ``vitas_hw``.
+        about: kept under ``vitas_hw``. Of its ``preprocessing`` timm reads mean, std, interpolation and crop_pct, else
+            takes its own; its ``class_names`` become the labels.
     """
     name, arguments = timm_architecture(subnet)
+    how, class_names = about.get("preprocessing"), about.get("class_names")
     weights = {key: weight.detach().cpu().contiguous() for key, weight in model.state_dict().items()}
     safetensors.torch.save_file(weights, folder / "model.safetensors", {"format": "pt"})
-    data = {key: preprocessing[key] for key in ("mean", "std", "interpolation", "crop_pct")} if preprocessing else {}
+    data = {key: how[key] for key in ("mean", "std", "interpolation", "crop_pct")} if how else {}
     config: dict[str, Any] = {
         "architecture": name,
         "num_classes": subnet.num_classes,
@@ -97,10 +83,7 @@ def write_timm(
         config["label_names"] = list(class_names)
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
     if name == _ANY:
-        spec = find_spec(_MODULE)
-        assert spec is not None
-        assert spec.origin is not None
-        shutil.copyfile(spec.origin, folder / "vitas_subnet.py")
+        shutil.copyfile(Path(__file__).with_name("vitas_subnet.py"), folder / "vitas_subnet.py")
 
 
 def timm_program(folder: Path) -> Program:

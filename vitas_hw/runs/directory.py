@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import wraps
+from functools import cached_property, wraps
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
@@ -36,105 +36,46 @@ _LOCK, _HOLDER = ".lock", ".lock.by"  # the second says whose it is: nobody else
 _PATIENCE_S, _PAUSE_S = 2.0, 0.25  # of a process that was killed, helpers may live, and hold the lock, a moment longer
 
 
+def _inside(name: str, about: str) -> cached_property[Path]:
+    """The place of that name in a run's directory; the sentence is what ``help(Run)`` says."""
+
+    def place(run: Run) -> Path:
+        return run.path / name
+
+    place.__doc__ = about
+    return cached_property(place)
+
+
 @dataclass(frozen=True)
 class Run:
     """The files of one run; none needs to exist."""
 
     path: Path
 
-    @property
-    def manifest(self) -> Path:
-        return self.path / "run.json"
-
-    @property
-    def supernet(self) -> Path:
-        return self.path / "supernet.safetensors"
-
-    @property
-    def training(self) -> Path:
-        return self.path / "train.json"
-
-    @property
-    def training_state(self) -> Path:
-        """What an unfinished training goes on from."""
-        return self.path / "training.pt"
-
-    @property
-    def tensorboard(self) -> Path:
-        return self.path / "tensorboard"
-
-    @property
-    def data(self) -> Path:
-        """Name, preprocessing, class names and the indices of the data's parts."""
-        return self.path / "data.json"
-
-    @property
-    def profiles(self) -> Path:
-        return self.path / "profiles"
+    manifest = _inside("run.json", "The space, and each step with settings, versions and hashes.")
+    data = _inside("data.json", "Name, preprocessing, class names and the indices of the data's parts.")
+    supernet = _inside("supernet.safetensors", "The trained supernet.")
+    training = _inside("train.json", "Settings, losses and top-1 of its training.")
+    training_state = _inside("training.pt", "What an unfinished training goes on from.")
+    tensorboard = _inside("tensorboard", "Losses for TensorBoard.")
+    profiles = _inside("profiles", "Profiles and the journals that they are made of.")
+    bundle = _inside("bundle.json", "The plan of the bundle made last.")
+    engines = _inside("engines", "A profile's engines, so that no round builds them anew; may be removed at any time.")
+    predictors = _inside("predictors", "Predictors, each named like its profile.")
+    candidates = _inside("candidates.jsonl", "All that the last search evaluated, in order.")
+    evaluations = _inside("evaluations.jsonl", "Every evaluation with the supernet's weights, as it happened.")
+    result = _inside("search.json", "The last search's result but for its candidates.")
+    searched_profile = _inside("search-profile.jsonl", "The profile with what the last search measured.")
+    searched_predictor = _inside("search-predictor.json", "Fitted to it, where the last search had to.")
+    choice = _inside("choice.safetensors", "Fine-tuned weights of the last search's choice.")
+    retrained = _inside("retrained.safetensors", "Weights of the subnet retrained last.")
+    retraining_state = _inside("retraining.pt", "What an unfinished retraining goes on from.")
+    report = _inside("report.html", "The report made last.")
+    onnx = _inside("choice.onnx", "The choice, as export writes it unless told otherwise.")
 
     def journal(self, target: Target, space: SearchSpace) -> Path:
         """Where the timings of a target and space are kept."""
         return self.profiles / f"{target.slug}--{space.name}.journal.jsonl"
-
-    @property
-    def bundle(self) -> Path:
-        """The plan of the bundle made last."""
-        return self.path / "bundle.json"
-
-    @property
-    def engines(self) -> Path:
-        """Engines of a profile's subnets, so that its rounds need not build them anew; may be removed at any time."""
-        return self.path / "engines"
-
-    @property
-    def predictors(self) -> Path:
-        return self.path / "predictors"
-
-    @property
-    def candidates(self) -> Path:
-        return self.path / "candidates.jsonl"
-
-    @property
-    def evaluations(self) -> Path:
-        """Every evaluation with the supernet's weights, as it happened."""
-        return self.path / "evaluations.jsonl"
-
-    @property
-    def result(self) -> Path:
-        return self.path / "search.json"
-
-    @property
-    def searched_profile(self) -> Path:
-        """The profile with what the last search measured."""
-        return self.path / "search-profile.jsonl"
-
-    @property
-    def searched_predictor(self) -> Path:
-        """Fitted to it, where the last search had to."""
-        return self.path / "search-predictor.json"
-
-    @property
-    def choice(self) -> Path:
-        """Fine-tuned weights of the last search's choice."""
-        return self.path / "choice.safetensors"
-
-    @property
-    def retrained(self) -> Path:
-        """Weights of the subnet retrained last."""
-        return self.path / "retrained.safetensors"
-
-    @property
-    def retraining_state(self) -> Path:
-        """What an unfinished retraining goes on from."""
-        return self.path / "retraining.pt"
-
-    @property
-    def report(self) -> Path:
-        return self.path / "report.html"
-
-    @property
-    def onnx(self) -> Path:
-        return self.path / "choice.onnx"
 
     def read(self) -> dict[str, Any]:
         """The manifest; an empty one if there is none. Raises FileError if it is broken or of another schema."""
@@ -274,15 +215,14 @@ class Run:
 
     def forget_search(self) -> None:
         """Remove what an earlier search left, so that no later step takes it for another one's."""
-        found = (self.result, self.choice, self.retrained, self.candidates, self.report)
-        for path in (*found, self.searched_profile, self.searched_predictor):
-            path.unlink(missing_ok=True)
-        for pattern in ("choice*", "rank-*"):  # exports and their reports
-            for path in self.path.glob(pattern):
-                if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink()
+        found = [self.result, self.retrained, self.candidates, self.report]
+        found += [self.searched_profile, self.searched_predictor]
+        exports = (*self.path.glob("choice*"), *self.path.glob("rank-*"))  # with their reports; and choice itself
+        for path in (*found, *exports):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
 
     def _write(self, manifest: dict[str, Any]) -> None:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vitas_hw.core.errors import FileError, InputError
-from vitas_hw.core.operators import Ints
 from vitas_hw.core.published import PUBLISHED, published_subnet
 from vitas_hw.core.reading import parse_json, read_text, reason
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Block, Subnet
 from vitas_hw.runs.artifacts import last_result, load_run_data, load_run_supernet
 from vitas_hw.runs.directory import Run
-from vitas_hw.searching.result import Candidate, SearchResult
+from vitas_hw.searching.result import Candidate, SearchResult, candidate_of
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
@@ -86,8 +85,9 @@ def subnets_named(word: str, where: Run | SearchSpace) -> list[Named]:
         return [Named(word=word, name=word, subnet=getattr(_space(where), word))]
     if seed := re.fullmatch(r"random:(\d{1,9})", word):
         space = _space(where)
-        subnet, layers = sampled(space, space.sample_codes(1, np.random.default_rng(int(seed[1]))))[0]
-        return [Named(word=word, name=f"random-{seed[1]}", subnet=subnet, layers=layers)]
+        (code,) = space.sample_codes(1, np.random.default_rng(int(seed[1])))
+        drawn = candidate_of(space, code)
+        return [Named(word=word, name=f"random-{seed[1]}", subnet=drawn.subnet, layers=drawn.layers)]
     if run and word == "choice":
         result = last_result(run)
         return [_candidate(word, "choice", result.choice, result)]
@@ -113,11 +113,6 @@ def subnets_named(word: str, where: Run | SearchSpace) -> list[Named]:
         return [Named(word=word, name=word.replace("/", "-"), subnet=_of_timm(word))]
     known = ", ".join([*_OF_A_SPACE, *(_OF_A_RUN if run else ()), *_OF_BOTH])
     raise InputError(f"Unknown subnet {word!r}.", f"Known: {known}.", field="subnet", value=word, allowed=known)
-
-
-def sampled(space: SearchSpace, codes: Ints) -> list[tuple[Subnet, Layers]]:
-    """Subnets of codes, and the blocks that they run on where the space does not shift identities."""
-    return [(space.decode(code), None if space.identity_shifting else space.layers(code)) for code in codes]
 
 
 def _space(where: Run | SearchSpace) -> SearchSpace:
@@ -180,7 +175,7 @@ def _of_json(text: str) -> Named:
     except ValueError as error:
         raise InputError(f"This is not the JSON of a subnet: {reason(error)}.") from error
     found = _read("", data, None)
-    return Named(word=found.subnet.digest, name=found.name, subnet=found.subnet, layers=found.layers)
+    return replace(found, word=found.subnet.digest)
 
 
 def _read(word: str, data: object, path: Path | None) -> Named:
@@ -208,77 +203,67 @@ def _of_timm(name: str) -> Subnet:
     return Subnet((size[0], size[1]), channels, patch, model.embed_dim, blocks, model.num_classes)
 
 
-@dataclass(frozen=True)
-class Inherited:
-    """A subnet inside a supernet; ``layers`` and ``side`` as of ``Supernet.forward``."""
+@dataclass(frozen=True, kw_only=True)
+class Chosen(Named):
+    """A subnet with weights, which are read when they are first asked for.
 
-    supernet: Supernet
-    subnet: Subnet
-    layers: Layers
-    side: str | None
+    Args:
+        run: the run in whose supernet it is; None if it is in none.
+        weights_file: its own weights; None has those of the supernet, or fresh ones.
+        seed: of fresh weights; None if they are not fresh.
+        said: more on where the weights come from.
+    """
 
-    def extracted(self) -> VisionTransformer:
-        """The plain model with its weights, in evaluation mode."""
+    run: Run | None = None
+    weights_file: Path | None = None
+    seed: int | None = None
+    said: str = ""
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """The files of the weights, and of the search that they were taken for."""
+        if self.weights_file is not None:
+            return (self.weights_file,)
+        if self.run is None:
+            return ()
+        return (self.run.supernet,) if self.result is None else (self.run.supernet, self.run.result)
+
+    @cached_property
+    def supernet(self) -> Supernet | None:
+        """That it is in. Raises InputError if the run has none any more."""
+        return None if self.run is None else load_run_supernet(self.run)
+
+    @property
+    def side(self) -> str | None:
+        """See ``Supernet.forward``."""
+        return None if self.supernet is None else self.supernet.sides[0] or None
+
+    def extracted(self) -> VisionTransformer | None:
+        """The plain model with the supernet's weights, in evaluation mode; None if it is in no supernet."""
+        if self.supernet is None:
+            return None
         from vitas_hw.supernet.supernet import extract
 
         return extract(self.supernet, self.subnet, self.side, self.layers).eval()
 
-
-@dataclass(frozen=True, kw_only=True)
-class Chosen:
-    """A subnet with weights, which are read when they are first asked for.
-
-    Args:
-        name: for files.
-        subnet: its architecture.
-        run: the run in whose supernet it is; None if it is in none.
-        layers: see ``Inherited``.
-        file: of its own weights; None has those of the supernet, or fresh ones.
-        seed: of fresh weights; None if they are not fresh.
-        said: more on where the weights come from.
-        inputs: the files of the weights.
-        result: of the search it is from.
-    """
-
-    name: str
-    subnet: Subnet
-    run: Run | None = None
-    layers: Layers = None
-    file: Path | None = None
-    seed: int | None = None
-    said: str = ""
-    inputs: tuple[Path, ...] = ()
-    result: SearchResult | None = None
-
-    @cached_property
-    def inherited(self) -> Inherited | None:
-        """The same subnet in the supernet, if it is there. Raises InputError if the run has no supernet any more."""
-        if self.run is None:
-            return None
-        supernet = load_run_supernet(self.run)
-        return Inherited(supernet, self.subnet, self.layers, supernet.sides[0] or None)
-
     @cached_property
     def model(self) -> VisionTransformer:
         """The plain model, in evaluation mode. Raises FileError if the file is missing or broken."""
-        if self.file is not None:
+        if self.weights_file is not None:
             from vitas_hw.supernet.weights_file import load_model
 
-            return load_model(self.file)[0]
-        if self.inherited is not None:
-            return self.inherited.extracted()
+            return load_model(self.weights_file)[0]
         from vitas_hw.supernet.plain import build_model
 
-        return build_model(self.subnet, seed=self.seed).eval()
+        return self.extracted() or build_model(self.subnet, seed=self.seed).eval()
 
     @property
     def weights(self) -> str:
         """Where they come from, in words."""
-        if self.file is not None:
+        if self.weights_file is not None:
             return self.said
-        if self.inherited is not None:  # the words stand in exported files, and stay as they are
-            side = self.inherited.side
-            return "inherited from the supernet" + (f" ({side} side)" if side else "")
+        if self.run is not None:
+            return "inherited from the supernet" + (f" ({self.side} side)" if self.side else "")
         return f"fresh, not trained, drawn with seed {self.seed}{self.said}"
 
 
@@ -310,25 +295,17 @@ def with_weights(run: Run, named: Named, seed: int = 0) -> Chosen:
         InputError: an engine, whose weights cannot be read.
         FileError: a file that is missing or broken.
     """
-    kind = "" if named.file is None else named.file.suffix
-    if kind == ".engine":
+    file, about = named.file, vars(named)
+    if file is not None and file.suffix == ".engine":
         raise InputError(f"{named.word} is an engine: its weights cannot be read.", "Give what it was exported from.")
-    if named.file is not None and kind == ".safetensors":
-        said = f"those of {named.file.name}"
-        return Chosen(name=named.name, subnet=named.subnet, file=named.file, said=said, inputs=(named.file,))
+    if file is not None and file.suffix == ".safetensors":
+        return Chosen(**about, weights_file=file, said=f"those of {file.name}")
     inside = run.supernet.exists() and run.space(None).contains(named.subnet)
     if named.word == "choice" and named.result is not None:
         return _last_choice(run, named, named.result, seed, inside=inside)
     if named.by_size or not (inside or named.result is not None):
-        return Chosen(name=named.name, subnet=named.subnet, seed=seed, result=named.result)
-    return Chosen(
-        name=named.name,
-        subnet=named.subnet,
-        run=run,
-        layers=named.layers,
-        inputs=(run.supernet,) if named.result is None else (run.supernet, run.result),
-        result=named.result,
-    )
+        return Chosen(**about, seed=seed)
+    return Chosen(**about, run=run)
 
 
 def _last_choice(run: Run, named: Named, result: SearchResult, seed: int, *, inside: bool) -> Chosen:
@@ -338,23 +315,14 @@ def _last_choice(run: Run, named: Named, result: SearchResult, seed: int, *, ins
     retrained = run.retrained.exists() and subnet_of(run.retrained) == named.subnet
     if named.by_size and not retrained:
         said = ": the search ranked by size; they have to be trained"
-        return Chosen(name="choice", subnet=named.subnet, seed=seed, said=said, result=result)
+        return Chosen(**vars(named), seed=seed, said=said)
     if retrained:
         top1 = _retrained_top1(run)
         if top1 is None or result.final_top1 is None or top1 >= result.final_top1:
             said, path = "the choice's, retrained", run.retrained
         else:
             said += f" (retrained it has {top1:.2%} on the search split, not {result.final_top1:.2%})"
-    return Chosen(
-        name="choice",
-        subnet=named.subnet,
-        run=run if inside else None,
-        layers=named.layers,
-        file=path,
-        said=said,
-        inputs=(path,),
-        result=result,
-    )
+    return Chosen(**vars(named), run=run if inside else None, weights_file=path, said=said)
 
 
 def _retrained_top1(run: Run) -> float | None:
@@ -373,28 +341,10 @@ def data_for(run: Run, subnet: Subnet, spec: str | None = None) -> ImageData | N
     """
     from vitas_hw.data.load import load_data
 
-    space = space_around(subnet)
     if spec is not None:
-        return load_data(spec, space)
+        return load_data(spec, subnet)
     if not run.data.exists() and not run.supernet.exists():
         return None
-    own = run.space(None)
-    fits = (own.image_size, own.in_chans, own.num_classes) == (space.image_size, space.in_chans, space.num_classes)
-    return load_run_data(run, own) if fits else None
-
-
-def space_around(subnet: Subnet) -> SearchSpace:
-    """A space of one subnet's images and classes, to load data for it."""
-    first = subnet.blocks[0]
-    return SearchSpace(
-        name=f"subnet-{subnet.digest[:8]}",
-        image_size=subnet.image_size,
-        in_chans=subnet.in_chans,
-        num_classes=subnet.num_classes,
-        patch_sizes=(subnet.patch_size,),
-        embed_dims=(subnet.embed_dim,),
-        depth=(subnet.depth, subnet.depth),
-        num_heads=(first.num_heads,),
-        attn_dims=(first.attn_dim,),
-        mlp_dims=(first.mlp_dim,),
-    )
+    space = run.space(None)
+    own, wanted = ((one.image_size, one.in_chans, one.num_classes) for one in (space, subnet))
+    return load_run_data(run, space) if own == wanted else None

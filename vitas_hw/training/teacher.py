@@ -10,17 +10,18 @@ from torch import nn
 from vitas_hw.core.errors import FileError, InputError, VitasError
 from vitas_hw.core.reading import reason
 from vitas_hw.core.space import SearchSpace
+from vitas_hw.core.subnet import Subnet
 from vitas_hw.supernet.timm_models import known_model, read_weights
 from vitas_hw.supernet.weights_file import load_model
 
 
-def load_teacher(source: str, space: SearchSpace) -> nn.Module:
+def load_teacher(source: str, space: SearchSpace | Subnet) -> nn.Module:
     """A module from the space's images to logits, in evaluation mode; not trained.
 
     Args:
         source: a name timm knows (its pretrained weights are downloaded), ``NAME:FILE`` (that model's weights from a
             file), or the ``.safetensors`` file of a searched subnet.
-        space: gives image size, channels and classes.
+        space: it, or a subnet, gives image size, channels and classes.
 
     Raises:
         InputError: an unknown name, weights that cannot be had, or a model for other images or classes.
@@ -43,7 +44,7 @@ def load_teacher(source: str, space: SearchSpace) -> nn.Module:
     return teacher
 
 
-def _model(source: str, space: SearchSpace) -> nn.Module:
+def _model(source: str, space: SearchSpace | Subnet) -> nn.Module:
     name, colon, file = source.partition(":")
     if source.endswith(".safetensors") and not colon:
         model: nn.Module = load_model(Path(source))[0]

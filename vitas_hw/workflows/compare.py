@@ -48,7 +48,7 @@ class Comparison:
 def compare(
     run: Run,
     words: Sequence[str],
-    settings: CompareSettings,
+    settings: CompareSettings = CompareSettings(),  # noqa: B008  # frozen
     *,
     progress: Progress = SILENT,
 ) -> Comparison:

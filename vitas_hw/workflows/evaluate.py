@@ -14,7 +14,8 @@ from vitas_hw.core.settings import setting, settings
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.runs.artifacts import load_run_data, load_run_supernet
 from vitas_hw.runs.directory import Run
-from vitas_hw.runs.subnets import Layers, sampled, subnets_named
+from vitas_hw.runs.subnets import Named, subnets_named
+from vitas_hw.searching.result import Candidate, candidate_of
 from vitas_hw.training.runtime import Runtime
 
 if TYPE_CHECKING:  # loaded for the help, which needs no torch
@@ -42,11 +43,10 @@ class EvaluateSettings:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A subnet and its accuracy with inherited weights; ``layers`` as of ``Supernet.forward``."""
+    """A subnet and its accuracy with inherited weights."""
 
     subnet: Subnet
     accuracy: Accuracy
-    layers: Layers = None
 
 
 def evaluate(
@@ -71,13 +71,14 @@ def evaluate(
     from vitas_hw.training.evaluate import subnet_accuracy
 
     space = run.space(None)
-    chosen = [(found.subnet, found.layers) for word in subnets for found in subnets_named(word, run)]
-    chosen += sampled(space, space.sample_codes(settings.random, np.random.default_rng(settings.seed)))
+    codes = space.sample_codes(settings.random, np.random.default_rng(settings.seed))
+    chosen: list[Named | Candidate] = [one for word in subnets for one in subnets_named(word, run)]
+    chosen += [candidate_of(space, code) for code in codes]
     if not chosen:
         raise InputError("No subnet was given to evaluate.", "Name one, or try `random=10`.", field="subnets")
-    for subnet, _ in chosen:
-        if not space.contains(subnet):
-            raise InputError(f"Subnet {subnet.digest} is not in the run's space {space.name!r}.", field="subnets")
+    for one in chosen:
+        if not space.contains(one.subnet):
+            raise InputError(f"Subnet {one.subnet.digest} is not in the run's space {space.name!r}.", field="subnets")
     supernet = load_run_supernet(run)
     where = pick_device(settings.device, Ranks())
     supernet.to(where)
@@ -86,7 +87,7 @@ def evaluate(
         advance("")
     rows = []
     with progress.step(f"evaluating on {settings.split}", len(chosen)) as advance:
-        for subnet, layers in chosen:
-            rows.append(Evaluated(subnet, subnet_accuracy(supernet, subnet, images, layers), layers))
+        for one in chosen:
+            rows.append(Evaluated(one.subnet, subnet_accuracy(supernet, one.subnet, images, one.layers)))
             advance("")
     return rows

@@ -9,9 +9,10 @@ from contextlib import AbstractContextManager
 from itertools import cycle, islice
 from typing import Any
 
+from vitas_hw.core.errors import VitasError
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
-from vitas_hw.export.openvino_import import load_openvino
+from vitas_hw.export.openvino_export import load_openvino
 from vitas_hw.profiling.backend import BackendInfo, Floats
 from vitas_hw.profiling.backends.onnx_model import cpu_threads, finest, onnx_bytes
 from vitas_hw.profiling.backends.session import OpenSession, check_precision, random_images, runtime_errors
@@ -25,7 +26,7 @@ def info(name: str) -> BackendInfo:
     """What OpenVINO can do here."""
     try:
         ov = load_openvino()
-    except ImportError:
+    except VitasError:
         return BackendInfo(name, None, missing="it is not installed", install="pip install openvino")
     core = ov.Core()
     known = [device for device in core.available_devices if device.split(".")[0] in ("CPU", "GPU")]

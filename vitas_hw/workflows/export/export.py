@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -21,9 +20,11 @@ from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.core.settings import as_json
 from vitas_hw.data.load import ImageData
 from vitas_hw.data.splits import Split
-from vitas_hw.export.calibration import activation_scales
-from vitas_hw.export.onnx_export import model_graph, onnx_program, torch_program, where_it_differs
+from vitas_hw.export.engine_record import write_engine
+from vitas_hw.export.first_difference import where_it_differs
+from vitas_hw.export.onnx_export import activation_scales, model_graph, onnx_program
 from vitas_hw.export.onnx_graph import CPU_WEIGHT_LIMIT
+from vitas_hw.export.openvino_export import openvino_program, write_openvino
 from vitas_hw.export.parity import (
     Batches,
     Exported,
@@ -34,11 +35,13 @@ from vitas_hw.export.parity import (
     measure_parity,
     with_fixed_batch,
 )
+from vitas_hw.export.timm_export import timm_program, write_timm
+from vitas_hw.export.torch_export import exported_program, torch_program, write_torch
 from vitas_hw.report.model_card import model_card
 from vitas_hw.runs.artifacts import load_run_predictor
 from vitas_hw.runs.directory import Run, one_at_a_time
 from vitas_hw.runs.subnets import Chosen, choose, data_for
-from vitas_hw.workflows.export.settings import FORMATS, OF_THE_MODEL, ExportSettings
+from vitas_hw.workflows.export.settings import FORMATS, ExportSettings
 
 _CALIBRATION, _BATCH = 256, 64
 
@@ -86,11 +89,8 @@ class Export:
         if self.data is None:
             problem = "int8 needs images to calibrate on, and there are none."
             raise InputError(problem, "Name some: `data=folder:PATH`.", field="data")
-        found: dict[str, float] = {}
-        for images, _ in _some(self.data.search, _CALIBRATION).batches(_BATCH):
-            for name, scale in activation_scales(self.chosen.model, images).items():
-                found[name] = max(found.get(name, 0.0), scale)
-        return found
+        images = (batch for batch, _ in _some(self.data.search, _CALIBRATION).batches(_BATCH))
+        return activation_scales(self.chosen.model, images)
 
 
 def _some(split: Split, most: int) -> Split:
@@ -146,11 +146,8 @@ def export(
 def _path(run: Run, chosen: Chosen, settings: ExportSettings, name: str, output: Path | None) -> Path:
     if output is None:
         run.path.mkdir(parents=True, exist_ok=True)
-        suffix = (
-            FORMATS[name]
-            if settings.precision == "fp32" or name in OF_THE_MODEL
-            else f"-{settings.precision}{FORMATS[name]}"
-        )
+        precision = settings.precision_of(name)
+        suffix = FORMATS[name] if precision == "fp32" else f"-{precision}{FORMATS[name]}"
         return run.path / f"{chosen.name}{suffix}"
     path = output
     if len(settings.formats) > 1 or (name == "openvino" and output.suffix != ".xml"):
@@ -170,18 +167,17 @@ def _path(run: Run, chosen: Chosen, settings: ExportSettings, name: str, output:
 
 def _extraction(export_: Export) -> Parity | None:
     """The supernet in place beside the extracted model. Raises VitasError if they differ."""
-    inherited = export_.chosen.inherited
-    if inherited is None:
+    chosen = export_.chosen
+    supernet, extracted = chosen.supernet, chosen.extracted()
+    if supernet is None or extracted is None:
         return None
 
     @torch.inference_mode()
     def in_place(images: Floats) -> Floats:
-        logits = inherited.supernet(torch.from_numpy(images), inherited.subnet, inherited.side, inherited.layers)
-        found: Floats = logits.numpy()
-        return found
+        logits: Floats = supernet(torch.from_numpy(images), chosen.subnet, chosen.side, chosen.layers).numpy()
+        return logits
 
-    extracted = torch_program(inherited.extracted())
-    parity = measure_parity(("supernet", in_place), {"extracted": extracted}, export_.batches())
+    parity = measure_parity(("supernet", in_place), {"extracted": torch_program(extracted)}, export_.batches())
     parity.check("extracted", "fp32")
     return parity
 
@@ -189,9 +185,12 @@ def _extraction(export_: Export) -> Parity | None:
 def _written(export_: Export, name: str, path: Path, extraction: Parity | None, progress: Progress) -> Exported:
     """One format, checked in a folder beside its place, then moved there."""
     settings, chosen = export_.settings, export_.chosen
-    precision = "fp32" if name in OF_THE_MODEL else settings.precision
-    with _beside(path) as folder:
-        made = folder / path.name
+    precision = settings.precision_of(name)
+    beside = TemporaryDirectory(  # on the same disk, to be moved from
+        prefix=f".{path.name}.", suffix=".part", dir=path.parent, ignore_cleanup_errors=True
+    )
+    with beside as folder:
+        made = Path(folder) / path.name
         with progress.step(f"exporting to {name}", 2) as advance:
             program, checked, graph = _make(export_, name, made)
             advance("written")
@@ -207,7 +206,7 @@ def _written(export_: Export, name: str, path: Path, extraction: Parity | None, 
             _check_drop(export_, done)
         if precision != "fp32":
             done = replace(done, latency_ms=_before_and_after(export_, done, progress))
-        _move(folder, path)
+        _move(Path(folder), path)
     return done
 
 
@@ -221,16 +220,10 @@ def _make(export_: Export, name: str, path: Path) -> tuple[Program, str, Any]:
     """Write one format to ``path``; how to run it, what that is in words, and its ONNX graph if it has one."""
     settings, chosen = export_.settings, export_.chosen
     if name == "timm":
-        from vitas_hw.export.timm_export import timm_program, write_timm
-
         path.mkdir()
-        how = None if export_.data is None else export_.data.preprocessing.to_dict()
-        names = () if export_.data is None else export_.data.class_names
-        write_timm(chosen.model, chosen.subnet, path, preprocessing=how, class_names=names, about=export_.about)
+        write_timm(chosen.model, chosen.subnet, path, about=export_.about)
         return timm_program(path), "timm.create_model on the folder", None
     if name == "torch":
-        from vitas_hw.export.torch_export import exported_program, write_torch
-
         write_torch(chosen.model, chosen.subnet, path, batch_size=settings.batch_size, metadata=export_.about)
         return with_fixed_batch(exported_program(path), settings.batch_size), "torch.export.load on the file", None
     # OpenVINO halves the weights itself, of the fp32 graph
@@ -247,22 +240,17 @@ def _make(export_: Export, name: str, path: Path) -> tuple[Program, str, Any]:
     )
     model = graph.SerializeToString()
     if name == "openvino":
-        from vitas_hw.export.openvino_export import openvino_program, write_openvino
-
         texts = {prop.key: prop.value for prop in graph.metadata_props}
         write_openvino(model, path, half=settings.precision == "fp16", metadata=texts)
         program = openvino_program(path)
         return with_fixed_batch(program, settings.batch_size), "OpenVINO on the CPU, float32 hint, on the file", graph
     if name == "tensorrt":
-        from vitas_hw.export.engine_record import write_engine
-        from vitas_hw.export.tensorrt_engine import BatchSizes
-
         write_engine(
             model,
             chosen.subnet,
             path,
             precision=settings.precision,
-            batch_sizes=None if settings.batch_size else BatchSizes(1, 1, _BATCH),
+            batch_sizes=None if settings.batch_size else (1, 1, _BATCH),
             compute_capabilities=settings.compute_capabilities,
             timings=export_.engines,
         )
@@ -297,16 +285,6 @@ def _before_and_after(export_: Export, done: Exported, progress: Progress) -> di
     from vitas_hw.workflows.compare import precisions_side_by_side
 
     return precisions_side_by_side(export_.chosen.subnet, backend, ("fp32", done.precision), progress)
-
-
-@contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    """A folder to write in, on the same disk, gone at the end."""
-    folder = Path(mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _move(folder: Path, path: Path) -> None:

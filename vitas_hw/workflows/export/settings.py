@@ -41,6 +41,10 @@ class ExportSettings:
     data: str | None = setting(default=None, help="To compare on.", group=_CHECK)
     seed: int = setting(default=0, help="Makes the step repeatable.", at_least=0, at_most=2**32 - 1)
 
+    def precision_of(self, name: str) -> str:
+        """What a format is written in."""
+        return "fp32" if name in OF_THE_MODEL else self.precision
+
     def __post_init__(self) -> None:
         for name in self.formats:
             if name not in FORMATS:

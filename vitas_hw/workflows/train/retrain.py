@@ -14,7 +14,7 @@ from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.runs.artifacts import load_run_supernet
 from vitas_hw.runs.directory import Run, one_at_a_time
-from vitas_hw.runs.subnets import Chosen, choose, data_for, space_around
+from vitas_hw.runs.subnets import Chosen, choose, data_for
 from vitas_hw.supernet.plain import build_model
 from vitas_hw.supernet.supernet import Supernet
 from vitas_hw.supernet.weights_file import save_model
@@ -135,14 +135,14 @@ def _start(chosen: Chosen, settings: RetrainSettings, recipe: Recipe) -> VisionT
     model = build_model(chosen.subnet, seed=settings.seed, drop_path_rate=recipe.drop_path)
     if settings.init == "fresh":
         return model
-    inherited = chosen.inherited
+    inherited = chosen.extracted()
     if inherited is None:
         raise InputError(
             f"{chosen.name} is not in the supernet of this run.",
             "Begin with fresh weights: `init=fresh`.",
             field="init",
         )
-    model.load_state_dict(inherited.extracted().state_dict())
+    model.load_state_dict(inherited.state_dict())
     return model
 
 
@@ -162,7 +162,7 @@ def _teacher(run: Run, source: str | None, subnet: Subnet) -> nn.Module | None:
     if source is None:
         return None
     if source != "supernet":
-        return load_teacher(source, space_around(subnet))
+        return load_teacher(source, subnet)
     supernet = load_run_supernet(run)
     ours, theirs = ((one.image_size, one.in_chans, one.num_classes) for one in (subnet, supernet.space))
     if ours != theirs:
