@@ -15,9 +15,8 @@ from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.reading import read_json, reason
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.runs.artifacts import read_exports
-from vitas_hw.runs.directory import Run
+from vitas_hw.runs.directory import HOLDERS, Run
 
-_COMMANDS = ("quickstart", "profile", "train", "search", "retrain", "export")  # that leave a step in a manifest
 _WORDS = {"profile": "profiled", "train": "trained", "search": "searched", "retrain": "retrained", "export": "exported"}
 
 
@@ -72,7 +71,7 @@ def list_runs(folder: Path) -> list[RunSummary]:
 def command_of(step: dict[str, Any]) -> str:
     """What was typed for a step of a manifest; empty if it was called from Python."""
     words = step["command"]
-    typed = any(word in _COMMANDS for word in words[:2])  # before a command only a flag of all commands can stand
+    typed = any(word in HOLDERS for word in words[:2])  # before a command only a flag of all commands can stand
     return f"vitas-hw {shlex.join(words)}" if typed else ""
 
 
