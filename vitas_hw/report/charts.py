@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vitas_hw.core.budget import Range, show_cost, show_count, three_digits
+from vitas_hw.core.budget import Range, show_cost, show_count
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.report.architecture import blocks_words, in_words
 from vitas_hw.report.fits import Fit
@@ -65,18 +65,11 @@ def front_chart(search: Search) -> Chart:
             drawn.append(row | {"group": "finalist, measured", "x": measured, "from": cost})
         if point.chosen:
             drawn.append(row | {"group": "choice", "x": cost if measured is None else measured, "from": cost})
-    layers: list[Spec] = [
-        {
-            "transform": [{"filter": "datum.group == 'on the front'"}],
-            "mark": _line(1.5, interpolate="step-after"),
-            "encoding": {"x": _x(title), "y": _y(by_top1)},
-        },
-        {
-            "transform": [{"filter": "isValid(datum.from)"}],
-            "mark": _mark("rule", _STRONG, strokeWidth=1, opacity=0.6),
-            "encoding": {"x": _x(title), "x2": {"field": "from"}, "y": _y(by_top1)},
-        },
-        _points(drawn, title, by_top1),
+    axes, rule = _axes(title, by_top1), _mark("rule", _STRONG, strokeWidth=1, opacity=0.6)
+    layers = [
+        _only("datum.group == 'on the front'", _line(1.5, interpolate="step-after"), axes),
+        _only("isValid(datum.from)", rule, axes | {"x2": {"field": "from"}}),
+        _points(drawn, axes),
         *_budget(search.bounds, unit),
     ]
     drawn.sort(key=lambda row: list(_GROUPS).index(row["group"]))  # the choice is drawn last, over the others
@@ -109,7 +102,6 @@ def front_chart(search: Search) -> Chart:
 
 def published_chart(search: Search) -> Chart:
     """The front beside published models, over MACs: the only cost that is known of both."""
-    title = "MACs, millions"
     drawn = [
         _about(point, by_top1=True)
         | {"x": point.subnet.macs / 1e6, "y": 100 * point.score}
@@ -122,15 +114,12 @@ def published_chart(search: Search) -> Chart:
         | {"x": one.subnet.macs / 1e6, "y": 100 * one.top1, **_sizes(one.subnet)}
         for one in search.published
     ]
-    labels = [
-        {
-            "transform": [{"filter": f"datum.group == 'published' && substring(datum.name, 0, 4) {which} 'DeiT'"}],
-            "mark": {"type": "text", "align": "left", "dx": 7, "dy": dy, "color": _OTHER, "fontSize": 12},
-            "encoding": {"x": _x(title), "y": _y(False), "text": {"field": "name"}},
-        }
-        for which, dy in (("==", 9), ("!=", -5))  # DeiT-Ti and ViTAS-B lie side by side
-    ]
-    layers = [_points(drawn, title, False), *labels]
+    axes = _axes("MACs, millions", False)
+    layers = [_points(drawn, axes)]
+    for which, dy in (("==", 9), ("!=", -5)):  # DeiT-Ti and ViTAS-B lie side by side
+        label = {"type": "text", "align": "left", "dx": 7, "dy": dy, "color": _OTHER, "fontSize": 12}
+        names = f"datum.group == 'published' && substring(datum.name, 0, 4) {which} 'DeiT'"
+        layers.append(_only(names, label, axes | {"text": {"field": "name"}}))
     caption = (
         "Beside DeiT and ViTAS as their authors published them: ImageNet top-1 after a training of their own, not"
         " measured here. Ours: inherited weights on the search split of this run's data, so the two are not to be"
@@ -158,11 +147,9 @@ def progress_charts(search: Search) -> list[Chart]:
 
     def over(name: str, title: str, places: Sequence[float], when: str = "") -> Chart:
         placed = [row | {"x": x} for row, x in zip(drawn, places, strict=True)]
-        line = {
-            "mark": _line(2, interpolate="step-after"),
-            "encoding": {"x": _x(title), "y": {**_y(search.by_top1), "field": "best"}},
-        }
-        layers = [_points(placed, title, search.by_top1), line]
+        axes = _axes(title, search.by_top1)
+        so_far = {"x": axes["x"], "y": axes["y"] | {"field": "best"}}
+        layers = [_points(placed, axes), {"mark": _line(2, interpolate="step-after"), "encoding": so_far}]
         spec = _spec(placed, layers, f"best so far (line) and each evaluated subnet, by {title}", height=240)
         caption = f"The line is the best so far; each mark is an evaluated subnet{when}."
         return Chart(name, caption, spec, ("evaluation", "since the first", "best so far", "architecture"), rows)
@@ -229,7 +216,7 @@ def curve_chart(name: str, losses: Sequence[float], number: int) -> Chart:
     ]
     y, tooltip = _number("y", "mean loss", zero=False), _tooltip(("epoch", "loss"))
     mark = {"type": "line", "color": _MAIN, "strokeWidth": 2, "point": {"color": _MAIN, "size": 18}}
-    layer = {"mark": mark, "encoding": {"x": _x("epoch"), "y": y, "tooltip": tooltip}}
+    layer = {"mark": mark, "encoding": {"x": _axis("x", "epoch"), "y": y, "tooltip": tooltip}}
     spec = _spec(drawn, [layer], f"{name}: mean training loss of {len(rows)} epochs", height=220)
     return Chart(f"curve-{number}", f"{name}: mean training loss of each epoch.", spec, ("epoch", "loss"), rows)
 
@@ -252,17 +239,17 @@ def _spec(rows: Sequence[Spec], layers: Sequence[Spec], description: str, height
     }
 
 
-def _points(rows: Sequence[Spec], title: str, by_top1: bool) -> Spec:
+def _only(condition: str, mark: Spec, encoding: Spec) -> Spec:
+    """A layer of the rows that meet a condition."""
+    return {"transform": [{"filter": condition}], "mark": mark, "encoding": encoding}
+
+
+def _points(rows: Sequence[Spec], axes: Spec) -> Spec:
     used = {row["group"] for row in rows}
-    return {
-        "mark": {"type": "point", "filled": True, "opacity": 0.9},
-        "encoding": {
-            "x": _x(title),
-            "y": _y(by_top1),
-            **_marks({name: look for name, look in _GROUPS.items() if name in used}),
-            "tooltip": _tooltip(name for name in _HOVER if any(name in row for row in rows)),
-        },
-    }
+    marks = _marks({name: look for name, look in _GROUPS.items() if name in used})
+    tooltip = _tooltip(name for name in _HOVER if any(name in row for row in rows))
+    mark = {"type": "point", "filled": True, "opacity": 0.9}
+    return {"mark": mark, "encoding": axes | marks | {"tooltip": tooltip}}
 
 
 def _marks(groups: dict[str, tuple[str, str, int]]) -> Spec:
@@ -275,12 +262,13 @@ def _marks(groups: dict[str, tuple[str, str, int]]) -> Spec:
     return marks | {"size": {"condition": sizes, "value": looks[0][2]}}
 
 
-def _x(title: str) -> Spec:
-    return _number("x", title, zero=False, nice=True)
+def _axes(title: str, by_top1: bool) -> Spec:
+    """Cost or time, and the score."""
+    return {"x": _axis("x", title), "y": _axis("y", "top-1, %" if by_top1 else "parameters, M")}
 
 
-def _y(by_top1: bool) -> Spec:
-    return _number("y", "top-1, %" if by_top1 else "parameters, M", zero=False, nice=True)
+def _axis(field: str, title: str) -> Spec:
+    return _number(field, title, zero=False, nice=True)
 
 
 def _number(field: str, title: str, **scale: Any) -> Spec:
@@ -316,11 +304,8 @@ def _about(point: Point, by_top1: bool) -> Spec:
     """What hovering shows of an evaluated subnet."""
     about: Spec = {"subnet": point.subnet.digest[:8], "evaluation": f"{point.number}"}
     about |= {"top-1" if by_top1 else "size": score_words(point.score, by_top1)}
-    if point.predicted_ms is not None:
-        about["predicted"] = show_cost(point.predicted_ms, "latency_ms")
-    if point.measured_ms is not None:
-        about["measured"] = show_cost(point.measured_ms, "latency_ms")
-    return about | _sizes(point.subnet)
+    times = {"predicted": point.predicted_ms, "measured": point.measured_ms}
+    return about | {name: ms(time) for name, time in times.items() if time is not None} | _sizes(point.subnet)
 
 
 def _sizes(subnet: Subnet) -> Spec:
@@ -337,9 +322,9 @@ def _latencies(subnet: Subnet, measured: float, predicted: float) -> Spec:
         "x": measured,
         "y": predicted,
         "subnet": subnet.digest[:8],
-        "measured": f"{three_digits(measured)} ms",
-        "predicted": f"{three_digits(predicted)} ms",
-        "error": f"{predicted / measured - 1:+.1%}",
+        "measured": ms(measured),
+        "predicted": ms(predicted),
+        "error": _error(measured, predicted),
         **_sizes(subnet),
     }
 

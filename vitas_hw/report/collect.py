@@ -78,7 +78,7 @@ def collect(run: Run, progress: Progress = SILENT) -> Report:
         subnet=None if result is None else result.choice.subnet,
         fits=profiles.fits,
         curves=_curves(steps, training, result),
-        machines=[*profiles.machines, *_libraries(steps)],
+        machines=profiles.machines + [("The last step ran on", _libraries(step)) for step in steps[-1:]],
         steps=steps,
     )
 
@@ -108,8 +108,5 @@ def _curves(
     return {name: losses for name, losses in found.items() if losses}
 
 
-def _libraries(steps: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
-    if not steps:
-        return []
-    versions = steps[-1]["versions"]
-    return [("The last step ran on", {"libraries": ", ".join(f"{name} {v}" for name, v in versions.items())})]
+def _libraries(step: dict[str, Any]) -> dict[str, str]:
+    return {"libraries": ", ".join(f"{name} {version}" for name, version in step["versions"].items())}
