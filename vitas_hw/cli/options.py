@@ -35,10 +35,6 @@ SpaceOption = Annotated[str | None, typer.Option("--space", help="A preset or a 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 LatencyOption = Annotated[str | None, typer.Option("--latency", help="For example 5ms, or a range: 4ms-5ms.")]
 FlopsOption = Annotated[str | None, typer.Option("--flops", help="MACs, for example 1.3G.")]
-TorchDeviceOption = Annotated[
-    str,
-    typer.Option("--device", help="cpu, cuda, cuda:1, mps; auto: a GPU if any.", rich_help_panel=WHERE),
-]
 ParamsOption = Annotated[str | None, typer.Option("--params", help="Parameters, for example 6M.")]
 
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Forget an unfinished training.", rich_help_panel=WHERE)]

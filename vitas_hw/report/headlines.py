@@ -32,7 +32,8 @@ def asked_for(
 ) -> list[tuple[str, str]]:
     """What was asked for, and the choice in words."""
     size = f"{space.image_size[0]} × {space.image_size[1]}"
-    rows = [("space", f"{space.name}: {_count(space.size)} subnets, images {size}, {space.num_classes} classes")]
+    count = f"{space.size:,}" if space.size < 10**6 else f"about {space.size:.1e}"
+    rows = [("space", f"{space.name}: {count} subnets, images {size}, {space.num_classes} classes")]
     if training is not None:
         recipe = training["recipe"]
         said = f"{training['data']}, {recipe['epochs']} epochs, sharing {training['sharing']}, seed {training['seed']}"
@@ -46,7 +47,9 @@ def asked_for(
         if how.get("pareto"):
             rows.append(("front", f"top-1 against {how['pareto']}, chosen: {how['choose']}"))
         rows.append(("choice", f"{in_words(result.choice.subnet)}, subnet {result.choice.subnet.digest}"))
-        rows.append(("finalists", _finalists(result)))
+        outside = f"{len(result.violations)} of them outside the latency budget"
+        measured = len(result.measured_ms)
+        rows.append(("finalists", f"{measured} measured, {outside}" if measured else "none measured"))
     return rows
 
 
@@ -148,19 +151,9 @@ def _of_the_search(result: SearchResult, exports: Mapping[str, dict[str, Any]]) 
     return found
 
 
-def _finalists(result: SearchResult) -> str:
-    if not result.measured_ms:
-        return "none measured"
-    return f"{len(result.measured_ms)} measured, {len(result.violations)} of them outside the latency budget"
-
-
 def _inside(bounds: Range | None, value: float) -> tuple[bool | None, str]:
     """Whether a value keeps its budget, and that in words; None where there is none."""
     if bounds is None:
         return None, ""
     good = bool(bounds.excess(value) <= 0)
     return good, "inside the budget" if good else "outside the budget"
-
-
-def _count(size: int) -> str:
-    return f"{size:,}" if size < 10**6 else f"about {size:.1e}"

@@ -115,7 +115,6 @@ def run_evaluations(
         if settings.ray is not None:
             workers = RayWorkers(settings.ray, settings.ray_gpus)
             pool = stack.enter_context(ray_pool(workers, settings.population))
-        if pool is not None:
             progress.note(f"{pool.places} workers of the Ray cluster evaluate, each on a {pool.device}")
 
         def spread(scorer: Scorer) -> Evaluate:
