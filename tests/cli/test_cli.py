@@ -194,7 +194,7 @@ MISTAKES = [
     ),
     (["train", "--teacher", "resnet1"], ["The teacher resnet1 is neither a model that timm knows"]),
     (["train", "--private", "heads"], ["Unknown private part 'heads'", "Known: patch_embed, cls_token, pos_embed, qk"]),
-    (["train", "--max-time", "soon"], ["Invalid duration 'soon'; use for example 90s, 30m, 8h."]),
+    (["train", "--max-time", "soon"], ["--max-time: Invalid duration 'soon'; use for example 90s, 30m, 8h."]),
     (["train", "--device", "cuda:7"], ["no device 'cuda:7' to train on; here: cpu", "--device cpu"]),
     (["train", "--autocast", "int8"], ["--autocast must be one of bf16, fp16, not 'int8'."]),
     (["train", "--accumulate", "7"], ["--accumulate must be a divisor of the batch size 64, not 7."]),

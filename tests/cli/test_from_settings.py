@@ -89,7 +89,7 @@ def test_what_is_typed_is_read(made: list[Any]) -> None:
     [
         ("--heat 0", ["Error: --heat must be at least 1, not 0."]),
         ("--anchor 0", ["Error: --anchor must be above 0, not 0.0."]),
-        ("--max-time soon", ["Error: Invalid duration 'soon'; use for example 90s, 30m, 8h."]),
+        ("--max-time soon", ["Error: --max-time: Invalid duration 'soon'; use for example 90s, 30m, 8h."]),
         ("--heat warm", ["Error: Invalid value for '--heat'", "See: vitas-hw bake --help"]),
         ("--left-out 3", ["Error: No such option: --left-out", "See: vitas-hw bake --help"]),
     ],

@@ -14,7 +14,8 @@ import vl_convert
 
 from vitas_hw.cli.main import main
 from vitas_hw.core.space import SearchSpace
-from vitas_hw.report.collect import collect, report
+from vitas_hw.report.collect import collect
+from vitas_hw.report.page import report
 from vitas_hw.runs.directory import Run
 from vitas_hw.searching.result import SearchResult
 
@@ -62,7 +63,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def page(whole: Whole) -> Page:
-    return Page(report(whole[0]).path.read_text(encoding="utf-8"))
+    return Page(report(whole[0])[0].read_text(encoding="utf-8"))
 
 
 def test_its_headline_figures_are_the_runs(page: Page, whole: Whole) -> None:
@@ -159,7 +160,7 @@ def test_its_charts_are_vega_lite(page: Page) -> None:
 
 def test_published_models_stand_only_beside_spaces_of_their_images(page: Page, imagenet: Whole) -> None:
     assert "published" not in page.specs
-    html = report(imagenet[0]).path.read_text(encoding="utf-8")
+    html = report(imagenet[0])[0].read_text(encoding="utf-8")
     other = Page(html)
     rows = {row[0]: row[1:] for row in other.rows if len(row) == 4}
     assert rows["DeiT-Ti"] == ["72.2%", "1.25 GMACs", "5.72 M parameters"]
@@ -171,11 +172,10 @@ def test_published_models_stand_only_beside_spaces_of_their_images(page: Page, i
 def test_a_further_target_is_predicted_and_says_that_it_was_not_measured(imagenet: Whole) -> None:
     found = collect(imagenet[0])
     assert found.search is not None
-    (target,) = found.search.targets
-    assert target.interval_ms is not None
-    assert target.predicted_ms is not None
-    assert target.interval_ms[0] < target.predicted_ms < target.interval_ms[1]
-    assert target.measured_ms is None
+    ((_name, budget, predicted, interval, measured, inside),) = found.search.targets
+    low, middle, high = (float(words.split()[0]) for words in (interval, predicted, interval.split(" to ")[1]))
+    assert low < middle < high
+    assert (budget, measured, inside) == ("at most 500 ms", "not measured", "yes, by prediction")
     text = " ".join(found.warnings)
     assert "--vitas-deit-tiny is predicted, not measured." in text
     assert "Top-1 is of the search split" in text
@@ -193,7 +193,7 @@ def test_a_run_that_has_only_begun_gets_a_page_of_what_there_is(
         for folder in ("profiles", "predictors"):
             shutil.copytree(getattr(whole[0], folder), tmp_path / folder)
         run.manifest.write_text(whole[0].manifest.read_text())
-    page = Page(report(run).path.read_text(encoding="utf-8"))
+    page = Page(report(run)[0].read_text(encoding="utf-8"))
     assert set(page.specs) == {"nothing": set(), "profile": {"fit-1"}, "train": {"curve-1"}}[step]
     assert "architecture" not in page.ids
     assert "asked" in page.ids

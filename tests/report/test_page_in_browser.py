@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from vitas_hw.report.collect import report
+from vitas_hw.report.page import report
 from vitas_hw.runs.directory import Run
 from vitas_hw.searching.result import SearchResult
 
@@ -41,7 +41,7 @@ def test_the_page_draws_itself(
     browser: Any, name: str, scheme: str, width: int, request: pytest.FixtureRequest
 ) -> None:
     run, result = request.getfixturevalue(name)
-    path = report(run).path
+    path, _ = report(run)
     complaints: list[str] = []
     asked: list[str] = []
     context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 844}, offline=True)

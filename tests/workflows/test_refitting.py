@@ -12,7 +12,7 @@ from vitas_hw.predictors.predictor import read_predictor
 from vitas_hw.profiling.profile import Measurement, Profile, load_profile, save_profile
 from vitas_hw.runs.directory import Run
 from vitas_hw.workflows.fit import fit_predictor
-from vitas_hw.workflows.search.refit import refitting_of
+from vitas_hw.workflows.search.measure_finalists import refitting_of
 
 
 def some(space: SearchSpace, seed: int, count: int) -> list[Subnet]:

@@ -26,7 +26,6 @@ def compare(
     Example: vitas-hw compare vitas-c deit-ti deit_tiny_patch16_224
     """
     from vitas_hw.cli import console
-    from vitas_hw.core.budget import show_cost
     from vitas_hw.runs.directory import Run
     from vitas_hw.workflows.compare import compare as compare_subnets
 
@@ -45,8 +44,7 @@ def compare(
         [
             [
                 row.name,
-                show_cost(row.subnet.macs, "macs").removesuffix("MACs"),
-                f"{row.subnet.params / 1e6:.2f} M",
+                *console.sizes(row.subnet),
                 console.milliseconds(row.p50_ms),
                 console.milliseconds(row.p90_ms),
                 console.percent(row.top1),

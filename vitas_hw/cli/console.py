@@ -16,6 +16,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from vitas_hw.core.budget import show_cost
+from vitas_hw.core.subnet import Subnet
 
 OUT = Console(soft_wrap=True, highlight=False)
 ERR = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -97,6 +98,11 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     for row in rows:
         grid.add_row(*row)
     OUT.print(grid)
+
+
+def sizes(subnet: Subnet) -> list[str]:
+    """MACs and parameters of a subnet, as columns of a table."""
+    return [show_cost(subnet.macs, "macs").removesuffix("MACs"), f"{subnet.params / 1e6:.2f} M"]
 
 
 def percent(share: float | None) -> str:

@@ -24,7 +24,6 @@ def evaluate(
     Example: vitas-hw evaluate smallest largest --random 10
     """
     from vitas_hw.cli import console
-    from vitas_hw.core.budget import show_cost
     from vitas_hw.runs.directory import Run
     from vitas_hw.workflows.evaluate import evaluate as evaluate_subnets
 
@@ -46,8 +45,7 @@ def evaluate(
                 row.subnet.digest[:8],
                 console.percent(row.accuracy.top1),
                 console.percent(row.accuracy.top5),
-                show_cost(row.subnet.macs, "macs").removesuffix("MACs"),
-                f"{row.subnet.params / 1e6:.2f} M",
+                *console.sizes(row.subnet),
             ]
             for row in rows
         ],

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import typer
 
-from vitas_hw.core.errors import VitasError
+from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.settings import Setting, setting_of
 
 # options that are not called as their setting; the others are, with hyphens and without a unit
@@ -78,7 +78,13 @@ def _option(hint: Any, one: Field[Any], about: Setting) -> tuple[inspect.Paramet
     def read(typed: Any) -> Any:
         if make is None:
             return typed
-        return one.default if typed in (None, []) else make(typed)
+        try:
+            return one.default if typed in (None, []) else make(typed)
+        except InputError as error:
+            if error.field:
+                raise
+            problem = f"`{one.name}`: {error.problem}"  # a parser does not know whose value it reads
+            raise InputError(problem, error.hint, field=one.name, value=typed) from error
 
     shows: Mapping[str, Any] = {"rich_help_panel": about.group} if about.group else {}
     option = typer.Option(flag(one.name), help=about.help, metavar=_metavar(hint), **shows)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import errno
-import os
+import shlex
+import signal
 import sys
+import threading
 import traceback
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Annotated
 
 import typer
 
 from vitas_hw.cli.from_settings import in_options
-from vitas_hw.cli.stopping import INTERRUPTED, say_how_to_go_on, sigterm_as_interrupt
+from vitas_hw.cli.options import is_first
 from vitas_hw.core.errors import InputError, VitasError
+from vitas_hw.runs.directory import HOLDERS
 
 COMMANDS = (  # each a function of its name in a module of its name, in the order of the help
     "quickstart", "doctor", "profile", "fit", "predict", "train", "search", "retrain", "evaluate", "compare", "export",
@@ -28,6 +32,7 @@ app = typer.Typer(
 )
 for _name in COMMANDS:
     app.command()(getattr(import_module(f"vitas_hw.cli.{_name}"), _name))
+INTERRUPTED, TERMINATED = 130, 143  # as shells know them: 128 and the number of the signal
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 # typer carries a copy of click in some versions and uses the installed one in others: ask it for its exceptions
 _CLICK_ERROR = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
@@ -53,13 +58,26 @@ def options(
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; its exit status: 0 done, 2 bad input, 1 anything else, 130 by Ctrl-C, 143 by SIGTERM."""
     words = sys.argv[1:] if arguments is None else arguments
-    with sigterm_as_interrupt() as stop:
+    ended = INTERRUPTED
+
+    def interrupt(*_: object) -> None:
+        """SIGTERM, which a cluster sends before it kills, ends the work as Ctrl-C does: nothing is half written."""
+        nonlocal ended
+        ended = TERMINATED
+        raise KeyboardInterrupt
+
+    handles = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, interrupt) if handles else None
+    try:
         status = _run(words)
+    finally:
+        if handles:
+            signal.signal(signal.SIGTERM, before)
     if status != INTERRUPTED:
         return status
-    if _is_first():
-        say_how_to_go_on(words, stop.status)
-    return stop.status
+    if is_first():
+        _say_how_to_go_on(words, ended)
+    return ended
 
 
 def _run(words: list[str]) -> int:
@@ -73,16 +91,20 @@ def _run(words: list[str]) -> int:
         if "--debug" in words:
             traceback.print_exc()
         status, problem, hint = _answer(error)
-        if (
-            not isinstance(error, VitasError) or os.environ.get("RANK", "0") == "0"
-        ):  # under torchrun one process says it
+        if not isinstance(error, VitasError) or is_first():  # under torchrun one process says it
             print(f"Error: {problem}", *filter(None, [hint]), sep="\n", file=sys.stderr)
     return status if isinstance(status, int) else 0  # some versions of typer turn Ctrl-C into 130 themselves
 
 
-def _is_first() -> bool:
-    """Whether this is the only process, or the first of torchrun's."""
-    return os.environ.get("RANK", "0") == "0"
+def _say_how_to_go_on(words: Sequence[str], status: int) -> None:
+    """One line on stderr on what is kept, and the command that goes on."""
+    again = [word for word in words if word != "--fresh"]
+    name = next((word for word in words if not word.startswith("-")), "")
+    how = "Interrupted." if status == INTERRUPTED else "Ended by SIGTERM."
+    kept = "No half-written file is left; to do it again:"
+    if name in HOLDERS and name != "export":
+        kept = "Timings, evaluations and checkpoints so far are kept; to go on:"
+    print(f"{how} {kept}\nvitas-hw {shlex.join(again)}", file=sys.stderr)
 
 
 def _answer(error: Exception) -> tuple[int, str, str]:

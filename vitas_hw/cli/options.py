@@ -9,35 +9,32 @@ from typing import Annotated
 import typer
 
 from vitas_hw.runs.directory import DEFAULT_RUN as DEFAULT_RUN
-from vitas_hw.runs.directory import Run
+from vitas_hw.runs.directory import HOLDERS, Run
 
 WHERE = "Where and how long"
 SUBNETS = (
     "smallest, largest, a published name, choice, front:3, a digest, random:SEED, a plain ViT's name in timm, JSON, or "
     "a file of JSON or .safetensors."
 )
-_HOLD = {"quickstart", "profile", "train", "search", "retrain", "export"}  # commands that hold their run
+
+
+def is_first() -> bool:
+    """Whether this is the only process, or the first of torchrun's."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _not_held(context: typer.Context, run: Path) -> Path:
     """A run that another process works on is refused at once, before torch is loaded to work on it."""
-    if context.info_name in _HOLD and os.environ.get("RANK", "0") == "0":
+    if context.info_name in HOLDERS and is_first():
         Run(run).refuse_if_held()
     return run
 
 
 RunOption = Annotated[Path, typer.Option("--run", help="Keeps what each step made.", callback=_not_held)]
 SpaceOption = Annotated[str | None, typer.Option("--space", help="A preset or a YAML file. Default: the run's.")]
-SeedOption = Annotated[
-    int, typer.Option("--seed", min=0, max=2**32 - 1, metavar="INT", help="Makes the step repeatable.")
-]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 LatencyOption = Annotated[str | None, typer.Option("--latency", help="For example 5ms, or a range: 4ms-5ms.")]
 FlopsOption = Annotated[str | None, typer.Option("--flops", help="MACs, for example 1.3G.")]
-TorchDeviceOption = Annotated[
-    str,
-    typer.Option("--device", help="cpu, cuda, cuda:1, mps; auto: a GPU if any.", rich_help_panel=WHERE),
-]
 ParamsOption = Annotated[str | None, typer.Option("--params", help="Parameters, for example 6M.")]
 
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Forget an unfinished training.", rich_help_panel=WHERE)]

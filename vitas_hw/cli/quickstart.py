@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vitas_hw.cli.options import DEFAULT_RUN, JsonOption, RunOption, SeedOption
+from vitas_hw.cli.options import DEFAULT_RUN, JsonOption, RunOption
 
 _NEXT = """To do the same on your own device, with your own budget and space:
   vitas-hw profile --run runs/mine --space vitas-digits --device cpu
@@ -18,7 +18,7 @@ def quickstart(
     run: RunOption = DEFAULT_RUN,
     epochs: Annotated[int | None, typer.Option("--epochs", help="Of the supernet.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget earlier timings of this device.")] = False,
-    seed: SeedOption = 0,
+    seed: Annotated[int, typer.Option("--seed", metavar="INT", help="Makes the step repeatable.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """The whole road on handwritten digits and this CPU: profile, train, search, export. Minutes.

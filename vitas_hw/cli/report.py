@@ -20,16 +20,15 @@ def report(
     Example: vitas-hw report
     """
     from vitas_hw.cli import console
-    from vitas_hw.report.collect import report as write
+    from vitas_hw.report.page import report as write
     from vitas_hw.runs.directory import Run
 
-    done = write(Run(run), output, progress=console.Reporter())
-    found = done.report
+    path, found = write(Run(run), output, progress=console.Reporter())
     if as_json:
         figures = {figure.label: figure.value for figure in found.figures}
-        console.print_json({"report": str(done.path), "figures": figures, "warnings": list(found.warnings)})
+        console.print_json({"report": str(path), "figures": figures, "warnings": found.warnings})
         return
     for figure in found.figures:
         note = f"  ({figure.note})" if figure.note else ""
         console.OUT.print(f"{figure.label}: {figure.value}{note}", markup=False)
-    console.OUT.print(f"Report: {done.path}", markup=False)
+    console.OUT.print(f"Report: {path}", markup=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,7 +27,7 @@ def runs(
 
     found = list_runs(folder)
     if as_json:
-        console.print_json({"runs": [run.to_dict() for run in found]})
+        console.print_json({"runs": [asdict(run) for run in found]})
         return
     if not found:
         console.OUT.print(f"There is no run in {folder}. Begin one: vitas-hw quickstart", markup=False)

@@ -80,7 +80,6 @@ def summary(run: Run, result: SearchResult) -> dict[str, Any]:
 def finalists_table(result: SearchResult) -> None:
     """Predicted beside measured, inherited beside final top-1 (of a ranking by size neither), the choice first."""
     from vitas_hw.cli import console
-    from vitas_hw.core.budget import show_cost
     from vitas_hw.searching.result import best_first
 
     finalists = [c for c in best_first(result.candidates) if c.subnet.digest in result.measured_ms]
@@ -93,8 +92,7 @@ def finalists_table(result: SearchResult) -> None:
             *(top1 if by_top1 else []),
             console.milliseconds(candidate.predicted_ms),
             console.milliseconds(result.measured_ms.get(subnet.digest)),
-            show_cost(subnet.macs, "macs").removesuffix("MACs"),
-            f"{subnet.params / 1e6:.2f} M",
+            *console.sizes(subnet),
         ]
 
     by_top1 = result.choice.top1 is not None

@@ -18,11 +18,8 @@ _MOST_LINES = 16  # of the patches' grid: finer ones would be grey
 class BlockRow:
     """A block: each head a bar (left edge and width in percent of its column), the MLP one bar, its share of MACs."""
 
-    number: int
     heads: tuple[tuple[float, float], ...]
-    attention: str
     mlp: float
-    mlp_words: str
     share: float
 
 
@@ -37,8 +34,6 @@ class Drawing:
     grid: tuple[int, int]
     embed: float
     widest_embed: int
-    widest_attention: int
-    widest_mlp: int
     rows: tuple[BlockRow, ...]
 
     @property
@@ -58,7 +53,7 @@ def blocks_words(subnet: Subnet) -> str:
 
 def draw(subnet: Subnet, space: SearchSpace) -> Drawing:
     """The drawing of a subnet of the space."""
-    widest_attention, widest_mlp, widest_embed = space.attn_widths()[-1], space.mlp_widths[-1], max(space.embed_dims)
+    widest_attention, widest_embed = space.attn_widths()[-1], max(space.embed_dims)
     blocks = sum(row.macs[0] for row in operators([subnet]).rows if row.name in _OF_A_BLOCK)
     rows = []
     for place, block in enumerate(subnet.blocks):
@@ -67,15 +62,10 @@ def draw(subnet: Subnet, space: SearchSpace) -> Drawing:
         gap = min(_GAP, each / 3)
         rows.append(
             BlockRow(
-                number=place + 1,
                 heads=tuple((head * each, each - gap) for head in range(block.num_heads)),
-                attention=f"{block.num_heads} × {block.head_dim} = {block.attn_dim}",
-                mlp=_PER_COLUMN * block.mlp_dim / widest_mlp,
-                mlp_words=str(block.mlp_dim),
+                mlp=_PER_COLUMN * block.mlp_dim / space.mlp_widths[-1],
                 share=float(blocks[place]) / subnet.macs,
             )
         )
     grid = (subnet.image_size[1] // subnet.patch_size, subnet.image_size[0] // subnet.patch_size)
-    return Drawing(
-        subnet, grid, subnet.embed_dim / widest_embed, widest_embed, widest_attention, widest_mlp, tuple(rows)
-    )
+    return Drawing(subnet, grid, subnet.embed_dim / widest_embed, widest_embed, tuple(rows))

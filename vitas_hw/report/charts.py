@@ -1,57 +1,36 @@
-"""A report's charts as Vega-Lite specifications (https://vega.github.io/vega-lite/), of plain data.
+"""A report's charts: Vega-Lite specifications (https://vega.github.io/vega-lite/), and the same numbers as tables.
 
 Colours are CSS variables of the page, so that one drawing serves both colour schemes.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from vitas_hw.core.budget import Range, show_cost, show_count, three_digits
-from vitas_hw.core.published import PublishedResult
+from vitas_hw.core.budget import Range, show_cost, show_count
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.report.architecture import blocks_words, in_words
-from vitas_hw.report.contents import Curve, Fit, Point, Search
+from vitas_hw.report.fits import Fit
+from vitas_hw.report.search import Point, Search, ms
 
 Spec = dict[str, Any]
+Row = tuple[str, ...]
 _SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
+_THEME = Path(__file__).with_name("page_theme.json")
 _HEIGHT = 340
-_TEXT, _MUTED, _GRID = "var(--text)", "var(--muted)", "var(--line)"
+_TEXT, _MUTED = "var(--text)", "var(--muted)"
 _QUIET, _MAIN, _STRONG, _OTHER = "var(--quiet)", "var(--main)", "var(--strong)", "var(--other)"
-_FONT = "system-ui, sans-serif"
-_CONFIG: Spec = {
-    "background": None,
-    "font": _FONT,
-    "view": {"stroke": None},
-    "axis": {
-        "labelColor": _MUTED,
-        "titleColor": _TEXT,
-        "titleFontWeight": "normal",
-        "labelFontSize": 12,
-        "titleFontSize": 12,
-        "gridColor": _GRID,
-        "domainColor": _GRID,
-        "tickColor": _GRID,
-        "labelOverlap": True,
-    },
-    "legend": {
-        "orient": "top",
-        "direction": "horizontal",
-        "columns": 2,
-        "labelColor": _TEXT,
-        "labelFontSize": 12,
-        "title": None,
-        "symbolStrokeWidth": 1.5,
-        "rowPadding": 4,
-    },
-}
 _STAR = "M0,-1L0.23,-0.32L0.95,-0.31L0.37,0.12L0.59,0.81L0,0.4L-0.59,0.81L-0.37,0.12L-0.95,-0.31L-0.23,-0.32Z"
-_GROUPS: dict[str, tuple[str, str, int]] = {  # name: colour, shape, size
+_GROUPS: dict[str, tuple[str, str, int]] = {  # name: colour, shape, size; in the order of drawing
     "evaluated": (_QUIET, "circle", 22),
     "on the front": (_MAIN, "circle", 60),
     "finalist, measured": (_STRONG, "cross", 70),
     "choice": (_STRONG, _STAR, 260),
+    "published": (_OTHER, "diamond", 80),
 }
 _HOVER = (
     "name", "group", "subnet", "evaluation", "top-1", "size", "predicted", "measured", "error", "MACs",
@@ -60,94 +39,141 @@ _HOVER = (
 _UNITS = {"latency_ms": ("predicted p50, ms", 1.0), "macs": ("MACs, millions", 1e6), "params": ("parameters, M", 1e6)}
 
 
-def front_chart(search: Search) -> Spec:
+@dataclass(frozen=True)
+class Chart:
+    """A chart, what it says in a sentence, and its numbers as a table for whoever cannot see or hover it."""
+
+    name: str
+    caption: str
+    spec: Spec
+    columns: Row
+    rows: Sequence[Row]
+
+
+def front_chart(search: Search) -> Chart:
     """Score over cost: all that was evaluated, the front, the measured finalists, the choice, the budget."""
-    timed = search.cost == "latency_ms"
+    timed, by_top1 = search.cost == "latency_ms", search.by_top1
     title, unit = _UNITS[search.cost]
     title = "p50, ms" if timed and search.finalists else title
-    rows = []
+    drawn = []
     for point in search.points:
         cost = point.cost(search.cost) / unit
-        row = _about(point, by_top1=search.by_top1) | {"x": cost, "y": _shown(point.score, search.by_top1)}
-        rows.append(row | {"group": "on the front" if point.on_front else "evaluated"})
+        row = _about(point, by_top1) | {"x": cost, "y": _shown(point.score, by_top1)}
+        drawn.append(row | {"group": "on the front" if point.on_front else "evaluated"})
         measured = point.measured_ms if timed else None
         if measured is not None and not point.chosen:
-            rows.append(row | {"group": "finalist, measured", "x": measured, "from": cost})
+            drawn.append(row | {"group": "finalist, measured", "x": measured, "from": cost})
         if point.chosen:
-            rows.append(row | {"group": "choice", "x": cost if measured is None else measured, "from": cost})
-    layers: list[Spec] = [
-        {
-            "transform": [{"filter": "datum.group == 'on the front'"}],
-            "mark": _line(1.5, interpolate="step-after"),
-            "encoding": {"x": _x(title), "y": _y(search.by_top1)},
-        },
-        {
-            "transform": [{"filter": "isValid(datum.from)"}],
-            "mark": _mark("rule", _STRONG, strokeWidth=1, opacity=0.6),
-            "encoding": {"x": _x(title), "x2": {"field": "from"}, "y": _y(search.by_top1)},
-        },
-        _points(rows, title, search.by_top1),
+            drawn.append(row | {"group": "choice", "x": cost if measured is None else measured, "from": cost})
+    axes, rule = _axes(title, by_top1), _mark("rule", _STRONG, strokeWidth=1, opacity=0.6)
+    layers = [
+        _only("datum.group == 'on the front'", _line(1.5, interpolate="step-after"), axes),
+        _only("isValid(datum.from)", rule, axes | {"x2": {"field": "from"}}),
+        _points(drawn, axes),
         *_budget(search.bounds, unit),
     ]
-    what = "top-1 on the search split" if search.by_top1 else "the number of parameters"
-    rows.sort(key=lambda row: list(_GROUPS).index(row["group"]))  # the choice is drawn last, over the others
-    return _chart(rows, layers, f"{what} over {title} of {len(search.points)} evaluated subnets, with their front")
-
-
-def published_chart(search: Search) -> Spec:
-    """The front beside published models, over MACs: the only cost that is known of both."""
-    title = "MACs, millions"
+    drawn.sort(key=lambda row: list(_GROUPS).index(row["group"]))  # the choice is drawn last, over the others
+    what = "top-1 on the search split" if by_top1 else "the number of parameters"
+    spec = _spec(drawn, layers, f"{what} over {title} of {len(search.points)} evaluated subnets, with their front")
+    caption = (
+        f"{len(search.points)} evaluated subnets. The line is the front: nothing on this side of the budget is both"
+        " cheaper and better than a subnet on it. Hover or tap a mark for its architecture."
+    )
+    if timed and search.finalists:
+        caption += " Latency is the predicted one; finalists and the choice stand where they measured."
+    there = [point for point in search.points if point.on_front or point.chosen or point.measured_ms is not None]
     rows = [
-        _about(point)
-        | {"x": point.subnet.macs / 1e6, "y": _shown(point.score)}
+        (
+            point.subnet.digest[:8] + (" (choice)" if point.chosen else ""),
+            score_words(point.score, by_top1),
+            ms(point.predicted_ms),
+            ms(point.measured_ms),
+            show_cost(point.subnet.macs, "macs"),
+            show_cost(point.subnet.params, "params"),
+            in_words(point.subnet),
+            blocks_words(point.subnet),
+        )
+        for point in sorted(there, key=lambda point: point.cost(search.cost))
+    ]
+    score = "top-1" if by_top1 else "size"
+    columns = ("subnet", score, "predicted", "measured", "MACs", "parameters", "architecture", "heads×dim/MLP")
+    return Chart("front", caption, spec, columns, rows)
+
+
+def published_chart(search: Search) -> Chart:
+    """The front beside published models, over MACs: the only cost that is known of both."""
+    drawn = [
+        _about(point, by_top1=True)
+        | {"x": point.subnet.macs / 1e6, "y": 100 * point.score}
         | {"group": "choice" if point.chosen else "on the front"}
         for point in search.points
         if point.on_front or point.chosen
     ]
-    rows += [_about_published(one) | {"x": one.subnet.macs / 1e6, "y": _shown(one.top1)} for one in search.published]
-    labels = [
-        {
-            "transform": [{"filter": f"datum.group == 'published' && substring(datum.name, 0, 4) {which} 'DeiT'"}],
-            "mark": {"type": "text", "align": "left", "dx": 7, "dy": dy, "color": _OTHER, "fontSize": 12},
-            "encoding": {"x": _x(title), "y": _y(False), "text": {"field": "name"}},
-        }
-        for which, dy in (("==", 9), ("!=", -5))  # DeiT-Ti and ViTAS-B lie side by side
+    drawn += [
+        {"name": one.name, "group": "published", "top-1": f"{one.top1:.1%} (ImageNet, trained alone, as published)"}
+        | {"x": one.subnet.macs / 1e6, "y": 100 * one.top1, **_sizes(one.subnet)}
+        for one in search.published
     ]
-    groups = {name: _GROUPS[name] for name in ("on the front", "choice")} | {"published": (_OTHER, "diamond", 80)}
-    layers = [_points(rows, title, False, groups), *labels]
-    return _chart(rows, layers, "the front of the search over MACs, with DeiT and ViTAS as published")
+    axes = _axes("MACs, millions", False)
+    layers = [_points(drawn, axes)]
+    for which, dy in (("==", 9), ("!=", -5)):  # DeiT-Ti and ViTAS-B lie side by side
+        label = {"type": "text", "align": "left", "dx": 7, "dy": dy, "color": _OTHER, "fontSize": 12}
+        names = f"datum.group == 'published' && substring(datum.name, 0, 4) {which} 'DeiT'"
+        layers.append(_only(names, label, axes | {"text": {"field": "name"}}))
+    caption = (
+        "Beside DeiT and ViTAS as their authors published them: ImageNet top-1 after a training of their own, not"
+        " measured here. Ours: inherited weights on the search split of this run's data, so the two are not to be"
+        " compared point by point."
+    )
+    rows = [
+        (one.name, f"{one.top1:.1%}", show_cost(one.subnet.macs, "macs"), show_cost(one.subnet.params, "params"))
+        for one in search.published
+    ]
+    columns = ("published model", "top-1, as published", "MACs", "parameters")
+    spec = _spec(drawn, layers, "the front of the search over MACs, with DeiT and ViTAS as published")
+    return Chart("published", caption, spec, columns, rows)
 
 
-def progress_chart(search: Search, *, by_time: bool) -> Spec:
-    """The best score so far, over evaluations or over time."""
-    best, rows = float("-inf"), []
+def progress_charts(search: Search) -> list[Chart]:
+    """The best score so far, over evaluations and, where it was recorded, over time."""
+    best, drawn, rows = float("-inf"), [], []
     for point in search.points:
-        best = max(best, point.score)
-        x = (point.seconds or 0.0) / 60 if by_time else point.number
-        row = _about(point, by_top1=search.by_top1) | {"x": x, "y": _shown(point.score, search.by_top1)}
-        rows.append(row | {"best": _shown(best, search.by_top1), "group": "choice" if point.chosen else "evaluated"})
-    title = "minutes since the first evaluation" if by_time else "evaluation"
-    line = {
-        "mark": _line(2, interpolate="step-after"),
-        "encoding": {"x": _x(title), "y": {**_y(search.by_top1), "field": "best"}},
-    }
-    groups = {name: _GROUPS[name] for name in ("evaluated", "choice")}
-    layers = [_points(rows, title, search.by_top1, groups), line]
-    return _chart(rows, layers, f"best so far (line) and each evaluated subnet, by {title}", height=240)
+        if point.score > best:
+            best = point.score
+            when = "not recorded" if point.seconds is None else f"{point.seconds:.0f} s"
+            rows.append((f"{point.number}", when, score_words(best, search.by_top1), in_words(point.subnet)))
+        row = _about(point, search.by_top1) | {"group": "choice" if point.chosen else "evaluated"}
+        drawn.append(row | {"y": _shown(point.score, search.by_top1), "best": _shown(best, search.by_top1)})
+
+    def over(name: str, title: str, places: Sequence[float], when: str = "") -> Chart:
+        placed = [row | {"x": x} for row, x in zip(drawn, places, strict=True)]
+        axes = _axes(title, search.by_top1)
+        so_far = {"x": axes["x"], "y": axes["y"] | {"field": "best"}}
+        layers = [_points(placed, axes), {"mark": _line(2, interpolate="step-after"), "encoding": so_far}]
+        spec = _spec(placed, layers, f"best so far (line) and each evaluated subnet, by {title}", height=240)
+        caption = f"The line is the best so far; each mark is an evaluated subnet{when}."
+        return Chart(name, caption, spec, ("evaluation", "since the first", "best so far", "architecture"), rows)
+
+    found = [over("progress", "evaluation", [point.number for point in search.points])]
+    times = [point.seconds / 60 for point in search.points if point.seconds is not None]
+    if len(times) == len(search.points):
+        title = "minutes since the first evaluation"
+        found.append(over("progress-time", title, times, ", at the time it was evaluated"))
+    return found
 
 
-def fit_chart(fit: Fit) -> Spec:
+def fit_chart(fit: Fit, number: int) -> Chart:
     """Predicted over measured latency on logarithmic axes; the band is as wide as the noise floor."""
     seen = "held out" if fit.held_out else "fitted to"
-    rows = [
-        _latencies(*one) | {"group": seen} for one in zip(fit.subnets, fit.measured_ms, fit.predicted_ms, strict=True)
+    own = list(zip(fit.subnets, fit.measured_ms, fit.predicted_ms, strict=True))
+    finalists = [(one.subnet, one.measured_ms, one.predicted_ms) for one in fit.finalists]
+    drawn = [_latencies(*one) | {"group": seen} for one in own]
+    drawn += [
+        _latencies(subnet, measured, predicted) | {"group": "finalist"}
+        for subnet, measured, predicted in finalists
+        if measured is not None and predicted is not None
     ]
-    rows += [
-        _latencies(point.subnet, point.measured_ms, point.predicted_ms) | {"group": "finalist"}
-        for point in fit.finalists
-        if point.measured_ms is not None and point.predicted_ms is not None
-    ]
-    values = [row[axis] for row in rows for axis in ("x", "y")]
+    values = [row[axis] for row in drawn for axis in ("x", "y")]
     low, high = min(values) / 1.1, max(values) * 1.1
     floor = fit.noise_floor or 0.0
     band = [{"x": x, "low": x * (1 - floor), "high": x * (1 + floor)} for x in (low, high)]
@@ -158,32 +184,49 @@ def fit_chart(fit: Fit) -> Spec:
     )
     inside, equal = {**y, "field": "low"}, {**y, "field": "x"}
     area = _mark("area", _QUIET, opacity=0.25, clip=True)
-    groups = {seen: (_MAIN, "circle", 28)} | ({"finalist": (_STRONG, "cross", 70)} if fit.finalists else {})
+    groups = {seen: (_MAIN, "circle", 28)} | ({"finalist": (_STRONG, "cross", 70)} if finalists else {})
     layers: list[Spec] = [
         {"data": {"values": band}, "mark": area, "encoding": {"x": x, "y": inside, "y2": {"field": "high"}}},
         {"data": {"values": band}, "mark": _line(1, _MUTED), "encoding": {"x": x, "y": equal}},
         {"mark": {"type": "point", "filled": True, "opacity": 0.8}, "encoding": {"x": x, "y": y, **_marks(groups)}},
     ]
-    return _chart(rows, layers, f"predicted over measured latency of {len(fit.subnets)} subnets on {fit.target}")
-
-
-def curve_chart(curve: Curve) -> Spec:
-    """Mean training loss by epoch."""
+    said = (
+        "Each subnet is predicted by a model fitted without it"
+        if fit.held_out
+        else "The predictor was fitted to these subnets, so they say little about unseen ones"
+    )
+    caption = (
+        f"{fit.target}: {len(fit.subnets)} subnets, predictor {fit.kind}. {said}. The band is the noise floor"
+        f" ({fit.floor_words}): how much two measurements of one subnet differ on average."
+    )
+    listed = [(" (finalist)", *one) for one in finalists] + [("", *one) for one in sorted(own, key=lambda one: one[1])]
     rows = [
-        {"x": epoch, "y": loss, "epoch": f"{epoch}", "loss": f"{loss:.4f}"} for epoch, loss in enumerate(curve.loss, 1)
+        (subnet.digest[:8] + which, ms(measured), ms(predicted), _error(measured, predicted))
+        for which, subnet, measured, predicted in listed
+    ]
+    spec = _spec(drawn, layers, f"predicted over measured latency of {len(fit.subnets)} subnets on {fit.target}")
+    return Chart(f"fit-{number}", caption, spec, ("subnet", "measured", "predicted", "error"), rows)
+
+
+def curve_chart(name: str, losses: Sequence[float], number: int) -> Chart:
+    """Mean training loss by epoch."""
+    rows = [(f"{epoch}", f"{loss:.4f}") for epoch, loss in enumerate(losses, 1)]
+    drawn = [
+        {"x": epoch, "y": loss, "epoch": f"{epoch}", "loss": f"{loss:.4f}"} for epoch, loss in enumerate(losses, 1)
     ]
     y, tooltip = _number("y", "mean loss", zero=False), _tooltip(("epoch", "loss"))
     mark = {"type": "line", "color": _MAIN, "strokeWidth": 2, "point": {"color": _MAIN, "size": 18}}
-    layer = {"mark": mark, "encoding": {"x": _x("epoch"), "y": y, "tooltip": tooltip}}
-    return _chart(rows, [layer], f"{curve.name}: mean training loss of {len(rows)} epochs", height=220)
+    layer = {"mark": mark, "encoding": {"x": _axis("x", "epoch"), "y": y, "tooltip": tooltip}}
+    spec = _spec(drawn, [layer], f"{name}: mean training loss of {len(rows)} epochs", height=220)
+    return Chart(f"curve-{number}", f"{name}: mean training loss of each epoch.", spec, ("epoch", "loss"), rows)
 
 
-def score_words(score: float, *, by_top1: bool = True) -> str:
+def score_words(score: float, by_top1: bool) -> str:
     """A top-1 in percent, or a number of parameters."""
     return f"{score:.2%}" if by_top1 else show_cost(score, "params")
 
 
-def _chart(rows: Sequence[Spec], layers: Sequence[Spec], description: str, height: int = _HEIGHT) -> Spec:
+def _spec(rows: Sequence[Spec], layers: Sequence[Spec], description: str, height: int = _HEIGHT) -> Spec:
     return {
         "$schema": _SCHEMA,
         "description": description,
@@ -192,24 +235,21 @@ def _chart(rows: Sequence[Spec], layers: Sequence[Spec], description: str, heigh
         "autosize": {"type": "fit", "contains": "padding", "resize": True},
         "data": {"values": list(rows)},
         "layer": list(layers),
-        "config": _CONFIG,
+        "config": json.loads(_THEME.read_text(encoding="utf-8")),
     }
 
 
-def _points(
-    rows: Sequence[Spec], title: str, by_top1: bool, groups: dict[str, tuple[str, str, int]] | None = None
-) -> Spec:
+def _only(condition: str, mark: Spec, encoding: Spec) -> Spec:
+    """A layer of the rows that meet a condition."""
+    return {"transform": [{"filter": condition}], "mark": mark, "encoding": encoding}
+
+
+def _points(rows: Sequence[Spec], axes: Spec) -> Spec:
     used = {row["group"] for row in rows}
-    there = {name: look for name, look in (groups or _GROUPS).items() if name in used}
-    return {
-        "mark": {"type": "point", "filled": True, "opacity": 0.9},
-        "encoding": {
-            "x": _x(title),
-            "y": _y(by_top1),
-            **_marks(there),
-            "tooltip": _tooltip(name for name in _HOVER if any(name in row for row in rows)),
-        },
-    }
+    marks = _marks({name: look for name, look in _GROUPS.items() if name in used})
+    tooltip = _tooltip(name for name in _HOVER if any(name in row for row in rows))
+    mark = {"type": "point", "filled": True, "opacity": 0.9}
+    return {"mark": mark, "encoding": axes | marks | {"tooltip": tooltip}}
 
 
 def _marks(groups: dict[str, tuple[str, str, int]]) -> Spec:
@@ -222,12 +262,13 @@ def _marks(groups: dict[str, tuple[str, str, int]]) -> Spec:
     return marks | {"size": {"condition": sizes, "value": looks[0][2]}}
 
 
-def _x(title: str) -> Spec:
-    return _number("x", title, zero=False, nice=True)
+def _axes(title: str, by_top1: bool) -> Spec:
+    """Cost or time, and the score."""
+    return {"x": _axis("x", title), "y": _axis("y", "top-1, %" if by_top1 else "parameters, M")}
 
 
-def _y(by_top1: bool) -> Spec:
-    return _number("y", "top-1, %" if by_top1 else "parameters, M", zero=False, nice=True)
+def _axis(field: str, title: str) -> Spec:
+    return _number(field, title, zero=False, nice=True)
 
 
 def _number(field: str, title: str, **scale: Any) -> Spec:
@@ -259,15 +300,12 @@ def _budget(bounds: Range | None, unit: float) -> list[Spec]:
     ]
 
 
-def _about(point: Point, *, by_top1: bool = True) -> Spec:
+def _about(point: Point, by_top1: bool) -> Spec:
     """What hovering shows of an evaluated subnet."""
     about: Spec = {"subnet": point.subnet.digest[:8], "evaluation": f"{point.number}"}
-    about |= {"top-1" if by_top1 else "size": score_words(point.score, by_top1=by_top1)}
-    if point.predicted_ms is not None:
-        about["predicted"] = show_cost(point.predicted_ms, "latency_ms")
-    if point.measured_ms is not None:
-        about["measured"] = show_cost(point.measured_ms, "latency_ms")
-    return about | _sizes(point.subnet)
+    about |= {"top-1" if by_top1 else "size": score_words(point.score, by_top1)}
+    times = {"predicted": point.predicted_ms, "measured": point.measured_ms}
+    return about | {name: ms(time) for name, time in times.items() if time is not None} | _sizes(point.subnet)
 
 
 def _sizes(subnet: Subnet) -> Spec:
@@ -279,22 +317,21 @@ def _sizes(subnet: Subnet) -> Spec:
     }
 
 
-def _about_published(one: PublishedResult) -> Spec:
-    about = {"name": one.name, "group": "published", "top-1": f"{one.top1:.1%} (ImageNet, trained alone, as published)"}
-    return about | _sizes(one.subnet)
-
-
 def _latencies(subnet: Subnet, measured: float, predicted: float) -> Spec:
     return {
         "x": measured,
         "y": predicted,
         "subnet": subnet.digest[:8],
-        "measured": f"{three_digits(measured)} ms",
-        "predicted": f"{three_digits(predicted)} ms",
-        "error": f"{predicted / measured - 1:+.1%}",
+        "measured": ms(measured),
+        "predicted": ms(predicted),
+        "error": _error(measured, predicted),
         **_sizes(subnet),
     }
 
 
-def _shown(score: float, by_top1: bool = True) -> float:
+def _shown(score: float, by_top1: bool) -> float:
     return 100 * score if by_top1 else score / 1e6
+
+
+def _error(measured: float | None, predicted: float | None) -> str:
+    return "-" if measured is None or predicted is None else f"{predicted / measured - 1:+.1%}"

@@ -1,65 +1,71 @@
-"""The report of a run: everything that its directory tells, on one page."""
+"""Everything that a run's directory tells, for the page of its report."""
 
 from __future__ import annotations
 
-import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from vitas_hw.core.errors import InputError
-from vitas_hw.core.files import write_atomic
+from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.progress import SILENT, Progress
-from vitas_hw.report.contents import Curve, Facts, Report, Step
-from vitas_hw.report.fits import collect_profiles
-from vitas_hw.report.headlines import asked_for, headline, warnings_of
-from vitas_hw.report.page import render
-from vitas_hw.report.runs import command_of
-from vitas_hw.report.search import search_shown
-from vitas_hw.runs.artifacts import read_exports, read_training
+from vitas_hw.core.space import SearchSpace
+from vitas_hw.core.subnet import Subnet
+from vitas_hw.predictors.predictor import Predictor
+from vitas_hw.report.fits import Fit, collect_profiles
+from vitas_hw.report.headlines import Figure, asked_for, headline, warnings_of
+from vitas_hw.report.search import Search, search_shown
+from vitas_hw.runs.artifacts import load_run_predictor, read_exports, read_training
 from vitas_hw.runs.directory import Run
 from vitas_hw.searching.result import SearchResult, load_result
 
 
-@dataclass(frozen=True)
-class Reported:
-    """A written report."""
-
-    path: Path
-    report: Report
-
-
-def report(run: Run, output: Path | None = None, *, progress: Progress = SILENT) -> Reported:
-    """Write what a run has, as one HTML file that needs no network; what it has not done is left out.
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Everything on the page; what a run has not done is empty or None.
 
     Args:
-        run: with a manifest.
-        output: the file; None is ``report.html`` in the run.
-        progress: where to report to.
-
-    Raises:
-        InputError: there is no run, or ``output`` is a directory.
-        FileError: a file of the run is broken.
-        WriteError: the page cannot be written.
+        name: of the run.
+        space: that it searches.
+        made: when the page was made, UTC.
+        asked: what was asked for, and the answer.
+        figures: what came out.
+        warnings: one sentence each.
+        subnet: the choice's architecture.
+        fits: the search's predictor first.
+        curves: mean training loss of each epoch, by name of the training.
+        machines: a title, names and values.
+        steps: of the manifest.
     """
-    path = run.report if output is None else output
-    if path.is_dir():
-        hint = "Give a file, for example `output=report.html`."
-        raise InputError(f"{path} is a directory.", hint, field="output", value=path, allowed="a file")
-    found = collect(run, progress)
-    write_atomic(path, render(found))
-    return Reported(path, found)
+
+    name: str
+    space: SearchSpace
+    made: str
+    asked: list[tuple[str, str]]
+    figures: list[Figure]
+    warnings: list[str]
+    search: Search | None
+    subnet: Subnet | None
+    fits: list[Fit]
+    curves: dict[str, Sequence[float]]
+    machines: list[tuple[str, dict[str, Any]]]
+    steps: list[dict[str, Any]]
 
 
 def collect(run: Run, progress: Progress = SILENT) -> Report:
-    """What a report of the run shows. Raises as ``report`` does."""
+    """What a report of the run shows.
+
+    Raises:
+        InputError: there is no run.
+        FileError: a file of the run is broken.
+    """
     steps = run.read()["steps"]
     if not run.manifest.exists():
         raise InputError(f"There is no run in {run.path}.", field="run", value=run.path, step="quickstart")
-    space = run.space(None)
+    space, predictor = run.space(None), _searched(run)
     result = load_result(run.result, run.candidates) if run.result.exists() else None
-    profiles = collect_profiles(run, result, progress)
+    search = None if result is None else search_shown(run, space, result, predictor)
+    profiles = collect_profiles(run, predictor, search.finalists if search else (), progress)
     training, exports = read_training(run), read_exports(run)
     return Report(
         name=run.path.name if run.path.is_absolute() else str(run.path),
@@ -68,50 +74,39 @@ def collect(run: Run, progress: Progress = SILENT) -> Report:
         asked=asked_for(run, space, result, training),
         figures=headline(result, profiles, training, exports),
         warnings=warnings_of(run, result, profiles, exports),
-        search=None if result is None else search_shown(run, space, result, profiles),
+        search=search,
         subnet=None if result is None else result.choice.subnet,
         fits=profiles.fits,
         curves=_curves(steps, training, result),
-        machines=(*profiles.machines, *_libraries(steps)),
-        steps=tuple(_step(step) for step in steps),
+        machines=profiles.machines + [("The last step ran on", _libraries(step)) for step in steps[-1:]],
+        steps=steps,
     )
+
+
+def _searched(run: Run) -> Predictor | None:
+    """The predictor that a search of the run takes; None if it has none."""
+    try:
+        return load_run_predictor(run)[0]
+    except FileError:
+        raise
+    except InputError:
+        return None
 
 
 def _curves(
     steps: list[dict[str, Any]], training: dict[str, Any] | None, result: SearchResult | None
-) -> tuple[Curve, ...]:
+) -> dict[str, Sequence[float]]:
     """The losses that the run keeps: of the supernet, of the last search's choice, of the last retraining."""
-    found = []
+    found: dict[str, Sequence[float]] = {}
     if training is not None:
-        found.append(Curve("Supernet", tuple(float(epoch["loss"]) for epoch in training["history"])))
-    last = {step["step"]: step["settings"] for step in steps}
+        found["Supernet"] = [float(epoch["loss"]) for epoch in training["history"]]
     if result is not None:
+        last = {step["step"]: step["settings"] for step in steps}
         tuned = last.get("search", {}).get("finetune") or {}
-        found.append(Curve("Fine-tuning of the choice", tuple(tuned.get("history", ()))))
-        found.append(Curve("Retraining", tuple(last.get("retrain", {}).get("history", ()))))
-    return tuple(curve for curve in found if curve.loss)
+        found["Fine-tuning of the choice"] = tuned.get("history", ())
+        found["Retraining"] = last.get("retrain", {}).get("history", ())
+    return {name: losses for name, losses in found.items() if losses}
 
 
-def _libraries(steps: list[dict[str, Any]]) -> list[Facts]:
-    if not steps:
-        return []
-    versions = steps[-1]["versions"]
-    return [Facts("The last step ran on", (("libraries", ", ".join(f"{name} {v}" for name, v in versions.items())),))]
-
-
-def _step(step: dict[str, Any]) -> Step:
-    return Step(
-        name=step["step"],
-        finished=step["finished"].replace("T", " ").replace("Z", " UTC"),
-        command=command_of(step),
-        settings=json.dumps(_short(step["settings"]), indent=1, ensure_ascii=False),
-        inputs=step["inputs"],
-        outputs=step["outputs"],
-    )
-
-
-def _short(settings: dict[str, Any]) -> dict[str, Any]:
-    """Without the losses of each epoch, which are drawn."""
-    return {
-        key: _short(value) if isinstance(value, dict) else value for key, value in settings.items() if key != "history"
-    }
+def _libraries(step: dict[str, Any]) -> dict[str, str]:
+    return {"libraries": ", ".join(f"{name} {version}" for name, version in step["versions"].items())}

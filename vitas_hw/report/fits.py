@@ -4,23 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from pydantic import TypeAdapter
 
-from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.progress import Progress
 from vitas_hw.core.reading import file_sha256
+from vitas_hw.core.subnet import Subnet
 from vitas_hw.predictors.examples import FEWEST, Measured
 from vitas_hw.predictors.kinds import KINDS
 from vitas_hw.predictors.predictor import Predictor, read_predictor
 from vitas_hw.predictors.registry import held_out_predictions
 from vitas_hw.profiling.conditions import Conditions, warnings
 from vitas_hw.profiling.profile import Profile, load_profile
-from vitas_hw.report.contents import Facts, Fit, Point
-from vitas_hw.runs.artifacts import load_run_predictor
+from vitas_hw.report.search import Point
 from vitas_hw.runs.directory import Run
-from vitas_hw.searching.result import SearchResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """A predictor beside the measurements of its profile; N subnets, milliseconds.
+
+    Args:
+        target: its slug.
+        kind: of the predictor.
+        subnets: (N,) that were measured.
+        measured_ms, predicted_ms: (N,).
+        held_out: whether each prediction is of a model that had not seen the measurement.
+        noise_floor: mean relative difference of two measurements of a subnet; None was not measured.
+        scores: MAPE, within 10%, Kendall's tau of the held-out predictions.
+        finalists: of a search on this target: measured after the predictor was fitted.
+    """
+
+    target: str
+    kind: str
+    subnets: tuple[Subnet, ...]
+    measured_ms: tuple[float, ...]
+    predicted_ms: tuple[float, ...]
+    held_out: bool
+    noise_floor: float | None
+    scores: dict[str, float | None]
+    finalists: Sequence[Point]
+
+    @property
+    def floor_words(self) -> str:
+        return "not measured" if self.noise_floor is None else f"{self.noise_floor:.1%}"
 
 
 @dataclass(frozen=True)
@@ -29,52 +58,48 @@ class Profiles:
 
     Args:
         fits: each predictor beside its profile; the search's first.
-        machines: what they were measured on.
+        machines: what they were measured on: a title, names and values.
         doubts: why a measurement is not to be trusted, a sentence each.
-        searched: the predictor that a search of this run takes; None without one.
     """
 
-    fits: tuple[Fit, ...] = ()
-    machines: tuple[Facts, ...] = ()
-    doubts: tuple[str, ...] = ()
-    searched: Predictor | None = None
+    fits: list[Fit]
+    machines: list[tuple[str, dict[str, Any]]]
+    doubts: list[str]
 
 
-def collect_profiles(run: Run, result: SearchResult | None, progress: Progress) -> Profiles:
+def collect_profiles(run: Run, searched: Predictor | None, finalists: Sequence[Point], progress: Progress) -> Profiles:
     """Read every profile of the run and predict each of its subnets by a model that has not seen it.
+
+    Args:
+        run: with profiles and their predictors.
+        searched: the predictor that a search of this run takes.
+        finalists: measured by that search.
+        progress: where to report to.
 
     Raises:
         FileError: a profile or a predictor is broken.
     """
-    searched = _searched(run)
+    name = None if searched is None else searched.name
     paths = sorted(
         (path for path in run.profiles.glob("*.jsonl") if not path.name.endswith(".journal.jsonl")),
-        key=lambda path: (searched is None or path.stem != searched.name, path.name),
+        key=lambda path: (name not in (None, path.stem), path.name),
     )
-    fits, machines, doubts = [], [], []
+    found = Profiles([], [], [])
     with progress.step("cross-validating", len(paths)) as advance:
         for path in paths:
             profile = load_profile(path)
-            machines.append(_machine(profile))
-            doubts += _doubts(profile)
+            found.machines.append((profile.target.slug, _machine(profile)))
+            found.doubts.extend(_doubts(profile))
             predictor_path = run.predictors / f"{path.stem}.json"
             if predictor_path.exists():
                 predictor = read_predictor(predictor_path)
                 if predictor.profile_sha256 != file_sha256(path):
-                    doubts.append(f"The predictor {predictor.name} was fitted to another profile than the one here.")
-                is_searched = searched is not None and predictor.name == searched.name
-                fits.append(_fit(profile, predictor, _finalists(result) if is_searched and result else ()))
+                    found.doubts.append(
+                        f"The predictor {predictor.name} was fitted to another profile than the one here."
+                    )
+                found.fits.append(_fit(profile, predictor, finalists if predictor.name == name else ()))
             advance(path.stem)
-    return Profiles(tuple(fits), tuple(machines), tuple(doubts), searched)
-
-
-def _searched(run: Run) -> Predictor | None:
-    try:
-        return load_run_predictor(run)[0]
-    except FileError:
-        raise
-    except InputError:  # it has none
-        return None
+    return found
 
 
 def _fit(profile: Profile, predictor: Predictor, finalists: Sequence[Point]) -> Fit:
@@ -95,25 +120,15 @@ def _fit(profile: Profile, predictor: Predictor, finalists: Sequence[Point]) -> 
         predicted_ms=tuple(predicted.tolist()),
         held_out=held_out,
         noise_floor=profile.noise_floor.mean if profile.noise_floor else None,
-        scores=dict(predictor.metrics),
-        failed=len(profile.measurements) - len(rows),
-        finalists=tuple(finalists),
+        scores=predictor.metrics,
+        finalists=finalists,
     )
 
 
-def _finalists(result: SearchResult) -> list[Point]:
-    return [
-        Point(number=number, subnet=one.subnet, score=one.score, predicted_ms=one.predicted_ms, measured_ms=measured)
-        for number, one in enumerate(result.candidates, 1)
-        if (measured := result.measured_ms.get(one.subnet.digest)) is not None
-    ]
-
-
-def _machine(profile: Profile) -> Facts:
+def _machine(profile: Profile) -> dict[str, Any]:
     about, target = profile.environment, profile.target
     hardware, libraries = about.get("hardware", {}), about.get("libraries", {})
-    measured = f"{len(profile.ok)} of {len(profile.measurements)}, rounds: {about.get('rounds', '-')}"
-    rows = {
+    return {
         "hardware": hardware.get("accelerator") or hardware.get("cpu") or "not recorded",
         "backend": f"{target.backend} {about.get('backend_version', '')}".strip(),
         "precision, batch": f"{target.precision}, {target.batch_size}",
@@ -121,13 +136,12 @@ def _machine(profile: Profile) -> Facts:
         "logical CPUs": hardware.get("cpus", "-"),
         "system": about.get("system", "not recorded"),
         "Python": about.get("python", "not recorded"),
-        "subnets measured": measured,
+        "subnets measured": f"{len(profile.ok)} of {len(profile.measurements)}, rounds: {about.get('rounds', '-')}",
         "noise floor": _floor(profile),
         "anchor p50": "none" if profile.anchor_ms is None else f"{profile.anchor_ms:.3g} ms",
         "fingerprint": about.get("fingerprint", "not recorded"),
         "libraries": ", ".join(f"{name} {value}" for name, value in libraries.items()) or "not recorded",
     }
-    return Facts(target.slug, tuple((name, str(value)) for name, value in rows.items()))
 
 
 def _floor(profile: Profile) -> str:

@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from vitas_hw.core.budget import Budget, show_cost, show_count
+from vitas_hw.core.budget import Budget, Range, show_cost, show_count
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.report.architecture import in_words
-from vitas_hw.report.contents import Figure
 from vitas_hw.report.fits import Profiles
+from vitas_hw.report.runs import on_test
 from vitas_hw.runs.directory import Run
 from vitas_hw.searching.result import SearchResult
 
 _NOISY = 0.05
 
 
+@dataclass(frozen=True)
+class Figure:
+    """A headline: what, how much, and beside what it is to be read. ``good`` is None where nothing was promised."""
+
+    label: str
+    value: str
+    note: str = ""
+    good: bool | None = None
+
+
 def asked_for(
     run: Run, space: SearchSpace, result: SearchResult | None, training: Mapping[str, Any] | None
-) -> tuple[tuple[str, str], ...]:
+) -> list[tuple[str, str]]:
     """What was asked for, and the choice in words."""
     size = f"{space.image_size[0]} × {space.image_size[1]}"
-    rows = [("space", f"{space.name}: {_count(space.size)} subnets, images {size}, {space.num_classes} classes")]
+    count = f"{space.size:,}" if space.size < 10**6 else f"about {space.size:.1e}"
+    rows = [("space", f"{space.name}: {count} subnets, images {size}, {space.num_classes} classes")]
     if training is not None:
         recipe = training["recipe"]
         said = f"{training['data']}, {recipe['epochs']} epochs, sharing {training['sharing']}, seed {training['seed']}"
@@ -35,8 +47,10 @@ def asked_for(
         if how.get("pareto"):
             rows.append(("front", f"top-1 against {how['pareto']}, chosen: {how['choose']}"))
         rows.append(("choice", f"{in_words(result.choice.subnet)}, subnet {result.choice.subnet.digest}"))
-        rows.append(("finalists", _finalists(result)))
-    return tuple(rows)
+        outside = f"{len(result.violations)} of them outside the latency budget"
+        measured = len(result.measured_ms)
+        rows.append(("finalists", f"{measured} measured, {outside}" if measured else "none measured"))
+    return rows
 
 
 def headline(
@@ -44,38 +58,37 @@ def headline(
     profiles: Profiles,
     training: Mapping[str, Any] | None,
     exports: Mapping[str, dict[str, Any]],
-) -> tuple[Figure, ...]:
+) -> list[Figure]:
     """What came out, most important first."""
     found = []
     if result is not None:
         found += [_top1(result, exports), *_latency(result)]
         subnet = result.choice.subnet
         for cost, label, value in (("macs", "MACs", subnet.macs), ("params", "Parameters", subnet.params)):
-            bounds = result.budget.asked.get(cost)
-            good = None if bounds is None else bool(bounds.excess(value) <= 0)
-            found.append(Figure(label, show_count(value), "" if good is None else _inside(good), good))
+            good, said = _inside(result.budget.asked.get(cost), value)
+            found.append(Figure(label, show_count(value), said, good))
     elif training is not None and training["top1"] is not None:
         note = "mean of ten random subnets, inherited weights, search split"
         found.append(Figure("Top-1 of the supernet", f"{training['top1']:.2%}", note))
     for fit in profiles.fits[:1]:
         error = fit.scores.get("mape")
-        floor = "not measured" if fit.noise_floor is None else f"{fit.noise_floor:.1%}"
         if error is not None:
-            found.append(Figure("Prediction error, mean", f"{error:.1%}", f"unseen subnets; noise floor {floor}"))
+            found.append(
+                Figure("Prediction error, mean", f"{error:.1%}", f"unseen subnets; noise floor {fit.floor_words}")
+            )
     if result is None and profiles.fits:
         fit = profiles.fits[0]
         span = f"{min(fit.measured_ms):.3g} to {max(fit.measured_ms):.3g} ms"
         found.append(Figure("Measured p50", span, f"{len(fit.subnets)} subnets on {fit.target}"))
-    return tuple(found)
+    return found
 
 
 def _top1(result: SearchResult, exports: Mapping[str, dict[str, Any]]) -> Figure:
     if result.choice.top1 is None:
         return Figure("Top-1", "not known", "ranked by the number of parameters; no accuracy was measured")
-    for name, data in exports.items():
-        top1 = data["exported"]["others"][data["format"]]["top1"]
-        if top1 is not None:
-            return Figure("Top-1 on test", f"{top1:.2%}", f"{name}, {data['exported']['images']} images")
+    tested = on_test(exports)
+    if tested is not None:
+        return Figure("Top-1 on test", f"{tested['top1']:.2%}", f"{tested['name']}, {tested['images']} images")
     if result.final_top1 is not None:
         return Figure("Top-1 on the search split", f"{result.final_top1:.2%}", "after fine-tuning")
     return Figure("Top-1 on the search split", f"{result.choice.top1:.2%}", "inherited weights")
@@ -87,9 +100,8 @@ def _latency(result: SearchResult) -> list[Figure]:
     if known is None:
         return []
     bounds = result.budget.latency_ms
-    good = None if bounds is None else bool(bounds.excess(known) <= 0)
-    asked = str(Budget(latency_ms=bounds)).removeprefix("latency ")
-    inside = "" if good is None else f"{_inside(good)} of {asked}"
+    good, said = _inside(bounds, known)
+    inside = f"{said} of {str(Budget(latency_ms=bounds)).removeprefix('latency ')}" if said else ""
     beside = "" if measured is None or predicted is None else f"predicted {show_cost(predicted, 'latency_ms')}"
     label = "Predicted p50" if measured is None else "Measured p50"
     return [Figure(label, show_cost(known, "latency_ms"), "; ".join(filter(None, (inside, beside))), good)]
@@ -97,7 +109,7 @@ def _latency(result: SearchResult) -> list[Figure]:
 
 def warnings_of(
     run: Run, result: SearchResult | None, profiles: Profiles, exports: Mapping[str, dict[str, Any]]
-) -> tuple[str, ...]:
+) -> list[str]:
     """What a reader must know before trusting a figure, a sentence each."""
     found = []
     if result is not None:
@@ -115,14 +127,14 @@ def warnings_of(
     ]
     if run.training_state.exists() or run.retraining_state.exists():
         found.append("A training of this run is unfinished; repeat its command to go on.")
-    return tuple(found)
+    return found
 
 
 def _of_the_search(result: SearchResult, exports: Mapping[str, dict[str, Any]]) -> list[str]:
     found = []
     if result.choice.top1 is None:
         found.append("Subnets were ranked by their number of parameters; no accuracy stands behind the choice.")
-    elif not any(data["exported"]["others"][data["format"]]["top1"] is not None for data in exports.values()):
+    elif on_test(exports) is None:
         found.append(
             "Top-1 is of the search split, on which the choice was made; an export reports that of the test part."
         )
@@ -139,15 +151,9 @@ def _of_the_search(result: SearchResult, exports: Mapping[str, dict[str, Any]]) 
     return found
 
 
-def _finalists(result: SearchResult) -> str:
-    if not result.measured_ms:
-        return "none measured"
-    return f"{len(result.measured_ms)} measured, {len(result.violations)} of them outside the latency budget"
-
-
-def _inside(good: bool) -> str:
-    return "inside the budget" if good else "outside the budget"
-
-
-def _count(size: int) -> str:
-    return f"{size:,}" if size < 10**6 else f"about {size:.1e}"
+def _inside(bounds: Range | None, value: float) -> tuple[bool | None, str]:
+    """Whether a value keeps its budget, and that in words; None where there is none."""
+    if bounds is None:
+        return None, ""
+    good = bool(bounds.excess(value) <= 0)
+    return good, "inside the budget" if good else "outside the budget"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 import time
 from calendar import timegm
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,8 @@ from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.reading import read_json, reason
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.runs.artifacts import read_exports
-from vitas_hw.runs.directory import Run
+from vitas_hw.runs.directory import HOLDERS, Run
 
-_COMMANDS = ("quickstart", "profile", "train", "search", "retrain", "export")  # that leave a step in a manifest
 _WORDS = {"profile": "profiled", "train": "trained", "search": "searched", "retrain": "retrained", "export": "exported"}
 
 
@@ -55,10 +55,6 @@ class RunSummary:
     commands: tuple[str, ...] = ()
     problem: str | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON types."""
-        return asdict(self)
-
 
 def list_runs(folder: Path) -> list[RunSummary]:
     """The runs in a folder and in its folders, newest first; one that cannot be read says why instead of ending it all.
@@ -75,8 +71,17 @@ def list_runs(folder: Path) -> list[RunSummary]:
 def command_of(step: dict[str, Any]) -> str:
     """What was typed for a step of a manifest; empty if it was called from Python."""
     words = step["command"]
-    typed = any(word in _COMMANDS for word in words[:2])  # before a command only a flag of all commands can stand
+    typed = any(word in HOLDERS for word in words[:2])  # before a command only a flag of all commands can stand
     return f"vitas-hw {shlex.join(words)}" if typed else ""
+
+
+def on_test(exports: Mapping[str, dict[str, Any]]) -> dict[str, Any] | None:
+    """Name, top-1 and number of images of the first export that was compared on test images; None without one."""
+    for name, data in exports.items():
+        top1 = data["exported"]["others"][data["format"]]["top1"]
+        if top1 is not None:
+            return {"name": name, "top1": top1, "images": data["exported"]["images"]}
+    return None
 
 
 def _summary(run: Run) -> RunSummary:
@@ -118,11 +123,8 @@ def _choice(run: Run) -> dict[str, Any]:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, InputError) as error:
         raise FileError(f"{run.result} is not a search result: {type(error).__name__}: {reason(error)}.") from error
-    for export in read_exports(run).values():
-        top1 = export["exported"]["others"][export["format"]]["top1"]
-        if top1 is not None:
-            return found | {"top1": top1, "top1_split": "test"}
-    return found
+    tested = on_test(read_exports(run))
+    return found if tested is None else found | {"top1": tested["top1"], "top1_split": "test"}
 
 
 def _target(steps: list[dict[str, Any]]) -> str | None:

@@ -2,41 +2,97 @@
 
 from __future__ import annotations
 
-from vitas_hw.core.budget import Range
+from dataclasses import dataclass
+
+from vitas_hw.core.budget import Budget, Range, show_cost
 from vitas_hw.core.errors import InputError
 from vitas_hw.core.published import PublishedResult, published_results
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.predictors.predictor import Predictor
 from vitas_hw.predictors.shipped import load_predictor
-from vitas_hw.report.contents import Point, Search, TargetLatency
-from vitas_hw.report.fits import Profiles
 from vitas_hw.runs.directory import Run
 from vitas_hw.searching.archive import evaluation_times
 from vitas_hw.searching.result import SearchResult
 
 
-def search_shown(run: Run, space: SearchSpace, result: SearchResult, profiles: Profiles) -> Search:
-    """The last search of the run as the page shows it."""
-    asked = result.evolution.get("pareto")
-    timed = result.choice.predicted_ms is not None
-    cost = asked or ("latency_ms" if timed else "macs")
-    points, by_top1 = _points(run, result), result.accuracy == "supernet"
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """A subnet that a search evaluated.
+
+    Args:
+        number: of the evaluation, from 1.
+        subnet: what was evaluated.
+        score: top-1 on the search split in [0, 1], or without one the number of parameters.
+        predicted_ms, measured_ms: p50; None where it is not known.
+        seconds: since the search's first evaluation; None where it was not recorded.
+        on_front, chosen: whether it is on the front, whether it is the choice.
+    """
+
+    number: int
+    subnet: Subnet
+    score: float
+    predicted_ms: float | None
+    measured_ms: float | None
+    seconds: float | None
+    on_front: bool
+    chosen: bool
+
+    def cost(self, name: str) -> float:
+        """``latency_ms`` (predicted), ``macs`` or ``params``."""
+        return float((self.predicted_ms or 0.0) if name == "latency_ms" else getattr(self.subnet, name))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """A finished search.
+
+    Args:
+        points: in the order of their evaluation.
+        cost: on the front's horizontal axis: ``latency_ms``, ``macs`` or ``params``.
+        bounds: of the budget on that cost.
+        by_top1: whether scores are top-1.
+        targets: of each target, in words: name, budget, predicted p50 of the choice, the interval that covers nine
+            measurements in ten, measured p50, whether it is inside.
+        published: models of the literature, for images and classes like these; empty where there are none.
+    """
+
+    points: tuple[Point, ...]
+    cost: str
+    bounds: Range | None
+    by_top1: bool
+    targets: tuple[tuple[str, ...], ...]
+    published: tuple[PublishedResult, ...]
+
+    @property
+    def finalists(self) -> list[Point]:
+        """Those that were measured."""
+        return [point for point in self.points if point.measured_ms is not None]
+
+
+def search_shown(run: Run, space: SearchSpace, result: SearchResult, predictor: Predictor | None) -> Search:
+    """The last search of the run, which took this predictor, as the page shows it."""
+    timed, by_top1 = result.choice.predicted_ms is not None, result.accuracy == "supernet"
+    cost = result.evolution.get("pareto") or ("latency_ms" if timed else "macs")
     return Search(
-        points=points,
-        choice=next(point for point in points if point.chosen),
+        points=_points(run, result),
         cost=cost,
         bounds=result.budget.asked.get(cost),
         by_top1=by_top1,
-        targets=_targets(result, profiles),
+        targets=_targets(result, predictor if timed else None),
         published=_published(space) if by_top1 else (),
     )
 
 
+def ms(value: float | None) -> str:
+    """A latency in words; a dash for None."""
+    return "-" if value is None else show_cost(value, "latency_ms")
+
+
 def _points(run: Run, result: SearchResult) -> tuple[Point, ...]:
     when = evaluation_times(run.evaluations) if result.accuracy == "supernet" else {}
-    times = [when.get((candidate.subnet.digest, candidate.layers)) for candidate in result.candidates]
-    start = min((moment for moment in times if moment is not None), default=0.0)
+    keys = [(candidate.subnet.digest, candidate.layers) for candidate in result.candidates]
+    start = min((when[key] for key in keys if key in when), default=0.0)
     front = {(candidate.subnet.digest, candidate.layers) for candidate in result.front}
     return tuple(
         Point(
@@ -45,42 +101,43 @@ def _points(run: Run, result: SearchResult) -> tuple[Point, ...]:
             score=candidate.score,
             predicted_ms=candidate.predicted_ms,
             measured_ms=result.measured_ms.get(candidate.subnet.digest),
-            seconds=None if moment is None else moment - start,
-            on_front=(candidate.subnet.digest, candidate.layers) in front,
-            chosen=(candidate.subnet, candidate.layers) == (result.choice.subnet, result.choice.layers),
+            seconds=when[key] - start if key in when else None,
+            on_front=key in front,
+            chosen=key == (result.choice.subnet.digest, result.choice.layers),
         )
-        for number, (candidate, moment) in enumerate(zip(result.candidates, times, strict=True), 1)
+        for number, (candidate, key) in enumerate(zip(result.candidates, keys, strict=True), 1)
     )
 
 
-def _targets(result: SearchResult, profiles: Profiles) -> tuple[TargetLatency, ...]:
+def _targets(result: SearchResult, own: Predictor | None) -> tuple[tuple[str, ...], ...]:
     """The search's own target, and every further one that it was asked to fit."""
     subnet, found = result.choice.subnet, []
-    own = profiles.searched
-    if own is not None and result.choice.predicted_ms is not None:
+    if own is not None:
         measured = result.measured_ms.get(subnet.digest)
-        found.append(_target(own, subnet, own.target.slug, result.budget.latency_ms, measured))
+        found.append(_target(own, subnet, result.budget.latency_ms, measured))
     for name, (low, high) in result.targets.items():
+        bounds = Range(low, high)
         try:
-            other = load_predictor(name)
+            found.append(_target(load_predictor(name), subnet, bounds, None))
         except InputError:  # it was a file that has gone since, or a name of another version
-            found.append(TargetLatency(name=f"{name} (predictor no longer there)", bounds=Range(low, high)))
-            continue
-        found.append(_target(other, subnet, other.target.slug, Range(low, high), None))
+            words = f"{name} (predictor no longer there)"
+            found.append((words, _bounds(bounds), "-", "-", "not measured", "-"))
     return tuple(found)
 
 
-def _target(
-    predictor: Predictor, subnet: Subnet, name: str, bounds: Range | None, measured: float | None
-) -> TargetLatency:
+def _target(predictor: Predictor, subnet: Subnet, bounds: Range | None, measured: float | None) -> tuple[str, ...]:
     found = predictor.predict([subnet])
-    return TargetLatency(
-        name=name,
-        bounds=bounds,
-        predicted_ms=float(found.latency_ms[0]),
-        interval_ms=(float(found.lower_ms[0]), float(found.upper_ms[0])),
-        measured_ms=measured,
-    )
+    predicted, *interval = (float(end[0]) for end in (found.latency_ms, found.lower_ms, found.upper_ms))
+    inside = "-"
+    if bounds is not None:
+        inside = "yes" if bounds.excess(predicted if measured is None else measured) <= 0 else "no"
+        inside += ", by prediction" if measured is None else ""
+    said = "not measured" if measured is None else ms(measured)
+    return predictor.target.slug, _bounds(bounds), ms(predicted), " to ".join(map(ms, interval)), said, inside
+
+
+def _bounds(bounds: Range | None) -> str:
+    return "-" if bounds is None else str(Budget(latency_ms=bounds)).removeprefix("latency ").removeprefix("from ")
 
 
 def _published(space: SearchSpace) -> tuple[PublishedResult, ...]:

@@ -29,6 +29,7 @@ Made = TypeVar("Made")
 SCHEMA = 1
 _LIBRARIES = ("vitas-hw", "numpy", "onnxruntime", "pymoo", "scikit-learn", "timm", "torch", "xgboost")
 DEFAULT_RUN = Path("runs/default")
+HOLDERS = ("quickstart", "profile", "train", "search", "retrain", "export")  # hold a run and record its steps
 DEFAULT_SPACE = "vitas-digits"
 DEFAULT_DATA = "digits"
 _ELSEWHERE = "Give another directory with `run`, or move it away."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from statistics import NormalDist
 from typing import Protocol
 
@@ -55,7 +56,7 @@ class Limit:
     def widened(self, value: float) -> str:
         """The argument that sets it, as an error writes it, as wide as ``value`` needs."""
         low, high = self.bounds.low, self.bounds.high
-        low, high = low and min(low, _round_down(value)), high and max(high, _round_up(value))
+        low, high = low and min(low, two_digits(value, np.floor)), high and max(high, two_digits(value, np.ceil))
         ends = "-".join(write_cost(end, self.cost) for end in (low, high) if end is not None)
         name = {"latency_ms": "latency", "macs": "flops", "params": "params"}[self.cost]
         return f"`{name}={self.target}={ends}`" if self.target else f"`{name}={ends}`"
@@ -205,15 +206,10 @@ _ANY = Range(None, 1.0)  # where only the cost counts
 _UPPER_CONFIDENCE = 0.95  # of the upper end of an interval that holds 90%
 
 
-def _round_up(value: float) -> float:
-    """Two digits, so that people can type it."""
+def two_digits(value: float, rounding: Callable[[float], float]) -> float:
+    """A positive number, rounded up (``np.ceil``) or down so that people can type it."""
     step = 10.0 ** (np.floor(np.log10(value)) - 1)
-    return float(f"{np.ceil(value / step) * step:.2g}")
-
-
-def _round_down(value: float) -> float:
-    step = 10.0 ** (np.floor(np.log10(value)) - 1)
-    return float(f"{np.floor(value / step) * step:.2g}")
+    return float(f"{rounding(value / step) * step:.2g}")
 
 
 def _descend(space: SearchSpace, score: Score, enough: float = -np.inf, generations: int = 0) -> tuple[Ints, float]:
@@ -256,15 +252,13 @@ def _corners(space: SearchSpace) -> Ints:
     """Codes of every patch size with all other choices at their least or most, at the fewest and the most blocks."""
     last = space.cardinalities - 1
     rows = []
-    for patch in range(len(space.patch_sizes)):
-        for depth in space.depth:
-            for widest in (False, True):
-                for op in (1, len(space.num_heads)):
-                    code = np.where(widest, last, 0)
-                    code[0] = patch
-                    ops = code[HEADER::PER_BLOCK]
-                    ops[:depth], ops[depth:] = op, 0
-                    rows.append(code)
+    patches, ops = range(len(space.patch_sizes)), (1, len(space.num_heads))
+    for patch, depth, widest, op in product(patches, space.depth, (False, True), ops):
+        code = np.where(widest, last, 0)
+        code[0] = patch
+        blocks = code[HEADER::PER_BLOCK]
+        blocks[:depth], blocks[depth:] = op, 0
+        rows.append(code)
     return space.canonical(np.array(rows))
 
 

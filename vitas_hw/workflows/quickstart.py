@@ -35,8 +35,7 @@ def quickstart(
         progress: where to report to.
     """
     training = TrainSettings(epochs=epochs, seed=seed)  # an impossible number ends here, not after the profiling
-    settings = ProfileSettings(seed=seed)
-    profiled = profile(run, settings, space=DEFAULT_SPACE, fresh=fresh, progress=progress)
+    profiled = profile(run, ProfileSettings(seed=seed), space=DEFAULT_SPACE, fresh=fresh, progress=progress)
     budget = default_budget(profiled.profile.space, profiled.predictor)
     # another budget than an unfinished training's is no mistake here: the device was measured again
     train(run, replace(training, budget=budget), fresh=True if fresh else None, progress=progress)

@@ -13,26 +13,22 @@ from vitas_hw.searching.result import Candidate
 from vitas_hw.supernet.supernet import Supernet, extract
 from vitas_hw.training.evaluate import accuracy
 from vitas_hw.training.objective import ModelObjective
-from vitas_hw.training.recipe import Recipe, finetune_recipe
+from vitas_hw.training.recipe import finetune_recipe
 from vitas_hw.training.runtime import Runtime
-from vitas_hw.training.trainer import Epoch, Training
+from vitas_hw.training.trainer import Training
 
 
 @dataclass(frozen=True)
 class Finetuned:
-    """A plain model, its top-1 on the search split, and the recipe; None if it keeps the supernet's weights.
+    """A plain model and its top-1 on the search split.
 
-    ``history`` is the mean loss of each epoch.
+    ``about`` is the recipe and the mean loss of each epoch (``history``), for the run's manifest; None if the model
+    keeps the supernet's weights.
     """
 
     model: nn.Module
     top1: float
-    recipe: Recipe | None
-    history: tuple[float, ...] = ()
-
-    def to_dict(self) -> dict[str, Any] | None:
-        """Of the fine-tuning, for the run's manifest; None if there was none."""
-        return None if self.recipe is None else asdict(self.recipe) | {"history": list(self.history)}
+    about: dict[str, Any] | None
 
 
 def finetuned(supernet: Supernet, data: ImageData, choice: Candidate, seed: int, progress: Progress) -> Finetuned:
@@ -40,7 +36,7 @@ def finetuned(supernet: Supernet, data: ImageData, choice: Candidate, seed: int,
     sides = [extract(supernet, choice.subnet, side or None, choice.layers) for side in supernet.sides]
     model = max(sides, key=lambda side: accuracy(side, data.search).top1) if len(sides) > 1 else sides[0]
     recipe = finetune_recipe(data.name, choice.subnet.macs, len(data.train))
-    epochs: list[Epoch] | None = None
+    about = None
     if recipe is None:
         progress.note("fine-tuning skipped, it would take too long on this data set; the weights are the supernet's")
     else:
@@ -54,4 +50,5 @@ def finetuned(supernet: Supernet, data: ImageData, choice: Candidate, seed: int,
                 runtime=Runtime(device=str(data.search.labels.device)),
                 on_epoch=lambda epoch: advance(f"loss {epoch.loss:.3f}"),
             ).run()
-    return Finetuned(model, accuracy(model, data.search).top1, recipe, tuple(epoch.loss for epoch in epochs or ()))
+        about = asdict(recipe) | {"history": [epoch.loss for epoch in epochs or ()]}
+    return Finetuned(model, accuracy(model, data.search).top1, about)

@@ -1,18 +1,24 @@
-"""Measuring a search's finalists on the target that its predictor was fitted for."""
+"""Measuring a search's finalists on the target that its predictor was fitted for, and fitting it to them too."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.progress import Progress
 from vitas_hw.core.subnet import Subnet
+from vitas_hw.predictors.kinds import KINDS
+from vitas_hw.predictors.predictor import Predictor, save_predictor
 from vitas_hw.profiling.journal import Journal
 from vitas_hw.profiling.measure import anchor_ms, measure, measurements
 from vitas_hw.profiling.place import Place
+from vitas_hw.profiling.profile import Measurement, Profile, load_profile, save_profile
 from vitas_hw.profiling.timing import Timing
+from vitas_hw.runs.directory import Run
+from vitas_hw.workflows.fit import fit_predictor
 
 _TIMING = Timing(sample_s=0.2, anchor_samples=5)
 _ROUNDS = 5
@@ -55,3 +61,46 @@ def finalist_meter(
         return [measurement.latency_ms / drift for measurement in found]
 
     return p50
+
+
+@dataclass(frozen=True)
+class Refitting:
+    """A profile that a search adds its measurements to; the file that the predictor came from stays as it is.
+
+    Args:
+        profile: that the predictor was fitted to.
+        predictor: of a kind that can be fitted to it.
+        staged: where the copy and the new predictor go.
+    """
+
+    profile: Profile
+    predictor: Predictor
+    staged: Run
+
+    def add(self, measured_ms: Mapping[Subnet, float]) -> None:
+        """Write the copy. A subnet of the profile that was measured again has its new latency alone."""
+        rows = {one.subnet: one for one in self.profile.measurements}
+        rows |= {subnet: Measurement(subnet, ((ms,),)) for subnet, ms in measured_ms.items()}
+        path = self.staged.searched_profile
+        about = {**self.profile.environment, "added_by_search": [subnet.digest for subnet in measured_ms]}
+        save_profile(replace(self.profile, environment=about, measurements=tuple(rows.values())), path)
+
+    def fit(self, measured_ms: Mapping[Subnet, float]) -> Predictor:
+        """The predictor of the profile with these measurements added; both are kept."""
+        self.add(measured_ms)
+        path, old = self.staged.searched_profile, self.predictor.regression
+        predictor = fit_predictor(load_profile(path), old.kind, path=path, seed=old.seed)
+        save_predictor(predictor, self.staged.searched_predictor)
+        return predictor
+
+
+def refitting_of(run: Run, predictor: Predictor | None, staged: Run) -> Refitting | None:
+    """None where there is no profile of the predictor's, or it was transferred from another target, or is of a kind
+    that is fitted no longer.
+    """
+    if predictor is None or predictor.kind not in KINDS:
+        return None
+    path = run.profiles / f"{predictor.name}.jsonl"
+    if not path.exists():
+        return None
+    return Refitting(load_profile(path), predictor, staged)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -31,11 +32,7 @@ _SHARES = (1.0,), (0.5, 0.5), (0.25, 0.25, 0.5)
 
 def in_order(scorer: Scorer) -> Evaluate:
     """One job after the other, in this process."""
-
-    def evaluate(jobs: Sequence[Job]) -> Iterable[float]:
-        return map(scorer, jobs)
-
-    return evaluate
+    return partial(map, scorer)
 
 
 @dataclass(frozen=True)
@@ -118,7 +115,6 @@ def run_evaluations(
         if settings.ray is not None:
             workers = RayWorkers(settings.ray, settings.ray_gpus)
             pool = stack.enter_context(ray_pool(workers, settings.population))
-        if pool is not None:
             progress.note(f"{pool.places} workers of the Ray cluster evaluate, each on a {pool.device}")
 
         def spread(scorer: Scorer) -> Evaluate:

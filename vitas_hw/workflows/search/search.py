@@ -18,11 +18,10 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.predictors.predictor import Predictor
 from vitas_hw.runs.directory import Run, one_at_a_time
 from vitas_hw.searching.archive import Archive
-from vitas_hw.searching.costs import Costs, Limit
+from vitas_hw.searching.costs import Costs, Limit, two_digits
 from vitas_hw.searching.engine import Evaluations
 from vitas_hw.searching.result import SearchResult, save_candidates, save_result
 from vitas_hw.workflows.search.closed_loop import ClosedLoop, Measure, recorded
-from vitas_hw.workflows.search.refit import refitting_of
 from vitas_hw.workflows.search.settings import SearchSettings, axis
 
 _DEFAULT_SHARE = 0.15  # of random subnets that the default budget admits
@@ -101,8 +100,7 @@ def default_budget(space: SearchSpace, predictor: Predictor) -> Budget:
     """A latency that binds: 15% of the space's random subnets are predicted to meet it, rounded down to two digits."""
     codes = space.sample_codes(_SHARE_SAMPLES, np.random.default_rng(0))
     latency = float(np.quantile(predictor.predict_columns(space.columns(codes)).latency_ms, _DEFAULT_SHARE))
-    step = 10.0 ** (np.floor(np.log10(latency)) - 1)
-    return Budget(latency_ms=Range(None, float(f"{np.floor(latency / step) * step:.2g}")))
+    return Budget(latency_ms=Range(None, two_digits(latency, np.floor)))
 
 
 @one_at_a_time
@@ -148,7 +146,7 @@ def search_run(
 
     from vitas_hw.supernet.weights_file import save_model
     from vitas_hw.workflows.search.finetune import finetuned
-    from vitas_hw.workflows.search.measure_finalists import finalist_meter
+    from vitas_hw.workflows.search.measure_finalists import finalist_meter, refitting_of
     from vitas_hw.workflows.search.scoring import run_evaluations
 
     run.begin(space)
@@ -157,6 +155,8 @@ def search_run(
     hashes = {path.name: file_sha256(path) for path in inputs}
     name = _search_name(budget, settings, costs, hashes)
     refitting = refitting_of(run, predictor, staged)
+    noise = predictor.metrics.get("noise_floor") if predictor else None
+    margin = min(noise or 0.0, _MOST_MARGIN)  # so that the choice measures inside on another day too
     with run_evaluations(run, space, settings, fresh, progress) as (evaluations, trained):
         measure = None
         if place and predictor:
@@ -164,7 +164,7 @@ def search_run(
             measure = recorded(meter, evaluations.archive, name)
         else:
             progress.note(_unmeasured(budget, settings, confidence))
-        refit, margin = refitting.fit if refitting else None, _margin(predictor)
+        refit = refitting.fit if refitting else None
         loop = ClosedLoop(costs, budget, evaluations, settings, progress, measure, margin, refit)
         try:
             result = loop.run()
@@ -182,7 +182,7 @@ def search_run(
     run.end_search(staged)
     evaluations.archive.end(name)
     about = {"budget": budget.to_dict(), "targets": result.targets, "seed": settings.seed}
-    about |= {"evolution": settings.to_dict(), "finetune": tuned.to_dict() if tuned else None}
+    about |= {"evolution": settings.to_dict(), "finetune": tuned.about if tuned else None}
     kept = [run.candidates, run.result, run.choice, run.searched_profile, run.searched_predictor]
     run.record("search", space, about, inputs, [path for path in kept if path.exists()])
     return result
@@ -208,9 +208,3 @@ def _unmeasured(budget: Budget, settings: SearchSettings, confidence: float) -> 
         "the target is not at hand: the choice is made by the prediction's upper bound, which holds with a confidence"
         f" of {confidence:.0%}, and not measured"
     )
-
-
-def _margin(predictor: Predictor | None) -> float:
-    """What the choice measures below its ceiling: the noise of the target, so that it is inside on another day too."""
-    noise = predictor.metrics.get("noise_floor") if predictor else None
-    return min(noise or 0.0, _MOST_MARGIN)
