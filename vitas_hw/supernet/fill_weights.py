@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from timm.layers import resample_abs_pos_embed, resample_patch_embed
-from torch import Tensor, nn
+from torch import Tensor
 
 from vitas_hw.core.subnet import Block, Subnet
-from vitas_hw.supernet.elastic import SHARED, ElasticAttention, ElasticBlock, ElasticNorm, Weights
-from vitas_hw.supernet.sharing import Channels, put, take
+from vitas_hw.supernet.elastic import ElasticAttention, ElasticBlock, Weights
+from vitas_hw.supernet.sharing import put
 from vitas_hw.supernet.stem import ElasticStem
 from vitas_hw.supernet.supernet import Supernet
 
@@ -32,77 +33,49 @@ def fill(supernet: Supernet, weights: Weights, subnet: Subnet, grid: Grid) -> No
         subnet: of the supernet's space.
         grid: rows and columns of patches whose positions ``weights`` has.
     """
-    side = supernet.sides[0]
-    embed = supernet.embed.channels(subnet.embed_dim, side)
-    _fill_stem(supernet.stem, weights, embed, subnet.patch_size, grid)
+    side, embed_dim = supernet.sides[0], subnet.embed_dim
+    _fill_stem(supernet.stem, weights, subnet, grid, side)
+    apart = dict(weights)
     for index, shape in enumerate(subnet.blocks):
-        block = supernet.blocks[index]
+        attn, block = f"blocks.{index}.attn", supernet.blocks[index]
+        for kind in ("weight", "bias"):
+            q, k, v = weights[f"{attn}.qkv.{kind}"].chunk(3)
+            apart |= {f"{attn}.q.{kind}": q, f"{attn}.k.{kind}": k, f"{attn}.v.{kind}": v}
         assert isinstance(block, ElasticBlock)
-        _fill_block(block, _within(weights, f"blocks.{index}."), embed, shape, side)
-    _fill_norm(supernet.norm, _within(weights, "norm."), embed)
-    if "head.weight" in weights:
-        put(supernet.head.weight, weights["head.weight"], columns=embed)
-        put(supernet.head.bias, weights["head.bias"])
+        for like in _other_heads(block.attn, shape):
+            places = block.attn.places(embed_dim, like, side)
+            for name in ("q.weight", "k.weight", "q.bias", "k.bias"):
+                put(apart[f"{attn}.{name}"], *places[name])
+    for name, place in supernet.places(subnet, side, range(subnet.depth)).items():
+        if name in apart:
+            put(apart[name], *place)
 
 
-def _within(weights: Weights, prefix: str) -> Weights:
-    return {name.removeprefix(prefix): weight for name, weight in weights.items() if name.startswith(prefix)}
+def _other_heads(attention: ElasticAttention, shape: Block) -> list[Block]:
+    """The block with every number of heads, as wide as it is; where a number has one width only (head_dim is tied),
+    that wide: its heads are filled as far as both have them.
+    """
+    widths = {count: attention.qk[owner] for count, owner in attention.owner.items()}
+    wide = {count: shape.attn_dim if shape.attn_dim in axis.widths else axis.most for count, axis in widths.items()}
+    return [replace(shape, num_heads=count, head_dim=width // count) for count, width in wide.items()]
 
 
-def _fill_norm(norm: ElasticNorm, w: Weights, embed: Channels) -> None:
-    put(norm.weight, w["weight"], embed)
-    put(norm.bias, w["bias"], embed)
-
-
-def _fill_block(block: ElasticBlock, w: Weights, embed: Channels, shape: Block, side: str) -> None:
-    _fill_norm(block.norm1, _within(w, "norm1."), embed)
-    _fill_attention(block.attn, _within(w, "attn."), embed, shape.attn_dim, side)
-    _fill_norm(block.norm2, _within(w, "norm2."), embed)
-    mlp, hidden = block.mlp, block.mlp.mlp.channels(shape.mlp_dim, side)
-    put(mlp.fc1_weight, w["mlp.fc1.weight"], hidden, embed)
-    put(mlp.fc1_bias, w["mlp.fc1.bias"], hidden)
-    put(mlp.fc2_weight, w["mlp.fc2.weight"], embed, hidden)
-    put(mlp.fc2_bias, w["mlp.fc2.bias"], embed)
-
-
-def _fill_attention(attention: ElasticAttention, w: Weights, embed: Channels, width: int, side: str) -> None:
-    (q, k, v), (q_bias, k_bias, v_bias) = w["qkv.weight"].chunk(3), w["qkv.bias"].chunk(3)
-    channels = attention.attn.channels(width, side)
-    put(attention.v_weight, v, channels, embed)
-    put(attention.v_bias, v_bias, channels)
-    put(attention.proj_weight, w["proj.weight"], embed, channels)
-    put(attention.proj_bias, w["proj.bias"], embed)
-    for owner, axis in attention.qk.items():
-        # where a head count has one width only (head_dim is tied), its heads are filled as far as both have them
-        rows = axis.channels(width if width in axis.widths else axis.most, side)
-        _put_first(attention.q_weight[owner], q, rows, embed)
-        _put_first(attention.k_weight[owner], k, rows, embed)
-        _put_first(attention.q_bias[owner], q_bias, rows)
-        _put_first(attention.k_bias[owner], k_bias, rows)
-
-
-def _put_first(weight: Tensor, value: Tensor, rows: Channels, columns: Channels | None = None) -> None:
-    """As many of ``rows`` as ``value`` has, and no more of ``value`` than there are rows."""
-    whole = take(weight, rows, columns).clone()
-    both = min(len(whole), len(value))
-    whole[:both] = value[:both]
-    put(weight, whole, rows, columns)
-
-
-def _fill_stem(stem: ElasticStem, w: Weights, embed: Channels, patch_size: int, grid: Grid) -> None:
-    kernel, positions = w["patch_embed.proj.weight"], w["pos_embed"]
-    for owner, projection in stem.proj.items():
-        assert isinstance(projection, nn.Conv2d)
-        assert projection.bias is not None
-        own = _shared_kernel(stem, kernel) if owner == SHARED else resample_patch_embed(kernel, [int(owner)] * 2)
-        put(projection.weight, own, embed)
-        put(projection.bias, w["patch_embed.proj.bias"], embed)
-    for token in stem.cls_token.values():
-        put(token, w["cls_token"], columns=embed)
-    for owner, parameter in stem.pos_embed.items():
-        finer = owner == SHARED
-        own = resample_abs_pos_embed(positions, list(stem.grids[patch_size if finer else int(owner)]), list(grid))
-        put(parameter, _shared_positions(stem, own, patch_size) if finer else own, columns=embed)
+def _fill_stem(stem: ElasticStem, weights: Weights, subnet: Subnet, grid: Grid, side: str) -> None:
+    kernel, positions = weights["patch_embed.proj.weight"], weights["pos_embed"]
+    shared = {}
+    if "patch_embed" not in stem.private:
+        shared["patch_embed.proj.weight"] = _shared_kernel(stem, kernel)
+    if "pos_embed" not in stem.private:
+        own = resample_abs_pos_embed(positions, list(stem.grids[subnet.patch_size]), list(grid))
+        shared["pos_embed"] = _shared_positions(stem, own, subnet.patch_size)
+    for patch_size, cells in stem.grids.items():
+        resampled = {
+            "patch_embed.proj.weight": resample_patch_embed(kernel, [patch_size] * 2),
+            "pos_embed": resample_abs_pos_embed(positions, list(cells), list(grid)),
+        }
+        values = weights | resampled | shared
+        for name, place in stem.places(patch_size, subnet.embed_dim, side).items():
+            put(values[name], *place)
 
 
 def _shared_kernel(stem: ElasticStem, kernel: Tensor) -> Tensor:

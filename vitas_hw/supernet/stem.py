@@ -11,8 +11,8 @@ from timm.layers.patch_embed import PatchEmbedResamplerFixedOrigSize
 from torch import Tensor, nn
 
 from vitas_hw.core.space import SearchSpace
-from vitas_hw.supernet.elastic import SHARED, Axis, Weights, matrix
-from vitas_hw.supernet.sharing import Sharing, take
+from vitas_hw.supernet.elastic import SHARED, Axis, Places, Weights, matrix, read
+from vitas_hw.supernet.sharing import Place, Sharing
 
 
 class ElasticStem(nn.Module):
@@ -50,23 +50,26 @@ class ElasticStem(nn.Module):
         self.pos_embed = nn.ParameterDict(positions)
         self.resample = PatchEmbedResamplerFixedOrigSize((coarse, coarse)) if SHARED in self.proj else None
 
-    def weights(self, patch_size: int, embed_dim: int, side: str) -> Weights:
+    def places(self, patch_size: int, embed_dim: int, side: str) -> Places:
+        """Of what is not private before it is resampled."""
         e = self.embed.channels(embed_dim, side)
         projection = self.proj[self._owner("patch_embed", patch_size)]
         assert isinstance(projection, nn.Conv2d)
         assert projection.bias is not None
-        kernel = take(projection.weight, e)
-        if self.resample is not None:
-            kernel = self.resample(kernel, (patch_size, patch_size))
-        positions = take(self.pos_embed[self._owner("pos_embed", patch_size)], columns=e)
-        if "pos_embed" not in self.private:
-            positions = resample_abs_pos_embed(positions, list(self.grids[patch_size]), list(self.grid))
         return {
-            "cls_token": take(self.cls_token[self._owner("cls_token", patch_size)], columns=e),
-            "pos_embed": positions,
-            "patch_embed.proj.weight": kernel,
-            "patch_embed.proj.bias": take(projection.bias, e),
+            "cls_token": Place(self.cls_token[self._owner("cls_token", patch_size)], columns=e),
+            "pos_embed": Place(self.pos_embed[self._owner("pos_embed", patch_size)], columns=e),
+            "patch_embed.proj.weight": Place(projection.weight, e),
+            "patch_embed.proj.bias": Place(projection.bias, e),
         }
+
+    def weights(self, patch_size: int, embed_dim: int, side: str) -> Weights:
+        w = read(self.places(patch_size, embed_dim, side))
+        if self.resample is not None:
+            w["patch_embed.proj.weight"] = self.resample(w["patch_embed.proj.weight"], (patch_size, patch_size))
+        if "pos_embed" not in self.private:
+            w["pos_embed"] = resample_abs_pos_embed(w["pos_embed"], list(self.grids[patch_size]), list(self.grid))
+        return w
 
     def forward(self, images: Tensor, patch_size: int, embed_dim: int, side: str) -> Tensor:
         """(B, in_chans, H, W) -> (B, patches + 1, embed_dim), the class token first."""
