@@ -194,6 +194,13 @@ def test_a_broken_file_is_named(fashion: Path, digits: SearchSpace, name: str, c
     assert str(fashion / name) in str(caught.value)
 
 
+def test_a_file_that_unpacks_to_too_much(fashion: Path, digits: SearchSpace, monkeypatch: pytest.MonkeyPatch) -> None:
+    (fashion / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(bytes(5000), mtime=0))
+    monkeypatch.setattr("vitas_hw.data.sources._MOST_BYTES", 4999)
+    with pytest.raises(FileError, match=r"train-images-idx3-ubyte\.gz unpacks to more than 4,999 bytes"):
+        load_data(f"fashion-mnist:{fashion}", digits)
+
+
 @pytest.mark.parametrize("spec", ["imagenet", "digits:here", "fashion-mnist:", "", "folder", "torch", "wds/", "hfds/"])
 def test_an_unknown_name_lists_the_known(spec: str, digits: SearchSpace) -> None:
     with pytest.raises(InputError, match=re.escape(f"Unknown data set {spec!r}. Known: digits, fashion-mnist")):

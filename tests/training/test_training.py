@@ -22,8 +22,7 @@ from vitas_hw.training.checkpoint import OtherSettingsError, State, load_state, 
 from vitas_hw.training.distributed import Ranks, pick_device
 from vitas_hw.training.evaluate import accuracy, subnet_accuracy
 from vitas_hw.training.objective import ModelObjective, SupernetObjective
-from vitas_hw.training.recipe import Recipe, finetune_recipe, supernet_recipe, vitas_supernet
-from vitas_hw.training.runtime import Runtime
+from vitas_hw.training.recipe import VITAS_SUPERNET, Recipe, Runtime, finetune_recipe, of_length, supernet_recipe
 from vitas_hw.training.trainer import Epoch, Training
 
 QUICK = Recipe(epochs=3, batch_size=64, lr=2e-3, warmup_epochs=1, clip_grad=1.0)
@@ -205,7 +204,7 @@ def test_compiling_changes_nothing_but_rounding(small: SearchSpace, data: ImageD
 
 
 def test_cutmix_and_augmentation_of_the_papers_recipe_run_and_repeat(small: SearchSpace, data: ImageData) -> None:
-    recipe = replace(vitas_supernet(2), batch_size=33, cutmix=1.0)  # odd: timm mixes pairs
+    recipe = replace(of_length(VITAS_SUPERNET, 2), batch_size=33, cutmix=1.0)  # odd: timm mixes pairs
     nets = []
     for _ in range(2):
         nets.append(build_supernet(small, seed=0))
@@ -226,7 +225,7 @@ def test_a_single_image_is_trained_on_unmixed(small: SearchSpace, data: ImageDat
 def test_the_papers_recipe() -> None:
     """ViTAS section 4.1, and the reference's supernet recipe."""
     recipe = supernet_recipe("folder:somewhere", 1_281_167)
-    assert recipe == vitas_supernet()
+    assert recipe == VITAS_SUPERNET
     assert recipe == supernet_recipe("folder:somewhere")  # nobody knows yet how many
     assert (recipe.epochs, recipe.batch_size, recipe.lr, recipe.warmup_epochs) == (300, 1024, 1e-3, 5)
     assert (recipe.weight_decay, recipe.label_smoothing, recipe.cutmix, recipe.mixup) == (0.05, 0.1, 1.0, 0.0)

@@ -13,11 +13,10 @@ from torch import Tensor, nn
 from vitas_hw.core.errors import InputError, one_of
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
-from vitas_hw.supernet.elastic import Axis, ElasticBlock, ElasticNorm, Places, Weights, read, within
-from vitas_hw.supernet.options import DEFAULT_SHARING, PRIVATE
+from vitas_hw.supernet.elastic import Axis, ElasticBlock, ElasticNorm, ElasticStem, Places, Weights, read, within
+from vitas_hw.supernet.options import DEFAULT_SHARING, PRIVATE, check_private
 from vitas_hw.supernet.plain import build_model
 from vitas_hw.supernet.sharing import SCHEMES, Place, checked_side, take
-from vitas_hw.supernet.stem import ElasticStem
 
 
 class Supernet(nn.Module):
@@ -34,9 +33,7 @@ class Supernet(nn.Module):
 
     def __init__(self, space: SearchSpace, sharing: str = DEFAULT_SHARING, private: Collection[str] = PRIVATE) -> None:
         super().__init__()
-        for part in private:
-            if part not in PRIVATE:
-                raise one_of(part, PRIVATE, "private part")
+        check_private(private)
         if sharing not in SCHEMES:
             raise one_of(sharing, SCHEMES, "weight-sharing scheme")
         scheme = SCHEMES[sharing]

@@ -27,8 +27,7 @@ from vitas_hw.data.splits import Batch, Pass, TrainPart, steps
 from vitas_hw.training.checkpoint import State, save_state
 from vitas_hw.training.distributed import Ranks
 from vitas_hw.training.objective import Objective
-from vitas_hw.training.recipe import Recipe
-from vitas_hw.training.runtime import Runtime
+from vitas_hw.training.recipe import Recipe, Runtime
 
 _LOOK_EVERY = {"cpu": 1}  # steps between two looks at the loss; each is a synchronisation on a GPU
 _LOOK_RARELY = 20

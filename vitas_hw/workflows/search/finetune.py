@@ -13,8 +13,7 @@ from vitas_hw.searching.result import Candidate
 from vitas_hw.supernet.supernet import Supernet, extract
 from vitas_hw.training.evaluate import accuracy
 from vitas_hw.training.objective import ModelObjective
-from vitas_hw.training.recipe import Recipe, finetune_recipe
-from vitas_hw.training.runtime import Runtime
+from vitas_hw.training.recipe import Recipe, Runtime, finetune_recipe
 from vitas_hw.training.trainer import Epoch, Training
 
 
