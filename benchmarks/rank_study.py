@@ -142,7 +142,7 @@ def train_alone(job: Job, study: Study, images: Any) -> dict[str, Any]:
     ).run()
     assert history is not None
     found = {part: accuracy(model, getattr(images, part)).top1 for part in ("search", "test")}
-    return {"epochs": how.epochs, "top1": found, "losses": [round(epoch.loss, 4) for epoch in history]}
+    return {"epochs": how.epochs, "top1": found, "losses": [round(loss, 4) for loss in history]}
 
 
 def train_supernet(job: Job, study: Study, images: Any) -> dict[str, Any]:
@@ -167,7 +167,7 @@ def train_supernet(job: Job, study: Study, images: Any) -> dict[str, Any]:
         layers = None if shifting else spread
         found = {p: subnet_accuracy(supernet, subnet, getattr(images, p), layers).top1 for p in ("search", "test")}
         scores[subnet.digest] = found
-    return {"epochs": how.epochs, "top1": scores, "losses": [round(epoch.loss, 4) for epoch in history]}
+    return {"epochs": how.epochs, "top1": scores, "losses": [round(loss, 4) for loss in history]}
 
 
 def rows(study: Study = CPU, folder: Path = RESULTS) -> list[dict[str, Any]]:

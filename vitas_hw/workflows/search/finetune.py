@@ -14,7 +14,7 @@ from vitas_hw.supernet.supernet import Supernet, extract
 from vitas_hw.training.evaluate import accuracy
 from vitas_hw.training.objective import ModelObjective
 from vitas_hw.training.recipe import Recipe, Runtime, finetune_recipe
-from vitas_hw.training.trainer import Epoch, Training
+from vitas_hw.training.trainer import Training
 
 
 @dataclass(frozen=True)
@@ -39,18 +39,18 @@ def finetuned(supernet: Supernet, data: ImageData, choice: Candidate, seed: int,
     sides = [extract(supernet, choice.subnet, side or None, choice.layers) for side in supernet.sides]
     model = max(sides, key=lambda side: accuracy(side, data.search).top1) if len(sides) > 1 else sides[0]
     recipe = finetune_recipe(data.name, choice.subnet.macs, len(data.train))
-    epochs: list[Epoch] | None = None
+    losses: list[float] | None = None
     if recipe is None:
         progress.note("fine-tuning skipped, it would take too long on this data set; the weights are the supernet's")
     else:
         with progress.step("fine-tuning the choice", recipe.epochs) as advance:
-            epochs = Training(
+            losses = Training(
                 ModelObjective(model, recipe),
                 data.train,
                 recipe,
                 seed=seed,
                 num_classes=supernet.space.num_classes,
                 runtime=Runtime(device=str(data.search.labels.device)),
-                on_epoch=lambda epoch: advance(f"loss {epoch.loss:.3f}"),
+                on_epoch=lambda loss: advance(f"loss {loss:.3f}"),
             ).run()
-    return Finetuned(model, accuracy(model, data.search).top1, recipe, tuple(epoch.loss for epoch in epochs or ()))
+    return Finetuned(model, accuracy(model, data.search).top1, recipe, tuple(losses or ()))
