@@ -135,7 +135,7 @@ def run(job: Job) -> dict[str, Any]:
         }
         for subnet in sorted(scored, key=lambda subnet: subnet.digest)
     }
-    losses = [round(epoch.loss, 4) for epoch in history]
+    losses = [round(loss, 4) for loss in history]
     return asdict(job) | {"top1": top1, "losses": losses, "seconds": round(time.perf_counter() - started, 1)}
 
 

@@ -112,9 +112,9 @@ def data(study: Study = CPU) -> Any:
 
 def recipe(epochs: int, study: Study = CPU) -> Any:
     """Fashion-MNIST's, with a higher peak: the nets are small."""
-    from vitas_hw.training.recipe import fashion_supernet
+    from vitas_hw.training.recipe import FASHION, of_length
 
-    return replace(fashion_supernet(epochs), batch_size=study.batch_size, lr=3e-3)
+    return replace(of_length(FASHION, epochs), batch_size=study.batch_size, lr=3e-3)
 
 
 def run(job: Job, study: Study = CPU) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def run(job: Job, study: Study = CPU) -> dict[str, Any]:
 def train_alone(job: Job, study: Study, images: Any) -> dict[str, Any]:
     from vitas_hw.training.evaluate import accuracy
     from vitas_hw.training.objective import ModelObjective
-    from vitas_hw.training.runtime import Runtime
+    from vitas_hw.training.recipe import Runtime
     from vitas_hw.training.trainer import Training
 
     subnet, how = next(one for one in subnets() if one.digest == job.name), recipe(study.alone_epochs, study)
@@ -142,14 +142,14 @@ def train_alone(job: Job, study: Study, images: Any) -> dict[str, Any]:
     ).run()
     assert history is not None
     found = {part: accuracy(model, getattr(images, part)).top1 for part in ("search", "test")}
-    return {"epochs": how.epochs, "top1": found, "losses": [round(epoch.loss, 4) for epoch in history]}
+    return {"epochs": how.epochs, "top1": found, "losses": [round(loss, 4) for loss in history]}
 
 
 def train_supernet(job: Job, study: Study, images: Any) -> dict[str, Any]:
     from vitas_hw.supernet.options import PRIVATE
     from vitas_hw.training.evaluate import subnet_accuracy
     from vitas_hw.training.objective import SupernetObjective
-    from vitas_hw.training.runtime import Runtime
+    from vitas_hw.training.recipe import Runtime
     from vitas_hw.training.trainer import Training
 
     sharing, private, shifting, sandwich = (VARIANTS | ABLATIONS)[job.name]
@@ -167,7 +167,7 @@ def train_supernet(job: Job, study: Study, images: Any) -> dict[str, Any]:
         layers = None if shifting else spread
         found = {p: subnet_accuracy(supernet, subnet, getattr(images, p), layers).top1 for p in ("search", "test")}
         scores[subnet.digest] = found
-    return {"epochs": how.epochs, "top1": scores, "losses": [round(epoch.loss, 4) for epoch in history]}
+    return {"epochs": how.epochs, "top1": scores, "losses": [round(loss, 4) for loss in history]}
 
 
 def rows(study: Study = CPU, folder: Path = RESULTS) -> list[dict[str, Any]]:

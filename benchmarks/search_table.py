@@ -82,7 +82,7 @@ def _make(space: vh.SearchSpace, codes: Ints, path: Path, epochs: int) -> None:
 
     from vitas_hw.training.evaluate import subnet_accuracy
     from vitas_hw.training.objective import SupernetObjective
-    from vitas_hw.training.recipe import digits_supernet
+    from vitas_hw.training.recipe import DIGITS, of_length
     from vitas_hw.training.trainer import Training
 
     images: Any = vh.load_data("digits", space)
@@ -94,7 +94,7 @@ def _make(space: vh.SearchSpace, codes: Ints, path: Path, epochs: int) -> None:
         indices=images.search.indices + images.test.indices,
     )
     supernet = vh.build_supernet(space, "cyclic", seed=0)
-    how = replace(digits_supernet(epochs), lr=3e-3)  # small nets, few images: a higher peak, as in rank_study.py
+    how = replace(of_length(DIGITS, epochs), lr=3e-3)  # small nets, few images: a higher peak, as in rank_study.py
     Training(SupernetObjective(supernet, how, p_identity=0.3), images.train, how, seed=0, num_classes=10).run()
     lines = [json.dumps({"space": space.to_dict(), "epochs": epochs, "images": len(both)})]
     for number, code in enumerate(codes):

@@ -27,7 +27,7 @@ from torch.profiler import ProfilerActivity, profile
 
 import vitas_hw as vh
 from vitas_hw.core.subnet import Block, Subnet
-from vitas_hw.supernet import elastic, stem, supernet
+from vitas_hw.supernet import elastic, supernet
 from vitas_hw.supernet.sharing import Channels, take
 from vitas_hw.supernet.supernet import Supernet
 
@@ -65,7 +65,7 @@ class Leaves:
     @contextmanager
     def used(self, *, joined: bool = False) -> Iterator[None]:
         with ExitStack() as stack:
-            for module in (elastic, stem, supernet):
+            for module in (elastic, supernet):
                 stack.enter_context(patch.object(module, "take", self))
             if joined:
                 stack.enter_context(patch.object(elastic.ElasticAttention, "forward", self._joined()))
@@ -79,7 +79,9 @@ class Leaves:
                 key = (id(attention), name, side)
                 weights[name] = self.kept.get(key)
                 if weights[name] is None:
-                    whole = attention.weights(embed_dim, block, side)[name]
+                    parts = elastic.read(attention.places(embed_dim, block, side))
+                    part, _, kind = name.partition(".")
+                    whole = torch.cat([parts[f"{p}.{kind}"] for p in "qkv"]) if part == "qkv" else parts[name]
                     weights[name] = self.leaf(key, lambda whole=whole: whole)  # type: ignore[misc]
             qkv = F.linear(x, weights["qkv.weight"], weights["qkv.bias"])
             heads = qkv.reshape(batch, tokens, 3, block.num_heads, block.head_dim).permute(2, 0, 3, 1, 4)

@@ -16,6 +16,7 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Block
 from vitas_hw.searching.costs import Costs
 from vitas_hw.searching.identity_probability import identity_probability
+from vitas_hw.supernet.elastic import read
 
 IMAGES = torch.randn(2, 1, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -45,7 +46,7 @@ def test_the_attention_scale_is_the_subnets_own(small: SearchSpace, heads: int) 
     block = Block(heads, 48 // heads, 64)
     attention = supernet.blocks[0].attn
     x = torch.randn(2, 5, 48)
-    w = attention.parts(48, block, "")
+    w = read(attention.places(48, block, ""))
     q, k, v = (
         torch.nn.functional.linear(x, w[f"{p}.weight"], w[f"{p}.bias"]).unflatten(2, (heads, 48 // heads))
         for p in "qkv"

@@ -23,7 +23,7 @@ from vitas_hw.core.files import write_atomic
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Block, Subnet
 from vitas_hw.data.augmentation import Augmentation
-from vitas_hw.data.folders import folders
+from vitas_hw.data.timm_sources import folders
 from vitas_hw.predictors.examples import Measured
 from vitas_hw.predictors.table import read_table_predictor
 from vitas_hw.predictors.transfer import choose_to_measure

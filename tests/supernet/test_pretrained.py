@@ -219,6 +219,6 @@ def test_put_writes_where_take_reads() -> None:
     rows: Channels = (slice(3, 4), slice(0, 1))
     columns: Channels = (slice(4, 6), slice(0, 2))
     weight, value = torch.zeros(4, 6), torch.arange(1.0, 9.0).view(2, 4)
-    put(weight, value, rows, columns)
+    put(value, weight, rows, columns)
     assert torch.equal(take(weight, rows, columns), value)
     assert weight.count_nonzero() == 8

@@ -43,7 +43,7 @@ def test_the_digits_inputs_are_those_of_version_0_1(data: ImageData) -> None:
     for part in (data.search, data.test):
         assert part.labels.tolist() == source.target[list(part.indices)].tolist()
         assert part.images.dtype == torch.uint8
-        for index, ours in zip(part.indices, part.inputs().numpy(), strict=True):
+        for index, ours in zip(part.indices, part.preprocessing.normalise(part.images).numpy(), strict=True):
             pixels = np.round(source.images[index] * (255 / 16)).astype(np.uint8)
             resized = Image.fromarray(pixels).resize((32, 32), Image.Resampling.BILINEAR)
             assert np.array_equal(ours[0], (np.asarray(resized, np.float32) / 255 - np.float32(0.5)) / np.float32(0.5))
@@ -79,7 +79,7 @@ def test_a_split_can_be_cut_moved_and_read_in_batches(data: ImageData) -> None:
     assert torch.equal(part.images, data.test.images[[5, 3, 8]])
     batches = list(part.batches(2))
     assert [len(labels) for _, labels in batches] == [2, 1]
-    assert torch.equal(torch.cat([images for images, _ in batches]), part.inputs())
+    assert torch.equal(torch.cat([images for images, _ in batches]), part.preprocessing.normalise(part.images))
 
 
 def test_gray_images_become_rgb_where_the_space_wants_it(digits: SearchSpace) -> None:
@@ -192,6 +192,13 @@ def test_a_broken_file_is_named(fashion: Path, digits: SearchSpace, name: str, c
     with pytest.raises(FileError, match=problem) as caught:
         load_data(f"fashion-mnist:{fashion}", digits)
     assert str(fashion / name) in str(caught.value)
+
+
+def test_a_file_that_unpacks_to_too_much(fashion: Path, digits: SearchSpace, monkeypatch: pytest.MonkeyPatch) -> None:
+    (fashion / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(bytes(5000), mtime=0))
+    monkeypatch.setattr("vitas_hw.data.sources._MOST_BYTES", 4999)
+    with pytest.raises(FileError, match=r"train-images-idx3-ubyte\.gz unpacks to more than 4,999 bytes"):
+        load_data(f"fashion-mnist:{fashion}", digits)
 
 
 @pytest.mark.parametrize("spec", ["imagenet", "digits:here", "fashion-mnist:", "", "folder", "torch", "wds/", "hfds/"])

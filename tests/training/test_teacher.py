@@ -48,5 +48,5 @@ def test_an_unfit_teacher_is_one_sentence(small: SearchSpace, tmp_path: Path, mo
         raise OSError("no route to the hub")
 
     monkeypatch.setattr(timm, "create_model", offline)
-    with pytest.raises(VitasError, match="could not be had: no route to the hub"):
+    with pytest.raises(VitasError, match="The weights of resnet18 could not be downloaded: no route to the hub"):
         load_teacher("resnet18", small)

@@ -32,15 +32,14 @@ def retrain(
     from vitas_hw.cli import console
 
     asked = settings()
-    from vitas_hw.core.progress import SILENT
     from vitas_hw.runs.directory import Run
     from vitas_hw.training.distributed import ranks_of_environment
     from vitas_hw.workflows.train.retrain import retrain as retrain_subnet
 
-    first = ranks_of_environment().first
-    progress = console.Reporter() if first else SILENT
-    done = retrain_subnet(Run(run), asked, subnet=subnet, rank=rank, output=output, fresh=fresh, progress=progress)
-    if not first:
+    done = retrain_subnet(
+        Run(run), asked, subnet=subnet, rank=rank, output=output, fresh=fresh, progress=console.Reporter()
+    )
+    if not ranks_of_environment().first:
         return
     if as_json:
         found = {"checkpoint": str(done.path), "epochs": done.epochs, "top1": done.top1}

@@ -38,14 +38,12 @@ def train(
     from vitas_hw.core.budget import Budget
 
     asked = settings(budget=Budget.parse(latency, flops, params))
-    from vitas_hw.core.progress import SILENT
     from vitas_hw.runs.directory import Run
     from vitas_hw.training.distributed import ranks_of_environment
     from vitas_hw.workflows.train.train import train as train_supernet
 
-    first = ranks_of_environment().first
-    done = train_supernet(Run(run), asked, space=space, fresh=fresh, progress=console.Reporter() if first else SILENT)
-    if not first:
+    done = train_supernet(Run(run), asked, space=space, fresh=fresh, progress=console.Reporter())
+    if not ranks_of_environment().first:
         return
     if as_json:
         console.print_json({"checkpoint": str(done.path), "epochs": done.epochs, "top1": done.top1})

@@ -15,13 +15,12 @@ from vitas_hw.core.settings import shared
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.data import sources
-from vitas_hw.data.folders import folders
 from vitas_hw.data.options import DataOptions
 from vitas_hw.data.preprocessing import Preprocessing
 from vitas_hw.data.sources import Source, Sources
 from vitas_hw.data.splits import IndexedPart, Split, TrainPart, decode
 from vitas_hw.data.streams import StreamedPart, check_disjoint, find_shards
-from vitas_hw.data.timm_sources import hub_dataset, torch_dataset
+from vitas_hw.data.timm_sources import folders, hub_dataset, torch_dataset
 
 KNOWN = ("digits", "fashion-mnist[:FOLDER]", "folder:PATH", "hfds/NAME[:ROOT]", "torch/NAME[:ROOT]", "wds/PATH")
 _SHARE, _MOST = 0.1, 10_000  # of the training images, held out unless a share is asked for
@@ -100,7 +99,11 @@ def find_sources(spec: str, options: dict[str, Any]) -> Sources:
 
 def _indexed(spec: str, space: SearchSpace | Subnet, found: Sources, options: dict[str, Any]) -> ImageData:
     names = found.train.class_names
-    _check_classes(spec, len(names), space)
+    if len(names) != space.num_classes:
+        raise InputError(
+            f"{spec} has {len(names)} classes; {_called(space)} has {space.num_classes}.",
+            f"Set num_classes: {len(names)} in the space's file, or have one written that fits the data.",
+        )
     preprocessing = _preprocessing(space, found.mean, found.std)
     train, search, test = _parts(spec, found, options.get("search_share"))
     fits = len(train) * math.prod(space.image_size) * space.in_chans <= _CACHE_BYTES
@@ -160,15 +163,6 @@ def stratified(labels: npt.NDArray[np.int64], count: int, seed: int) -> npt.NDAr
     within = np.arange(len(labels)) - np.repeat(starts, sizes)
     quantile = (within + 0.5) / np.repeat(sizes, sizes)
     return np.sort(order[np.argsort(quantile, kind="stable")[:count]])
-
-
-def _check_classes(spec: str, classes: int, space: SearchSpace | Subnet) -> None:
-    """Raises InputError if the data have another number of classes than the space."""
-    if classes != space.num_classes:
-        raise InputError(
-            f"{spec} has {classes} classes; {_called(space)} has {space.num_classes}.",
-            f"Set num_classes: {classes} in the space's file, or have one written that fits the data.",
-        )
 
 
 def _called(space: SearchSpace | Subnet) -> str:

@@ -1,4 +1,4 @@
-"""Where images come from: scikit-learn's digits and IDX files; see also ``folders`` and ``timm_sources``."""
+"""Where images come from: scikit-learn's digits and IDX files; see also ``timm_sources``."""
 
 from __future__ import annotations
 

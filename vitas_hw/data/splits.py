@@ -50,10 +50,6 @@ class Split:
         ):
             yield self.preprocessing.normalise(images), labels
 
-    def inputs(self) -> Tensor:
-        """All of them, normalised: (N, C, H, W) float32."""
-        return self.preprocessing.normalise(self.images)
-
     def subset(self, positions: Sequence[int]) -> Split:
         """Those at ``positions`` of this split, in that order."""
         chosen = torch.tensor(list(positions), dtype=torch.int64, device=self.labels.device)

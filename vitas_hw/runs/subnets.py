@@ -14,7 +14,7 @@ from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.published import PUBLISHED, published_subnet
 from vitas_hw.core.reading import parse_json, read_text, reason
 from vitas_hw.core.space import SearchSpace
-from vitas_hw.core.subnet import Block, Subnet
+from vitas_hw.core.subnet import Subnet
 from vitas_hw.runs.artifacts import last_result, load_run_data, load_run_supernet
 from vitas_hw.runs.directory import Run
 from vitas_hw.searching.result import Candidate, SearchResult, candidate_of
@@ -191,16 +191,12 @@ def _read(word: str, data: object, path: Path | None) -> Named:
 
 
 def _of_timm(name: str) -> Subnet:
-    from vitas_hw.supernet.timm_models import outline_of
+    from vitas_hw.supernet.timm_models import subnet_of_timm
 
     try:
-        model = outline_of(name)
+        return subnet_of_timm(name)
     except InputError as error:
         raise InputError(error.problem, "Give a plain ViT, for example deit_tiny_patch16_224.") from error
-    size = model.patch_embed.img_size
-    blocks = tuple(Block(b.attn.num_heads, b.attn.head_dim, b.mlp.fc1.out_features) for b in model.blocks)
-    channels, patch = model.patch_embed.proj.in_channels, model.patch_embed.patch_size[0]
-    return Subnet((size[0], size[1]), channels, patch, model.embed_dim, blocks, model.num_classes)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,44 +1,38 @@
 """The shared weights of the supernet, layer by layer.
 
-Each layer keeps its largest weights and answers ``weights(...)`` with the slices a subnet uses, under the names that
-timm's ``VisionTransformer`` gives them. Forward pass and extraction both read that one answer, so that they cannot
-differ. Slices are views, except where a scheme cuts a width in two.
+Each layer keeps its largest weights and answers ``places(...)`` with the slices a subnet uses, under the names that
+timm's ``VisionTransformer`` gives them, but for q, k and v, which it joins. Forward pass and extraction both read that
+one answer, and a checkpoint is written there, so that they cannot differ. Slices are views, except where a scheme cuts
+a width in two.
 """
 
 from __future__ import annotations
 
-from dataclasses import InitVar, dataclass, field
+from collections.abc import Collection, Mapping
 
 import torch
 import torch.nn.functional as F  # noqa: N812
+from timm.layers import resample_abs_pos_embed
+from timm.layers.patch_embed import PatchEmbedResamplerFixedOrigSize
 from torch import Tensor, nn
 
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Block
-from vitas_hw.supernet.sharing import Channels, Sharing, take
+from vitas_hw.supernet.sharing import Channels, Place, Sharing, take
 
 LAYER_NORM_EPSILON = 1e-6  # timm's ViT
 SHARED = "shared"  # the key of weights that are private to nothing
 Weights = dict[str, Tensor]
+Places = dict[str, Place]
 
 
-@dataclass(frozen=True)
 class Axis:
     """One shared dimension: its scheme and every width that a subnet can have there, increasing."""
 
-    scheme: InitVar[Sharing]
-    widths: tuple[int, ...]
-    _table: dict[tuple[int, str], Channels] = field(init=False)
-
-    def __post_init__(self, scheme: Sharing) -> None:
-        table = {
-            (width, side): scheme.channels(width, self.widths, side) for width in self.widths for side in scheme.sides
-        }
-        object.__setattr__(self, "_table", table)  # worked out once: a step asks hundreds of times
-
-    @property
-    def most(self) -> int:
-        return self.widths[-1]
+    def __init__(self, scheme: Sharing, widths: tuple[int, ...]) -> None:
+        self.widths, self.most = widths, widths[-1]
+        # worked out once: a step asks hundreds of times
+        self._table = {(width, side): scheme.channels(width, widths, side) for width in widths for side in scheme.sides}
 
     def channels(self, width: int, side: str) -> Channels:
         """The channels that a subnet ``width`` wide uses on a side of the scheme."""
@@ -55,6 +49,16 @@ def vector(width: int, value: float = 0.0) -> nn.Parameter:
     return nn.Parameter(torch.full((width,), value))
 
 
+def read(places: Mapping[str, Place]) -> Weights:
+    """The weights that stand there."""
+    return {name: take(*place) for name, place in places.items()}
+
+
+def within(prefix: str, places: Mapping[str, Place]) -> Places:
+    """The same, of a part of that name."""
+    return {f"{prefix}.{name}": place for name, place in places.items()}
+
+
 class ElasticNorm(nn.Module):
     """Layer norm over the channels of the scheme."""
 
@@ -63,13 +67,13 @@ class ElasticNorm(nn.Module):
         self.embed = embed
         self.weight, self.bias = vector(embed.most, 1.0), vector(embed.most)
 
-    def weights(self, embed_dim: int, side: str) -> Weights:
+    def places(self, embed_dim: int, side: str) -> Places:
         e = self.embed.channels(embed_dim, side)
-        return {"weight": take(self.weight, e), "bias": take(self.bias, e)}
+        return {"weight": Place(self.weight, e), "bias": Place(self.bias, e)}
 
     def forward(self, x: Tensor, side: str) -> Tensor:
         """(B, T, E) -> (B, T, E)"""
-        w = self.weights(x.shape[-1], side)
+        w = read(self.places(x.shape[-1], side))
         return F.layer_norm(x, (x.shape[-1],), w["weight"], w["bias"], LAYER_NORM_EPSILON)
 
 
@@ -96,31 +100,25 @@ class ElasticAttention(nn.Module):
         self.v_weight, self.v_bias = matrix(attn, embed), vector(attn)
         self.proj_weight, self.proj_bias = matrix(embed, attn), vector(embed)
 
-    def parts(self, embed_dim: int, block: Block, side: str) -> Weights:
-        """The slices of q, k, v and the projection, q, k and v apart."""
+    def places(self, embed_dim: int, block: Block, side: str) -> Places:
         e, a = self.embed.channels(embed_dim, side), self.attn.channels(block.attn_dim, side)
         owner = self.owner[block.num_heads]
         qk = self.qk[owner].channels(block.attn_dim, side)
         return {
-            "q.weight": take(self.q_weight[owner], qk, e),
-            "k.weight": take(self.k_weight[owner], qk, e),
-            "v.weight": take(self.v_weight, a, e),
-            "q.bias": take(self.q_bias[owner], qk),
-            "k.bias": take(self.k_bias[owner], qk),
-            "v.bias": take(self.v_bias, a),
-            "proj.weight": take(self.proj_weight, e, a),
-            "proj.bias": take(self.proj_bias, e),
+            "q.weight": Place(self.q_weight[owner], qk, e),
+            "k.weight": Place(self.k_weight[owner], qk, e),
+            "v.weight": Place(self.v_weight, a, e),
+            "q.bias": Place(self.q_bias[owner], qk),
+            "k.bias": Place(self.k_bias[owner], qk),
+            "v.bias": Place(self.v_bias, a),
+            "proj.weight": Place(self.proj_weight, e, a),
+            "proj.bias": Place(self.proj_bias, e),
         }
-
-    def weights(self, embed_dim: int, block: Block, side: str) -> Weights:
-        w = self.parts(embed_dim, block, side)
-        joined = {f"qkv.{kind}": torch.cat([w[f"{part}.{kind}"] for part in "qkv"]) for kind in ("weight", "bias")}
-        return joined | {name: weight for name, weight in w.items() if name.startswith("proj")}
 
     def forward(self, x: Tensor, block: Block, side: str) -> Tensor:
         """(B, T, E) -> (B, T, E); the scale is the subnet's own head_dim ** -0.5."""
         batch, tokens, embed_dim = x.shape
-        w = self.parts(embed_dim, block, side)
+        w = read(self.places(embed_dim, block, side))
         heads = (batch, tokens, block.num_heads, block.head_dim)
         # three multiplications by views: joining the weights as timm does would copy them, and their gradients
         q, k, v = (F.linear(x, w[f"{p}.weight"], w[f"{p}.bias"]).view(heads).transpose(1, 2) for p in "qkv")
@@ -138,18 +136,18 @@ class ElasticMlp(nn.Module):
         self.fc1_weight, self.fc1_bias = matrix(mlp, embed), vector(mlp)
         self.fc2_weight, self.fc2_bias = matrix(embed, mlp), vector(embed)
 
-    def weights(self, embed_dim: int, block: Block, side: str) -> Weights:
+    def places(self, embed_dim: int, block: Block, side: str) -> Places:
         e, m = self.embed.channels(embed_dim, side), self.mlp.channels(block.mlp_dim, side)
         return {
-            "fc1.weight": take(self.fc1_weight, m, e),
-            "fc1.bias": take(self.fc1_bias, m),
-            "fc2.weight": take(self.fc2_weight, e, m),
-            "fc2.bias": take(self.fc2_bias, e),
+            "fc1.weight": Place(self.fc1_weight, m, e),
+            "fc1.bias": Place(self.fc1_bias, m),
+            "fc2.weight": Place(self.fc2_weight, e, m),
+            "fc2.bias": Place(self.fc2_bias, e),
         }
 
     def forward(self, x: Tensor, block: Block, side: str) -> Tensor:
         """(B, T, E) -> (B, T, E)"""
-        w = self.weights(x.shape[-1], block, side)
+        w = read(self.places(x.shape[-1], block, side))
         return F.linear(F.gelu(F.linear(x, w["fc1.weight"], w["fc1.bias"])), w["fc2.weight"], w["fc2.bias"])
 
 
@@ -163,17 +161,81 @@ class ElasticBlock(nn.Module):
         self.norm2 = ElasticNorm(Axis(scheme, space.embed_dims))
         self.mlp = ElasticMlp(space, scheme)
 
-    def weights(self, embed_dim: int, block: Block, side: str) -> Weights:
-        parts = {
-            "norm1": self.norm1.weights(embed_dim, side),
-            "attn": self.attn.weights(embed_dim, block, side),
-            "norm2": self.norm2.weights(embed_dim, side),
-            "mlp": self.mlp.weights(embed_dim, block, side),
-        }
-        return {f"{part}.{name}": weight for part, weights in parts.items() for name, weight in weights.items()}
+    def places(self, embed_dim: int, block: Block, side: str) -> Places:
+        places = within("norm1", self.norm1.places(embed_dim, side))
+        places |= within("attn", self.attn.places(embed_dim, block, side))
+        places |= within("norm2", self.norm2.places(embed_dim, side))
+        return places | within("mlp", self.mlp.places(embed_dim, block, side))
 
     def forward(self, x: Tensor, block: Block, side: str) -> Tensor:
         """(B, T, E) -> (B, T, E)"""
         x = x + self.attn(self.norm1(x, side), block, side)
         output: Tensor = x + self.mlp(self.norm2(x, side), block, side)
         return output
+
+
+class ElasticStem(nn.Module):
+    """From images to tokens: patch projection, class token, positions (ViTAS section 3.3, private class token).
+
+    What is not private is kept once: one class token; the positions of the finest patches, resampled to coarser grids;
+    the projection of the largest patches, resampled to smaller ones (FlexiViT, arXiv 2212.08013, section 3.4).
+
+    Args:
+        space: gives patch sizes and widths.
+        scheme: of sharing.
+        private: which of ``patch_embed``, ``cls_token`` and ``pos_embed`` each patch size has to itself.
+    """
+
+    def __init__(self, space: SearchSpace, scheme: Sharing, private: Collection[str]) -> None:
+        super().__init__()
+        self.private = frozenset(private)
+        self.grids = {p: (space.image_size[0] // p, space.image_size[1] // p) for p in space.patch_sizes}
+        self.embed = Axis(scheme, space.embed_dims)
+        fine, coarse, most = space.patch_sizes[0], space.patch_sizes[-1], self.embed.most
+
+        def owners(part: str, shared: int) -> dict[str, int]:
+            return {str(p): p for p in space.patch_sizes} if part in self.private else {SHARED: shared}
+
+        # torch's own initialisation of a convolution, as timm leaves it
+        projections = {key: nn.Conv2d(space.in_chans, most, p) for key, p in owners("patch_embed", coarse).items()}
+        self.proj = nn.ModuleDict(projections)
+        tokens = {key: nn.Parameter(torch.randn(1, 1, most) * 1e-6) for key in owners("cls_token", fine)}
+        self.cls_token = nn.ParameterDict(tokens)
+        self.grid = self.grids[fine]
+        positions = {
+            key: matrix(1, 1 + self.grids[p][0] * self.grids[p][1], most)
+            for key, p in owners("pos_embed", fine).items()
+        }
+        self.pos_embed = nn.ParameterDict(positions)
+        self.resample = PatchEmbedResamplerFixedOrigSize((coarse, coarse)) if SHARED in self.proj else None
+
+    def places(self, patch_size: int, embed_dim: int, side: str) -> Places:
+        """Of what is not private before it is resampled."""
+        e = self.embed.channels(embed_dim, side)
+        projection = self.proj[self._owner("patch_embed", patch_size)]
+        assert isinstance(projection, nn.Conv2d)
+        assert projection.bias is not None
+        return {
+            "cls_token": Place(self.cls_token[self._owner("cls_token", patch_size)], columns=e),
+            "pos_embed": Place(self.pos_embed[self._owner("pos_embed", patch_size)], columns=e),
+            "patch_embed.proj.weight": Place(projection.weight, e),
+            "patch_embed.proj.bias": Place(projection.bias, e),
+        }
+
+    def weights(self, patch_size: int, embed_dim: int, side: str) -> Weights:
+        w = read(self.places(patch_size, embed_dim, side))
+        if self.resample is not None:
+            w["patch_embed.proj.weight"] = self.resample(w["patch_embed.proj.weight"], (patch_size, patch_size))
+        if "pos_embed" not in self.private:
+            w["pos_embed"] = resample_abs_pos_embed(w["pos_embed"], list(self.grids[patch_size]), list(self.grid))
+        return w
+
+    def forward(self, images: Tensor, patch_size: int, embed_dim: int, side: str) -> Tensor:
+        """(B, in_chans, H, W) -> (B, patches + 1, embed_dim), the class token first."""
+        w = self.weights(patch_size, embed_dim, side)
+        x = F.conv2d(images, w["patch_embed.proj.weight"], w["patch_embed.proj.bias"], stride=patch_size)
+        x = torch.cat([w["cls_token"].expand(len(x), -1, -1), x.flatten(2).transpose(1, 2)], dim=1)
+        return x + w["pos_embed"]
+
+    def _owner(self, part: str, patch_size: int) -> str:
+        return str(patch_size) if part in self.private else SHARED

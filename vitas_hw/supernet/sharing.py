@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from vitas_hw.core.errors import InputError, one_of
+from vitas_hw.core.errors import InputError
 
 Channels = tuple[slice, ...]  # one after the other; more than one slice only where a ring of channels closes
 ONE_SIDE: tuple[str, ...] = ("",)
 
 
-class Sharing(Protocol):
-    """A weight-sharing scheme."""
+@dataclass(frozen=True)
+class Sharing:
+    """A weight-sharing scheme.
+
+    Args:
+        name: of the scheme.
+        start: of a width, every width and a side: the first channel that a subnet uses, on a ring of all channels.
+        sides: the names of the subnets that share one architecture; ``("",)`` where there is one.
+    """
 
     name: str
-    sides: tuple[str, ...]
-    """The names of the subnets that share one architecture; ``("",)`` where there is one."""
+    start: Callable[[int, tuple[int, ...], str], int]
+    sides: tuple[str, ...] = ONE_SIDE
 
     def channels(self, width: int, widths: tuple[int, ...], side: str) -> Channels:
         """The channels that a subnet ``width`` wide uses.
@@ -28,65 +37,57 @@ class Sharing(Protocol):
             widths: every width that a subnet can have, increasing; the last is the number of channels.
             side: one of ``sides``.
         """
-        ...
-
-
-class Ordinal:
-    """Always the first channels (AutoSlim)."""
-
-    name = "ordinal"
-    sides = ONE_SIDE
-
-    def channels(self, width: int, widths: tuple[int, ...], side: str) -> Channels:  # noqa: ARG002
-        return (slice(0, _candidate(width, widths)),)
-
-
-class Bilateral:
-    """The first channels, and the last ones (BCNet): every subnet is trained and scored on both sides."""
-
-    name = "bilateral"
-    sides: tuple[str, ...] = ("left", "right")
-
-    def channels(self, width: int, widths: tuple[int, ...], side: str) -> Channels:
-        most = widths[-1]
-        _candidate(width, widths)
-        return (slice(0, width) if side == "left" else slice(most - width, most),)
-
-
-class Cyclic:
-    """Every channel belongs to equally many candidate widths, give or take one (ViTAS v2).
-
-    The candidates are laid end to end on a ring of all channels, largest first and each time the largest that still
-    fits before the ring closes, so that as few as possible are cut in two.
-    """
-
-    name = "cyclic"
-    sides = ONE_SIDE
-
-    def channels(self, width: int, widths: tuple[int, ...], side: str) -> Channels:  # noqa: ARG002
-        most, start = widths[-1], _ring(widths)[_candidate(width, widths)]
+        if width not in widths:
+            raise ValueError(f"width {width} is none of {widths}")
+        most, start = widths[-1], self.start(width, widths, side)
         if start + width <= most:
             return (slice(start, start + width),)
         return slice(start, most), slice(0, start + width - most)
 
 
-def _ring(widths: tuple[int, ...]) -> dict[int, int]:
-    """Where each candidate width starts."""
+def _first(width: int, widths: tuple[int, ...], side: str) -> int:  # noqa: ARG001
+    """Always the first channels (AutoSlim)."""
+    return 0
+
+
+def _first_or_last(width: int, widths: tuple[int, ...], side: str) -> int:
+    """The first channels, and the last ones (BCNet): every subnet is trained and scored on both sides."""
+    return 0 if side == "left" else widths[-1] - width
+
+
+def _on_a_ring(width: int, widths: tuple[int, ...], side: str) -> int:  # noqa: ARG001
+    """Every channel belongs to equally many candidate widths, give or take one (ViTAS v2).
+
+    The candidates are laid end to end on a ring of all channels, largest first and each time the largest that still
+    fits before the ring closes, so that as few as possible are cut in two.
+    """
     most = widths[-1]
     starts, at, left = {}, 0, list(widths)
     while left:
         fitting = [width for width in left if width <= most - at]
-        width = max(fitting) if fitting else min(left)
-        starts[width] = at
-        at = (at + width) % most
-        left.remove(width)
-    return starts
+        laid = max(fitting) if fitting else min(left)
+        starts[laid] = at
+        at = (at + laid) % most
+        left.remove(laid)
+    return starts[width]
 
 
-def _candidate(width: int, widths: tuple[int, ...]) -> int:
-    if width not in widths:
-        raise ValueError(f"width {width} is none of {widths}")
-    return width
+SCHEMES = {
+    scheme.name: scheme
+    for scheme in (
+        Sharing("ordinal", _first),
+        Sharing("bilateral", _first_or_last, ("left", "right")),
+        Sharing("cyclic", _on_a_ring),
+    )
+}
+
+
+class Place(NamedTuple):
+    """Where a shared weight holds one of a subnet's: these channels of its first and of its last dimension, or all."""
+
+    weight: Tensor
+    rows: Channels | None = None
+    columns: Channels | None = None
 
 
 def take(weight: Tensor, rows: Channels | None = None, columns: Channels | None = None) -> Tensor:
@@ -98,20 +99,13 @@ def take(weight: Tensor, rows: Channels | None = None, columns: Channels | None 
     return weight
 
 
-def put(weight: Tensor, value: Tensor, rows: Channels | None = None, columns: Channels | None = None) -> None:
-    """Write ``value`` where ``take`` reads it, in place and without a gradient, also where that is no view."""
+def put(value: Tensor, weight: Tensor, rows: Channels | None = None, columns: Channels | None = None) -> None:
+    """Write ``value`` where ``take`` reads it, in place and without a gradient, also where that is no view: as many
+    rows as both have.
+    """
     places = take(torch.arange(weight.numel(), device=weight.device).view(weight.shape), rows, columns)
-    weight.detach().view(-1)[places] = value.to(weight)
-
-
-SCHEMES: dict[str, Sharing] = {scheme.name: scheme for scheme in (Ordinal(), Bilateral(), Cyclic())}
-
-
-def sharing_scheme(name: str) -> Sharing:
-    """The scheme of that name. Raises InputError on another name."""
-    if name not in SCHEMES:
-        raise one_of(name, SCHEMES, "weight-sharing scheme")
-    return SCHEMES[name]
+    both = min(len(places), len(value))
+    weight.detach().view(-1)[places[:both]] = value[:both].to(weight)
 
 
 def checked_side(scheme: Sharing, side: str | None) -> str:

@@ -13,11 +13,10 @@ from torch import Tensor, nn
 from vitas_hw.core.errors import InputError, one_of
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
-from vitas_hw.supernet.elastic import Axis, ElasticBlock, ElasticNorm, Weights
-from vitas_hw.supernet.options import DEFAULT_SHARING, PRIVATE
+from vitas_hw.supernet.elastic import Axis, ElasticBlock, ElasticNorm, ElasticStem, Places, Weights, read, within
+from vitas_hw.supernet.options import DEFAULT_SHARING, PRIVATE, check_private
 from vitas_hw.supernet.plain import build_model
-from vitas_hw.supernet.sharing import checked_side, sharing_scheme, take
-from vitas_hw.supernet.stem import ElasticStem
+from vitas_hw.supernet.sharing import SCHEMES, Place, checked_side, take
 
 
 class Supernet(nn.Module):
@@ -34,10 +33,10 @@ class Supernet(nn.Module):
 
     def __init__(self, space: SearchSpace, sharing: str = DEFAULT_SHARING, private: Collection[str] = PRIVATE) -> None:
         super().__init__()
-        for part in private:
-            if part not in PRIVATE:
-                raise one_of(part, PRIVATE, "private part")
-        scheme = sharing_scheme(sharing)
+        check_private(private)
+        if sharing not in SCHEMES:
+            raise one_of(sharing, SCHEMES, "weight-sharing scheme")
+        scheme = SCHEMES[sharing]
         self.space, self.sharing, self.scheme = space, scheme.name, scheme
         self.private = tuple(part for part in PRIVATE if part in private)
         self.embed = Axis(scheme, space.embed_dims)
@@ -77,7 +76,7 @@ class Supernet(nn.Module):
         x = self.stem(images, subnet.patch_size, subnet.embed_dim, side)
         for layer, shape in zip(layers, subnet.blocks, strict=True):
             x = self.blocks[layer](x, shape, side)
-        return F.linear(self.norm(x[:, :1], side)[:, 0], self._head_weight(subnet.embed_dim, side), self.head.bias)
+        return F.linear(self.norm(x[:, :1], side)[:, 0], take(*self._head(subnet.embed_dim, side)), self.head.bias)
 
     def weights(self, subnet: Subnet, side: str | None = None, layers: Sequence[int] | None = None) -> Weights:
         """The subnet's weights under the names of timm's state dict: slices of the shared ones, q, k and v joined.
@@ -85,14 +84,21 @@ class Supernet(nn.Module):
         Args and errors as of ``forward``, except that a bilateral supernet needs the side.
         """
         run, side = self._layers(subnet, layers), checked_side(self.scheme, side)
+        weights = self.stem.weights(subnet.patch_size, subnet.embed_dim, side) | read(self.places(subnet, side, run))
+        for attn in (f"blocks.{index}.attn" for index in range(subnet.depth)):
+            for kind in ("weight", "bias"):
+                weights[f"{attn}.qkv.{kind}"] = torch.cat([weights.pop(f"{attn}.{part}.{kind}") for part in "qkv"])
+        return weights
+
+    def places(self, subnet: Subnet, side: str, layers: Sequence[int]) -> Places:
+        """Of the subnet's weights behind the stem, q, k and v apart."""
         e = subnet.embed_dim
-        weights = self.stem.weights(subnet.patch_size, e, side)
-        for index, (layer, shape) in enumerate(zip(run, subnet.blocks, strict=True)):
+        places = within("norm", self.norm.places(e, side))
+        for index, (layer, shape) in enumerate(zip(layers, subnet.blocks, strict=True)):
             block = self.blocks[layer]
             assert isinstance(block, ElasticBlock)
-            weights |= {f"blocks.{index}.{name}": weight for name, weight in block.weights(e, shape, side).items()}
-        weights |= {f"norm.{name}": weight for name, weight in self.norm.weights(e, side).items()}
-        return weights | {"head.weight": self._head_weight(e, side), "head.bias": self.head.bias}
+            places |= within(f"blocks.{index}", block.places(e, shape, side))
+        return places | {"head.weight": self._head(e, side), "head.bias": Place(self.head.bias)}
 
     def no_weight_decay(self) -> set[str]:
         """What timm's optimizers leave undecayed besides vectors: positions and class tokens."""
@@ -107,8 +113,8 @@ class Supernet(nn.Module):
             raise InputError(f"A subnet of {subnet.depth} blocks runs as many of {len(self.blocks)}, not {layers}.")
         return layers
 
-    def _head_weight(self, embed_dim: int, side: str) -> Tensor:
-        return take(self.head.weight, columns=self.embed.channels(embed_dim, side))
+    def _head(self, embed_dim: int, side: str) -> Place:
+        return Place(self.head.weight, columns=self.embed.channels(embed_dim, side))
 
 
 def build_supernet(

@@ -13,15 +13,17 @@ from typing import Any
 import safetensors.torch
 import timm
 import torch
-from safetensors import SafetensorError, safe_open
 from timm.layers import Attention, Mlp, PatchEmbed
 from timm.models import clean_state_dict, is_model, split_model_name_tag
-from timm.models.vision_transformer import Block, VisionTransformer
+from timm.models.vision_transformer import Block as TimmBlock
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from vitas_hw.core.errors import FileError, InputError, VitasError, one_of
-from vitas_hw.core.reading import check_regular
+from vitas_hw.core.reading import check_regular, reason
+from vitas_hw.core.subnet import Block, Subnet
 from vitas_hw.supernet.elastic import LAYER_NORM_EPSILON, Weights
+from vitas_hw.supernet.plain import build_model
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".pth.tar")
 _NESTED = ("state_dict_ema", "model_ema", "state_dict", "model")  # timm's order: averaged weights first
@@ -38,12 +40,8 @@ _EXTRA = {  # parts of names that only other architectures have
     "fc_norm": "a pool over all tokens",
     "attn_pool": "a pool by attention",
 }
-_OUTER = {"cls_token": "class token", "pos_embed": "learned absolute positions"}
-_OUTER |= {f"patch_embed.proj.{kind}": f"patch projection ({kind})" for kind in ("weight", "bias")}
-_OUTER |= {f"norm.{kind}": f"final norm ({kind})" for kind in ("weight", "bias")}
-_LAYERS = ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
-_IN_BLOCK = {f"{layer}.{kind}" for layer in _LAYERS for kind in ("weight", "bias")}
-_HEAD = {"head.weight", "head.bias"}
+_WORDS = {"cls_token": "class token", "pos_embed": "learned absolute positions"}
+HEAD = {"head.weight", "head.bias"}
 
 
 def known_model(name: str) -> bool:
@@ -51,10 +49,10 @@ def known_model(name: str) -> bool:
     return not set(name) & set(":/\\") and bool(is_model(split_model_name_tag(name)[0]))
 
 
-def outline_of(name: str) -> VisionTransformer:
-    """The model that timm has under that name, on the meta device, without weights.
+def subnet_of_timm(name: str, *, least_classes: int = 0) -> Subnet:
+    """What timm's model of that name is, with ``least_classes`` if it has no classifier.
 
-    Raises InputError if timm knows no such name, or the model is no plain vision transformer.
+    Raises InputError if timm knows no such name, or the model does not compute what the plain one of a subnet does.
     """
     arch, tag = split_model_name_tag(name)
     if not known_model(name):
@@ -68,49 +66,38 @@ def outline_of(name: str) -> VisionTransformer:
         raise one_of(tag, tags, f"weights of {arch}")
     with torch.device("meta"):
         model = timm.create_model(name, pretrained=False)
-    check_model(model, name)
-    assert isinstance(model, VisionTransformer)
+    if not isinstance(model, VisionTransformer):
+        raise _no_plain(name, [f"it is timm's {type(model).__name__}"])
+    if odd := _odd_parts(model) + _odd_names(model.state_dict()):
+        raise _no_plain(name, odd)
+    size = model.patch_embed.img_size
+    blocks = tuple(Block(b.attn.num_heads, b.attn.head_dim, b.mlp.fc1.out_features) for b in model.blocks)
+    channels, patch = model.patch_embed.proj.in_channels, model.patch_embed.patch_size[0]
+    return Subnet((size[0], size[1]), channels, patch, model.embed_dim, blocks, max(model.num_classes, least_classes))
+
+
+def download(name: str, setting: str = "init") -> nn.Module:
+    """Timm's model of that name, pretrained; ``setting`` is what its file could be given to.
+
+    Raises VitasError if its weights cannot be had now.
+    """
+    try:
+        model: nn.Module = timm.create_model(name, pretrained=True)
+    except Exception as error:  # whatever timm, the hub's client and its HTTP client raise, by version
+        raise VitasError(
+            f"The weights of {name} could not be downloaded: {reason(error)}.",
+            f"Connect to huggingface.co, or bring the file along and give `{setting}={name}:FILE`.",
+        ) from error
     return model
 
 
-def download(name: str) -> Weights:
-    """The pretrained weights of timm's model of that name, in float32.
-
-    Raises InputError if there are none, VitasError if they cannot be had now.
-    """
-    if not _tags(split_model_name_tag(name)[0]):
-        raise InputError(f"timm knows {name}, but has no weights of it.", f"Give them as a file: `init={name}:FILE`.")
-    try:
-        model = timm.create_model(name, pretrained=True)
-    except Exception as error:  # whatever timm, the hub's client and its HTTP client raise, by version
-        raise VitasError(
-            f"The weights of {name} could not be downloaded: {_line(error)}.",
-            f"Connect to huggingface.co, or bring the file along and give `init={name}:FILE`.",
-        ) from error
-    return {key: weight.float() for key, weight in model.state_dict().items()}
+def has_weights(name: str) -> bool:
+    """Whether timm has pretrained weights of the model of that name."""
+    return bool(_tags(split_model_name_tag(name)[0]))
 
 
 def _tags(arch: str) -> list[str]:
     return [known.partition(".")[2] for known in timm.list_pretrained(f"{arch}.*")]
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200].rstrip(".")
-
-
-def file_kind(path: Path) -> str | None:
-    """What a safetensors file of vitas-hw says it holds, ``subnet`` or ``supernet``; None for all others.
-
-    Raises FileError if it is missing or broken.
-    """
-    if path.suffix != ".safetensors":
-        return None
-    check_regular(path, "the weights")
-    try:
-        with safe_open(path, framework="pt") as file:
-            return (file.metadata() or {}).get("kind")
-    except (OSError, SafetensorError) as error:
-        raise FileError(f"{path} is not a readable safetensors file: {_line(error)}.") from error
 
 
 def read_weights(path: Path) -> Weights:
@@ -129,7 +116,7 @@ def read_weights(path: Path) -> Weights:
     except FileError:
         raise
     except Exception as error:  # torch, pickle and zipfile raise many kinds
-        raise FileError(f"{path} is no readable file of weights: {_line(error)}.") from error
+        raise FileError(f"{path} is no readable file of weights: {reason(error)}.") from error
     if isinstance(data, Mapping):
         data = next((data[key] for key in _NESTED if isinstance(data.get(key), Mapping)), data)
     if not (isinstance(data, Mapping) and data and all(isinstance(value, Tensor) for value in data.values())):
@@ -156,45 +143,34 @@ def check_stored(path: Path) -> None:
 
 def check_weights(weights: Weights, source: str) -> None:
     """Raises InputError, with the reasons, unless the names are those of a plain vision transformer's weights."""
-    _refuse(_odd_names(weights), source)
+    if odd := _odd_names(weights):
+        raise _no_plain(source, odd)
 
 
-def check_model(model: nn.Module, source: str) -> None:
-    """Raises InputError, with the reasons, unless the model computes what the plain one of a subnet does."""
-    if not isinstance(model, VisionTransformer):
-        _refuse([f"it is timm's {type(model).__name__}"], source)
-    _refuse(_odd_parts(model) + _odd_names(model.state_dict()), source)
-
-
-def _refuse(reasons: list[str], source: str) -> None:
-    if reasons:
-        raise InputError(
-            f"{source} is no plain vision transformer: {', '.join(dict.fromkeys(reasons))}.",
-            "A supernet starts from one with class token, learned positions and pre-norm blocks, such as "
-            "deit_tiny_patch16_224.",
-        )
+def _no_plain(source: str, reasons: list[str]) -> InputError:
+    return InputError(
+        f"{source} is no plain vision transformer: {', '.join(dict.fromkeys(reasons))}.",
+        "A supernet starts from one with class token, learned positions and pre-norm blocks, such as "
+        "deit_tiny_patch16_224.",
+    )
 
 
 def _odd_names(weights: Weights) -> list[str]:
     indices = {name.split(".")[1] for name in weights if name.startswith("blocks.")}
     if indices != {str(index) for index in range(len(indices))} or not indices:
         return [f"its blocks are not numbered from 0 ({', '.join(list(weights)[:3])}, ...)"]
-    within = {f"blocks.{index}.{name}" for index in indices for name in _IN_BLOCK}
-    odd = [f"it has no {what}" for name, what in _OUTER.items() if name not in weights]
-    odd += [f"it has no {name}" for name in sorted(within - set(weights))[:3]]
-    if len(_HEAD & set(weights)) == 1:
+    with torch.device("meta"):
+        one = build_model(Subnet((1, 1), 1, 1, 1, (Block(1, 1, 1),), 1)).state_dict()
+    ranks = {name.replace(".0.", f".{index}."): weight.ndim for name, weight in one.items() for index in indices}
+    lacking = ranks.keys() - weights.keys() - HEAD
+    odd = [f"it has no {_WORDS.get(name, name)}" for name in sorted(lacking, key=lambda n: (n not in _WORDS, n))[:4]]
+    if len(HEAD & weights.keys()) == 1:
         odd.append("its classifier lacks weight or bias")
-    known = within | set(_OUTER) | _HEAD
-    for name in sorted(set(weights) - known):
+    for name in sorted(weights.keys() - ranks.keys()):
         odd.append("it has " + next((what for part, what in _EXTRA.items() if part in name), name))
-    ranks = {name: weights[name].ndim for name in sorted(known & set(weights))}
-    odd += [f"its {name} has {rank} dimensions" for name, rank in ranks.items() if rank != _rank(name)]
+    found = {name: weights[name].ndim for name in sorted(ranks.keys() & weights.keys())}
+    odd += [f"its {name} has {rank} dimensions" for name, rank in found.items() if rank != ranks[name]]
     return list(dict.fromkeys(odd))[:6]
-
-
-def _rank(name: str) -> int:
-    vector = name.endswith("bias") or "norm" in name
-    return {"cls_token": 3, "pos_embed": 3, "patch_embed.proj.weight": 4}.get(name, 1 if vector else 2)
 
 
 def _odd_parts(model: VisionTransformer) -> list[str]:
@@ -205,7 +181,7 @@ def _odd_parts(model: VisionTransformer) -> list[str]:
         "its class token has no position": not model.no_embed_class,
         "its patch projection is another": type(model.patch_embed) is PatchEmbed,
         "its blocks are others": all(
-            type(block) is Block and type(block.attn) is Attention and type(block.mlp) is Mlp for block in model.blocks
+            type(b) is TimmBlock and (type(b.attn), type(b.mlp)) == (Attention, Mlp) for b in model.blocks
         ),
         "its activation is not GELU": all(
             isinstance(getattr(getattr(block, "mlp", None), "act", nn.GELU()), nn.GELU) for block in model.blocks

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 
@@ -42,13 +44,13 @@ def load_supernet(path: Path) -> Supernet:
     from vitas_hw.supernet.supernet import Supernet
 
     about = _about(path, "supernet")
-    try:
-        space = SearchSpace.from_dict(parse_json(about["space"]))
+    with _told(path, "supernet"):
+        space, private = SearchSpace.from_dict(parse_json(about["space"])), parse_json(about["private"])
         _check_room(path, space.largest)
-        supernet = Supernet(space, about["sharing"], _names(parse_json(about["private"])))
+        if not (isinstance(private, list) and all(isinstance(name, str) for name in private)):
+            raise ValueError("the names of the private parts are no list")
+        supernet = Supernet(space, about["sharing"], private)
         supernet.load_state_dict(safetensors.torch.load_file(path))
-    except (KeyError, TypeError, ValueError, RuntimeError, InputError) as error:
-        raise FileError(f"{path} is a broken supernet: {_line(error)}.") from error
     return supernet.eval()
 
 
@@ -61,11 +63,9 @@ def save_model(model: VisionTransformer, subnet: Subnet, path: Path) -> None:
 def subnet_of(path: Path) -> Subnet:
     """The subnet whose weights a file holds, from its header. Raises FileError as ``load_model`` does."""
     about = _about(path, "subnet")
-    try:
+    with _told(path, "subnet"):
         subnet = Subnet.from_json(about["subnet"])
         _check_room(path, subnet)
-    except (KeyError, ValueError, InputError) as error:
-        raise FileError(f"{path} is a broken subnet: {_line(error)}.") from error
     return subnet
 
 
@@ -76,11 +76,9 @@ def load_model(path: Path) -> tuple[VisionTransformer, Subnet]:
     from vitas_hw.supernet.plain import build_model
 
     subnet = subnet_of(path)
-    try:
+    with _told(path, "subnet"):
         model = build_model(subnet)
         model.load_state_dict(safetensors.torch.load_file(path))
-    except (ValueError, RuntimeError) as error:
-        raise FileError(f"{path} is a broken subnet: {_line(error)}.") from error
     return model.eval(), subnet
 
 
@@ -100,23 +98,33 @@ def _check_room(path: Path, subnet: Subnet) -> None:
         raise ValueError(f"it is too small for {subnet.params:,} parameters")
 
 
-def _names(value: Any) -> list[str]:
-    if not (isinstance(value, list) and all(isinstance(name, str) for name in value)):
-        raise ValueError("the names of the private parts are no list")
-    return value
+@contextmanager
+def _told(path: Path, kind: str) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, RuntimeError, InputError) as error:
+        raise FileError(f"{path} is a broken {kind}: {type(error).__name__}: {reason(error)}.") from error
 
 
-def _line(error: Exception) -> str:
-    return f"{type(error).__name__}: {reason(error)}"
+def header(path: Path, what: str) -> dict[str, str]:
+    """What a safetensors file says about itself; of ours ``kind`` is ``subnet`` or ``supernet``.
+
+    Args:
+        path: the file.
+        what: it should be, for the errors: "the weights".
+
+    Raises FileError if it is missing or broken.
+    """
+    check_regular(path, what)
+    try:
+        with safe_open(path, framework="np") as file:
+            return dict(file.metadata() or {})
+    except (OSError, SafetensorError) as error:
+        raise FileError(f"{path} is not a readable safetensors file: {reason(error)}.") from error
 
 
 def _about(path: Path, kind: str) -> dict[str, str]:
-    check_regular(path, f"the {kind}'s weights")
-    try:
-        with safe_open(path, framework="np") as file:
-            about = file.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        raise FileError(f"{path} is not a readable safetensors file: {reason(error)}.") from error
+    about = header(path, f"the {kind}'s weights")
     if about.get("kind") != kind:
         raise FileError(f"{path} holds no {kind}, but {shown(about.get('kind', 'something else'))}.")
     if about.get("schema") != SCHEMA:
@@ -124,4 +132,4 @@ def _about(path: Path, kind: str) -> dict[str, str]:
             f"{path} holds a {kind} of schema {shown(about.get('schema'))}, not {SCHEMA}.",
             "It is of another version: make it anew.",
         )
-    return dict(about)
+    return about

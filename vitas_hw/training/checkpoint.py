@@ -36,6 +36,11 @@ class State:
     history: list[float] = field(default_factory=list)
     tensors: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def begun(self) -> bool:
+        """Whether it is the state of a training to go on with, not yet put in place."""
+        return bool(self.tensors)
+
 
 def save_state(path: Path, settings: dict[str, Any], state: State) -> None:
     """Replace the file in one step; an earlier one stays whole until then.
@@ -73,8 +78,8 @@ def load_state(path: Path, settings: dict[str, Any]) -> State | None:
         check_stored(path)
         whole = torch.load(path, map_location="cpu", weights_only=True)
         schema = whole.pop("schema")
-        known: dict[str, Any] = dict(parse_json(whole.pop("settings"))) if schema == SCHEMA else {}
-        state = _checked(State(**whole)) if schema == SCHEMA else State()
+        if schema == SCHEMA:
+            known, state = dict(parse_json(whole.pop("settings"))), _checked(State(**whole))
     except Exception as error:  # torch, pickle and zipfile raise many kinds
         raise FileError(f"{path} is a broken checkpoint.", again) from error
     if schema != SCHEMA:
@@ -97,11 +102,6 @@ def _checked(state: State) -> State:
     if not all(isinstance(loss, int | float) for loss in (state.loss, *state.history)):
         raise ValueError("a loss is no number")
     return state
-
-
-def finished_epochs(path: Path) -> int:
-    """Whole epochs that a checkpoint of ours has behind it."""
-    return int(torch.load(path, map_location="meta", weights_only=True)["epoch"])
 
 
 class OtherSettingsError(InputError):

@@ -59,27 +59,25 @@ class Ranks:
 
 def ranks_of_environment() -> Ranks:
     """As torchrun's environment variables say; one process without them."""
-    return Ranks(*(int(os.environ.get(name, default)) for name, default in _VARIABLES.items()))
-
-
-_VARIABLES = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0}
+    said = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0}
+    return Ranks(*(int(os.environ.get(name, alone)) for name, alone in said.items()))
 
 
 @contextmanager
-def joined(device: str) -> Iterator[Ranks]:
+def joined(wanted: str) -> Iterator[tuple[Ranks, str]]:
     """Join the other processes that torchrun started: gloo on CPUs, NCCL on NVIDIA GPUs.
 
-    Args:
-        device: ``cpu``, ``cuda`` ….
+    Gives the ranks, and the device of this process. Args and errors as of ``pick_device``.
     """
     ranks = ranks_of_environment()
+    device = pick_device(wanted, ranks)
     if ranks.world == 1:
-        yield ranks
+        yield ranks, device
         return
     _end_with_the_parent()
     dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     try:
-        yield ranks
+        yield ranks, device
     finally:
         dist.destroy_process_group()
 

@@ -1,14 +1,16 @@
-"""How long and how hard to train: plain data, checked when made."""
+"""How long, how hard and where to train: plain data, checked when made."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from vitas_hw.core.budget import parse_duration
 from vitas_hw.core.errors import invalid
 from vitas_hw.core.settings import setting, settings
 from vitas_hw.data.augmentation import Augmentation
+from vitas_hw.data.options import RECIPE
 
-_RECIPE = "Recipe (default: what suits the data)"
+_WHERE = "Where and how long"
 
 
 @settings
@@ -34,9 +36,9 @@ class Recipe:
         autocast: ``bf16`` or ``fp16``.
     """
 
-    epochs: int = setting(help="Passes over the images.", group=_RECIPE, at_least=1)
-    batch_size: int = setting(help="Over all processes.", group=_RECIPE, at_least=1)
-    lr: float = setting(help="Peak learning rate.", group=_RECIPE, above=0)
+    epochs: int = setting(help="Passes over the images.", group=RECIPE, at_least=1)
+    batch_size: int = setting(help="Over all processes.", group=RECIPE, at_least=1)
+    lr: float = setting(help="Peak learning rate.", group=RECIPE, above=0)
     warmup_epochs: int = setting(at_least=0)
     weight_decay: float = setting(default=0.05, at_least=0)
     label_smoothing: float = setting(default=0.1, at_least=0, below=1)
@@ -44,12 +46,12 @@ class Recipe:
     augmentation: Augmentation = Augmentation()  # frozen
     mixup: float = setting(default=0.0, at_least=0)
     cutmix: float = setting(default=0.0, at_least=0)
-    drop_path: float = setting(default=0.0, help="Stochastic depth.", group=_RECIPE, at_least=0, below=1)
-    sandwich: bool = setting(default=False, help="Largest, two random, smallest each step.", group=_RECIPE)
+    drop_path: float = setting(default=0.0, help="Stochastic depth.", group=RECIPE, at_least=0, below=1)
+    sandwich: bool = setting(default=False, help="Largest, two random, smallest each step.", group=RECIPE)
     teacher_weight: float = setting(default=0.5, at_least=0, at_most=1)
-    ema: float | None = setting(default=None, help="Decay, for example 0.9998.", group=_RECIPE, above=0, below=1)
-    accumulate: int = setting(default=1, help="Batches an optimizer step.", group=_RECIPE, at_least=1)
-    autocast: str | None = setting(default=None, help="bf16 or fp16.", group=_RECIPE, choices=("bf16", "fp16"))
+    ema: float | None = setting(default=None, help="Decay, for example 0.9998.", group=RECIPE, above=0, below=1)
+    accumulate: int = setting(default=1, help="Batches an optimizer step.", group=RECIPE, at_least=1)
+    autocast: str | None = setting(default=None, help="bf16 or fp16.", group=RECIPE, choices=("bf16", "fp16"))
 
     def __post_init__(self) -> None:
         if self.warmup_epochs >= self.epochs:
@@ -58,82 +60,75 @@ class Recipe:
             raise invalid("accumulate", self.accumulate, f"a divisor of the batch size {self.batch_size}")
 
 
-def _warmup(epochs: int) -> int:
-    return max(min(5, epochs - 1), 0)
+VITAS_SUPERNET = Recipe(
+    epochs=300,
+    batch_size=1024,
+    lr=1e-3,
+    warmup_epochs=5,
+    augmentation=Augmentation(crop_scale=(0.08, 1.0), hflip=0.5, erasing=0.25),
+    cutmix=1.0,
+)
+"""The paper's supernet (section 4.1): weak augmentation, CutMix only, no stochastic depth."""
+
+DIGITS = Recipe(epochs=70, batch_size=64, lr=1e-3, warmup_epochs=5, clip_grad=1.0)
+"""The digits' supernet: minutes on two CPU cores.
+
+Without augmentation: in so few epochs the shared weights underfit (mean inherited top-1 of 20 small subnets after 25
+epochs: 0.86 without, 0.82 with).
+"""
+
+FASHION = replace(DIGITS, epochs=60, batch_size=128)
+"""Fashion-MNIST's supernet: small gray images, which neither crops nor CutMix suit."""
+
+FEW_IMAGES = 20_000  # up to here a training of minutes is proposed, not one of the paper's 300 epochs
+_SMALL_STEPS, _SMALL_EPOCHS = 1000, (20, 200)
+_OWN = {"digits": DIGITS, "fashion-mnist": FASHION}
+_FINETUNE_MACS = 1.5e12  # forward and backward, about 25 s on two CPU cores
+_FINETUNE_EPOCHS = (4, 20)
+_BRIEF_MACS = 4 * _FINETUNE_MACS  # most work of other data sets: minutes
+_SHORTER = 10  # times fewer epochs from the supernet's weights than from scratch
+_SLIGHT = Augmentation(max_shift=0.08, max_rotation=8.0, max_scale=0.08)
 
 
-def vitas_supernet(epochs: int = 300) -> Recipe:
-    """The paper's supernet (section 4.1): weak augmentation, CutMix only, no stochastic depth."""
-    return Recipe(
-        epochs=epochs,
-        batch_size=1024,
-        lr=1e-3,
-        warmup_epochs=_warmup(epochs),
-        augmentation=Augmentation(crop_scale=(0.08, 1.0), hflip=0.5, erasing=0.25),
-        cutmix=1.0,
-    )
-
-
-def digits_supernet(epochs: int = 70) -> Recipe:
-    """The digits' supernet: minutes on two CPU cores.
-
-    Without augmentation: in so few epochs the shared weights underfit (mean inherited top-1 of 20 small subnets after
-    25 epochs: 0.86 without, 0.82 with).
-    """
-    return Recipe(epochs=epochs, batch_size=64, lr=1e-3, warmup_epochs=_warmup(epochs), clip_grad=1.0)
-
-
-def fashion_supernet(epochs: int = 60) -> Recipe:
-    """Fashion-MNIST's supernet: small gray images, which neither crops nor CutMix suit."""
-    return Recipe(epochs=epochs, batch_size=128, lr=1e-3, warmup_epochs=_warmup(epochs), clip_grad=1.0)
-
-
-def small_supernet(images: int, epochs: int | None = None) -> Recipe:
-    """A few images of any kind: the digits' recipe, and as many steps whatever their number.
-
-    Without augmentation too: whether the mirror image of a stranger's picture shows the same, nobody here knows.
-    """
-    fewest, most = _SMALL_EPOCHS
-    usual = min(max(round(_SMALL_STEPS * _SMALL_BATCH / max(images, 1)), fewest), most)
-    return digits_supernet(usual if epochs is None else epochs)
+def of_length(recipe: Recipe, epochs: int | None) -> Recipe:
+    """The same over another number of epochs, with as much warm-up as fits in; None changes nothing."""
+    if epochs is None:
+        return recipe
+    return replace(recipe, epochs=epochs, warmup_epochs=max(min(recipe.warmup_epochs, epochs - 1), 0))
 
 
 def supernet_recipe(data: str, images: int | None = None, epochs: int | None = None) -> Recipe:
     """The recipe that suits a data set: the paper's, except for the small ones.
+
+    A few images of any kind get the digits' recipe, and as many steps whatever their number; without augmentation too:
+    whether the mirror image of a stranger's picture shows the same, nobody here knows.
 
     Args:
         data: as given to ``load_data``.
         images: to train on; None if that is not known yet: then as for many.
         epochs: None takes the recipe's own.
     """
-    own = _OWN.get(data.partition(":")[0])
-    if own is None and images is not None and images <= FEW_IMAGES:
-        return small_supernet(images, epochs)
-    recipe = own or vitas_supernet
-    return recipe() if epochs is None else recipe(epochs)
+    usual = _OWN.get(data.partition(":")[0], VITAS_SUPERNET)
+    if usual == VITAS_SUPERNET and images is not None and images <= FEW_IMAGES:
+        fewest, most = _SMALL_EPOCHS
+        wanted = round(_SMALL_STEPS * DIGITS.batch_size / max(images, 1))
+        usual = of_length(DIGITS, min(max(wanted, fewest), most))
+    return of_length(usual, epochs)
 
 
-def vitas_retraining(epochs: int = 300) -> Recipe:
+def vitas_retraining() -> Recipe:
     """The paper's training of one searched subnet (section 4.1): DeiT's augmentation (arXiv 2012.12877, table 9) and
     stochastic depth 0.1. DeiT also repeats each augmented image three times in an epoch; our loop does not.
     """
-    return Recipe(
-        epochs=epochs,
-        batch_size=1024,
-        lr=1e-3,
-        warmup_epochs=_warmup(epochs),
-        augmentation=Augmentation(crop_scale=(0.08, 1.0), hflip=0.5, auto_augment="rand-m9-mstd0.5-inc1", erasing=0.25),
-        mixup=0.8,
-        cutmix=1.0,
-        drop_path=0.1,
-    )
+    strong = replace(VITAS_SUPERNET.augmentation, auto_augment="rand-m9-mstd0.5-inc1")  # checked by timm: not on import
+    return replace(VITAS_SUPERNET, augmentation=strong, mixup=0.8, drop_path=0.1)
 
 
 def retraining_recipe(
     data: str, images: int | None = None, epochs: int | None = None, *, inherits: bool = False
 ) -> Recipe:
-    """The recipe for one subnet that suits a data set: the paper's; for small ones the supernet's with the
-    slight changes of an image that the fine-tuning after a search makes.
+    """The recipe for one subnet that suits a data set: the paper's; for small ones the supernet's with the slight
+    changes of an image that the fine-tuning after a search makes.
 
     Args:
         data: as given to ``load_data``.
@@ -141,28 +136,12 @@ def retraining_recipe(
         epochs: None takes the recipe's own.
         inherits: it starts from the supernet's weights: a tenth of the epochs, and of their warm-up.
     """
-    usual = vitas_retraining()
-    if is_small(data, images):
-        usual = replace(supernet_recipe(data, images), augmentation=_SLIGHT)
-    if epochs is None:
-        epochs = max(usual.epochs // _SHORTER, 1) if inherits else usual.epochs
-    longest = max(usual.warmup_epochs // _SHORTER, 1) if inherits else usual.warmup_epochs
-    return replace(usual, epochs=epochs, warmup_epochs=max(min(longest, epochs - 1), 0))
-
-
-def is_small(data: str, images: int | None = None) -> bool:
-    """Whether the recipe of a data set is one of those for small ones."""
-    return data.partition(":")[0] in _OWN or (images is not None and images <= FEW_IMAGES)
-
-
-FEW_IMAGES = 20_000  # up to here a training of minutes is proposed, not one of the paper's 300 epochs
-_SMALL_STEPS, _SMALL_BATCH, _SMALL_EPOCHS = 1000, 64, (20, 200)
-_OWN = {"digits": digits_supernet, "fashion-mnist": fashion_supernet}
-_FINETUNE_MACS = 1.5e12  # forward and backward, about 25 s on two CPU cores
-_FINETUNE_EPOCHS = (4, 20)
-_BRIEF_MACS = 4 * _FINETUNE_MACS  # most work of other data sets: minutes
-_SHORTER = 10  # times fewer epochs from the supernet's weights than from scratch
-_SLIGHT = Augmentation(max_shift=0.08, max_rotation=8.0, max_scale=0.08)
+    usual = supernet_recipe(data, images)
+    usual = vitas_retraining() if usual == VITAS_SUPERNET else replace(usual, augmentation=_SLIGHT)
+    if inherits:
+        epochs = max(usual.epochs // _SHORTER, 1) if epochs is None else epochs
+        usual = replace(usual, warmup_epochs=max(usual.warmup_epochs // _SHORTER, 1))
+    return of_length(usual, epochs)
 
 
 def finetune_recipe(data: str, macs: int, images: int) -> Recipe | None:
@@ -179,11 +158,25 @@ def finetune_recipe(data: str, macs: int, images: int) -> Recipe | None:
     if not brief:
         return None
     epochs = min(max(round(_FINETUNE_MACS / epoch_macs), fewest), most)
-    return Recipe(
-        epochs=epochs,
-        batch_size=128,
-        lr=2e-3,
-        warmup_epochs=2,
-        clip_grad=1.0,
-        augmentation=_SLIGHT,
+    return replace(FASHION, epochs=epochs, lr=2e-3, warmup_epochs=2, augmentation=_SLIGHT)
+
+
+@settings
+class Runtime:
+    """How a training runs, none of which changes what it computes beyond rounding (but workers reorder a stream).
+
+    Args:
+        device: torch's name.
+        workers: processes that decode images.
+        compile: whether ``torch.compile`` is used.
+        max_time_s: stop cleanly after this long; None is never.
+        save_every_s: seconds between two checkpoints.
+    """
+
+    device: str = setting(default="cpu", help="cpu, cuda, cuda:1, mps; auto: a GPU if any.", group=_WHERE, runs=True)
+    workers: int = setting(default=0, help="Processes that decode images.", group=_WHERE, at_least=0, runs=True)
+    compile: bool = setting(default=False, help="Use torch.compile.", group=_WHERE, runs=True)
+    max_time_s: float | None = setting(
+        default=None, help="Stop in time: 90s, 30m, 8h.", group=_WHERE, above=0, reads=parse_duration, runs=True
     )
+    save_every_s: float = setting(default=60.0, at_least=0, runs=True)

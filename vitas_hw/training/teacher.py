@@ -7,11 +7,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from vitas_hw.core.errors import FileError, InputError, VitasError
-from vitas_hw.core.reading import reason
+from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
-from vitas_hw.supernet.timm_models import known_model, read_weights
+from vitas_hw.supernet.timm_models import download, known_model, read_weights
 from vitas_hw.supernet.weights_file import load_model
 
 
@@ -66,14 +65,7 @@ def _model(source: str, space: SearchSpace | Subnet) -> nn.Module:
             last = str(error).splitlines()[-1].strip()
             raise FileError(f"{file} holds no weights of {name} for {space.num_classes} classes: {last}") from error
         return model
-    try:
-        model = timm.create_model(name, pretrained=True)
-    except Exception as error:  # whatever timm, the hub's client and its HTTP client raise, by version
-        raise VitasError(
-            f"The weights of the teacher {name} could not be had: {reason(error)}.",
-            f"Connect to huggingface.co, or bring the file along and give `teacher={name}:FILE`.",
-        ) from error
-    return model
+    return download(name, "teacher")
 
 
 def on_device(teacher: nn.Module | None, device: str) -> nn.Module | None:

@@ -27,21 +27,11 @@ from vitas_hw.data.splits import Batch, Pass, TrainPart, steps
 from vitas_hw.training.checkpoint import State, save_state
 from vitas_hw.training.distributed import Ranks
 from vitas_hw.training.objective import Objective
-from vitas_hw.training.recipe import Recipe
-from vitas_hw.training.runtime import Runtime
+from vitas_hw.training.recipe import Recipe, Runtime
 
-_LOOK_EVERY = {"cpu": 1}  # steps between two looks at the loss; each is a synchronisation on a GPU
-_LOOK_RARELY = 20
+_LOOK_EVERY = 20  # steps between two looks at the loss on a GPU: each is a synchronisation
 _LEAST_SCALE = 1e-6  # of fp16 losses: below it every gradient has overflowed for long
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What an epoch left behind: its number from 1, mean training loss; seconds are not kept (they do not repeat)."""
-
-    epoch: int
-    loss: float
 
 
 class Scalars(Protocol):
@@ -66,7 +56,7 @@ class Training:
         runtime: where.
         ranks: of this process.
         checkpoint: where to keep the state at least each ``save_every_s``, and the settings it belongs to.
-        on_epoch: called after each epoch, in every process.
+        on_epoch: called after each epoch, in every process, with its mean loss.
         scalars: where the loss and the learning rate are logged.
 
     Raises:
@@ -82,7 +72,7 @@ class Training:
     runtime: Runtime = Runtime()  # noqa: RUF009  # frozen
     ranks: Ranks = Ranks()  # noqa: RUF009
     checkpoint: tuple[Path, dict[str, Any]] | None = None
-    on_epoch: Callable[[Epoch], None] = lambda _: None
+    on_epoch: Callable[[float], None] = lambda _: None
     scalars: Scalars | None = None
 
     def __post_init__(self) -> None:
@@ -126,14 +116,14 @@ class Training:
         self.start = self.saved = time.monotonic()
         self.asked = Asked()
 
-    def run(self, state: State | None = None) -> list[Epoch] | None:
+    def run(self, state: State | None = None) -> list[float] | None:
         """Train; what was trained is left in evaluation mode.
 
         Args:
             state: to go on from.
 
         Returns:
-            The epochs, or None if time ran out first; the state is then in the checkpoint.
+            The mean loss of each epoch, or None if time ran out first; the state is then in the checkpoint.
 
         Raises:
             VitasError: the loss or the gradient is not finite; the last good state is kept.
@@ -148,8 +138,8 @@ class Training:
                 f"The checkpoint is at step {state.step} of an epoch that has {self.steps}.",
                 "Give `fresh` to train anew.",
             )
-        for done, loss in enumerate(state.history):
-            self.on_epoch(Epoch(done + 1, loss))
+        for loss in state.history:
+            self.on_epoch(loss)
         with postponed() as self.asked:
             finished = self._epochs(state)
         self.model.eval()
@@ -157,7 +147,7 @@ class Training:
             return None
         if self.ema is not None:
             self.model.load_state_dict(self.ema.module.state_dict())
-        return [Epoch(number + 1, loss) for number, loss in enumerate(state.history)]
+        return list(state.history)
 
     def _epochs(self, state: State) -> bool:
         """Whether the last epoch was reached; if not, the state is kept."""
@@ -165,7 +155,7 @@ class Training:
             for images, codes, last in self._groups(state):
                 self._step(images, codes, state)
                 # by the number of the step alone, so that all processes look at the same one
-                look = last or state.step % _LOOK_EVERY.get(self.kind, _LOOK_RARELY) == 0
+                look = last or self.kind == "cpu" or state.step % _LOOK_EVERY == 0
                 due, over = self._look(state) if look else (False, False)
                 if last:
                     self._end_epoch(state)
@@ -277,11 +267,10 @@ class Training:
         state.history.append(state.loss / state.seen)
         state.epoch, state.step, state.loss, state.seen = state.epoch + 1, 0, 0.0, 0
         self.sum.zero_()
-        finished = Epoch(state.epoch, state.history[-1])
         if self.scalars is not None:
-            self.scalars.add_scalar("train/loss", finished.loss, finished.epoch)
-            self.scalars.add_scalar("train/lr", self.optimizer.param_groups[0]["lr"], finished.epoch)
-        self.on_epoch(finished)
+            self.scalars.add_scalar("train/loss", state.history[-1], state.epoch)
+            self.scalars.add_scalar("train/lr", self.optimizer.param_groups[0]["lr"], state.epoch)
+        self.on_epoch(state.history[-1])
 
     def _save(self, state: State) -> None:
         self.saved = time.monotonic()

@@ -16,7 +16,7 @@ from vitas_hw.runs.artifacts import load_run_data, load_run_supernet
 from vitas_hw.runs.directory import Run
 from vitas_hw.runs.subnets import Named, subnets_named
 from vitas_hw.searching.result import Candidate, candidate_of
-from vitas_hw.training.runtime import Runtime
+from vitas_hw.training.recipe import Runtime
 
 if TYPE_CHECKING:  # loaded for the help, which needs no torch
     from vitas_hw.training.evaluate import Accuracy

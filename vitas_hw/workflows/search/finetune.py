@@ -13,8 +13,7 @@ from vitas_hw.searching.result import Candidate
 from vitas_hw.supernet.supernet import Supernet, extract
 from vitas_hw.training.evaluate import accuracy
 from vitas_hw.training.objective import ModelObjective
-from vitas_hw.training.recipe import finetune_recipe
-from vitas_hw.training.runtime import Runtime
+from vitas_hw.training.recipe import Runtime, finetune_recipe
 from vitas_hw.training.trainer import Training
 
 
@@ -41,14 +40,14 @@ def finetuned(supernet: Supernet, data: ImageData, choice: Candidate, seed: int,
         progress.note("fine-tuning skipped, it would take too long on this data set; the weights are the supernet's")
     else:
         with progress.step("fine-tuning the choice", recipe.epochs) as advance:
-            epochs = Training(
+            losses = Training(
                 ModelObjective(model, recipe),
                 data.train,
                 recipe,
                 seed=seed,
                 num_classes=supernet.space.num_classes,
                 runtime=Runtime(device=str(data.search.labels.device)),
-                on_epoch=lambda epoch: advance(f"loss {epoch.loss:.3f}"),
+                on_epoch=lambda loss: advance(f"loss {loss:.3f}"),
             ).run()
-        about = asdict(recipe) | {"history": [epoch.loss for epoch in epochs or ()]}
+        about = asdict(recipe) | {"history": losses or []}
     return Finetuned(model, accuracy(model, data.search).top1, about)

@@ -10,7 +10,7 @@ from vitas_hw.core.budget import Range, parse_range
 from vitas_hw.core.errors import InputError, one_of, shown
 from vitas_hw.core.settings import setting, settings, what_decides
 from vitas_hw.searching.optimizers.registry import DEFAULT, GENERATIONS, OPTIMIZERS, POPULATION, PRESETS
-from vitas_hw.training.runtime import Runtime
+from vitas_hw.training.recipe import Runtime
 
 _METHOD, _WHERE = "How it searches", "Where and how long"
 _AXES = {"latency": "latency_ms", "flops": "macs", "params": "params"}

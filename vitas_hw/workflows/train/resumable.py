@@ -12,11 +12,11 @@ from typing import Any
 from vitas_hw.core.progress import Progress
 from vitas_hw.core.settings import what_decides
 from vitas_hw.data.load import ImageData
-from vitas_hw.training.checkpoint import OtherSettingsError, State, finished_epochs, load_state
+from vitas_hw.training.checkpoint import OtherSettingsError, State, load_state
 from vitas_hw.training.distributed import Ranks
 from vitas_hw.training.objective import Objective
 from vitas_hw.training.recipe import Recipe
-from vitas_hw.training.trainer import Epoch, Scalars, Training
+from vitas_hw.training.trainer import Scalars, Training
 from vitas_hw.workflows.train.settings import TrainingSettings
 
 
@@ -54,8 +54,8 @@ class Resumable:
         """What was asked for and the recipe it came to, as a run keeps it."""
         return what_decides(self.settings) | {"recipe": asdict(self.recipe)}
 
-    def state(self, *, fresh: bool | None) -> State | None:
-        """What to go on from; asked of one process, known to all.
+    def state(self, *, fresh: bool | None) -> State:
+        """What to begin with or to go on from; asked of one process, known to all.
 
         Args:
             fresh: forget an unfinished training; None does so only if it was one with other settings.
@@ -66,15 +66,15 @@ class Resumable:
         """
         return self.ranks.on_first(lambda: self._state(fresh))
 
-    def run(self, objective: Objective, state: State | None, scalars: Scalars | None = None) -> list[Epoch] | None:
+    def run(self, objective: Objective, state: State, scalars: Scalars | None = None) -> list[float] | None:
         """Train in place; None if time ran out first.
 
         Args:
             objective: its teacher on the device.
-            state: see ``state``.
+            state: see ``state``; moves on.
             scalars: where the loss is logged.
         """
-        if state is not None:
+        if state.begun:
             self.progress.note(f"going on from {self.checkpoint}: epoch {state.epoch + 1}, step {state.step + 1}")
         with self.progress.step(f"training {self.what} on {self.data.name}", self.recipe.epochs) as advance:
             training = Training(
@@ -86,30 +86,27 @@ class Resumable:
                 runtime=self.settings.runtime(self.device, time.monotonic() - self.started),
                 ranks=self.ranks,
                 checkpoint=(self.checkpoint, self._header()),
-                on_epoch=lambda epoch: advance(f"loss {epoch.loss:.3f}"),
+                on_epoch=lambda loss: advance(f"loss {loss:.3f}"),
                 scalars=scalars,
             )
             return training.run(state)
 
-    def stopped(self) -> int:
-        """Say how a training goes on that ran out of time; its finished epochs."""
+    def tell_stopped(self) -> None:
+        """Say how a training goes on that ran out of time."""
+        told = f"time is up: {self.checkpoint} keeps where it was; repeat the command to go on"
         if not self.checkpoint.exists():
-            self.progress.note(
-                "time is up within the first epoch of streamed images: nothing could be kept; allow more time"
-            )
-            return 0
-        self.progress.note(f"time is up: {self.checkpoint} keeps where it was; repeat the command to go on")
-        return finished_epochs(self.checkpoint)
+            told = "time is up within the first epoch of streamed images: nothing could be kept; allow more time"
+        self.progress.note(told)
 
-    def _state(self, fresh: bool | None) -> State | None:
+    def _state(self, fresh: bool | None) -> State:
         if fresh:
             self.checkpoint.unlink(missing_ok=True)
         try:
-            return load_state(self.checkpoint, self._header())
+            return load_state(self.checkpoint, self._header()) or State()
         except OtherSettingsError:
             if fresh is None:
                 self.checkpoint.unlink()
-                return None
+                return State()
             raise
 
     def _header(self) -> dict[str, Any]:

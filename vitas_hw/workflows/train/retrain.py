@@ -18,7 +18,7 @@ from vitas_hw.runs.subnets import Chosen, choose, data_for
 from vitas_hw.supernet.plain import build_model
 from vitas_hw.supernet.supernet import Supernet
 from vitas_hw.supernet.weights_file import save_model
-from vitas_hw.training.distributed import joined, pick_device, ranks_of_environment
+from vitas_hw.training.distributed import joined
 from vitas_hw.training.evaluate import accuracy
 from vitas_hw.training.objective import ModelObjective
 from vitas_hw.training.recipe import Recipe
@@ -79,8 +79,7 @@ def retrain(
         raise InputError(
             f"The folder {output.parent} does not exist.", f"Run: mkdir -p {output.parent}", field="output"
         )
-    device = pick_device(settings.device, ranks_of_environment())
-    with joined(device) as ranks:
+    with joined(settings.device) as (ranks, device):
         report = progress if ranks.first else SILENT
         chosen = choose(run, subnet, rank=rank, seed=settings.seed)
         data = data_for(run, chosen.subnet, settings.data)
@@ -114,7 +113,8 @@ def retrain(
         inherited = {name: weight.clone() for name, weight in model.state_dict().items()}
         history = training.run(ModelObjective(model, recipe, teacher=on_device(teacher, device)), state)
         if history is None:
-            return Retrained(run.retraining_state, chosen.subnet, training.stopped(), None, before)
+            training.tell_stopped()
+            return Retrained(run.retraining_state, chosen.subnet, state.epoch, None, before)
         top1 = accuracy(model, search).top1
         if before is not None and top1 < before:
             report.note(f"training ended at {top1:.2%}, below the inherited weights, which are kept")
@@ -125,7 +125,7 @@ def retrain(
             save_model(model.cpu(), chosen.subnet, path)
             run.retraining_state.unlink(missing_ok=True)
             if run.manifest.exists():
-                steps = training.settled | {"top1": top1, "history": [epoch.loss for epoch in history]}
+                steps = training.settled | {"top1": top1, "history": history}
                 run.record("retrain", run.space(None), steps, list(chosen.inputs), [path])
         return Retrained(path, chosen.subnet, recipe.epochs, top1, before)
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vitas_hw.core.budget import Budget
-from vitas_hw.core.errors import one_of
 from vitas_hw.core.settings import setting, settings, shared
-from vitas_hw.data.options import DataOptions
+from vitas_hw.data.options import RECIPE, DataOptions
 from vitas_hw.runs.directory import DEFAULT_DATA
-from vitas_hw.supernet.options import DEFAULT_SHARING, PRIVATE, SHARING
-from vitas_hw.training.recipe import Recipe, retraining_recipe, supernet_recipe
-from vitas_hw.training.runtime import Runtime
+from vitas_hw.supernet.options import DEFAULT_SHARING, PRIVATE, SHARING, check_private
+from vitas_hw.training.recipe import Recipe, Runtime, retraining_recipe, supernet_recipe
 
-_RECIPE = "Recipe (default: what suits the data)"
 INITS = ("fresh", "supernet")
 
 
@@ -39,7 +36,7 @@ class TrainingSettings:
     ema: float | None = setting(default=None, like=Recipe)
     accumulate: int = setting(default=1, like=Recipe)
     autocast: str | None = setting(default=None, like=Recipe)
-    teacher: str | None = setting(default=None, help="A name timm knows, or NAME:FILE.", group=_RECIPE)
+    teacher: str | None = setting(default=None, help="A name timm knows, or NAME:FILE.", group=RECIPE)
     device: str = setting(default="auto", like=Runtime)
     workers: int = setting(default=0, like=Runtime)
     compile: bool = setting(default=False, like=Runtime)
@@ -58,12 +55,11 @@ class TrainingSettings:
 
 
 @settings
-class TrainSettings(TrainingSettings):
-    """How to train a supernet: what every training is told, and this.
+class TrainSettings(DataOptions, TrainingSettings):
+    """How to train a supernet: what every training is told, which images are in which part, and this.
 
     Args:
         data: see ``load_data``.
-        search_share, train_split, val_split, search_split: see ``DataOptions``.
         sharing: weight-sharing scheme.
         private: which parts are private, see ``build_supernet``.
         budget: sampled subnets cost this much in the mean, by the identity probability searched for it; without one
@@ -73,25 +69,17 @@ class TrainSettings(TrainingSettings):
     """
 
     data: str = setting(default=DEFAULT_DATA, help="digits, folder:PATH, hfds/NAME, wds/PATH ...")
-    search_share: float | None = setting(default=None, like=DataOptions)
-    train_split: str | None = setting(default=None, like=DataOptions)
-    val_split: str | None = setting(default=None, like=DataOptions)
-    search_split: str | None = setting(default=None, like=DataOptions)
-    sharing: str = setting(
-        default=DEFAULT_SHARING, help="ordinal, bilateral or cyclic.", group=_RECIPE, choices=SHARING
-    )
+    sharing: str = setting(default=DEFAULT_SHARING, help="ordinal, bilateral or cyclic.", group=RECIPE, choices=SHARING)
     private: tuple[str, ...] = setting(
-        default=PRIVATE, help="patch_embed,cls_token,pos_embed,qk, or none.", group=_RECIPE, reads=_parts
+        default=PRIVATE, help="patch_embed,cls_token,pos_embed,qk, or none.", group=RECIPE, reads=_parts
     )
     budget: Budget = Budget()  # frozen
     sandwich: bool = setting(default=False, like=Recipe)
-    init: str | None = setting(default=None, help="A pretrained ViT: a name timm knows, or NAME:FILE.", group=_RECIPE)
+    init: str | None = setting(default=None, help="A pretrained ViT: a name timm knows, or NAME:FILE.", group=RECIPE)
 
     def __post_init__(self) -> None:
-        for part in self.private:
-            if part not in PRIVATE:
-                raise one_of(part, PRIVATE, "private part")
-        DataOptions(**shared(self, DataOptions))
+        super().__post_init__()
+        check_private(self.private)
         self.recipe()  # what is impossible for any number of images ends here
 
     def recipe(self, images: int | None = None) -> Recipe:

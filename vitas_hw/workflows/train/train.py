@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import closing, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,7 @@ from vitas_hw.searching.identity_probability import IdentityProbability, identit
 from vitas_hw.supernet.pretrained import Filled, fill_from_pretrained
 from vitas_hw.supernet.supernet import Supernet, build_supernet
 from vitas_hw.supernet.weights_file import save_supernet
-from vitas_hw.training.distributed import joined, pick_device, ranks_of_environment
+from vitas_hw.training.distributed import joined
 from vitas_hw.training.evaluate import subnet_accuracy
 from vitas_hw.training.objective import SupernetObjective
 from vitas_hw.training.teacher import load_teacher, on_device
@@ -83,8 +83,7 @@ def train(
     """
     started = time.monotonic()
     found = run.space(space)
-    device = pick_device(settings.device, ranks_of_environment())
-    with joined(device) as ranks:
+    with joined(settings.device) as (ranks, device):
         report = progress if ranks.first else SILENT
         with report.step("loading the images", 1) as advance:
             data = load_data(settings.data, found, **shared(settings, DataOptions))
@@ -106,7 +105,7 @@ def train(
             started=started,
         )
         state = training.state(fresh=fresh)
-        if settings.init and state is None:
+        if settings.init and not state.begun:
             filled = fill_from_pretrained(supernet, settings.init)
             report.note(_started_from(settings.init, filled, supernet))
         if teacher is None and settings.teacher:
@@ -114,11 +113,12 @@ def train(
         for source in filter(None, (settings.init, settings.teacher)):
             _warn_of_normalisation(source, data, report)
         objective = SupernetObjective(supernet, recipe, p_identity=identity.p, teacher=on_device(teacher, device))
-        log = _tensorboard(run, fresh=state is None) if ranks.first else None
+        log = _tensorboard(run, fresh=not state.begun) if ranks.first else None
         with closing(log) if log is not None else nullcontext():
             history = training.run(objective, state, log)
         if history is None:
-            return Trained(run.training_state, training.stopped(), identity, None)
+            training.tell_stopped()
+            return Trained(run.training_state, state.epoch, identity, None)
         if not ranks.first:
             return Trained(run.supernet, recipe.epochs, identity, None)
         top1 = _mean_top1(supernet, data, identity.p, settings.seed, device, report)
@@ -126,7 +126,7 @@ def train(
             "identity_probability": identity.p,
             "mean_costs": identity.means,
             "top1": top1,
-            "history": [asdict(epoch) for epoch in history],
+            "history": [{"epoch": number, "loss": loss} for number, loss in enumerate(history, 1)],
         }
         with atomic_path(run.supernet) as made:
             save_supernet(supernet.cpu(), made)  # first of all: if the disk is full, everything is as it was
