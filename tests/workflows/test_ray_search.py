@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 import vitas_hw as vh
 from vitas_hw.cli.main import main
-from vitas_hw.cluster.evaluation_pool import RayPool, RayWorkers
+from vitas_hw.cluster.evaluate import RayPool
 from vitas_hw.core.budget import Budget
 from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.files import write_atomic
@@ -108,7 +108,7 @@ def test_a_machine_of_no_cluster_says_how_to_start_one(
 
 def test_words_that_make_no_workers_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InputError, match=r"whole ones, not 1\.5"):
-        RayWorkers("auto", 1.5)
+        SearchSettings(ray="auto", ray_gpus=1.5)
     assert main(["search", "--ray-gpus", "1", "--run", str(tmp_path)]) == 2
     assert "--ray-gpus needs a cluster. Add --ray auto" in " ".join(capsys.readouterr().err.split())
 

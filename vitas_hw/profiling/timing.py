@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from vitas_hw.core.subnet import Block, Subnet
 from vitas_hw.profiling.backend import Session
 
 _WINDOW = 3
+_PATCHES = (16, 14, 8, 7, 4, 2, 1)
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,23 @@ class Visit:
         """Relative difference of the anchor's p50 after the subnet and before it: the machine changed meanwhile."""
         before, after = statistics.median(self.before_ms), statistics.median(self.after_ms)
         return abs(after - before) / min(after, before)
+
+
+def anchor_subnet(image_size: tuple[int, int]) -> Subnet:
+    """The anchor: one fixed model, timed between the subnets, whose drift is the machine's.
+
+    It is the first half of DeiT-Ti for images of (height, width) pixels: long enough to time, short enough to time
+    often. Its patch size is the largest of a few that divides both sides.
+    """
+    patch_size = next(size for size in _PATCHES if image_size[0] % size == 0 and image_size[1] % size == 0)
+    return Subnet(
+        image_size=image_size,
+        in_chans=3,
+        patch_size=patch_size,
+        embed_dim=192,
+        blocks=(Block(num_heads=3, head_dim=64, mlp_dim=768),) * 6,
+        num_classes=1000,
+    )
 
 
 def time_visit(session: Session, anchor: Session, timing: Timing) -> Visit:

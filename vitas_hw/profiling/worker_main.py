@@ -19,10 +19,9 @@ from typing import IO, Any
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
-from vitas_hw.profiling.anchor import anchor_subnet
 from vitas_hw.profiling.backend import Backend, KeepsWork, open_backend
 from vitas_hw.profiling.conditions import pin
-from vitas_hw.profiling.timing import Timing, time_visit
+from vitas_hw.profiling.timing import Timing, anchor_subnet, time_visit
 
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
 

@@ -23,11 +23,12 @@ from vitas_hw.core.files import writing
 from vitas_hw.core.subnet import Block, Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.export.onnx_graph import INPUT, OUTPUT
-from vitas_hw.profiling.backend import BackendInfo, Floats
-from vitas_hw.profiling.backends.onnx_model import cpu_threads, finest, onnx_bytes
-from vitas_hw.profiling.backends.session import (
-    OpenSession,
+from vitas_hw.profiling.backend import BackendInfo, Floats, Session
+from vitas_hw.profiling.backends.common import (
     check_precision,
+    cpu_threads,
+    finest,
+    onnx_bytes,
     random_images,
     runtime_errors,
     wall_clock_ms,
@@ -52,7 +53,7 @@ def info(name: str) -> BackendInfo:
     there = provider in ort.get_available_providers()
     gpus: Mapping[str, str] = {}
     if there:  # torch costs seconds to import
-        from vitas_hw.profiling.backends.cuda_session import cuda_devices
+        from vitas_hw.profiling.backends.torch_session import cuda_devices
 
         gpus = cuda_devices()
     install = _INSTALL_CUDA if not there and which("nvidia-smi") else ""
@@ -69,13 +70,12 @@ def info(name: str) -> BackendInfo:
     return BackendInfo(name, ort.__version__, devices, tuple(precisions), "", install)
 
 
-def open_backend(target: Target, device: str) -> OnnxRuntimeBackend:
-    """The backend of ``target`` on ``cpu`` or ``cuda:N``. Raises InputError without a CPU's threads."""
-    return OnnxRuntimeBackend(target, device)
-
-
 class OnnxRuntimeBackend:
-    """Opens sessions whose linears run in the target's precision, and wholly on its device."""
+    """Opens sessions whose linears run in the target's precision, and wholly on its device: ``cpu`` or ``cuda:N``.
+
+    Raises:
+        InputError: a CPU without a number of threads.
+    """
 
     def __init__(self, target: Target, device: str) -> None:
         self.target = target
@@ -84,7 +84,7 @@ class OnnxRuntimeBackend:
         self._threads = cpu_threads(target) if self._device == "cpu" else 1
         self._runs_in: str | None = None  # known once the first subnet is open; the same for all
 
-    def open(self, subnet: Subnet, weights: Mapping[str, Floats] | None = None) -> OpenSession:
+    def open(self, subnet: Subnet, weights: Mapping[str, Floats] | None = None) -> Session:
         """A session of ``subnet``; see ``Backend.open``.
 
         Raises:
@@ -125,7 +125,7 @@ class OnnxRuntimeBackend:
         return options
 
 
-def _session(session: ort.InferenceSession, bindings: Iterator[ort.IOBinding], precision: str) -> OpenSession:
+def _session(session: ort.InferenceSession, bindings: Iterator[ort.IOBinding], precision: str) -> Session:
     """By the host's clock, images and logits bound to the device."""
 
     def guard() -> AbstractContextManager[None]:
@@ -134,7 +134,7 @@ def _session(session: ort.InferenceSession, bindings: Iterator[ort.IOBinding], p
     def samples_ms(count: int) -> list[float]:
         return wall_clock_ms(session.run_with_iobinding, bindings, count)
 
-    return OpenSession(samples_ms, lambda images: session.run([OUTPUT], {INPUT: images})[0], guard, precision)
+    return Session(samples_ms, lambda images: session.run([OUTPUT], {INPUT: images})[0], guard, precision)
 
 
 def effective_precision(model: bytes, options: ort.SessionOptions, provider: tuple[str, dict[str, Any]]) -> str:

@@ -20,13 +20,12 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import PRECISIONS
 from vitas_hw.export.onnx_graph import onnx_graph, random_weights
-from vitas_hw.profiling.anchor import anchor_subnet
 from vitas_hw.profiling.backend import INPUTS
-from vitas_hw.profiling.backends.session import digest_seed
+from vitas_hw.profiling.backends.common import digest_seed
 from vitas_hw.profiling.imported import Bundle
 from vitas_hw.profiling.measure import passes
 from vitas_hw.profiling.protocol import REPEAT_EVERY, TIMING
-from vitas_hw.profiling.timing import Timing
+from vitas_hw.profiling.timing import Timing, anchor_subnet
 from vitas_hw.runs.directory import Run, one_at_a_time
 from vitas_hw.workflows.profile.settings import ProfileSettings
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vitas_hw.cluster.evaluate import SpreadEvaluate
-from vitas_hw.cluster.evaluation_pool import RayWorkers, ray_pool
+from vitas_hw.cluster.evaluate import SpreadEvaluate, ray_pool
 from vitas_hw.core.errors import InputError
 from vitas_hw.core.progress import Progress
 from vitas_hw.core.reading import file_sha256
@@ -116,8 +115,7 @@ def run_evaluations(
     with ExitStack() as stack:
         pool = None
         if settings.ray is not None:
-            workers = RayWorkers(settings.ray, settings.ray_gpus)
-            pool = stack.enter_context(ray_pool(workers, settings.population))
+            pool = stack.enter_context(ray_pool(settings.ray, settings.ray_gpus, settings.population))
         if pool is not None:
             progress.note(f"{pool.places} workers of the Ray cluster evaluate, each on a {pool.device}")
 
