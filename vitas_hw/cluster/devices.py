@@ -102,12 +102,7 @@ class Devices:
     """
 
     def __init__(
-        self,
-        cluster: Connection,
-        asked: TargetAsked,
-        timeout_s: float,
-        image_size: tuple[int, int],
-        progress: Progress,
+        self, cluster: Connection, asked: TargetAsked, timeout_s: float, image_size: tuple[int, int], progress: Progress
     ) -> None:
         kind = asked.device.split(":")[0]
         if kind not in ("cpu", "cuda"):
@@ -118,7 +113,30 @@ class Devices:
         asked = replace(asked, device="cuda:0" if kind == "cuda" else "cpu")
         self._cluster, self._progress = cluster, progress
         self.all: list[Device] = []
-        self._open(asked, (asked, timeout_s, image_size))
+        needs = {"num_cpus": 0, "num_gpus": 1} if asked.device != "cpu" else {"num_cpus": asked.threads}
+        tickets = {}
+        for name, node in _places(cluster.nodes(), asked):
+            actor = cluster.start(MeasuringActor, asked, timeout_s, image_size, node=node, **needs)
+            tickets[actor.open.remote()] = name, actor
+        if asked.device == "cpu" and any("#" in name for name, _ in tickets.values()):
+            progress.note("warning: some nodes of the cluster are one machine: they slow each other down")
+        answers: dict[Ticket, Any] = dict.fromkeys(
+            tickets, f"no answer in {_OPEN_S:g} s: is all of it in use? See: ray status"
+        )
+        answers |= {ticket: cluster.result(ticket) for ticket in cluster.done(tickets, _OPEN_S)}
+        for ticket, (name, actor) in tickets.items():
+            if isinstance(answers[ticket], str):
+                progress.note(f"warning: {name} takes no part: {answers[ticket]}")
+                cluster.end(actor)
+            else:
+                target, about = answers[ticket]
+                self.all.append(Device(name, target, about, actor))
+        if not self.all:
+            wanted = "GPU" if asked.device != "cpu" else f"machine of at least {asked.threads} CPUs"
+            reasons = sorted(set(answers.values()))
+            raise VitasError(
+                f"No {wanted} in the cluster can be measured on. {' '.join(reasons)}".rstrip(), "See: ray status"
+            )
 
     def visit(self, device: Device, subnet: Subnet, anew: bool) -> Ticket:
         """Start a visit there."""
@@ -142,32 +160,6 @@ class Devices:
     def _repeat(self, device: Device, notes: tuple[str, ...] | str) -> None:
         for note in () if isinstance(notes, str) else notes:  # a device that is lost is told of at its next visit
             self._progress.note(f"{device.name}: {note}")
-
-    def _open(self, asked: TargetAsked, arguments: tuple[Any, ...]) -> None:
-        needs = {"num_cpus": 0, "num_gpus": 1} if asked.device != "cpu" else {"num_cpus": asked.threads}
-        tickets = {}
-        for name, node in _places(self._cluster.nodes(), asked):
-            actor = self._cluster.start(MeasuringActor, *arguments, node=node, **needs)
-            tickets[actor.open.remote()] = name, actor
-        if asked.device == "cpu" and any("#" in name for name, _ in tickets.values()):
-            self._progress.note("warning: some nodes of the cluster are one machine: they slow each other down")
-        answers: dict[Ticket, Any] = dict.fromkeys(
-            tickets, f"no answer in {_OPEN_S:g} s: is all of it in use? See: ray status"
-        )
-        answers |= {ticket: self._cluster.result(ticket) for ticket in self._cluster.done(tickets, _OPEN_S)}
-        for ticket, (name, actor) in tickets.items():
-            if isinstance(answers[ticket], str):
-                self._progress.note(f"warning: {name} takes no part: {answers[ticket]}")
-                self._cluster.end(actor)
-            else:
-                target, about = answers[ticket]
-                self.all.append(Device(name, target, about, actor))
-        if not self.all:
-            wanted = "GPU" if asked.device != "cpu" else f"machine of at least {asked.threads} CPUs"
-            reasons = sorted(set(answers.values()))
-            raise VitasError(
-                f"No {wanted} in the cluster can be measured on. {' '.join(reasons)}".rstrip(), "See: ray status"
-            )
 
 
 def _places(nodes: list[dict[str, Any]], asked: TargetAsked) -> list[tuple[str, str]]:

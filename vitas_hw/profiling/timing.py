@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import statistics
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from vitas_hw.core.subnet import Block, Subnet
@@ -76,10 +74,15 @@ def anchor_subnet(image_size: tuple[int, int]) -> Subnet:
 
 def time_visit(session: Session, anchor: Session, timing: Timing) -> Visit:
     """Time a session between two bursts of the anchor; the garbage collector rests, it would be measured as theirs."""
-    with _no_garbage_collection():
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
         before = _anchor_burst(anchor, timing)
         samples = time_session(session, timing)
         after = _anchor_burst(anchor, timing)
+    finally:
+        if collecting:
+            gc.enable()
     return Visit(tuple(samples), before, after, session.peak_bytes)
 
 
@@ -111,14 +114,3 @@ def warm_up(session: Session, timing: Timing) -> None:
 
 def _anchor_burst(anchor: Session, timing: Timing) -> tuple[float, ...]:
     return tuple(anchor.samples_ms(timing.anchor_samples + 1)[1:])
-
-
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()

@@ -12,6 +12,7 @@ import queue
 import signal
 import sys
 import threading
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
@@ -19,7 +20,7 @@ from typing import IO, Any
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
-from vitas_hw.profiling.backend import Backend, KeepsWork, open_backend
+from vitas_hw.profiling.backend import KeepsWork, open_backend
 from vitas_hw.profiling.conditions import pin
 from vitas_hw.profiling.timing import Timing, anchor_subnet, time_visit
 
@@ -48,17 +49,11 @@ def main() -> None:
     while True:
         subnet = Subnet.from_dict(requests.get()["subnet"])
         try:
-            _send(replies, _visit(backend, anchor, subnet, timing))
+            with closing(backend.open(subnet)) as session:
+                visit = time_visit(session, anchor, timing)
+            _send(replies, asdict(visit))
         except Exception as error:  # a runtime's exceptions share no base class, and each costs one row only
             _send(replies, {"refused": _reason(error)})
-
-
-def _visit(backend: Backend, anchor: Any, subnet: Subnet, timing: Timing) -> dict[str, Any]:
-    session = backend.open(subnet)
-    try:
-        return asdict(time_visit(session, anchor, timing))
-    finally:
-        session.close()
 
 
 def _read(requests: queue.Queue[dict[str, Any]]) -> None:

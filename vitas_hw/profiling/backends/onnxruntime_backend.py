@@ -6,9 +6,8 @@ one operator runs after the other. Not the default: CUDA's fp32 is fp32 and not 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
-from functools import lru_cache
+from collections.abc import Mapping
+from functools import lru_cache, partial
 from itertools import cycle
 from pathlib import Path
 from shutil import which
@@ -85,7 +84,7 @@ class OnnxRuntimeBackend:
         self._runs_in: str | None = None  # known once the first subnet is open; the same for all
 
     def open(self, subnet: Subnet, weights: Mapping[str, Floats] | None = None) -> Session:
-        """A session of ``subnet``; see ``Backend.open``.
+        """A session of ``subnet``, timed by the host's clock, images and logits bound to the device.
 
         Raises:
             VitasError: the runtime refuses it, would run part of it on the CPU instead of the GPU, or would compute its
@@ -93,18 +92,22 @@ class OnnxRuntimeBackend:
         """
         model = onnx_bytes(subnet, self.target, weights, self.target.precision)
         if self._runs_in is None:
-            self._runs_in = self._effective_precision(model)
+            # TensorRT's engine hides its types: what the graph and the flags say
+            told = self.target.backend == "onnxruntime-trt"
+            self._runs_in = (
+                self.target.precision if told else effective_precision(model, self._options(), self._provider())
+            )
         how = ", converting to it and back around each product"
         check_precision(self.target, self._runs_in, f"ONNX Runtime on {self._device}", how)
         session = _runtime_session(model, self._options(), self._provider())
         images = random_images(subnet, self.target.batch_size)
         bindings = cycle([_binding(session, batch, self._device, self._index) for batch in images])
-        return _session(session, bindings, self._runs_in)
-
-    def _effective_precision(self, model: bytes) -> str:
-        if self.target.backend == "onnxruntime-trt":  # its engine hides its types: what the graph and the flags say
-            return self.target.precision
-        return effective_precision(model, self._options(), self._provider())
+        return Session(
+            lambda count: wall_clock_ms(session.run_with_iobinding, bindings, count),
+            lambda images: session.run([OUTPUT], {INPUT: images})[0],
+            partial(runtime_errors, "ONNX Runtime failed while running", Exception),  # they share no base class
+            self._runs_in,
+        )
 
     def _provider(self) -> tuple[str, dict[str, object]]:
         if self._device == "cpu":
@@ -123,18 +126,6 @@ class OnnxRuntimeBackend:
         if self._device != "cpu":
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         return options
-
-
-def _session(session: ort.InferenceSession, bindings: Iterator[ort.IOBinding], precision: str) -> Session:
-    """By the host's clock, images and logits bound to the device."""
-
-    def guard() -> AbstractContextManager[None]:
-        return runtime_errors("ONNX Runtime failed while running", Exception)  # its exceptions share no base class
-
-    def samples_ms(count: int) -> list[float]:
-        return wall_clock_ms(session.run_with_iobinding, bindings, count)
-
-    return Session(samples_ms, lambda images: session.run([OUTPUT], {INPUT: images})[0], guard, precision)
 
 
 def effective_precision(model: bytes, options: ort.SessionOptions, provider: tuple[str, dict[str, Any]]) -> str:

@@ -5,7 +5,7 @@ request, by the request's own clock.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from functools import partial
 from itertools import cycle, islice
 from typing import Any
 
@@ -93,9 +93,7 @@ def _session(request: Any, tensors: Iterator[Any], precision: str) -> Session:
             found.append(request.latency)
         return found
 
-    def guard() -> AbstractContextManager[None]:
-        return runtime_errors("OpenVINO failed while running", RuntimeError)
-
+    guard = partial(runtime_errors, "OpenVINO failed while running", RuntimeError)
     return Session(samples_ms, lambda images: request.infer([images])[0].copy(), guard, precision)
 
 

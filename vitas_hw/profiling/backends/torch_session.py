@@ -122,38 +122,30 @@ def _event() -> torch.cuda.Event:
 
 @contextmanager
 def session_settings(threads: int | None = None) -> Iterator[None]:
-    """The CPU threads of a session, float32 that is float32, no gradients; all as before afterwards."""
-    threads_before = torch.get_num_threads()
+    """The CPU threads of a session, no gradients, float32 that is float32; all as before afterwards.
+
+    No TF32 on a GPU and no bfloat16 on a CPU takes the place of float32. Torch since 2.9 has a switch for every library
+    and operation, and refuses to read the older, common ones while both disagree: so both are set, and an older one
+    only where it can be read and put back.
+    """
+    threads_before, older, newer = torch.get_num_threads(), _older_switches(), _newer_switches()
+    before = [owner.fp32_precision for owner in newer]
     if threads is not None:
         torch.set_num_threads(threads)
-    try:
-        with _full_float32(), torch.inference_mode():
-            yield
-    finally:
-        if threads is not None:
-            torch.set_num_threads(threads_before)
-
-
-@contextmanager
-def _full_float32() -> Iterator[None]:
-    """No TF32 on a GPU and no bfloat16 on a CPU in place of float32.
-
-    Torch since 2.9 has a switch for every library and operation, and refuses to read the older, common ones while
-    both disagree: so both are set, and an older one only where it can be read and put back.
-    """
-    older, newer = _older_switches(), _newer_switches()
-    before = [owner.fp32_precision for owner in newer]
     for put, _, full in older:
         put(full)
     for owner in newer:
         owner.fp32_precision = "ieee"
     try:
-        yield
+        with torch.inference_mode():
+            yield
     finally:
         for put, value, _ in older:
             put(value)
         for owner, value in zip(newer, before, strict=True):
             owner.fp32_precision = value
+        if threads is not None:
+            torch.set_num_threads(threads_before)
 
 
 def _older_switches() -> list[tuple[Callable[[Any], None], Any, Any]]:

@@ -86,9 +86,8 @@ def write_bundle(
         anchor=anchor_subnet(space.image_size),
         timing=asdict(timing),
         visits=tuple(
-            (name, pass_.round_, subnet.digest)
-            for name, chosen in (("first", subnets), ("second", repeats))
-            for pass_ in passes(chosen, name=name, rounds=settings.rounds, seed=seed)
+            (pass_.name, pass_.round_, subnet.digest)
+            for pass_ in passes({"first": subnets, "second": repeats}, rounds=settings.rounds, seed=seed)
             if pass_.attempt == 0
             for subnet in pass_.order
         ),
@@ -123,7 +122,7 @@ def write_bundle(
 
 def _readme(bundle: Bundle, shape: str, anchor_shape: str) -> str:
     text = files("vitas_hw.workflows.profile").joinpath("bundle_readme.md").read_text(encoding="utf-8")
-    timing = bundle.timing
+    timing = {**bundle.timing, "steady": f"{bundle.timing['steady']:.0%}"}
     return Template(text).safe_substitute(
         MODELS=len(bundle.subnets),
         VISITS=len(bundle.visits),
@@ -132,11 +131,6 @@ def _readme(bundle: Bundle, shape: str, anchor_shape: str) -> str:
         ANCHOR_SHAPE=anchor_shape,
         SHAPE=shape,
         ANCHOR=bundle.anchor.digest,
-        ANCHOR_SAMPLES=timing["anchor_samples"],
         SUBNET=bundle.visits[0][2],
-        STEADY=f"{timing['steady']:.0%}",
-        WARMUP_S=timing["max_warmup_s"],
-        SAMPLE_S=timing["sample_s"],
-        MIN_SAMPLES=timing["min_samples"],
-        MAX_SAMPLES=timing["max_samples"],
+        **{name.upper(): value for name, value in timing.items()},
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from itertools import chain
 
 from vitas_hw.cluster.connection import Connection, connected
 from vitas_hw.cluster.devices import Device, Devices
@@ -82,10 +81,7 @@ def profile_fleet(
                 if fresh:
                     path.unlink(missing_ok=True)
                 journal = open_journal(path, target, found, together[0].about, settings.seed)
-                plan = chain.from_iterable(
-                    passes(chosen, name=name, rounds=settings.rounds, seed=settings.seed)
-                    for name, chosen in (("first", subnets), ("second", repeats))
-                )
+                plan = passes({"first": subnets, "second": repeats}, rounds=settings.rounds, seed=settings.seed)
                 named = {device.name: device for device in together}
                 spread = Spread(named, plan, journal, away_from={"second": "first"}, on_visit=lambda: advance(""))
                 groups.append(_Group(target, named, journal, spread))
@@ -97,11 +93,7 @@ def profile_fleet(
             _measure(cluster, devices, groups, progress)
         devices.look()
     done = [
-        keep(
-            run,
-            profile_of(group.journal, group.target, found, group.first.about, subnets, settings.rounds),
-            settings,
-        )
+        keep(run, profile_of(group.journal, group.target, found, group.first.about, subnets, settings.rounds), settings)
         for group in groups
         if group.failed is None
     ]
