@@ -16,7 +16,7 @@ import pytest
 
 from vitas_hw.core.progress import Silent
 from vitas_hw.profiling import conditions, nvidia
-from vitas_hw.profiling.conditions import Conditions, CpuTimes, cores_for, pin, snapshot, warnings
+from vitas_hw.profiling.conditions import Conditions, CpuTimes, cores_for, snapshot, warnings
 from vitas_hw.profiling.nvidia import Gpu, driver_and_gpus, read_gpu
 
 H100 = Gpu(1980.0, 1980.0, 2619.0, 41.0, 121.38, 700.0, 0.37, (), 0)
@@ -477,16 +477,3 @@ def test_big_and_little_cores_of_a_phone(root: Path, monkeypatch: pytest.MonkeyP
 def test_cpu_lists() -> None:
     assert conditions._parse_cpu_list("0-2,8,10-11") == (0, 1, 2, 8, 10, 11)
     assert conditions._parse_cpu_list("") == ()
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the platform cannot pin")
-def test_pinning_holds_for_processes_started_afterwards() -> None:
-    allowed = os.sched_getaffinity(0)
-    core = max(allowed)
-    try:
-        pin([core])
-        code = "import os; print(os.sched_getaffinity(0))"
-        told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    finally:
-        os.sched_setaffinity(0, allowed)
-    assert told.strip() == str({core})

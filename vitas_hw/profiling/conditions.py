@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -151,15 +151,6 @@ def cores_for(threads: int) -> list[int] | None:
         return None
     cores = _physical_cores(set(os.sched_getaffinity(0)))
     return cores[:threads] if len(cores) > threads else None
-
-
-def pin(cores: Sequence[int]) -> None:
-    """Keep the calling thread, and threads and processes that it starts from now on, on these of ``cores_for``.
-
-    Raises:
-        OSError: none of them is allowed any more.
-    """
-    os.sched_setaffinity(0, cores)
 
 
 class Watch:

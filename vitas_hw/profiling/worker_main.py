@@ -21,7 +21,6 @@ from vitas_hw.core.errors import VitasError
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.profiling.backend import KeepsWork, open_backend
-from vitas_hw.profiling.conditions import pin
 from vitas_hw.profiling.timing import Timing, anchor_subnet, time_visit
 
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
@@ -75,7 +74,7 @@ def _prepare(setup: dict[str, Any]) -> None:
 
         resource.setrlimit(resource.RLIMIT_AS, (setup["memory_bytes"], setup["memory_bytes"]))
     if setup["cores"] is not None:
-        pin(setup["cores"])
+        os.sched_setaffinity(0, setup["cores"])  # this thread, and what it starts from now on
 
 
 def _send(replies: IO[str], reply: dict[str, Any]) -> None:

@@ -74,8 +74,16 @@ class TensorRTBackend:
     def open(self, subnet: Subnet, weights: Mapping[str, Floats] | None = None) -> Session:
         with torch_errors(f"{self.target.backend} refused the model"), torch.cuda.device(self._device):
             engine = self.build(subnet, weights)
-            images = random_images(subnet, self.target.batch_size)
-            return self._session(engine, [torch.from_numpy(batch).to(self._device) for batch in images])
+            drawn = random_images(subnet, self.target.batch_size)
+            images = [torch.from_numpy(batch).to(self._device) for batch in drawn]
+            before = torch.cuda.memory_allocated()
+            loaded = _LoadedEngine(self._trt, engine, self.target.backend)
+            return cuda_session(
+                loaded.bind,
+                images,
+                self.target.precision,  # the builder has checked that the graph's is the same
+                peak_bytes=lambda: loaded.peak_bytes(torch.cuda.memory_allocated() - before),
+            )
 
     def build(self, subnet: Subnet, weights: Mapping[str, Floats] | None = None) -> bytes:
         """The serialised engine that ``open`` runs; weights from the subnet's digest where None are given.
@@ -91,16 +99,6 @@ class TensorRTBackend:
         if self._engines is None:
             return built()
         return self._engines.get(engine_key(model, {"facts": list(self._facts), "precision": precision}), built)
-
-    def _session(self, engine: bytes, images: list[torch.Tensor]) -> Session:
-        before = torch.cuda.memory_allocated()
-        loaded = _LoadedEngine(self._trt, engine, self.target.backend)
-        return cuda_session(
-            loaded.bind,
-            images,
-            self.target.precision,  # the builder has checked that the graph's is the same
-            peak_bytes=lambda: loaded.peak_bytes(torch.cuda.memory_allocated() - before),
-        )
 
 
 class _LoadedEngine:
