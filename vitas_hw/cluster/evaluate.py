@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 
-from vitas_hw.cluster.connection import Actor, Connection, Ticket, connected
+from vitas_hw.cluster.connection import Actor, Connection, Ticket
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.progress import Progress
 from vitas_hw.searching.engine import Job, Scorer
@@ -82,21 +81,6 @@ class RayPool:
         """A job's score, None of a worker that can work, or a sentence that says why the worker is lost."""
         answer: float | str | None = self._cluster.result(ticket)
         return answer
-
-
-@contextmanager
-def ray_pool(address: str, gpus: float | None, most: int) -> Iterator[RayPool]:
-    """A pool while it is needed.
-
-    Args:
-        address: of the cluster; ``auto`` is the one that this machine belongs to.
-        gpus, most: see ``RayPool``.
-
-    Raises:
-        VitasError: Ray is not installed, no cluster answers, or it has no such device.
-    """
-    with connected(address) as cluster:
-        yield RayPool(cluster, gpus, most)
 
 
 class SpreadEvaluate:

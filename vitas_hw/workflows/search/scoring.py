@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vitas_hw.cluster.evaluate import SpreadEvaluate, ray_pool
+from vitas_hw.cluster.connection import connected
+from vitas_hw.cluster.evaluate import RayPool, SpreadEvaluate
 from vitas_hw.core.errors import InputError
 from vitas_hw.core.progress import Progress
 from vitas_hw.core.reading import file_sha256
@@ -115,8 +116,8 @@ def run_evaluations(
     with ExitStack() as stack:
         pool = None
         if settings.ray is not None:
-            pool = stack.enter_context(ray_pool(settings.ray, settings.ray_gpus, settings.population))
-        if pool is not None:
+            cluster = stack.enter_context(connected(settings.ray))
+            pool = RayPool(cluster, settings.ray_gpus, settings.population)
             progress.note(f"{pool.places} workers of the Ray cluster evaluate, each on a {pool.device}")
 
         def spread(scorer: Scorer) -> Evaluate:
