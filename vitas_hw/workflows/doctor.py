@@ -60,7 +60,7 @@ class Device:
     """Something to measure on.
 
     Args:
-        device: the value of ``--device``.
+        device: as a target is asked for: ``cpu``, ``cuda:0``, ...
         hardware: its own name.
         backends: those that can use it.
     """

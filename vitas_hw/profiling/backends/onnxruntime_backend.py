@@ -6,7 +6,7 @@ one operator runs after the other. Not the default: CUDA's fp32 is fp32 and not 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache, partial
 from itertools import cycle
 from pathlib import Path
@@ -102,12 +102,7 @@ class OnnxRuntimeBackend:
         session = _runtime_session(model, self._options(), self._provider())
         images = random_images(subnet, self.target.batch_size)
         bindings = cycle([_binding(session, batch, self._device, self._index) for batch in images])
-        return Session(
-            lambda count: wall_clock_ms(session.run_with_iobinding, bindings, count),
-            lambda images: session.run([OUTPUT], {INPUT: images})[0],
-            partial(runtime_errors, "ONNX Runtime failed while running", Exception),  # they share no base class
-            self._runs_in,
-        )
+        return _session(session, bindings, self._runs_in)
 
     def _provider(self) -> tuple[str, dict[str, object]]:
         if self._device == "cpu":
@@ -126,6 +121,16 @@ class OnnxRuntimeBackend:
         if self._device != "cpu":
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         return options
+
+
+def _session(session: ort.InferenceSession, bindings: Iterator[ort.IOBinding], precision: str) -> Session:
+    """By the host's clock, images and logits bound to the device."""
+    return Session(
+        lambda count: wall_clock_ms(session.run_with_iobinding, bindings, count),
+        lambda images: session.run([OUTPUT], {INPUT: images})[0],
+        partial(runtime_errors, "ONNX Runtime failed while running", Exception),  # they share no base class
+        precision,
+    )
 
 
 def effective_precision(model: bytes, options: ort.SessionOptions, provider: tuple[str, dict[str, Any]]) -> str:

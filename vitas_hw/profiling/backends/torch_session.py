@@ -16,7 +16,7 @@ _WARMUP_RUNS = 3  # libraries choose and compile their kernels in the first ones
 
 
 def cuda_devices() -> dict[str, str]:
-    """``--device`` values to the hardware's own names; empty without an NVIDIA GPU that torch can use."""
+    """``cuda:0`` and its like to the hardware's own names; empty without an NVIDIA GPU that torch can use."""
     if not torch.cuda.is_available():
         return {}
     return {f"cuda:{index}": torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())}
