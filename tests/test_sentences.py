@@ -27,7 +27,7 @@ from vitas_hw.data.timm_sources import folders
 from vitas_hw.predictors.examples import Measured
 from vitas_hw.predictors.table import read_table_predictor
 from vitas_hw.predictors.transfer import choose_to_measure
-from vitas_hw.profiling.backends.torch_settings import check_shape
+from vitas_hw.profiling.backends.torch_session import check_shape
 from vitas_hw.searching.costs import Costs
 from vitas_hw.supernet.pretrained import fill_from_pretrained
 from vitas_hw.supernet.sharing import SCHEMES, checked_side

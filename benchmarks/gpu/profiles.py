@@ -104,7 +104,7 @@ def measure(entry: Entry, seconds: float, out: Path, log: Log) -> None:
     )
     log.note(f"--- {asdict(entry)}, at most {seconds:.0f} s")
     try:
-        profile = measured(run, settings, space=entry.space, progress=log)
+        profile = measured(run, settings, entry.space, False, log)
     except VitasError as error:
         log.note(f"NOT MEASURED: {error}")
         return

@@ -18,8 +18,7 @@ from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.export.onnx_graph import Floats
 from vitas_hw.profiling.backend import Backend, backend_info, open_backend
-from vitas_hw.profiling.backends.cuda_session import capture, cuda_session
-from vitas_hw.profiling.backends.torch_settings import session_settings
+from vitas_hw.profiling.backends.torch_session import capture, cuda_session, session_settings
 from vitas_hw.supernet.plain import build_model
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")

@@ -19,12 +19,13 @@ from vitas_hw.core.target import Target
 from vitas_hw.export.onnx_graph import onnx_graph, random_weights
 from vitas_hw.profiling.backend import INPUTS, Backend, backend_info, open_backend
 from vitas_hw.profiling.backends import onnxruntime_backend, openvino_backend
-from vitas_hw.profiling.backends.onnx_model import finest
-from vitas_hw.profiling.backends.session import digest_seed, random_images, wall_clock_ms
+from vitas_hw.profiling.backends.common import digest_seed, finest, random_images, wall_clock_ms
+from vitas_hw.profiling.backends.onnxruntime_backend import OnnxRuntimeBackend
+from vitas_hw.profiling.backends.openvino_backend import OpenVinoBackend
 from vitas_hw.supernet.plain import build_model
 
 RUNTIMES = ("onnxruntime", "openvino")
-MODULES = {"onnxruntime": onnxruntime_backend, "openvino": openvino_backend}
+KINDS = {"onnxruntime": OnnxRuntimeBackend, "openvino": OpenVinoBackend}
 
 
 def target(runtime: str, precision: str = "fp32", batch: int = 2, threads: int | None = 1) -> Target:
@@ -59,7 +60,7 @@ def test_a_provider_that_falls_back_to_the_cpu_is_an_error(runtime: str, small: 
     if "CUDAExecutionProvider" in ort.get_available_providers():
         pytest.skip("this ONNX Runtime has the provider")
     with pytest.raises(VitasError, match=r"(fell back to the CPU|refused)"):
-        onnxruntime_backend.open_backend(target(runtime, threads=None), "cuda:0").open(small.smallest)
+        OnnxRuntimeBackend(target(runtime, threads=None), "cuda:0").open(small.smallest)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -148,7 +149,7 @@ def native(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
 def test_onnx_runtime_rotates_its_bindings(small: SearchSpace, native: Callable[..., list[Any]]) -> None:
     bound: list[object] = []
     native(onnxruntime_backend, lambda _: SimpleNamespace(run_with_iobinding=bound.append))
-    session = onnxruntime_backend.open_backend(target("onnxruntime"), "cpu").open(small.smallest)
+    session = OnnxRuntimeBackend(target("onnxruntime"), "cpu").open(small.smallest)
     session.samples_ms(3)
     session.samples_ms(INPUTS)
     assert len(set(map(id, bound))) == INPUTS
@@ -169,7 +170,7 @@ def test_openvino_rotates_its_tensors(small: SearchSpace, native: Callable[..., 
             self.request.set_input_tensor(index, tensor)
 
     opened = native(openvino_backend, Recorder)
-    session = openvino_backend.open_backend(target("openvino"), "cpu").open(small.smallest)
+    session = OpenVinoBackend(target("openvino"), "cpu").open(small.smallest)
     (recorder,) = opened
     session.samples_ms(3)
     session.samples_ms(INPUTS)
@@ -180,10 +181,10 @@ def test_openvino_rotates_its_tensors(small: SearchSpace, native: Callable[..., 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_threads_are_the_targets(threads: int, small: SearchSpace, native: Callable[..., list[Any]]) -> None:
     ours, theirs = native(onnxruntime_backend), native(openvino_backend)
-    onnxruntime_backend.open_backend(target("onnxruntime", threads=threads), "cpu").open(small.smallest)
+    OnnxRuntimeBackend(target("onnxruntime", threads=threads), "cpu").open(small.smallest)
     options = ours[0].get_session_options()
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (threads, 1)
-    openvino_backend.open_backend(target("openvino", threads=threads), "cpu").open(small.smallest)
+    OpenVinoBackend(target("openvino", threads=threads), "cpu").open(small.smallest)
     compiled = theirs[0].get_compiled_model()
     assert compiled.get_property("INFERENCE_NUM_THREADS") == threads
     assert compiled.get_property("NUM_STREAMS") == 1
@@ -202,7 +203,7 @@ def test_int8_really_runs_int8_products(runtime: str, small: SearchSpace) -> Non
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_precision_that_would_run_in_another_is_refused(runtime: str, small: SearchSpace) -> None:
     for precision in {"fp16", "bf16"} - set(backend_info(runtime).precisions):
-        backend = MODULES[runtime].open_backend(target(runtime, precision), "cpu")
+        backend = KINDS[runtime](target(runtime, precision), "cpu")
         for _ in range(2):
             with pytest.raises(VitasError, match=r"(in (fp32|bf16) here.*Try precision=(fp32|bf16)|refused)"):
                 backend.open(small.smallest)
@@ -231,7 +232,7 @@ def test_the_check_is_made_once_a_backend(small: SearchSpace, monkeypatch: pytes
     calls: list[int] = []
     whole = onnxruntime_backend.effective_precision
     monkeypatch.setattr(onnxruntime_backend, "effective_precision", lambda *about: (calls.append(1), whole(*about))[1])
-    backend = onnxruntime_backend.open_backend(target("onnxruntime"), "cpu")
+    backend = OnnxRuntimeBackend(target("onnxruntime"), "cpu")
     for seed in range(3):
         backend.open(small.sample(seed))
     assert len(calls) == 1
@@ -248,7 +249,7 @@ def test_the_finest_precision_counts_and_none_is_guessed() -> None:
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_any_image_size_and_channels(runtime: str) -> None:
     subnet = Subnet((32, 48), 3, 16, 40, (Block(2, 12, 37),), 7)
-    found = MODULES[runtime].open_backend(Target("here", runtime, "fp32", 1, 1, (32, 48)), "cpu").open(subnet)
+    found = KINDS[runtime](Target("here", runtime, "fp32", 1, 1, (32, 48)), "cpu").open(subnet)
     assert found.logits(np.zeros((1, 3, 32, 48), np.float32)).shape == (1, 7)
 
 

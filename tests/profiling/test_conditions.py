@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -15,8 +15,8 @@ import pynvml
 import pytest
 
 from vitas_hw.core.progress import Silent
-from vitas_hw.profiling import conditions, linux, nvidia
-from vitas_hw.profiling.conditions import Conditions, CpuTimes, cores_for, pin, snapshot, warnings
+from vitas_hw.profiling import conditions, nvidia
+from vitas_hw.profiling.conditions import Conditions, CpuTimes, cores_for, snapshot, warnings
 from vitas_hw.profiling.nvidia import Gpu, driver_and_gpus, read_gpu
 
 H100 = Gpu(1980.0, 1980.0, 2619.0, 41.0, 121.38, 700.0, 0.37, (), 0)
@@ -52,8 +52,8 @@ def files(root: Path, texts: dict[str, str]) -> Path:
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where Linux tells its facts instead: nothing there yet."""
-    monkeypatch.setattr(linux, "SYS", tmp_path)
-    monkeypatch.setattr(linux, "PROC", tmp_path)
+    monkeypatch.setattr(conditions, "SYS", tmp_path)
+    monkeypatch.setattr(conditions, "PROC", tmp_path)
     return tmp_path
 
 
@@ -155,12 +155,12 @@ def test_a_laptop_on_battery_is_described_and_warned_of(laptop: Path) -> None:
     assert "battery" in said[0]
     assert "powersave, not performance" in said[1]
     files(laptop, {"class/power_supply/AC/online": "1"})
-    assert linux.on_battery() is False
+    assert conditions._on_battery() is False
 
 
 def test_a_charged_battery_without_charger_listed_is_no_warning(laptop: Path) -> None:
     files(laptop, {"class/power_supply/AC/type": "Unknown", "class/power_supply/BAT0/status": "Full"})
-    assert linux.on_battery() is False
+    assert conditions._on_battery() is False
 
 
 @pytest.mark.parametrize("error", [psutil.AccessDenied(1), NotImplementedError(), OSError(), KeyError("x")])
@@ -177,7 +177,7 @@ def test_what_a_platform_does_not_tell_is_none(
     monkeypatch.delattr(os, "sched_getaffinity")
     for device in ("cpu", "cuda:0", "cuda", "mps", "gpu", "cuda:x"):
         found = snapshot(device)
-        assert {value for name, value in found.to_dict().items() if name != "cpus"} == {None}
+        assert {value for name, value in asdict(found).items() if name != "cpus"} == {None}
         assert warnings(found) == []
     assert snapshot("cpu", found).others is None
     assert cores_for(1) is None
@@ -190,7 +190,7 @@ def test_odd_files_tell_nothing(text: str, root: Path) -> None:
     files(root, dict.fromkeys([*names, "self/cgroup"], text))
     found = snapshot("cpu")
     assert (found.on_battery, found.governors, found.throttled_total_ms) == (None, None, None)
-    assert linux.physical_cores({0, 1}) == [1, 0]
+    assert conditions._physical_cores({0, 1}) == [1, 0]
 
 
 def test_machines_without_clocks_or_sensors_tell_none(told: dict[str, Any]) -> None:
@@ -243,8 +243,8 @@ def test_a_look_says_each_reason_once(told: dict[str, Any], monkeypatch: pytest.
         def note(self, text: str) -> None:
             said.append(text)
 
-    monkeypatch.setattr(linux, "governors", lambda: None)
-    monkeypatch.setattr(linux, "on_battery", lambda: None)
+    monkeypatch.setattr(conditions, "_governors", lambda: None)
+    monkeypatch.setattr(conditions, "_on_battery", lambda: None)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     watch = conditions.Watch("cpu", 1, Progress())
     for degrees in (95.0, 97.0):
@@ -269,7 +269,7 @@ def test_work_of_a_child_is_ours_while_it_runs_and_after_it_ended() -> None:
 
 def test_this_machine_can_be_looked_at() -> None:
     found = snapshot("cpu")
-    assert json.loads(json.dumps(found.to_dict()))["cpus"] == os.cpu_count()
+    assert json.loads(json.dumps(asdict(found)))["cpus"] == os.cpu_count()
     assert all(isinstance(line, str) for line in warnings(found))
 
 
@@ -475,18 +475,5 @@ def test_big_and_little_cores_of_a_phone(root: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_cpu_lists() -> None:
-    assert linux.parse_cpu_list("0-2,8,10-11") == (0, 1, 2, 8, 10, 11)
-    assert linux.parse_cpu_list("") == ()
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the platform cannot pin")
-def test_pinning_holds_for_processes_started_afterwards() -> None:
-    allowed = os.sched_getaffinity(0)
-    core = max(allowed)
-    try:
-        pin([core])
-        code = "import os; print(os.sched_getaffinity(0))"
-        told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    finally:
-        os.sched_setaffinity(0, allowed)
-    assert told.strip() == str({core})
+    assert conditions._parse_cpu_list("0-2,8,10-11") == (0, 1, 2, 8, 10, 11)
+    assert conditions._parse_cpu_list("") == ()

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -36,10 +35,7 @@ class Fleet:
         self.journal = Journal.open(path, {})
         self.ticks: list[int] = []
         self.errands: list[Errand] = []
-        plan = chain.from_iterable(
-            passes(chosen, name=name, rounds=ROUNDS, seed=0)
-            for name, chosen in (("first", subnets), ("second", subnets[::4]))
-        )
+        plan = passes({"first": subnets, "second": subnets[::4]}, rounds=ROUNDS, seed=0)
         self.spread = Spread(
             devices, plan, self.journal, away_from={"second": "first"}, on_visit=lambda: self.ticks.append(1)
         )

@@ -5,8 +5,7 @@ from itertools import repeat
 
 import pytest
 
-from vitas_hw.profiling.anchor import anchor_subnet
-from vitas_hw.profiling.timing import Timing, Visit, time_session, time_visit, warm_up
+from vitas_hw.profiling.timing import Timing, Visit, anchor_subnet, time_session, time_visit, warm_up
 
 
 class FakeSession:

@@ -190,3 +190,11 @@ def test_no_worker_outlives_a_parent_that_was_killed(kind: int, small: SearchSpa
     parent.wait()
     parent.stdout.close()
     assert is_gone(child)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the platform cannot pin")
+def test_it_stays_on_the_cores_that_it_is_given() -> None:
+    core = max(os.sched_getaffinity(0))
+    with Worker(TARGET, "cpu", Timing(), timeout_s=3.0, cores=[core], program=FAKE) as worker:
+        worker.start()
+        assert os.sched_getaffinity(pid_of(worker)) == {core}

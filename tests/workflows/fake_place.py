@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
+from vitas_hw.cluster import devices
+from vitas_hw.cluster.devices import MeasuringActor
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.target import Target
 from vitas_hw.profiling.place import Place, TargetAsked
@@ -29,3 +32,9 @@ def find_place(asked: TargetAsked, image_size: tuple[int, int]) -> Place:
         assert os.environ["CUDA_VISIBLE_DEVICES"] in ("0", "1")  # one only
     target = Target("fake", "onnxruntime", "fp32", asked.batch_size, asked.threads, image_size)
     return FakePlace(target, "cpu", hardware)
+
+
+class MeasuringFakes(MeasuringActor):
+    def open(self) -> tuple[Target, dict[str, Any]] | str:
+        devices.find_place = find_place  # in the process that measures
+        return super().open()

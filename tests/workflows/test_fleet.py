@@ -15,21 +15,18 @@ from typing import Any
 
 import pytest
 import yaml
-from fake_place import find_place
+from fake_place import MeasuringFakes
 from machines_of_ray import Machines, machines_of
 
 from vitas_hw.cli.main import main
 from vitas_hw.cluster.devices import Device, Devices
-from vitas_hw.cluster.measuring_actor import Facts
 from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.progress import Silent
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.target import Target
 from vitas_hw.profiling.environment import fingerprint
-from vitas_hw.profiling.place import Place
 from vitas_hw.profiling.protocol import REPEAT_EVERY
 from vitas_hw.runs.directory import Run
-from vitas_hw.workflows.profile import on_cluster as fleet_module
 from vitas_hw.workflows.profile.on_cluster import kinds_of, profile_fleet
 from vitas_hw.workflows.profile.profile import Profiled
 from vitas_hw.workflows.profile.settings import ProfileSettings
@@ -43,6 +40,12 @@ pytestmark = [
 ROUNDS, SUBNETS = 2, 20
 REPEATS = len(range(0, SUBNETS, REPEAT_EVERY))
 SETTINGS = ProfileSettings(num_subnets=SUBNETS, rounds=ROUNDS)
+
+
+@pytest.fixture(autouse=True)
+def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each machine measures with the made-up runtime."""
+    monkeypatch.setattr("vitas_hw.cluster.devices.MeasuringActor", MeasuringFakes)
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +122,7 @@ def test_devices_of_two_kinds_make_two_profiles_and_share_the_work_of_each(
 ) -> None:
     run, told = Run(tmp_path / "run"), Told()
     address = machines.address
-    done = profile_fleet(run, SETTINGS, address=address, space=space, progress=told, find_place=find_place)
+    done = profile_fleet(run, SETTINGS, address=address, space=space, progress=told)
     assert {one.profile.environment["fingerprint"] for one in done} == {fingerprint("a"), fingerprint("b")}
     for one in done:
         mark = one.profile.environment["fingerprint"]
@@ -141,7 +144,7 @@ def test_devices_of_two_kinds_make_two_profiles_and_share_the_work_of_each(
     assert any("takes no part: There is no such runtime here." in note for note in told.notes)
     assert any(one.profile.target.slug in note for note in told.notes for one in done)
     before = [journal_of(one).read_bytes() for one in done]
-    again = profile_fleet(run, SETTINGS, address=address, space=space, find_place=find_place)
+    again = profile_fleet(run, SETTINGS, address=address, space=space)
     assert [journal_of(one).read_bytes() for one in again] == before  # all of it was there
     assert gone(measuring_processes)
 
@@ -157,16 +160,14 @@ def test_an_actor_that_is_killed_loses_nothing_and_the_other_goes_on(
 
     def visit_and_kill(self: Devices, device: Any, subnet: Any, anew: bool) -> Any:
         ticket = visit(self, device, subnet, anew)
-        if len(killed) == 0 and device.facts.fingerprint == fingerprint("a") and not anew:
+        if len(killed) == 0 and device.about["fingerprint"] == fingerprint("a") and not anew:
             killed.append(device.name)
             ray.kill(device.actor)
         return ticket
 
     monkeypatch.setattr(Devices, "visit", visit_and_kill)
     told = Told()
-    done = profile_fleet(
-        Run(tmp_path), SETTINGS, address=machines.address, space=space, progress=told, find_place=find_place
-    )
+    done = profile_fleet(Run(tmp_path), SETTINGS, address=machines.address, space=space, progress=told)
     assert len(killed) == 1
     assert any(f"{killed[0]} takes no further part" in note for note in told.notes)
     for one in done:
@@ -185,7 +186,7 @@ def test_when_the_last_device_of_a_kind_is_lost_the_others_finish_and_a_repeat_g
 
     def visit_and_kill(self: Devices, device: Any, subnet: Any, anew: bool) -> Any:
         ticket = visit(self, device, subnet, anew)
-        if device.facts.fingerprint == fingerprint("b"):
+        if device.about["fingerprint"] == fingerprint("b"):
             made.append(1)
             if len(made) == 10:  # once
                 ray.kill(device.actor)
@@ -193,13 +194,13 @@ def test_when_the_last_device_of_a_kind_is_lost_the_others_finish_and_a_repeat_g
 
     monkeypatch.setattr(Devices, "visit", visit_and_kill)
     with pytest.raises(VitasError, match=r"last device.*lost.*kept.*same command"):
-        profile_fleet(Run(tmp_path), SETTINGS, address=machines.address, space=space, find_place=find_place)
+        profile_fleet(Run(tmp_path), SETTINGS, address=machines.address, space=space)
     one, other = sorted((tmp_path / "profiles").glob("*.journal.jsonl"), key=lambda path: len(visits_of(path)))
     assert len(visits_of(one)) in (8, 9)
     assert_whole(other)
     assert len([path for path in (tmp_path / "profiles").iterdir() if "journal" not in path.name]) == 1
     kept = one.read_text()
-    done = profile_fleet(Run(tmp_path), SETTINGS, address=machines.address, space=space, find_place=find_place)
+    done = profile_fleet(Run(tmp_path), SETTINGS, address=machines.address, space=space)
     assert len(done) == 2
     assert one.read_text().startswith(kept)
     assert_whole(one)
@@ -220,12 +221,11 @@ def test_an_interruption_leaves_no_process_and_the_same_command_goes_on(
             address=machines.address,
             space=space,
             progress=Told(30, interrupt),
-            find_place=find_place,
         )
     assert gone(measuring_processes)
     kept = sum(len(visits_of(path)) for path in (tmp_path / "profiles").glob("*.journal.jsonl"))
     assert kept == 30
-    done = profile_fleet(Run(tmp_path), SETTINGS, address=machines.address, space=space, find_place=find_place)
+    done = profile_fleet(Run(tmp_path), SETTINGS, address=machines.address, space=space)
     for one in done:
         assert_whole(journal_of(one))
 
@@ -235,13 +235,8 @@ def test_the_command_prints_a_profile_for_each_kind(
     machines: Machines,
     space: str,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def on_fakes(*args: Any, **options: Any) -> list[Profiled]:
-        return profile_fleet(*args, **options, find_place=find_place)
-
-    monkeypatch.setattr(fleet_module, "profile_fleet", on_fakes)
     words = ["profile", "--ray", machines.address, "--space", space, "--run", str(tmp_path / "run")]
     words += ["--num-subnets", str(SUBNETS), "--rounds", "1"]
     assert main([*words, "--json"]) == 0
@@ -256,9 +251,7 @@ def test_the_command_prints_a_profile_for_each_kind(
 def test_a_machine_that_dies_loses_nothing(space: str, tmp_path: Path) -> None:
     with machines_of("a", "a") as machines:
         told = Told(15, lambda: machines.kill("a"))
-        (done,) = profile_fleet(
-            Run(tmp_path), SETTINGS, address=machines.address, space=space, progress=told, find_place=find_place
-        )
+        (done,) = profile_fleet(Run(tmp_path), SETTINGS, address=machines.address, space=space, progress=told)
         assert done.profile.target.device_name == "fake"  # one kind keeps the name it has without a fleet
         assert any("takes no further part" in note for note in told.notes)
         assert_whole(journal_of(done))
@@ -269,7 +262,7 @@ def test_a_machine_that_dies_loses_nothing(space: str, tmp_path: Path) -> None:
 def test_what_cannot_be_spread_is_said(machines: Machines, space: str, tmp_path: Path) -> None:
     def attempt(**options: Any) -> None:
         settings = ProfileSettings(num_subnets=SUBNETS, **options)
-        profile_fleet(Run(tmp_path), settings, address=machines.address, space=space, find_place=find_place)
+        profile_fleet(Run(tmp_path), settings, address=machines.address, space=space)
 
     with pytest.raises(InputError, match="cpu and cuda, not 'mps'"):
         attempt(device="mps")
@@ -283,7 +276,7 @@ def test_what_cannot_be_spread_is_said(machines: Machines, space: str, tmp_path:
 def test_each_gpu_is_a_device_of_its_own(space: str, tmp_path: Path) -> None:
     with machines_of("two-gpus") as machines:
         settings = replace(SETTINGS, device="cuda")
-        (done,) = profile_fleet(Run(tmp_path), settings, address=machines.address, space=space, find_place=find_place)
+        (done,) = profile_fleet(Run(tmp_path), settings, address=machines.address, space=space)
     assert len(done.profile.environment["devices"]) == 2
     assert_whole(journal_of(done))
 
@@ -292,7 +285,7 @@ def test_other_hardware_of_the_same_name_is_told_apart_and_other_runtimes_are_re
     target = Target("fake", "onnxruntime", "fp32", 1, 1, (32, 32))
 
     def device(name: str, mark: str, version: str = "1", target: Target = target) -> Device:
-        return Device(name, Facts(Place(target, "cpu", None), {"fingerprint": mark, "backend_version": version}), None)
+        return Device(name, target, {"fingerprint": mark, "backend_version": version}, None)
 
     a, b, c = device("x", "aaaaaa"), device("y", "aaaaaa"), device("z", "bbbbbb")
     assert kinds_of([a, b]) == {target: [a, b]}

@@ -9,7 +9,7 @@ import typer
 
 from vitas_hw.cli.from_settings import takes
 from vitas_hw.cli.options import DEFAULT_RUN, JsonOption, RunOption
-from vitas_hw.workflows.compare_settings import CompareSettings
+from vitas_hw.workflows.compare import CompareSettings
 
 _SUBNETS = "Published names, names of plain ViTs in timm, JSON files, trained .safetensors, choice, smallest, largest."
 

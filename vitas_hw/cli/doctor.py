@@ -41,15 +41,11 @@ def doctor(as_json: JsonOption = False) -> None:
         ],
     )
     console.OUT.print()
+    precisions = {info.name: ", ".join(info.precisions) for info in found.backends}
     console.table(
         "Targets that vitas-hw profile can measure here",
         ["--device", "--backend", "--precision"],
-        [
-            [device.device, name, ", ".join(t.precision for t in found.targets if (t.device, t.backend) == pair)]
-            for device in found.devices
-            for name in device.backends
-            if (pair := (device.device, name))
-        ],
+        [[device.device, name, precisions[name]] for device in found.devices for name in device.backends],
     )
     console.OUT.print("\nShipped predictors that are of this machine", style="bold")
     for predictor in found.predictors:

@@ -55,7 +55,7 @@ def print_profiled(done: Profiled, as_json: bool) -> None:
             ["p50 from", console.milliseconds(min(latencies))],
             ["p50 to", console.milliseconds(max(latencies))],
             ["noise floor: mean difference of two measurements", console.percent(floor.mean if floor else None)],
-            ["  its median and 90th percentile", _percents(floor.median, floor.p90) if floor else "-"],
+            ["  its median and 90th percentile", f"{floor.median:.1%}, {floor.p90:.1%}" if floor else "-"],
             ["the machine's drift around its median (90% of visits)", _drift(done)],
             ["predictor: mean error on unseen subnets", console.percent(metrics["mape"])],
             ["predictor: within 10%", console.percent(metrics["within_10"])],
@@ -98,10 +98,6 @@ def _tried(tried: WouldHave) -> list[str]:
         f"{tried.spearman:.3f}",
         f"{tried.tested} others that are measured",
     ]
-
-
-def _percents(*shares: float | None) -> str:
-    return ", ".join(console.percent(share) for share in shares)
 
 
 def _drift(done: Profiled) -> str:

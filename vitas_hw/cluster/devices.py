@@ -6,22 +6,83 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vitas_hw.cluster.connection import Actor, Connection, Ticket
-from vitas_hw.cluster.measuring_actor import Facts, FindPlace, MeasuringActor
+from vitas_hw.cluster.visits import Report
 from vitas_hw.core.errors import InputError, VitasError
-from vitas_hw.core.progress import Progress
+from vitas_hw.core.progress import Progress, Silent
 from vitas_hw.core.subnet import Subnet
-from vitas_hw.profiling.place import TargetAsked
+from vitas_hw.core.target import Target
+from vitas_hw.profiling.conditions import Watch
+from vitas_hw.profiling.place import TargetAsked, find_place
+from vitas_hw.profiling.protocol import TIMING, compare_with_fp32, environment_of
+from vitas_hw.profiling.worker import SubnetFailedError
 
 _OPEN_S = 300.0  # loading everything, the first time on a cold disk
 _LOOK_S = 60.0
 
 
+class MeasuringActor(Silent):
+    """Measures on the machine where Ray puts it; a sentence in place of a result says why it cannot."""
+
+    def __init__(self, asked: TargetAsked, timeout_s: float, image_size: tuple[int, int]) -> None:
+        self._asked, self._timeout_s, self._image_size = asked, timeout_s, image_size
+        self._notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self._notes.append(text)
+
+    def open(self) -> tuple[Target, dict[str, Any]] | str:
+        """The target here, and the environment."""
+        try:
+            self._place = find_place(self._asked, self._image_size)
+            self._watch = Watch(self._place.device, self._place.target.threads or 1, self)
+            self._watch.look()  # before any work of ours
+            self._worker = self._place.worker(TIMING, self._timeout_s)
+            return self._place.target, environment_of(self._place, self._worker.start())
+        except VitasError as error:
+            return str(error)
+
+    def compare_with_fp32(self) -> tuple[str, ...]:
+        try:
+            compare_with_fp32(self._place, self._timeout_s, self)
+        except VitasError as error:
+            self.note(str(error))
+        return self._said()
+
+    def visit(self, subnet: Subnet, anew: bool) -> Report | str:
+        conditions = None
+        if anew:
+            self._worker.renew()
+            conditions = self._watch.look()
+        try:
+            return Report(self._worker.visit(subnet), conditions=conditions, notes=self._said())
+        except SubnetFailedError as error:
+            return Report(None, str(error), conditions, self._said())
+        except VitasError as error:
+            return str(error)
+
+    def look(self) -> tuple[str, ...]:
+        self._watch.look()
+        return self._said()
+
+    def _said(self) -> tuple[str, ...]:
+        notes, self._notes = tuple(self._notes), []
+        return notes
+
+
 @dataclass(frozen=True)
 class Device:
-    """A device that takes part: a name that no other has, what it says of itself, and the process that serves it."""
+    """A device that takes part.
+
+    Args:
+        name: that no other has.
+        target: as it is called there.
+        about: its environment, with ``fingerprint`` and ``backend_version``.
+        actor: the process that serves it.
+    """
 
     name: str
-    facts: Facts
+    target: Target
+    about: dict[str, Any]
     actor: Actor = field(repr=False)
 
 
@@ -33,7 +94,6 @@ class Devices:
         asked: device ``cpu`` takes each machine with as many CPUs as threads, ``cuda`` each GPU.
         timeout_s: of one visit.
         image_size: of the subnets, (height, width).
-        find_place: how each machine finds the target on itself.
         progress: where to say who takes no part, and what the machines have to say.
 
     Raises:
@@ -42,13 +102,7 @@ class Devices:
     """
 
     def __init__(
-        self,
-        cluster: Connection,
-        asked: TargetAsked,
-        timeout_s: float,
-        image_size: tuple[int, int],
-        find_place: FindPlace,
-        progress: Progress,
+        self, cluster: Connection, asked: TargetAsked, timeout_s: float, image_size: tuple[int, int], progress: Progress
     ) -> None:
         kind = asked.device.split(":")[0]
         if kind not in ("cpu", "cuda"):
@@ -59,7 +113,30 @@ class Devices:
         asked = replace(asked, device="cuda:0" if kind == "cuda" else "cpu")
         self._cluster, self._progress = cluster, progress
         self.all: list[Device] = []
-        self._open(asked, (asked, timeout_s, image_size, find_place))
+        needs = {"num_cpus": 0, "num_gpus": 1} if asked.device != "cpu" else {"num_cpus": asked.threads}
+        tickets = {}
+        for name, node in _places(cluster.nodes(), asked):
+            actor = cluster.start(MeasuringActor, asked, timeout_s, image_size, node=node, **needs)
+            tickets[actor.open.remote()] = name, actor
+        if asked.device == "cpu" and any("#" in name for name, _ in tickets.values()):
+            progress.note("warning: some nodes of the cluster are one machine: they slow each other down")
+        answers: dict[Ticket, Any] = dict.fromkeys(
+            tickets, f"no answer in {_OPEN_S:g} s: is all of it in use? See: ray status"
+        )
+        answers |= {ticket: cluster.result(ticket) for ticket in cluster.done(tickets, _OPEN_S)}
+        for ticket, (name, actor) in tickets.items():
+            if isinstance(answers[ticket], str):
+                progress.note(f"warning: {name} takes no part: {answers[ticket]}")
+                cluster.end(actor)
+            else:
+                target, about = answers[ticket]
+                self.all.append(Device(name, target, about, actor))
+        if not self.all:
+            wanted = "GPU" if asked.device != "cpu" else f"machine of at least {asked.threads} CPUs"
+            reasons = sorted(set(answers.values()))
+            raise VitasError(
+                f"No {wanted} in the cluster can be measured on. {' '.join(reasons)}".rstrip(), "See: ray status"
+            )
 
     def visit(self, device: Device, subnet: Subnet, anew: bool) -> Ticket:
         """Start a visit there."""
@@ -83,31 +160,6 @@ class Devices:
     def _repeat(self, device: Device, notes: tuple[str, ...] | str) -> None:
         for note in () if isinstance(notes, str) else notes:  # a device that is lost is told of at its next visit
             self._progress.note(f"{device.name}: {note}")
-
-    def _open(self, asked: TargetAsked, arguments: tuple[Any, ...]) -> None:
-        needs = {"num_cpus": 0, "num_gpus": 1} if asked.device != "cpu" else {"num_cpus": asked.threads}
-        tickets = {}
-        for name, node in _places(self._cluster.nodes(), asked):
-            actor = self._cluster.start(MeasuringActor, *arguments, node=node, **needs)
-            tickets[actor.open.remote()] = name, actor
-        if asked.device == "cpu" and any("#" in name for name, _ in tickets.values()):
-            self._progress.note("warning: some nodes of the cluster are one machine: they slow each other down")
-        answers: dict[Ticket, Any] = dict.fromkeys(
-            tickets, f"no answer in {_OPEN_S:g} s: is all of it in use? See: ray status"
-        )
-        answers |= {ticket: self._cluster.result(ticket) for ticket in self._cluster.done(tickets, _OPEN_S)}
-        for ticket, (name, actor) in tickets.items():
-            if isinstance(answers[ticket], str):
-                self._progress.note(f"warning: {name} takes no part: {answers[ticket]}")
-                self._cluster.end(actor)
-            else:
-                self.all.append(Device(name, answers[ticket], actor))
-        if not self.all:
-            wanted = "GPU" if asked.device != "cpu" else f"machine of at least {asked.threads} CPUs"
-            reasons = sorted(set(answers.values()))
-            raise VitasError(
-                f"No {wanted} in the cluster can be measured on. {' '.join(reasons)}".rstrip(), "See: ray status"
-            )
 
 
 def _places(nodes: list[dict[str, Any]], asked: TargetAsked) -> list[tuple[str, str]]:

@@ -1,41 +1,86 @@
-"""Evaluations spread over workers that may be lost, in the order of the jobs."""
+"""Evaluations spread over the workers of a Ray cluster, in the order of the jobs, though workers may be lost."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Collection, Hashable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Collection, Iterator, Sequence
 
+from vitas_hw.cluster.connection import Actor, Connection, Ticket
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.progress import Progress
-from vitas_hw.searching.engine import Job
+from vitas_hw.searching.engine import Job, Scorer
 
 MOST_LOSSES = 3  # of a place or a job: then the fault is its own
 _PATIENCE_S = 300.0  # for a first worker: loading everything on a cold disk
-Ticket = Hashable
+_AGAIN = "See: ray status. The same command goes on where it was."
 
 
-class Pool(Protocol):
-    """Places, each with one worker at a time."""
+class Examiner:
+    """Evaluates where Ray puts it."""
 
-    @property
-    def places(self) -> int: ...
+    def __init__(self, scorer: Scorer, device: str) -> None:
+        import torch
+
+        if device == "cpu":
+            torch.set_num_threads(1)  # one worker a CPU
+        self._scorer = scorer.to(device)
+
+    def ready(self) -> None:
+        """Everything is loaded."""
+
+    def score(self, job: Job) -> float:
+        return float(self._scorer(job))
+
+
+class RayPool:
+    """Places, each with one worker at a time: as many as the cluster has CPUs, or GPUs times their share.
+
+    Args:
+        cluster: connected.
+        gpus: of each worker, a share or a whole number; 0 takes CPUs, None one GPU where the cluster has any.
+        most: workers that can ever be busy.
+
+    Raises:
+        VitasError: the cluster has no such device.
+    """
+
+    def __init__(self, cluster: Connection, gpus: float | None, most: int) -> None:
+        nodes = [node["Resources"] for node in cluster.nodes()]
+        if gpus is None:
+            gpus = 1.0 if any(has.get("GPU", 0) >= 1 for has in nodes) else 0.0
+        self.device = "cuda" if gpus else "cpu"
+        self._needs = {"num_cpus": 0, "num_gpus": gpus} if gpus else {"num_cpus": 1}
+        room = sum(int(has.get("GPU", 0) / gpus + 1e-9) if gpus else int(has.get("CPU", 0)) for has in nodes)
+        if not room:
+            raise VitasError(f"No {'GPU' if gpus else 'CPU'} in the cluster can be worked on.", "See: ray status")
+        self.places = min(room, most)
+        self._cluster = cluster
+        self._scorer: Ticket = None
+        self._workers: dict[int, Actor] = {}
+
+    def load(self, scorer: Scorer) -> None:
+        """Put what the workers score by (on the CPU) into the cluster."""
+        self._scorer = self._cluster.put(scorer)
 
     def hire(self, place: int) -> Ticket:
         """A new worker at a place, instead of any that was there; the ticket is done once it can work."""
-        ...
+        if place in self._workers:
+            self._cluster.end(self._workers[place])
+        self._workers[place] = self._cluster.start(Examiner, self._scorer, self.device, **self._needs)
+        return self._workers[place].ready.remote()
 
     def evaluate(self, place: int, job: Job) -> Ticket:
         """Start a job."""
-        ...
+        return self._workers[place].score.remote(job)
 
     def first_done(self, tickets: Collection[Ticket], timeout_s: float | None) -> Ticket | None:
         """Wait for any one; None if that takes too long."""
-        ...
+        return next(iter(self._cluster.done(tickets, timeout_s, first=True)), None)
 
     def result(self, ticket: Ticket) -> float | str | None:
         """A job's score, None of a worker that can work, or a sentence that says why the worker is lost."""
-        ...
+        answer: float | str | None = self._cluster.result(ticket)
+        return answer
 
 
 class SpreadEvaluate:
@@ -48,7 +93,7 @@ class SpreadEvaluate:
         progress: told of losses.
     """
 
-    def __init__(self, pool: Pool, progress: Progress) -> None:
+    def __init__(self, pool: RayPool, progress: Progress) -> None:
         self._pool, self._progress = pool, progress
         self._idle: deque[int] = deque()
         self._losses: Counter[int] = Counter()
@@ -111,6 +156,3 @@ class SpreadEvaluate:
         )
         if again:
             self._hiring[self._pool.hire(place)] = place
-
-
-_AGAIN = "See: ray status. The same command goes on where it was."

@@ -66,7 +66,7 @@ class Spread:
         self._idle = list(devices)
         self._under_way: dict[str, Subnet] = {}
         self._plan = iter(plan)
-        self._pass: Pass | None = None
+        self._now: Pass  # while anything is queued or under way
         self._queue: list[Subnet] = []
         self._begun: dict[str, tuple[str, int]] = {}
         self._journal, self._away_from, self._on_visit = journal, away_from, on_visit
@@ -75,8 +75,9 @@ class Spread:
         """What is to be started now; nothing while all devices are busy, or when all is done."""
         while True:
             found = [errand for device in list(self._idle) if (errand := self._errand(device)) is not None]
-            if found or self._under_way or not self._next_pass():
+            if found or self._under_way or (following := next(self._plan, None)) is None:
                 return found
+            self._now, self._queue = following, list(following.order)
 
     def keep(self, device: str, report: Report) -> None:
         """A device is back. Raises VitasError if nothing runs at all."""
@@ -120,16 +121,6 @@ class Spread:
         made_by = self._journal.devices.get((other, self._now.round_, subnet.digest))
         return made_by == device and len(self._idle) + len(self._under_way) > 1
 
-    def _next_pass(self) -> bool:
-        self._pass = next(self._plan, None)
-        self._queue = [] if self._pass is None else list(self._pass.order)
-        return self._pass is not None
-
     def _count(self) -> None:
         if self._now.attempt == 0:
             self._on_visit()
-
-    @property
-    def _now(self) -> Pass:
-        assert self._pass is not None
-        return self._pass

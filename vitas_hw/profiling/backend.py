@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -19,11 +20,30 @@ Floats = npt.NDArray[np.float32]
 INPUTS = 4  # images in rotation, so that no cache of an input is measured
 
 
-class Session(Protocol):
-    """A model loaded on a device, with its inputs there."""
+class Session:
+    """A model loaded on a device, with its inputs there: two functions, which alone hold what is on the device.
 
-    precision: str  # what really runs, one of ``PRECISIONS``
-    peak_bytes: int | None  # most memory used so far, where the runtime tells
+    Args:
+        samples_ms, logits: what the methods of these names do.
+        guard: entered around each call: the runtime's settings, its errors as VitasError.
+        precision: what really runs, one of ``PRECISIONS``.
+        peak_bytes: most of the device's memory used until now; None where the runtime does not tell.
+        freed: called when both functions have been let go.
+    """
+
+    def __init__(
+        self,
+        samples_ms: Callable[[int], list[float]],
+        logits: Callable[[Floats], Floats],
+        guard: Callable[[], AbstractContextManager[None]],
+        precision: str,
+        *,
+        peak_bytes: int | None = None,
+        freed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.precision, self.peak_bytes = precision, peak_bytes
+        self._work: tuple[Callable[[int], list[float]], Callable[[Floats], Floats]] | None = samples_ms, logits
+        self._guard, self._freed = guard, freed
 
     def samples_ms(self, count: int) -> list[float]:
         """Latencies in milliseconds of ``count`` inferences in a row, in order, on ``INPUTS`` images in turn.
@@ -32,15 +52,25 @@ class Session(Protocol):
         clock stops. Transfers of images and logits between host and device are not in it. Raises VitasError if the
         runtime fails.
         """
-        ...
+        samples_ms, _ = self._opened()
+        with self._guard():
+            return samples_ms(count)
 
     def logits(self, images: Floats) -> Floats:
         """(B, num_classes) float32 of images (B, in_chans, height, width), B the target's batch size."""
-        ...
+        _, logits = self._opened()
+        with self._guard():
+            return logits(images)
 
     def close(self) -> None:
         """Free the device's memory."""
-        ...
+        self._work = None
+        self._freed()
+
+    def _opened(self) -> tuple[Callable[[int], list[float]], Callable[[Floats], Floats]]:
+        if self._work is None:
+            raise VitasError("The session is closed.")
+        return self._work
 
 
 class Backend(Protocol):
@@ -93,15 +123,15 @@ class BackendInfo:
 
 
 # One file for each runtime; a runtime's variants are backends of their own, because their latencies differ.
-_FILES = {
-    "torch": "torch_backend",  # CUDA: graph replays; elsewhere eager
-    "torch-eager": "torch_backend",
-    "torch-compile": "torch_backend",
-    "onnxruntime": "onnxruntime_backend",
-    "onnxruntime-trt": "onnxruntime_backend",  # its TensorRT provider
-    "openvino": "openvino_backend",
-    "tensorrt": "tensorrt_backend",
-    "tensorrt-rtx": "tensorrt_backend",
+_CLASSES = {
+    "torch": ("torch_backend", "TorchBackend"),  # CUDA: graph replays; elsewhere eager
+    "torch-eager": ("torch_backend", "TorchBackend"),
+    "torch-compile": ("torch_backend", "TorchBackend"),
+    "onnxruntime": ("onnxruntime_backend", "OnnxRuntimeBackend"),
+    "onnxruntime-trt": ("onnxruntime_backend", "OnnxRuntimeBackend"),  # its TensorRT provider
+    "openvino": ("openvino_backend", "OpenVinoBackend"),
+    "tensorrt": ("tensorrt_backend", "TensorRTBackend"),
+    "tensorrt-rtx": ("tensorrt_backend", "TensorRTBackend"),
 }
 
 
@@ -124,11 +154,11 @@ def open_backend(target: Target, device: str) -> Backend:
         raise one_of(device, found.devices, f"device of {target.backend}")
     if target.precision not in found.precisions:
         raise one_of(target.precision, found.precisions, f"precision of {target.backend}")
-    opened: Backend = _module(target.backend).open_backend(target, device)
+    opened: Backend = getattr(_module(target.backend), _CLASSES[target.backend][1])(target, device)
     return opened
 
 
 def _module(name: str) -> Any:
-    if name not in _FILES:
-        raise one_of(name, _FILES, "backend")
-    return import_module(f"vitas_hw.profiling.backends.{_FILES[name]}")
+    if name not in _CLASSES:
+        raise one_of(name, _CLASSES, "backend")
+    return import_module(f"vitas_hw.profiling.backends.{_CLASSES[name][0]}")

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
 
 from vitas_hw.core.progress import Progress
-from vitas_hw.profiling import linux
 from vitas_hw.profiling.nvidia import Gpu, read_gpu
 
 T = TypeVar("T")
+PROC, SYS = Path("/proc"), Path("/sys")  # for what psutil does not tell
 
 _STEAL = 0.01
 _OTHERS = 0.05
@@ -78,10 +79,6 @@ class Conditions:
     gpu_busy_before: float | None
     cpu_times: CpuTimes | None = None  # not in older profiles
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON types."""
-        return asdict(self)
-
 
 def snapshot(device: str, previous: Conditions | None = None) -> Conditions:
     """The machine now. Never raises for what it does not tell.
@@ -93,7 +90,7 @@ def snapshot(device: str, previous: Conditions | None = None) -> Conditions:
     cpus = os.cpu_count() or 1
     times = _told(_cpu_times)
     steal, others, own = _shares(previous.cpu_times if previous else None, times, cpus)
-    throttled = linux.throttled_ms()
+    throttled = _throttled_ms()
     throttled_before = previous.throttled_total_ms if previous else None
     kind, _, index = device.partition(":")
     is_cuda = kind == "cuda" and (index or "0").isdigit()
@@ -101,11 +98,11 @@ def snapshot(device: str, previous: Conditions | None = None) -> Conditions:
     return Conditions(
         cpus=cpus,
         load_1m=_told(lambda: psutil.getloadavg()[0]),
-        governors=linux.governors(),
+        governors=_governors(),
         frequency_mhz=_told(_frequencies_mhz),
         temperature_c=_told(_temperature_c),
         available_bytes=_told(lambda: psutil.virtual_memory().available),
-        on_battery=linux.on_battery(),
+        on_battery=_on_battery(),
         steal=steal,
         others=others,
         own=own,
@@ -152,17 +149,8 @@ def cores_for(threads: int) -> list[int] | None:
     """
     if not hasattr(os, "sched_getaffinity"):  # macOS, Windows
         return None
-    cores = linux.physical_cores(set(os.sched_getaffinity(0)))
+    cores = _physical_cores(set(os.sched_getaffinity(0)))
     return cores[:threads] if len(cores) > threads else None
-
-
-def pin(cores: Sequence[int]) -> None:
-    """Keep the calling thread, and threads and processes that it starts from now on, on these of ``cores_for``.
-
-    Raises:
-        OSError: none of them is allowed any more.
-    """
-    os.sched_setaffinity(0, cores)
 
 
 class Watch:
@@ -187,7 +175,7 @@ class Watch:
             if kind not in self._said:
                 self._said.add(kind)
                 self._progress.note(f"warning: {sentence}")
-        return self._last.to_dict()
+        return asdict(self._last)
 
 
 def _told(ask: Callable[[], T]) -> T | None:
@@ -252,3 +240,73 @@ def _gpu_warnings(gpu: Gpu, busy_before: float | None) -> list[str]:
     elif busy_before is not None and busy_before > _GPU_BUSY:
         found.append(f"The GPU was busy before the measurement began, {busy_before:.0%} of the time.")
     return found
+
+
+def _governors() -> tuple[str, ...] | None:
+    """The frequency governors in use, sorted."""
+    found = {text for text in map(_read, SYS.glob("devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor")) if text}
+    return tuple(sorted(found)) or None
+
+
+def _throttled_ms() -> float | None:
+    """How long the CPU quota of our container has stopped it so far; None outside of one."""
+    for line in (_read(PROC / "self/cgroup") or "").splitlines():
+        controllers, _, group = line.partition(":")[2].partition(":")
+        if controllers == "" or "cpu" in controllers.split(","):  # version 2, version 1
+            text = _read(SYS / "fs/cgroup" / controllers / group.strip("/") / "cpu.stat") or ""
+            found = re.search(r"^throttled_(usec|time) (\d+)$", text, re.MULTILINE)
+            if found:
+                return int(found[2]) / (1e3 if found[1] == "usec" else 1e6)
+    return None
+
+
+def _on_battery() -> bool | None:
+    """Whether the machine runs on a battery of its own; None if it has neither battery nor charger.
+
+    psutil takes the first battery it finds, which may be a mouse's.
+    """
+    discharging = []
+    for supply in sorted(SYS.glob("class/power_supply/*")):
+        kind = _read(supply / "type")
+        if kind in ("Mains", "USB") and _read(supply / "online") == "1":
+            return False
+        if kind == "Battery" and _read(supply / "scope") != "Device":  # a mouse's battery is the mouse's
+            discharging.append(_read(supply / "status") == "Discharging")
+    return any(discharging) if discharging else None
+
+
+def _physical_cores(allowed: set[int]) -> list[int]:
+    """One allowed logical CPU of each physical core: the fast cores first, of these the last ones first.
+
+    Core 0 serves most interrupts. Of hybrid processors the efficiency cores often have the last numbers.
+    """
+    firsts: dict[tuple[int, ...], int] = {}
+    for cpu in sorted(allowed):
+        siblings = _read(SYS / f"devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+        firsts.setdefault(_parse_cpu_list(siblings or "") or (cpu,), cpu)
+    speeds = {cpu: _speed(cpu) for cpu in firsts.values()}
+    # a processor's favoured cores are a few percent faster than their like; that is no other kind of core
+    fast = 0.9 * max(speeds.values(), default=0)
+    return sorted(speeds, key=lambda cpu: (speeds[cpu] >= fast, cpu), reverse=True)
+
+
+def _parse_cpu_list(text: str) -> tuple[int, ...]:
+    """``0-2,8`` is 0, 1, 2, 8; anything else is nothing."""
+    ranges = re.findall(r"(\d+)(?:-(\d+))?(?:,|$)", text)
+    return tuple(cpu for low, high in ranges for cpu in range(int(low), int(high or low) + 1))
+
+
+def _speed(cpu: int) -> int:
+    folder = SYS / f"devices/system/cpu/cpu{cpu}"
+    for name in ("cpu_capacity", "cpufreq/cpuinfo_max_freq"):  # Arm; others
+        text = _read(folder / name)
+        if text and text.isdigit():
+            return int(text)
+    return 0
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:  # not there, not ours to read, or the process has ended
+        return None

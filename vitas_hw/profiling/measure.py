@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from vitas_hw.core.subnet import Subnet
 from vitas_hw.profiling.journal import Journal
 from vitas_hw.profiling.profile import Measurement, NoiseFloor
 from vitas_hw.profiling.timing import Visit
-from vitas_hw.profiling.worker import Meter, SubnetFailedError
+from vitas_hw.profiling.worker import SubnetFailedError, Worker
 
 STEADY = 0.15  # most relative change of the anchor across a visit
 USUAL = 0.3  # most relative distance of the anchor from the median of the visits so far
@@ -38,16 +38,20 @@ class Pass:
         return not visits or _disturbance(visits[-1], _usual(journal)) > 1
 
 
-def passes(subnets: Sequence[Subnet], *, name: str, rounds: int, seed: int) -> Iterator[Pass]:
-    """All attempts at all rounds, each round in an order of its own; a pass begins when the one before it is over."""
-    for round_ in range(rounds):
-        order = tuple(subnets[index] for index in np.random.default_rng([seed, round_]).permutation(len(subnets)))
-        for attempt in range(ATTEMPTS):
-            yield Pass(name, round_, attempt, order)
+def passes(plan: Mapping[str, Sequence[Subnet]], *, rounds: int, seed: int) -> Iterator[Pass]:
+    """All attempts at all rounds of each named measurement in turn; a pass begins when the one before it is over.
+
+    Each round has an order of its own.
+    """
+    for name, subnets in plan.items():
+        for round_ in range(rounds):
+            order = tuple(subnets[index] for index in np.random.default_rng([seed, round_]).permutation(len(subnets)))
+            for attempt in range(ATTEMPTS):
+                yield Pass(name, round_, attempt, order)
 
 
 def measure(
-    meter: Meter,
+    meter: Worker,
     subnets: Sequence[Subnet],
     *,
     rounds: int,
@@ -80,7 +84,7 @@ def measure(
         VitasError: nothing runs at all, or the measuring process cannot start.
     """
     begun = -1
-    for pass_ in passes(subnets, name=name, rounds=rounds, seed=seed):
+    for pass_ in passes({name: subnets}, rounds=rounds, seed=seed):
         for subnet in pass_.order:
             if pass_.unsettled(journal, subnet):
                 if time_is_up():
@@ -128,7 +132,7 @@ def keep_failure(journal: Journal, subnet: Subnet, reason: str) -> None:
         )
 
 
-def _visit(meter: Meter, subnet: Subnet, journal: Journal, pass_: Pass) -> None:
+def _visit(meter: Worker, subnet: Subnet, journal: Journal, pass_: Pass) -> None:
     try:
         journal.add_visit(pass_.name, pass_.round_, subnet.digest, meter.visit(subnet))
     except SubnetFailedError as error:

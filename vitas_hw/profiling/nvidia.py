@@ -55,27 +55,21 @@ def read_gpu(index: int, others: Collection[int] | None) -> Gpu | None:
         gpu = _handle(index, os.environ.get("CUDA_VISIBLE_DEVICES"))
         if gpu is None:
             return None
-        power = _told(pynvml.nvmlDeviceGetPowerUsage, gpu)
-        limit = _told(pynvml.nvmlDeviceGetEnforcedPowerLimit, gpu)
-        used = _told(pynvml.nvmlDeviceGetUtilizationRates, gpu)
+        working = _told(lambda: {process.pid for process in pynvml.nvmlDeviceGetComputeRunningProcesses(gpu)})
         reasons = _told(pynvml.nvmlDeviceGetCurrentClocksEventReasons, gpu)
         if reasons is None:  # an old driver has another name for it
             reasons = _told(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons, gpu)
-        working = _told(pynvml.nvmlDeviceGetComputeRunningProcesses, gpu)
+        throttling = (name for bit, name in _THROTTLE_REASONS.items() if (reasons or 0) & bit)
         return Gpu(
             sm_mhz=_told(pynvml.nvmlDeviceGetClockInfo, gpu, pynvml.NVML_CLOCK_SM),
             sm_max_mhz=_told(pynvml.nvmlDeviceGetMaxClockInfo, gpu, pynvml.NVML_CLOCK_SM),
             memory_mhz=_told(pynvml.nvmlDeviceGetClockInfo, gpu, pynvml.NVML_CLOCK_MEM),
             temperature_c=_told(pynvml.nvmlDeviceGetTemperature, gpu, pynvml.NVML_TEMPERATURE_GPU),
-            power_w=None if power is None else power / 1000,
-            power_limit_w=None if limit is None else limit / 1000,
-            busy=None if used is None else used.gpu / 100,
-            throttling=None
-            if reasons is None
-            else tuple(name for bit, name in _THROTTLE_REASONS.items() if reasons & bit),
-            other_processes=None
-            if working is None or others is None
-            else len({process.pid for process in working} & set(others)),
+            power_w=_told(lambda: pynvml.nvmlDeviceGetPowerUsage(gpu) / 1000),
+            power_limit_w=_told(lambda: pynvml.nvmlDeviceGetEnforcedPowerLimit(gpu) / 1000),
+            busy=_told(lambda: pynvml.nvmlDeviceGetUtilizationRates(gpu).gpu / 100),
+            throttling=None if reasons is None else tuple(throttling),
+            other_processes=None if working is None or others is None else len(working & set(others)),
         )
 
 

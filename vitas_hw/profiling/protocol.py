@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from vitas_hw.core.progress import Progress
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
-from vitas_hw.profiling.anchor import anchor_subnet
 from vitas_hw.profiling.environment import environment
 from vitas_hw.profiling.journal import Journal
-from vitas_hw.profiling.measure import anchor_ms, measurements, noise_floor
+from vitas_hw.profiling.measure import anchor_ms, measure, measurements, noise_floor
 from vitas_hw.profiling.place import Place
-from vitas_hw.profiling.profile import Profile
-from vitas_hw.profiling.timing import Timing
+from vitas_hw.profiling.profile import Measurement, Profile
+from vitas_hw.profiling.timing import Timing, anchor_subnet
 
 TIMING = Timing()
+LONGER = Timing(sample_s=0.2, anchor_samples=5)
 REPEAT_EVERY = 8  # one subnet in eight is measured twice, for the noise floor
 
 
@@ -51,6 +52,16 @@ def profile_of(
     if journal.devices:  # several shared the work: the noise floor has the difference between them in it
         about["devices"] = sorted(set(journal.devices.values()))
     return Profile(target, space, about, floor, anchor_ms(journal) if journal.attempts else None, tuple(first))
+
+
+def side_by_side(
+    place: Place, subnets: Sequence[Subnet], *, rounds: int, seed: int, on_visit: Callable[[], None]
+) -> tuple[list[Measurement], float]:
+    """A few subnets in interleaved rounds with longer visits than a profile's, and the anchor's p50 meanwhile."""
+    with TemporaryDirectory() as folder, place.worker(LONGER, work=Path(folder)) as worker:
+        journal = Journal.open(Path(folder) / "journal.jsonl", {})
+        measure(worker, subnets, rounds=rounds, seed=seed, journal=journal, on_visit=on_visit)
+        return measurements(journal, subnets, "first", rounds), anchor_ms(journal)
 
 
 def compare_with_fp32(place: Place, timeout_s: float, progress: Progress) -> None:

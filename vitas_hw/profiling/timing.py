@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gc
 import statistics
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
+from vitas_hw.core.subnet import Block, Subnet
 from vitas_hw.profiling.backend import Session
 
 _WINDOW = 3
+_PATCHES = (16, 14, 8, 7, 4, 2, 1)
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,34 @@ class Visit:
         return abs(after - before) / min(after, before)
 
 
+def anchor_subnet(image_size: tuple[int, int]) -> Subnet:
+    """The anchor: one fixed model, timed between the subnets, whose drift is the machine's.
+
+    It is the first half of DeiT-Ti for images of (height, width) pixels: long enough to time, short enough to time
+    often. Its patch size is the largest of a few that divides both sides.
+    """
+    patch_size = next(size for size in _PATCHES if image_size[0] % size == 0 and image_size[1] % size == 0)
+    return Subnet(
+        image_size=image_size,
+        in_chans=3,
+        patch_size=patch_size,
+        embed_dim=192,
+        blocks=(Block(num_heads=3, head_dim=64, mlp_dim=768),) * 6,
+        num_classes=1000,
+    )
+
+
 def time_visit(session: Session, anchor: Session, timing: Timing) -> Visit:
     """Time a session between two bursts of the anchor; the garbage collector rests, it would be measured as theirs."""
-    with _no_garbage_collection():
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
         before = _anchor_burst(anchor, timing)
         samples = time_session(session, timing)
         after = _anchor_burst(anchor, timing)
+    finally:
+        if collecting:
+            gc.enable()
     return Visit(tuple(samples), before, after, session.peak_bytes)
 
 
@@ -92,14 +114,3 @@ def warm_up(session: Session, timing: Timing) -> None:
 
 def _anchor_burst(anchor: Session, timing: Timing) -> tuple[float, ...]:
     return tuple(anchor.samples_ms(timing.anchor_samples + 1)[1:])
-
-
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()

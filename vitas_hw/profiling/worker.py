@@ -13,7 +13,7 @@ import threading
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.subnet import Subnet
@@ -28,18 +28,6 @@ _CRASHES = 2  # of one subnet, in fresh processes, before it counts as failed
 
 class SubnetFailedError(VitasError):
     """A subnet cannot run on this target: the reason, for its row."""
-
-
-class Meter(Protocol):
-    """Times subnets of one target."""
-
-    def visit(self, subnet: Subnet) -> Visit:
-        """Build a session anew and time it. Raises SubnetFailedError if it cannot run."""
-        ...
-
-    def renew(self) -> None:
-        """Forget all that is built."""
-        ...
 
 
 class Worker:
@@ -84,7 +72,7 @@ class Worker:
         self._errors: IO[bytes] | None = None
 
     def visit(self, subnet: Subnet) -> Visit:
-        """See ``Meter``.
+        """Build a session anew and time it.
 
         Raises:
             SubnetFailedError: the runtime refuses it, it takes longer than the timeout, or its process died twice.
@@ -110,7 +98,7 @@ class Worker:
         raise SubnetFailedError(reason)
 
     def renew(self) -> None:
-        """The next visit is made by a new process: other addresses, nothing left in its caches."""
+        """Forget all that is built: the next visit is made by a new process, at other addresses, with cold caches."""
         self.close()
 
     def close(self) -> None:

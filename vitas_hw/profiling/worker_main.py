@@ -12,6 +12,7 @@ import queue
 import signal
 import sys
 import threading
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
@@ -19,10 +20,8 @@ from typing import IO, Any
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
-from vitas_hw.profiling.anchor import anchor_subnet
-from vitas_hw.profiling.backend import Backend, KeepsWork, open_backend
-from vitas_hw.profiling.conditions import pin
-from vitas_hw.profiling.timing import Timing, time_visit
+from vitas_hw.profiling.backend import KeepsWork, open_backend
+from vitas_hw.profiling.timing import Timing, anchor_subnet, time_visit
 
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
 
@@ -49,17 +48,11 @@ def main() -> None:
     while True:
         subnet = Subnet.from_dict(requests.get()["subnet"])
         try:
-            _send(replies, _visit(backend, anchor, subnet, timing))
+            with closing(backend.open(subnet)) as session:
+                visit = time_visit(session, anchor, timing)
+            _send(replies, asdict(visit))
         except Exception as error:  # a runtime's exceptions share no base class, and each costs one row only
             _send(replies, {"refused": _reason(error)})
-
-
-def _visit(backend: Backend, anchor: Any, subnet: Subnet, timing: Timing) -> dict[str, Any]:
-    session = backend.open(subnet)
-    try:
-        return asdict(time_visit(session, anchor, timing))
-    finally:
-        session.close()
 
 
 def _read(requests: queue.Queue[dict[str, Any]]) -> None:
@@ -81,7 +74,7 @@ def _prepare(setup: dict[str, Any]) -> None:
 
         resource.setrlimit(resource.RLIMIT_AS, (setup["memory_bytes"], setup["memory_bytes"]))
     if setup["cores"] is not None:
-        pin(setup["cores"])
+        os.sched_setaffinity(0, setup["cores"])  # this thread, and what it starts from now on
 
 
 def _send(replies: IO[str], reply: dict[str, Any]) -> None:

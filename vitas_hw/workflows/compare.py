@@ -5,24 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.progress import SILENT, Progress
+from vitas_hw.core.settings import setting, settings
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
-from vitas_hw.profiling.journal import Journal
-from vitas_hw.profiling.measure import measure, measurements
 from vitas_hw.profiling.place import Place, TargetAsked, find_place
-from vitas_hw.profiling.timing import Timing
+from vitas_hw.profiling.protocol import LONGER, side_by_side
 from vitas_hw.runs.directory import Run
 from vitas_hw.runs.subnets import Named, data_for, subnets_named, with_weights
-from vitas_hw.workflows.compare_settings import CompareSettings
+from vitas_hw.workflows.profile.settings import ProfileSettings
 
-_TIMING = Timing(sample_s=0.2, anchor_samples=5)
+
+@settings
+class CompareSettings(TargetAsked):
+    """The target, the visits and the images.
+
+    Args:
+        rounds: visits to each.
+        data: whose test part tells the accuracy; None is the run's. Subnets without trained weights get none.
+        seed: of the orders.
+    """
+
+    rounds: int = setting(default=5, help="Visits to each, interleaved.", at_least=1)
+    data: str | None = setting(default=None, help="Images for the accuracy. Default: the run's.")
+    seed: int = setting(default=0, like=ProfileSettings)
 
 
 @dataclass(frozen=True)
@@ -78,21 +88,11 @@ def compare(
             tops.append(_top1(run, one, settings.data))
             advance("")
     distinct = list(dict.fromkeys(subnets))
-    with (
-        TemporaryDirectory() as folder,
-        progress.step(f"measuring on {place.target.slug}", settings.rounds * len(distinct)) as advance,
-        place.worker(_TIMING, work=Path(folder)) as worker,
-    ):
-        journal = Journal.open(Path(folder) / "journal.jsonl", {})
-        measure(
-            worker,
-            distinct,
-            rounds=settings.rounds,
-            seed=settings.seed,
-            journal=journal,
-            on_visit=lambda: advance(""),
+    with progress.step(f"measuring on {place.target.slug}", settings.rounds * len(distinct)) as advance:
+        timings, _ = side_by_side(
+            place, distinct, rounds=settings.rounds, seed=settings.seed, on_visit=lambda: advance("")
         )
-        found = dict(zip(distinct, measurements(journal, distinct, "first", settings.rounds), strict=True))
+    found = dict(zip(distinct, timings, strict=True))
     rows = []
     for one, top1 in zip(named, tops, strict=True):
         timed = found[one.subnet]
@@ -116,7 +116,7 @@ def precisions_side_by_side(
             progress.note(f"no latency before and after: {error.problem}")
             return {}
     with ExitStack() as stack, progress.step("measuring before and after", rounds * len(places)) as advance:
-        workers = {name: stack.enter_context(place.worker(_TIMING)) for name, place in places.items()}
+        workers = {name: stack.enter_context(place.worker(LONGER)) for name, place in places.items()}
         samples: dict[str, list[float]] = {name: [] for name in workers}
         for _ in range(rounds):
             for name, worker in workers.items():

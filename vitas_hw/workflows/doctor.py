@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -21,13 +21,12 @@ from vitas_hw.profiling.nvidia import driver_and_gpus
 from vitas_hw.profiling.place import place_of
 
 _LITTLE_DISK, _LITTLE_MEMORY = 2 * 2**30, 2 * 2**30
-_PACKAGES = {  # for a runtime that is there and broken; one that is missing says its own line
-    "torch": "torch timm",
-    "onnxruntime": "onnxruntime",
-    "openvino": "openvino",
-    "tensorrt": "tensorrt",
-    "tensorrt-rtx": "tensorrt-rtx-cu13",
-}
+# for a runtime that is there and broken, if it is not called as its package; one that is missing says its own line
+_PACKAGES = {"torch": "torch timm", "tensorrt-rtx": "tensorrt-rtx-cu13"}
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -44,16 +43,16 @@ class Machine:
         nvidia_gpus: the GPUs' own names, as the driver tells them.
     """
 
-    cpu: str
-    cores: int
-    usable_cores: int
-    memory_bytes: int
-    memory_free_bytes: int
-    disk_free_bytes: int
-    python: str
-    system: str
-    nvidia_driver: str | None
-    nvidia_gpus: tuple[str, ...]
+    cpu: str = field(default_factory=cpu_model)
+    cores: int = field(default_factory=lambda: os.cpu_count() or 1)
+    usable_cores: int = field(default_factory=_usable_cores)
+    memory_bytes: int = field(default_factory=lambda: psutil.virtual_memory().total)
+    memory_free_bytes: int = field(default_factory=lambda: psutil.virtual_memory().available)
+    disk_free_bytes: int = field(default_factory=lambda: shutil.disk_usage(Path.cwd()).free)
+    python: str = field(default_factory=platform.python_version)
+    system: str = field(default_factory=lambda: f"{platform.system()} {platform.release()}")
+    nvidia_driver: str | None = field(default_factory=lambda: driver_and_gpus()[0])
+    nvidia_gpus: tuple[str, ...] = field(default_factory=lambda: driver_and_gpus()[1])
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ class Device:
     """Something to measure on.
 
     Args:
-        device: the value of ``--device``.
+        device: as a target is asked for: ``cpu``, ``cuda:0``, ...
         hardware: its own name.
         backends: those that can use it.
     """
@@ -69,15 +68,6 @@ class Device:
     device: str
     hardware: str
     backends: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Measurable:
-    """A target that can be measured here."""
-
-    device: str
-    backend: str
-    precision: str
 
 
 @dataclass(frozen=True)
@@ -98,12 +88,12 @@ class Gap:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The machine, all backends in the order of ``BACKENDS``, what they find to measure on, and what lacks."""
+    """The machine, all backends in the order of ``BACKENDS``, what they can measure here, and what lacks."""
 
     machine: Machine
     devices: tuple[Device, ...]
     backends: tuple[BackendInfo, ...]
-    targets: tuple[Measurable, ...]
+    targets: tuple[dict[str, str], ...]
     predictors: tuple[Shipped, ...]
     gaps: tuple[Gap, ...]
 
@@ -115,9 +105,9 @@ def diagnose(progress: Progress = SILENT) -> Diagnosis:
         for name in BACKENDS:
             found.append(_ask(name))
             advance(name)
-    backends, machine = tuple(found), _machine()
+    backends, machine = tuple(found), Machine()
     targets = tuple(
-        Measurable(device, info.name, precision)
+        {"device": device, "backend": info.name, "precision": precision}
         for info in backends
         if not info.missing
         for device in info.devices
@@ -158,8 +148,9 @@ def _ask(name: str) -> BackendInfo:
     try:
         return backend_info(name)
     except Exception as error:  # whatever a broken runtime raises is a finding
+        runtime = name.split("-")[0]
         said = next((line for line in str(error).splitlines() if line.strip()), "no message")
-        package = _PACKAGES.get(name) or _PACKAGES[name.rsplit("-", 1)[0]]
+        package = _PACKAGES.get(name) or _PACKAGES.get(runtime, runtime)
         if isinstance(error, ModuleNotFoundError):
             return BackendInfo(name, None, missing=f"{error.name} is not installed", install=f"pip install {package}")
         missing = f"it fails to load: {type(error).__name__}: {said}"
@@ -172,21 +163,3 @@ def _devices(backends: Sequence[BackendInfo]) -> tuple[Device, ...]:
         for device, hardware in found.devices.items():
             users.setdefault((device, hardware), []).append(found.name)
     return tuple(Device(device, hardware, tuple(names)) for (device, hardware), names in users.items())
-
-
-def _machine() -> Machine:
-    cores = os.cpu_count() or 1
-    memory = psutil.virtual_memory()
-    driver, gpus = driver_and_gpus()
-    return Machine(
-        cpu=cpu_model(),
-        cores=cores,
-        usable_cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores,
-        memory_bytes=memory.total,
-        memory_free_bytes=memory.available,
-        disk_free_bytes=shutil.disk_usage(Path.cwd()).free,
-        python=platform.python_version(),
-        system=f"{platform.system()} {platform.release()}",
-        nvidia_driver=driver,
-        nvidia_gpus=gpus,
-    )

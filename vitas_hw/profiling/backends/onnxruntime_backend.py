@@ -7,8 +7,7 @@ one operator runs after the other. Not the default: CUDA's fp32 is fp32 and not 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import cycle
 from pathlib import Path
 from shutil import which
@@ -23,11 +22,12 @@ from vitas_hw.core.files import writing
 from vitas_hw.core.subnet import Block, Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.export.onnx_graph import INPUT, OUTPUT
-from vitas_hw.profiling.backend import BackendInfo, Floats
-from vitas_hw.profiling.backends.onnx_model import cpu_threads, finest, onnx_bytes
-from vitas_hw.profiling.backends.session import (
-    OpenSession,
+from vitas_hw.profiling.backend import BackendInfo, Floats, Session
+from vitas_hw.profiling.backends.common import (
     check_precision,
+    cpu_threads,
+    finest,
+    onnx_bytes,
     random_images,
     runtime_errors,
     wall_clock_ms,
@@ -52,7 +52,7 @@ def info(name: str) -> BackendInfo:
     there = provider in ort.get_available_providers()
     gpus: Mapping[str, str] = {}
     if there:  # torch costs seconds to import
-        from vitas_hw.profiling.backends.cuda_session import cuda_devices
+        from vitas_hw.profiling.backends.torch_session import cuda_devices
 
         gpus = cuda_devices()
     install = _INSTALL_CUDA if not there and which("nvidia-smi") else ""
@@ -69,13 +69,12 @@ def info(name: str) -> BackendInfo:
     return BackendInfo(name, ort.__version__, devices, tuple(precisions), "", install)
 
 
-def open_backend(target: Target, device: str) -> OnnxRuntimeBackend:
-    """The backend of ``target`` on ``cpu`` or ``cuda:N``. Raises InputError without a CPU's threads."""
-    return OnnxRuntimeBackend(target, device)
-
-
 class OnnxRuntimeBackend:
-    """Opens sessions whose linears run in the target's precision, and wholly on its device."""
+    """Opens sessions whose linears run in the target's precision, and wholly on its device: ``cpu`` or ``cuda:N``.
+
+    Raises:
+        InputError: a CPU without a number of threads.
+    """
 
     def __init__(self, target: Target, device: str) -> None:
         self.target = target
@@ -84,8 +83,8 @@ class OnnxRuntimeBackend:
         self._threads = cpu_threads(target) if self._device == "cpu" else 1
         self._runs_in: str | None = None  # known once the first subnet is open; the same for all
 
-    def open(self, subnet: Subnet, weights: Mapping[str, Floats] | None = None) -> OpenSession:
-        """A session of ``subnet``; see ``Backend.open``.
+    def open(self, subnet: Subnet, weights: Mapping[str, Floats] | None = None) -> Session:
+        """A session of ``subnet``, timed by the host's clock, images and logits bound to the device.
 
         Raises:
             VitasError: the runtime refuses it, would run part of it on the CPU instead of the GPU, or would compute its
@@ -93,18 +92,17 @@ class OnnxRuntimeBackend:
         """
         model = onnx_bytes(subnet, self.target, weights, self.target.precision)
         if self._runs_in is None:
-            self._runs_in = self._effective_precision(model)
+            # TensorRT's engine hides its types: what the graph and the flags say
+            told = self.target.backend == "onnxruntime-trt"
+            self._runs_in = (
+                self.target.precision if told else effective_precision(model, self._options(), self._provider())
+            )
         how = ", converting to it and back around each product"
         check_precision(self.target, self._runs_in, f"ONNX Runtime on {self._device}", how)
         session = _runtime_session(model, self._options(), self._provider())
         images = random_images(subnet, self.target.batch_size)
         bindings = cycle([_binding(session, batch, self._device, self._index) for batch in images])
         return _session(session, bindings, self._runs_in)
-
-    def _effective_precision(self, model: bytes) -> str:
-        if self.target.backend == "onnxruntime-trt":  # its engine hides its types: what the graph and the flags say
-            return self.target.precision
-        return effective_precision(model, self._options(), self._provider())
 
     def _provider(self) -> tuple[str, dict[str, object]]:
         if self._device == "cpu":
@@ -125,16 +123,14 @@ class OnnxRuntimeBackend:
         return options
 
 
-def _session(session: ort.InferenceSession, bindings: Iterator[ort.IOBinding], precision: str) -> OpenSession:
+def _session(session: ort.InferenceSession, bindings: Iterator[ort.IOBinding], precision: str) -> Session:
     """By the host's clock, images and logits bound to the device."""
-
-    def guard() -> AbstractContextManager[None]:
-        return runtime_errors("ONNX Runtime failed while running", Exception)  # its exceptions share no base class
-
-    def samples_ms(count: int) -> list[float]:
-        return wall_clock_ms(session.run_with_iobinding, bindings, count)
-
-    return OpenSession(samples_ms, lambda images: session.run([OUTPUT], {INPUT: images})[0], guard, precision)
+    return Session(
+        lambda count: wall_clock_ms(session.run_with_iobinding, bindings, count),
+        lambda images: session.run([OUTPUT], {INPUT: images})[0],
+        partial(runtime_errors, "ONNX Runtime failed while running", Exception),  # they share no base class
+        precision,
+    )
 
 
 def effective_precision(model: bytes, options: ort.SessionOptions, provider: tuple[str, dict[str, Any]]) -> str:

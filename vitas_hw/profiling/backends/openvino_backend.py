@@ -5,7 +5,7 @@ request, by the request's own clock.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from functools import partial
 from itertools import cycle, islice
 from typing import Any
 
@@ -13,9 +13,15 @@ from vitas_hw.core.errors import VitasError
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.export.openvino_export import load_openvino
-from vitas_hw.profiling.backend import BackendInfo, Floats
-from vitas_hw.profiling.backends.onnx_model import cpu_threads, finest, onnx_bytes
-from vitas_hw.profiling.backends.session import OpenSession, check_precision, random_images, runtime_errors
+from vitas_hw.profiling.backend import BackendInfo, Floats, Session
+from vitas_hw.profiling.backends.common import (
+    check_precision,
+    cpu_threads,
+    finest,
+    onnx_bytes,
+    random_images,
+    runtime_errors,
+)
 
 _CAPABILITIES = {"FP32": "fp32", "FP16": "fp16", "BF16": "bf16", "INT8": "int8"}
 _HINTS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16", "int8": "f32"}  # int8 says the graph, f32 is for the rest of it
@@ -36,15 +42,13 @@ def info(name: str) -> BackendInfo:
     return BackendInfo(name, ov.get_version(), devices, precisions, "" if devices else "it sees no CPU or GPU")
 
 
-def open_backend(target: Target, device: str) -> OpenVinoBackend:
-    """The backend of ``target`` on ``cpu``, ``gpu`` or ``gpu.N``. Raises InputError without a CPU's threads."""
-    return OpenVinoBackend(target, device)
-
-
 class OpenVinoBackend:
-    """Opens sessions whose linears run in the target's precision.
+    """Opens sessions whose linears run in the target's precision, on ``cpu``, ``gpu`` or ``gpu.N``.
 
     fp16 and bf16 are asked for by OpenVINO's hint on the fp32 graph, as it is used; int8 is the quantised graph.
+
+    Raises:
+        InputError: a CPU without a number of threads.
     """
 
     def __init__(self, target: Target, device: str) -> None:
@@ -61,7 +65,7 @@ class OpenVinoBackend:
             self._settings["INFERENCE_NUM_THREADS"] = cpu_threads(target)
         self._runs_in: str | None = None  # known once the first subnet is open; the same for all
 
-    def open(self, subnet: Subnet, weights: Mapping[str, Floats] | None = None) -> OpenSession:
+    def open(self, subnet: Subnet, weights: Mapping[str, Floats] | None = None) -> Session:
         """A session of ``subnet``; see ``Backend.open``.
 
         Raises:
@@ -79,7 +83,7 @@ class OpenVinoBackend:
         return _session(compiled.create_infer_request(), cycle(tensors), self._runs_in)
 
 
-def _session(request: Any, tensors: Iterator[Any], precision: str) -> OpenSession:
+def _session(request: Any, tensors: Iterator[Any], precision: str) -> Session:
     """By OpenVINO's own clock, from the start of an inference to its end; on a GPU with copies of images and logits."""
 
     def samples_ms(count: int) -> list[float]:
@@ -90,10 +94,8 @@ def _session(request: Any, tensors: Iterator[Any], precision: str) -> OpenSessio
             found.append(request.latency)
         return found
 
-    def guard() -> AbstractContextManager[None]:
-        return runtime_errors("OpenVINO failed while running", RuntimeError)
-
-    return OpenSession(samples_ms, lambda images: request.infer([images])[0].copy(), guard, precision)
+    guard = partial(runtime_errors, "OpenVINO failed while running", RuntimeError)
+    return Session(samples_ms, lambda images: request.infer([images])[0].copy(), guard, precision)
 
 
 def effective_precision(compiled: Any) -> str:

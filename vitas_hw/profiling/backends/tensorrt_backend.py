@@ -24,11 +24,9 @@ from vitas_hw.export.tensorrt_engine import (
     said,
     supported_capabilities,
 )
-from vitas_hw.profiling.backend import BackendInfo, Floats
-from vitas_hw.profiling.backends.cuda_session import cuda_devices, cuda_session
-from vitas_hw.profiling.backends.onnx_model import onnx_bytes
-from vitas_hw.profiling.backends.session import OpenSession, random_images
-from vitas_hw.profiling.backends.torch_settings import torch_errors
+from vitas_hw.profiling.backend import BackendInfo, Floats, Session
+from vitas_hw.profiling.backends.common import onnx_bytes, random_images
+from vitas_hw.profiling.backends.torch_session import cuda_devices, cuda_session, torch_errors
 
 
 def info(name: str) -> BackendInfo:
@@ -46,11 +44,6 @@ def info(name: str) -> BackendInfo:
         known = ", ".join(supported_capabilities(trt))
         missing = f"{name} runs on GPUs of compute capability {known}, not on {', '.join(set(gpus.values()))}"
     return BackendInfo(name, str(trt.__version__), devices, PRECISIONS, missing)
-
-
-def open_backend(target: Target, device: str) -> TensorRTBackend:
-    """``target.backend`` is ``tensorrt`` or ``tensorrt-rtx``, ``device`` ``cuda:N``."""
-    return TensorRTBackend(target, device)
 
 
 class TensorRTBackend:
@@ -78,11 +71,19 @@ class TensorRTBackend:
         self._engines = EngineCache(folder)
         self._timings = timings_in(folder, self._facts)
 
-    def open(self, subnet: Subnet, weights: Mapping[str, Floats] | None = None) -> OpenSession:
+    def open(self, subnet: Subnet, weights: Mapping[str, Floats] | None = None) -> Session:
         with torch_errors(f"{self.target.backend} refused the model"), torch.cuda.device(self._device):
             engine = self.build(subnet, weights)
-            images = random_images(subnet, self.target.batch_size)
-            return self._session(engine, [torch.from_numpy(batch).to(self._device) for batch in images])
+            drawn = random_images(subnet, self.target.batch_size)
+            images = [torch.from_numpy(batch).to(self._device) for batch in drawn]
+            before = torch.cuda.memory_allocated()
+            loaded = _LoadedEngine(self._trt, engine, self.target.backend)
+            return cuda_session(
+                loaded.bind,
+                images,
+                self.target.precision,  # the builder has checked that the graph's is the same
+                peak_bytes=lambda: loaded.peak_bytes(torch.cuda.memory_allocated() - before),
+            )
 
     def build(self, subnet: Subnet, weights: Mapping[str, Floats] | None = None) -> bytes:
         """The serialised engine that ``open`` runs; weights from the subnet's digest where None are given.
@@ -98,16 +99,6 @@ class TensorRTBackend:
         if self._engines is None:
             return built()
         return self._engines.get(engine_key(model, {"facts": list(self._facts), "precision": precision}), built)
-
-    def _session(self, engine: bytes, images: list[torch.Tensor]) -> OpenSession:
-        before = torch.cuda.memory_allocated()
-        loaded = _LoadedEngine(self._trt, engine, self.target.backend)
-        return cuda_session(
-            loaded.bind,
-            images,
-            self.target.precision,  # the builder has checked that the graph's is the same
-            peak_bytes=lambda: loaded.peak_bytes(torch.cuda.memory_allocated() - before),
-        )
 
 
 class _LoadedEngine:

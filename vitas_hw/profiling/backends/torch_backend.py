@@ -13,11 +13,15 @@ from torch import nn
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.export.onnx_graph import random_weights
-from vitas_hw.profiling.backend import BackendInfo, Floats
-from vitas_hw.profiling.backends.cuda_session import cuda_devices, cuda_session
-from vitas_hw.profiling.backends.onnx_model import cpu_threads
-from vitas_hw.profiling.backends.session import OpenSession, digest_seed, random_images, wall_clock_ms
-from vitas_hw.profiling.backends.torch_settings import check_shape, session_settings, torch_errors
+from vitas_hw.profiling.backend import BackendInfo, Floats, Session
+from vitas_hw.profiling.backends.common import cpu_threads, digest_seed, random_images, wall_clock_ms
+from vitas_hw.profiling.backends.torch_session import (
+    check_shape,
+    cuda_devices,
+    cuda_session,
+    session_settings,
+    torch_errors,
+)
 from vitas_hw.profiling.environment import cpu_model
 from vitas_hw.supernet.plain import build_model
 
@@ -33,11 +37,6 @@ def info(name: str) -> BackendInfo:
     return BackendInfo(name, str(torch.__version__), devices, tuple(DTYPES))
 
 
-def open_backend(target: Target, device: str) -> TorchBackend:
-    """``target.backend`` is one of ``torch``, ``torch-eager``, ``torch-compile``. Raises InputError without threads."""
-    return TorchBackend(target, device)
-
-
 class TorchBackend:
     """Sessions of one target; weights and images are in the target's type and on the device beforehand.
 
@@ -48,6 +47,9 @@ class TorchBackend:
     float32 is float32: no TF32, for products and convolutions alike, while a session of ours runs. On the CPU
     fp16 and bf16 run in that type whether or not the processor has instructions for it, which may be slow.
     Threads and precisions are put back after every call, so that nothing else in the process feels a session.
+
+    Raises:
+        InputError: a CPU without a number of threads.
     """
 
     def __init__(self, target: Target, device: str) -> None:
@@ -56,14 +58,14 @@ class TorchBackend:
         self._device = torch.device(device)
         self._threads = cpu_threads(target) if device == "cpu" else None
 
-    def open(self, subnet: Subnet, weights: Mapping[str, Floats] | None = None) -> OpenSession:
+    def open(self, subnet: Subnet, weights: Mapping[str, Floats] | None = None) -> Session:
         with torch_errors("PyTorch refused the model"), session_settings(self._threads):
             if self._device.type == "cuda":
                 with torch.cuda.device(self._device):
                     return self._open_cuda(subnet, weights)
             return self._open_host(subnet, weights)
 
-    def _open_host(self, subnet: Subnet, weights: Mapping[str, Floats] | None) -> OpenSession:
+    def _open_host(self, subnet: Subnet, weights: Mapping[str, Floats] | None) -> Session:
         forward, precision = self._forward(subnet, weights)
         if self._device.type == "mps":
             forward = _finished_on_mps(forward)
@@ -79,11 +81,11 @@ class TorchBackend:
             check_shape(images, like)
             return forward(torch.tensor(images).to(like)).float().cpu().numpy()
 
-        session = OpenSession(lambda count: wall_clock_ms(forward, rotating, count), logits, guard, precision)
+        session = Session(lambda count: wall_clock_ms(forward, rotating, count), logits, guard, precision)
         session.samples_ms(1)  # compiles, where there is something to compile
         return session
 
-    def _open_cuda(self, subnet: Subnet, weights: Mapping[str, Floats] | None) -> OpenSession:
+    def _open_cuda(self, subnet: Subnet, weights: Mapping[str, Floats] | None) -> Session:
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         forward, precision = self._forward(subnet, weights)

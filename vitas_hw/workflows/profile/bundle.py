@@ -20,13 +20,12 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import PRECISIONS
 from vitas_hw.export.onnx_graph import onnx_graph, random_weights
-from vitas_hw.profiling.anchor import anchor_subnet
 from vitas_hw.profiling.backend import INPUTS
-from vitas_hw.profiling.backends.session import digest_seed
+from vitas_hw.profiling.backends.common import digest_seed
 from vitas_hw.profiling.imported import Bundle
 from vitas_hw.profiling.measure import passes
 from vitas_hw.profiling.protocol import REPEAT_EVERY, TIMING
-from vitas_hw.profiling.timing import Timing
+from vitas_hw.profiling.timing import Timing, anchor_subnet
 from vitas_hw.runs.directory import Run, one_at_a_time
 from vitas_hw.workflows.profile.settings import ProfileSettings
 
@@ -87,9 +86,8 @@ def write_bundle(
         anchor=anchor_subnet(space.image_size),
         timing=asdict(timing),
         visits=tuple(
-            (name, pass_.round_, subnet.digest)
-            for name, chosen in (("first", subnets), ("second", repeats))
-            for pass_ in passes(chosen, name=name, rounds=settings.rounds, seed=seed)
+            (pass_.name, pass_.round_, subnet.digest)
+            for pass_ in passes({"first": subnets, "second": repeats}, rounds=settings.rounds, seed=seed)
             if pass_.attempt == 0
             for subnet in pass_.order
         ),
@@ -124,7 +122,7 @@ def write_bundle(
 
 def _readme(bundle: Bundle, shape: str, anchor_shape: str) -> str:
     text = files("vitas_hw.workflows.profile").joinpath("bundle_readme.md").read_text(encoding="utf-8")
-    timing = bundle.timing
+    timing = {**bundle.timing, "steady": f"{bundle.timing['steady']:.0%}"}
     return Template(text).safe_substitute(
         MODELS=len(bundle.subnets),
         VISITS=len(bundle.visits),
@@ -133,11 +131,6 @@ def _readme(bundle: Bundle, shape: str, anchor_shape: str) -> str:
         ANCHOR_SHAPE=anchor_shape,
         SHAPE=shape,
         ANCHOR=bundle.anchor.digest,
-        ANCHOR_SAMPLES=timing["anchor_samples"],
         SUBNET=bundle.visits[0][2],
-        STEADY=f"{timing['steady']:.0%}",
-        WARMUP_S=timing["max_warmup_s"],
-        SAMPLE_S=timing["sample_s"],
-        MIN_SAMPLES=timing["min_samples"],
-        MAX_SAMPLES=timing["max_samples"],
+        **{name.upper(): value for name, value in timing.items()},
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from vitas_hw.predictors.shipped import load_predictor
 from vitas_hw.predictors.transfer import FEWEST_TO_TRANSFER, choose_to_measure, transfer
 from vitas_hw.profiling.profile import Profile
 from vitas_hw.profiling.selection import choose_subnets
-from vitas_hw.workflows.fit import measured_of
 
 _CANDIDATES = 1000
 _COUNTS = (10, 20, 50)
@@ -56,15 +54,10 @@ def telling_subnets(old: Predictor, count: int, seed: int) -> list[Subnet]:
     return choose_to_measure(old, choose_subnets(old.space, pool, seed), count, seed)
 
 
-def transferred(old: Predictor, profile: Profile, path: Path, seed: int) -> Predictor:
-    """The old predictor, corrected by a profile of the new target."""
-    return transfer(old, measured_of(profile, path), seed)
-
-
-def would_have(old: Predictor, profile: Profile, seed: int, counts: Sequence[int] = _COUNTS) -> list[WouldHave]:
+def would_have(old: Predictor, profile: Profile, seed: int) -> list[WouldHave]:
     """What 10, 20 and 50 of the profile's subnets give, tested on its others."""
     latency = {measurement.subnet: measurement.latency_ms for measurement in profile.ok}
-    return [_tried(old, profile, latency, count, seed) for count in counts]
+    return [_tried(old, profile, latency, count, seed) for count in _COUNTS]
 
 
 def _tried(old: Predictor, profile: Profile, latency: dict[Subnet, float], count: int, seed: int) -> WouldHave:

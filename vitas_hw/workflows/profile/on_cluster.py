@@ -3,36 +3,36 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import replace
-from itertools import chain
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from vitas_hw.cluster.connection import Connection, connected
 from vitas_hw.cluster.devices import Device, Devices
-from vitas_hw.cluster.measuring_actor import FindPlace
 from vitas_hw.cluster.visits import Spread
 from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.progress import SILENT, Progress
-from vitas_hw.core.space import SearchSpace
-from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.profiling.journal import Journal
 from vitas_hw.profiling.measure import passes
-from vitas_hw.profiling.place import find_place
 from vitas_hw.profiling.protocol import REPEAT_EVERY, open_journal, profile_of
 from vitas_hw.runs.directory import Run, one_at_a_time
 from vitas_hw.workflows.profile.profile import Profiled, keep
 from vitas_hw.workflows.profile.settings import ProfileSettings
 
 
+@dataclass
 class _Group:
-    """Devices of the same hardware and runtime, and the one profile that they measure together."""
+    """Devices of the same hardware and runtime, by name, and the one profile that they measure together."""
 
-    def __init__(self, target: Target, devices: list[Device], journal: Journal, spread: Spread) -> None:
-        self.target, self.journal, self.spread = target, journal, spread
-        self.devices = {device.name: device for device in devices}
-        self.about = devices[0].facts.about
-        self.failed: VitasError | None = None
+    target: Target
+    devices: dict[str, Device]
+    journal: Journal
+    spread: Spread
+    failed: VitasError | None = None
+
+    @property
+    def first(self) -> Device:
+        return next(iter(self.devices.values()))
 
 
 @one_at_a_time
@@ -44,7 +44,6 @@ def profile_fleet(
     space: str | None = None,
     fresh: bool = False,
     progress: Progress = SILENT,
-    find_place: FindPlace = find_place,
 ) -> list[Profiled]:
     """Measure subnets of the run's space on all fitting devices of a Ray cluster, and fit a predictor for each kind.
 
@@ -58,7 +57,6 @@ def profile_fleet(
         space: name or YAML file; None is the run's, or the default.
         fresh: forget earlier timings of these targets.
         progress: where to report to.
-        find_place: how each machine finds the target on itself.
 
     Raises:
         InputError: a device that cannot be spread, or earlier timings were taken with other settings.
@@ -73,27 +71,29 @@ def profile_fleet(
     subnets = settings.chosen(found)
     run.begin(found)
     with connected(address) as cluster:
-        devices = Devices(cluster, settings, settings.timeout_s, found.image_size, find_place, progress)
-        kinds = kinds_of(devices.all)
-        total = len(kinds) * settings.rounds * (len(subnets) + len(subnets[::REPEAT_EVERY]))
+        devices = Devices(cluster, settings, settings.timeout_s, found.image_size, progress)
+        kinds, repeats = kinds_of(devices.all), subnets[::REPEAT_EVERY]
+        total = len(kinds) * settings.rounds * (len(subnets) + len(repeats))
+        groups = []
         with progress.step("measuring", total) as advance:
-            groups = [
-                _group(run, settings, found, subnets, target, devices, fresh, lambda: advance(""))
-                for target, devices in kinds.items()
-            ]
+            for target, together in kinds.items():
+                path = run.journal(target, found)
+                if fresh:
+                    path.unlink(missing_ok=True)
+                journal = open_journal(path, target, found, together[0].about, settings.seed)
+                plan = passes({"first": subnets, "second": repeats}, rounds=settings.rounds, seed=settings.seed)
+                named = {device.name: device for device in together}
+                spread = Spread(named, plan, journal, away_from={"second": "first"}, on_visit=lambda: advance(""))
+                groups.append(_Group(target, named, journal, spread))
             for group in groups:
                 names = ", ".join(group.devices)
                 progress.note(f"profiling {len(subnets)} subnets of {found.name} on {group.target.slug}, by: {names}")
                 if not group.journal.attempts:
-                    devices.compare_with_fp32(next(iter(group.devices.values())))
+                    devices.compare_with_fp32(group.first)
             _measure(cluster, devices, groups, progress)
         devices.look()
     done = [
-        keep(
-            run,
-            profile_of(group.journal, group.target, found, group.about, subnets, settings.rounds),
-            settings,
-        )
+        keep(run, profile_of(group.journal, group.target, found, group.first.about, subnets, settings.rounds), settings)
         for group in groups
         if group.failed is None
     ]
@@ -107,7 +107,7 @@ def kinds_of(devices: Iterable[Device]) -> dict[Target, list[Device]]:
     """Devices that may share a profile, by its target, whose name says more than the hardware's own where it has to."""
     kinds: dict[tuple[Target, str, str], list[Device]] = defaultdict(list)
     for device in devices:
-        kinds[device.facts.place.target, device.facts.fingerprint, device.facts.backend_version].append(device)
+        kinds[device.target, device.about["fingerprint"], device.about["backend_version"]].append(device)
     targets = [target for target, _, _ in kinds]
     named: dict[Target, list[Device]] = {}
     for (target, fingerprint, version), together in kinds.items():
@@ -116,34 +116,11 @@ def kinds_of(devices: Iterable[Device]) -> dict[Target, list[Device]]:
         if target in named:
             raise VitasError(
                 f"Machines of the same hardware have different versions of {target.backend}: {version} "
-                f"on {together[0].name}, {named[target][0].facts.backend_version} on {named[target][0].name}.",
+                f"on {together[0].name}, {named[target][0].about['backend_version']} on {named[target][0].name}.",
                 "Install the same one on all of them.",
             )
         named[target] = together
     return named
-
-
-def _group(
-    run: Run,
-    settings: ProfileSettings,
-    space: SearchSpace,
-    subnets: list[Subnet],
-    target: Target,
-    devices: list[Device],
-    fresh: bool,
-    on_visit: Callable[[], None],
-) -> _Group:
-    path = run.journal(target, space)
-    if fresh:
-        path.unlink(missing_ok=True)
-    journal = open_journal(path, target, space, devices[0].facts.about, settings.seed)
-    plan = chain.from_iterable(
-        passes(chosen, name=name, rounds=settings.rounds, seed=settings.seed)
-        for name, chosen in (("first", subnets), ("second", subnets[::REPEAT_EVERY]))
-    )
-    names = [device.name for device in devices]
-    spread = Spread(names, plan, journal, away_from={"second": "first"}, on_visit=on_visit)
-    return _Group(target, devices, journal, spread)
 
 
 def _measure(cluster: Connection, devices: Devices, groups: list[_Group], progress: Progress) -> None:

@@ -5,14 +5,20 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.core.settings import as_json
+from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
-from vitas_hw.predictors.predictor import Predictor, save_predictor
+from vitas_hw.core.target import Target
+from vitas_hw.predictors.active_learning import choose_next, fit_ensemble, keep_going
+from vitas_hw.predictors.examples import FEWEST, Measured
+from vitas_hw.predictors.predictor import Predictor, fit, save_predictor
+from vitas_hw.predictors.transfer import transfer
 from vitas_hw.profiling.conditions import Watch
 from vitas_hw.profiling.measure import measure, measurements
 from vitas_hw.profiling.place import find_place
@@ -25,11 +31,15 @@ from vitas_hw.profiling.protocol import (
     open_journal,
     profile_of,
 )
+from vitas_hw.profiling.selection import choose_subnets
 from vitas_hw.runs.directory import Run, one_at_a_time
-from vitas_hw.workflows.fit import fit_predictor
-from vitas_hw.workflows.profile.from_old_predictor import WouldHave, old_predictor, transferred, would_have
+from vitas_hw.workflows.fit import fit_predictor, measured_of
+from vitas_hw.workflows.profile.from_old_predictor import WouldHave, old_predictor, would_have
 from vitas_hw.workflows.profile.settings import ProfileSettings
-from vitas_hw.workflows.profile.until_accurate import Growth, grow
+
+_FIRST = 2 * FEWEST
+_GROWTH = 0.25  # of what is measured, in the next batch
+_CANDIDATES = 4000
 
 
 @dataclass(frozen=True)
@@ -67,17 +77,10 @@ def profile(
         InputError: the device is not there, or earlier timings were taken with other settings or elsewhere.
         VitasError: nothing runs on it.
     """
-    return keep(run, measured(run, settings, space=space, fresh=fresh, progress=progress), settings, progress)
+    return keep(run, measured(run, settings, space, fresh, progress), settings, progress)
 
 
-def measured(
-    run: Run,
-    settings: ProfileSettings,
-    *,
-    space: str | None = None,
-    fresh: bool = False,
-    progress: Progress = SILENT,
-) -> Profile:
+def measured(run: Run, settings: ProfileSettings, space: str | None, fresh: bool, progress: Progress) -> Profile:
     """The profile alone, neither saved nor fitted; arguments and errors are those of ``profile``."""
     started = time.monotonic()
     found = run.space(space)
@@ -114,21 +117,17 @@ def measured(
                 )
             return measurements(journal, chosen, name, settings.rounds)
 
-        growth: Growth | None = None
+        grown: dict[str, Any] = {}
         if settings.until is not None:
-            growth = grow(found, place.target, settings, lambda chosen: take("first", chosen), progress)
-            subnets = growth.subnets
+            subnets, grown = _grow(found, place.target, settings, lambda chosen: take("first", chosen), progress)
         else:
             ran = {measurement.subnet for measurement in take("first", subnets, REPEAT_EVERY / (REPEAT_EVERY + 1))}
             if len(ran) < len(subnets):
                 progress.note(f"time is up: {len(ran)} of {len(subnets)} subnets measured; the same command goes on")
-        take("second", [subnet for subnet in subnets[::REPEAT_EVERY] if growth is not None or subnet in ran])
+        take("second", [subnet for subnet in subnets[::REPEAT_EVERY] if grown or subnet in ran])
     watch.look()
     result = profile_of(journal, place.target, found, about, subnets, settings.rounds)
-    if growth is None:
-        return result
-    grown = {"history": [list(step) for step in growth.history], "reason": growth.reason}
-    return replace(result, environment={**result.environment, "grown": grown})
+    return replace(result, environment={**result.environment, "grown": grown}) if grown else result
 
 
 def keep(run: Run, profile: Profile, settings: ProfileSettings, progress: Progress = SILENT) -> Profiled:
@@ -142,9 +141,52 @@ def keep(run: Run, profile: Profile, settings: ProfileSettings, progress: Progre
             predictor = fit_predictor(profile, path=profile_path, seed=seed)
         else:
             before = old_predictor(settings.old, profile.space)
-            predictor, tried = transferred(before, profile, profile_path, seed), would_have(before, profile, seed)
+            predictor = transfer(before, measured_of(profile, profile_path), seed)
+            tried = would_have(before, profile, seed)
         advance("")
     save_predictor(predictor, predictor_path)
     recorded = as_json(settings) | {"num_subnets": settings.count}
     run.record("profile", profile.space, recorded, [], [profile_path, predictor_path])
     return Profiled(profile, predictor, profile_path, predictor_path, tuple(tried))
+
+
+def _grow(
+    space: SearchSpace,
+    target: Target,
+    settings: ProfileSettings,
+    measure: Callable[[Sequence[Subnet]], Sequence[Measurement]],
+    progress: Progress,
+) -> tuple[list[Subnet], dict[str, Any]]:
+    """Measure batches until the error on unseen subnets is reached, samples stop helping, or the most are measured.
+
+    Args:
+        space: where subnets come from; the first batch is spread over MACs.
+        target: what is measured on.
+        settings: the cross-validated MAPE to reach, the most subnets, the seed of the choices.
+        measure: all subnets so far to their measurements; those that are known already are not measured again.
+        progress: told after each batch.
+
+    Returns:
+        All that were measured, in order; the ``history`` of (subnets that ran, cross-validated MAPE) after each batch,
+        and the ``reason`` why it stopped.
+    """
+    assert settings.until is not None
+    most, seed = settings.count, settings.seed
+    candidates = choose_subnets(space, min(_CANDIDATES, space.size // 2), seed + 1, "random")
+    subnets = choose_subnets(space, min(_FIRST, most), seed)
+    history: list[tuple[int, float]] = []
+    while True:
+        ran = [found for found in measure(subnets) if not found.failed]
+        known = Measured([found.subnet for found in ran], [found.latency_ms for found in ran], target, space)
+        error = fit(known, seed=seed).metrics["mape"]
+        assert error is not None
+        history.append((len(ran), error))
+        going, reason = keep_going(history, settings.until)
+        if going and len(subnets) >= most:
+            going, reason = False, f"{len(subnets)} subnets are measured, the most that was asked for; {reason}"
+        progress.note(reason)
+        if not going:
+            return subnets, {"history": [list(step) for step in history], "reason": reason}
+        ensemble = fit_ensemble(known, seed=seed)
+        batch = min(max(FEWEST, int(_GROWTH * len(subnets))), most - len(subnets))
+        subnets = [*subnets, *choose_next(ensemble, candidates, subnets, batch)]

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.progress import Progress
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.predictors.kinds import KINDS
 from vitas_hw.predictors.predictor import Predictor, save_predictor
-from vitas_hw.profiling.journal import Journal
-from vitas_hw.profiling.measure import anchor_ms, measure, measurements
 from vitas_hw.profiling.place import Place
 from vitas_hw.profiling.profile import Measurement, Profile, load_profile, save_profile
-from vitas_hw.profiling.timing import Timing
+from vitas_hw.profiling.protocol import side_by_side
 from vitas_hw.runs.directory import Run
 from vitas_hw.workflows.fit import fit_predictor
 
-_TIMING = Timing(sample_s=0.2, anchor_samples=5)
 _ROUNDS = 5
 _DRIFTED = 0.1
 
@@ -41,18 +36,12 @@ def finalist_meter(
     """
 
     def p50(subnets: Sequence[Subnet]) -> list[float]:
-        with (
-            TemporaryDirectory() as folder,
-            progress.step("measuring finalists", _ROUNDS * len(subnets)) as advance,
-            place.worker(_TIMING, work=Path(folder)) as worker,
-        ):
-            journal = Journal.open(Path(folder) / "journal.jsonl", {})
-            measure(worker, subnets, rounds=_ROUNDS, seed=seed, journal=journal, on_visit=lambda: advance(""))
-        found = measurements(journal, subnets, "first", _ROUNDS)
+        with progress.step("measuring finalists", _ROUNDS * len(subnets)) as advance:
+            found, anchor = side_by_side(place, subnets, rounds=_ROUNDS, seed=seed, on_visit=lambda: advance(""))
         for measurement in found:
             if measurement.failed:
                 raise VitasError(f"A finalist does not run on {place.target.slug}: {measurement.failed}")
-        drift = anchor_ms(journal) / usual_anchor_ms if usual_anchor_ms else 1.0
+        drift = anchor / usual_anchor_ms if usual_anchor_ms else 1.0
         if abs(drift - 1) > _DRIFTED:
             progress.note(
                 f"the anchor takes {drift:.2f} times as long as when this device was profiled; the finalists' latencies"

@@ -9,8 +9,8 @@ from functools import partial
 
 import numpy as np
 
-from vitas_hw.cluster.evaluate import SpreadEvaluate
-from vitas_hw.cluster.evaluation_pool import RayWorkers, ray_pool
+from vitas_hw.cluster.connection import connected
+from vitas_hw.cluster.evaluate import RayPool, SpreadEvaluate
 from vitas_hw.core.errors import InputError
 from vitas_hw.core.progress import Progress
 from vitas_hw.core.reading import file_sha256
@@ -113,8 +113,8 @@ def run_evaluations(
     with ExitStack() as stack:
         pool = None
         if settings.ray is not None:
-            workers = RayWorkers(settings.ray, settings.ray_gpus)
-            pool = stack.enter_context(ray_pool(workers, settings.population))
+            cluster = stack.enter_context(connected(settings.ray))
+            pool = RayPool(cluster, settings.ray_gpus, settings.population)
             progress.note(f"{pool.places} workers of the Ray cluster evaluate, each on a {pool.device}")
 
         def spread(scorer: Scorer) -> Evaluate:

@@ -42,7 +42,7 @@ class SearchSettings:
         seed: of the optimizer and of fine-tuning.
         targets: further predictors, by name or path, and the latency allowed on each.
         device: that evaluates and fine-tunes. Latency is measured on the predictor's target.
-        ray, ray_gpus: address of a Ray cluster that evaluates instead, and its workers' GPUs, see ``RayWorkers``.
+        ray, ray_gpus: address of a Ray cluster that evaluates instead, and its workers' GPUs, see ``RayPool``.
         max_time_s: ends evaluating after so many seconds with the best so far.
 
     Raises:
@@ -99,6 +99,9 @@ class SearchSettings:
             raise InputError("`accuracy=params` leaves no work for a cluster.", "Leave out `ray`.", field="ray")
         if self.ray is None and self.ray_gpus is not None:
             raise InputError("`ray_gpus` needs a cluster.", "Add `ray=auto`", field="ray_gpus")
+        if self.ray_gpus is not None and self.ray_gpus > 1 and not float(self.ray_gpus).is_integer():
+            problem = f"A worker has a share of a GPU or whole ones, not {self.ray_gpus:g}."
+            raise InputError(problem, "Try `ray_gpus=0.5`, 1 or 0.", field="ray_gpus")
         if self.choose == "knee" and self.pareto is None:
             raise InputError("`choose=knee` needs a front.", "Example: `pareto=latency,top1`", field="choose")
         usual = (self.optimizer or ("nsga2" if self.pareto else DEFAULT), POPULATION, GENERATIONS)

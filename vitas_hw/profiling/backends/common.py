@@ -1,65 +1,22 @@
-"""What the backends share: images drawn once, the host's clock around a finished inference, and the open session."""
+"""What the backends share: images drawn once, ONNX files, the host's clock around a finished inference, checks."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
 
-from vitas_hw.core.errors import VitasError
+from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
+from vitas_hw.export.onnx_graph import CPU_WEIGHT_LIMIT, onnx_graph, random_weights
 from vitas_hw.profiling.backend import INPUTS, Floats
 
 Input = TypeVar("Input")
-
-
-class OpenSession:
-    """A ``Session`` of two functions, which alone hold what is on the device.
-
-    Args:
-        samples_ms, logits: see ``Session``.
-        guard: entered around each call: the runtime's settings, its errors as VitasError.
-        precision: what really runs.
-        peak_bytes: most of the device's memory used until now; None where the runtime does not tell.
-        freed: called when both functions have been let go.
-    """
-
-    def __init__(
-        self,
-        samples_ms: Callable[[int], list[float]],
-        logits: Callable[[Floats], Floats],
-        guard: Callable[[], AbstractContextManager[None]],
-        precision: str,
-        *,
-        peak_bytes: int | None = None,
-        freed: Callable[[], None] = lambda: None,
-    ) -> None:
-        self.precision, self.peak_bytes = precision, peak_bytes
-        self._work: tuple[Callable[[int], list[float]], Callable[[Floats], Floats]] | None = samples_ms, logits
-        self._guard, self._freed = guard, freed
-
-    def samples_ms(self, count: int) -> list[float]:
-        samples_ms, _ = self._opened()
-        with self._guard():
-            return samples_ms(count)
-
-    def logits(self, images: Floats) -> Floats:
-        _, logits = self._opened()
-        with self._guard():
-            return logits(images)
-
-    def close(self) -> None:
-        self._work = None
-        self._freed()
-
-    def _opened(self) -> tuple[Callable[[int], list[float]], Callable[[Floats], Floats]]:
-        if self._work is None:
-            raise VitasError("The session is closed.")
-        return self._work
+_COARSEST_FIRST = ("int8", "fp16", "bf16", "fp32")
 
 
 @contextmanager
@@ -105,3 +62,30 @@ def wall_clock_ms(run: Callable[[Input], object], inputs: Iterator[Input], count
         run(value)
         samples.append((clock() - start) * 1e-6)
     return samples
+
+
+def onnx_bytes(subnet: Subnet, target: Target, weights: Mapping[str, Floats] | None, precision: str) -> bytes:
+    """The ONNX file of ``subnet`` at the target's batch size; weights from its digest where None are given."""
+    drawn = random_weights(subnet, digest_seed(subnet)) if weights is None else weights
+    # the latency does not depend on the weights, the logits of an x86 processor without VNNI do
+    graph = onnx_graph(subnet, drawn, batch_size=target.batch_size, precision=precision, weight_limit=CPU_WEIGHT_LIMIT)
+    model: bytes = graph.SerializeToString()
+    return model
+
+
+def finest(precisions: set[str]) -> str:
+    """The finest of several precisions: that of a model whose linears run in all of them.
+
+    Raises:
+        VitasError: there are none, or unknown ones.
+    """
+    if not precisions or not precisions <= set(_COARSEST_FIRST):
+        raise VitasError("The runtime does not say in which precision the linears of this model run.")
+    return max(precisions, key=_COARSEST_FIRST.index)
+
+
+def cpu_threads(target: Target) -> int:
+    """Raises InputError if a target on a CPU has no number of threads."""
+    if target.threads is None:
+        raise InputError(f"{target.backend} on a CPU needs a number of threads.", "Try `threads=1`.", field="threads")
+    return target.threads

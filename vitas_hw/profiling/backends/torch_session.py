@@ -1,22 +1,22 @@
-"""Timing on an NVIDIA GPU by its own clock, for every runtime whose work goes to a CUDA stream of torch."""
+"""Sessions of runtimes whose work goes to torch: timed by an NVIDIA GPU's own clock, under torch's settings."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import cycle
+from typing import Any
 
 import torch
 
-from vitas_hw.profiling.backend import Floats
-from vitas_hw.profiling.backends.session import OpenSession
-from vitas_hw.profiling.backends.torch_settings import check_shape, session_settings, torch_errors
+from vitas_hw.core.errors import InputError, VitasError
+from vitas_hw.profiling.backend import Floats, Session
 
 _WARMUP_RUNS = 3  # libraries choose and compile their kernels in the first ones, which no graph may capture
 
 
 def cuda_devices() -> dict[str, str]:
-    """Names of devices (``cuda:0``) to the hardware's own names; empty without an NVIDIA GPU that torch can use."""
+    """``cuda:0`` and its like to the hardware's own names; empty without an NVIDIA GPU that torch can use."""
     if not torch.cuda.is_available():
         return {}
     return {f"cuda:{index}": torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())}
@@ -66,7 +66,7 @@ def cuda_session(
     *,
     as_graph: bool = True,
     peak_bytes: Callable[[], int | None],
-) -> OpenSession:
+) -> Session:
     """A session of a model on an NVIDIA GPU.
 
     Every inference lies between two events of its own on one stream, and all of them are read after one synchronise.
@@ -113,8 +113,74 @@ def cuda_session(
         static_input.copy_(torch.tensor(images))
         return run().float().cpu().numpy()
 
-    return OpenSession(samples_ms, logits, on_stream, precision, peak_bytes=peak_bytes(), freed=torch.cuda.empty_cache)
+    return Session(samples_ms, logits, on_stream, precision, peak_bytes=peak_bytes(), freed=torch.cuda.empty_cache)
 
 
 def _event() -> torch.cuda.Event:
     return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def session_settings(threads: int | None = None) -> Iterator[None]:
+    """The CPU threads of a session, no gradients, float32 that is float32; all as before afterwards.
+
+    No TF32 on a GPU and no bfloat16 on a CPU takes the place of float32. Torch since 2.9 has a switch for every library
+    and operation, and refuses to read the older, common ones while both disagree: so both are set, and an older one
+    only where it can be read and put back.
+    """
+    threads_before, older, newer = torch.get_num_threads(), _older_switches(), _newer_switches()
+    before = [owner.fp32_precision for owner in newer]
+    if threads is not None:
+        torch.set_num_threads(threads)
+    for put, _, full in older:
+        put(full)
+    for owner in newer:
+        owner.fp32_precision = "ieee"
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        for put, value, _ in older:
+            put(value)
+        for owner, value in zip(newer, before, strict=True):
+            owner.fp32_precision = value
+        if threads is not None:
+            torch.set_num_threads(threads_before)
+
+
+def _older_switches() -> list[tuple[Callable[[Any], None], Any, Any]]:
+    """Setter, present value and the value for full float32, of those that can be read."""
+
+    def put_cudnn(allowed: bool) -> None:
+        torch.backends.cudnn.allow_tf32 = allowed
+
+    found: list[tuple[Callable[[Any], None], Any, Any]] = []
+    with suppress(RuntimeError):  # somebody has used the newer switches
+        found.append((torch.set_float32_matmul_precision, torch.get_float32_matmul_precision(), "highest"))
+    with suppress(RuntimeError):
+        found.append((put_cudnn, torch.backends.cudnn.allow_tf32, False))
+    return found
+
+
+def _newer_switches() -> list[Any]:
+    libraries: Any = torch.backends
+    if not hasattr(libraries.cuda.matmul, "fp32_precision"):
+        return []
+    cudnn, mkldnn = libraries.cudnn, libraries.mkldnn
+    return [libraries.cuda.matmul, cudnn.conv, cudnn.rnn, mkldnn.matmul, mkldnn.conv]
+
+
+@contextmanager
+def torch_errors(what: str) -> Iterator[None]:
+    """Turns torch's errors (out of memory, a kernel that fails, a compiler that gives up) into a VitasError."""
+    try:
+        yield
+    except RuntimeError as error:  # the base of torch's own
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise VitasError(f"{what}: {reason}") from error
+
+
+def check_shape(images: Floats, expected: torch.Tensor) -> None:
+    """Raises InputError if the images do not have the shape that the session was opened for."""
+    if images.shape != tuple(expected.shape):
+        raise InputError(f"The session takes images {tuple(expected.shape)}, not {images.shape}.")
