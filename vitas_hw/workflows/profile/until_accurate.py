@@ -9,7 +9,7 @@ from vitas_hw.core.progress import Progress
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
-from vitas_hw.predictors.active_learning import choose_next, fit_ensemble, keep_going
+from vitas_hw.predictors.active_learning import choose_next, keep_going
 from vitas_hw.predictors.examples import FEWEST, Measured
 from vitas_hw.predictors.predictor import fit
 from vitas_hw.profiling.profile import Measurement
@@ -69,6 +69,5 @@ def grow(
         progress.note(reason)
         if not going:
             return Growth(subnets, tuple(history), reason)
-        ensemble = fit_ensemble(known, seed=seed)
         batch = min(max(FEWEST, int(_GROWTH * len(subnets))), most - len(subnets))
-        subnets = [*subnets, *choose_next(ensemble, candidates, subnets, batch)]
+        subnets = [*subnets, *choose_next(known, candidates, subnets, batch, seed=seed)]
