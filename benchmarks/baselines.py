@@ -7,6 +7,7 @@ read, which is why their models stand in the package.
 from __future__ import annotations
 
 import warnings
+from functools import partial
 
 import numpy as np
 from bench_tools import Floats
@@ -17,12 +18,11 @@ from threadpoolctl import threadpool_limits
 
 from vitas_hw.core.errors import InputError
 from vitas_hw.predictors.cross_validation import relative_error
-from vitas_hw.predictors.examples import Examples
+from vitas_hw.predictors.examples import Examples, Model
 from vitas_hw.predictors.features import FeatureTable
-from vitas_hw.predictors.line import Line, choose_columns, fit_flops, fit_line
+from vitas_hw.predictors.line import Line, Standard, choose_columns, fit_flops, fit_line
 from vitas_hw.predictors.older_kinds import HIDDEN, Lookup, Mlp, parts
-from vitas_hw.predictors.registry import Model, fit_model
-from vitas_hw.predictors.smooth import Standard
+from vitas_hw.predictors.registry import fit_model
 
 _LOOKUP_PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)
 _MLP_PENALTIES = (3.0, 30.0)
@@ -60,21 +60,15 @@ def _prices(table: FeatureTable, line: Line, latency_ms: Floats, penalty: float)
 
 def fit_mlp(examples: Examples, seed: int) -> Mlp:
     """Columns of the line and penalty of the weights by cross-validation."""
-    split = examples.folds(seed)
-    table, latency_ms = examples.table, examples.measured
-    names, _ = choose_columns(table, latency_ms, split)
-    held_out = np.empty((len(_MLP_PENALTIES), len(latency_ms)))
-    for train, test in split:
-        line = fit_line(table.rows(train), names, latency_ms[train])
-        for row, penalty in enumerate(_MLP_PENALTIES):
-            model = _network(table.rows(train), line, latency_ms[train], penalty, seed)
-            held_out[row, test] = model.predict(examples.table.rows(test))
-    best = int(np.argmin([relative_error(row, latency_ms) for row in held_out]))
-    return _network(table, fit_line(table, names, latency_ms), latency_ms, _MLP_PENALTIES[best], seed)
+    names, _ = choose_columns(examples, seed)
+    fits = [partial(_network, names=names, penalty=penalty, seed=seed) for penalty in _MLP_PENALTIES]
+    errors = [relative_error(examples.held_out(fit, seed), examples.measured) for fit in fits]
+    return fits[int(np.argmin(errors))](examples)
 
 
-def _network(table: FeatureTable, line: Line, latency_ms: Floats, penalty: float, seed: int) -> Mlp:
-    residual = np.log(latency_ms / line.predict(table))
+def _network(examples: Examples, names: tuple[str, ...], penalty: float, seed: int) -> Mlp:
+    line, table = fit_line(examples, names), examples.table
+    residual = np.log(examples.measured / line.predict(table))
     standard = Standard.of(table)
     spread = max(float(residual.std()), 1e-9)  # the penalty is for targets of deviation 1
     network = MLPRegressor(

@@ -28,7 +28,6 @@ from shapes import write_shapes
 import vitas_hw as vh
 from vitas_hw.cli.main import app, main
 from vitas_hw.predictors import predictor
-from vitas_hw.predictors import table as tables
 from vitas_hw.profiling import imported, journal, profile
 from vitas_hw.searching import archive, result
 from vitas_hw.supernet import weights_file
@@ -269,7 +268,7 @@ def test_json_examples_are_json_and_of_todays_schema() -> None:
         "journal": journal.SCHEMA,
         "profile": profile.SCHEMA,
         "predictor": predictor.SCHEMA,
-        "table predictor": tables.TABLE_SCHEMA,
+        "table predictor": predictor.TABLE_SCHEMA,
         "bundle": imported.SCHEMA,
         "training state": state.SCHEMA,
         "supernet": int(weights_file.SCHEMA),

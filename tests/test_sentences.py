@@ -25,7 +25,7 @@ from vitas_hw.core.subnet import Block, Subnet
 from vitas_hw.data.augmentation import Augmentation
 from vitas_hw.data.timm_sources import folders
 from vitas_hw.predictors.examples import Measured
-from vitas_hw.predictors.table import read_table_predictor
+from vitas_hw.predictors.predictor import read_table_predictor
 from vitas_hw.predictors.transfer import choose_to_measure
 from vitas_hw.profiling.backends.torch_session import check_shape
 from vitas_hw.searching.costs import Costs

@@ -22,8 +22,8 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.target import Target
 from vitas_hw.predictors.examples import Measured
 from vitas_hw.predictors.kinds import KINDS
-from vitas_hw.predictors.predictor import fit, save_predictor
-from vitas_hw.predictors.table import fit_table, read_table
+from vitas_hw.predictors.predictor import fit, fit_table, save_predictor
+from vitas_hw.predictors.table import read_table
 from vitas_hw.predictors.transfer import transfer
 from vitas_hw.profiling.journal import Journal
 from vitas_hw.profiling.profile import Measurement, NoiseFloor, Profile, save_profile

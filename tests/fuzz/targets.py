@@ -10,8 +10,8 @@ from vitas_hw.core.budget import COSTS, parse_duration, parse_range
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
-from vitas_hw.predictors.predictor import read_predictor
-from vitas_hw.predictors.table import read_table, read_table_predictor
+from vitas_hw.predictors.predictor import read_predictor, read_table_predictor
+from vitas_hw.predictors.table import read_table
 from vitas_hw.profiling.imported import read_bundle, read_results
 from vitas_hw.profiling.journal import Journal
 from vitas_hw.profiling.profile import load_profile

@@ -20,11 +20,18 @@ from vitas_hw.core.target import Target
 from vitas_hw.predictors.boosted import Boosted
 from vitas_hw.predictors.examples import Measured
 from vitas_hw.predictors.kinds import KINDS, OLDER_KINDS
-from vitas_hw.predictors.predictor import Predictor, fit, read_predictor
+from vitas_hw.predictors.predictor import (
+    Predictor,
+    TablePredictor,
+    fit,
+    fit_table,
+    read_predictor,
+    read_table_predictor,
+)
+from vitas_hw.predictors.registry import Corrected
 from vitas_hw.predictors.sealed_file import seal
-from vitas_hw.predictors.table import Table, TablePredictor, fit_table, read_table_predictor
+from vitas_hw.predictors.table import Table
 from vitas_hw.predictors.transfer import transfer
-from vitas_hw.predictors.transfer_model import Corrected
 
 TARGET = Target("test-cpu", "onnxruntime", "fp32", 1, 1, (32, 32))
 TABLE = "table"

@@ -287,10 +287,10 @@ def test_a_line_is_the_same_by_either_solver(digits: SearchSpace, monkeypatch: p
     subnets = sample(digits, 60)
     table, measured = features(SubnetColumns.of(subnets), Scale()), latency(subnets, noise=0.03)
     names = table.physical[2]
-    usual = line.fit_line(table, names, measured).predict(table)
+    usual = line.fit_line(Examples(table, measured), names).predict(table)
 
     def in_circles(*_: object) -> None:
         raise RuntimeError("Maximum number of iterations reached.")
 
     monkeypatch.setattr(line, "nnls", in_circles)
-    assert line.fit_line(table, names, measured).predict(table) == pytest.approx(usual, rel=1e-4)
+    assert line.fit_line(Examples(table, measured), names).predict(table) == pytest.approx(usual, rel=1e-4)

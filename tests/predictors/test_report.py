@@ -10,8 +10,8 @@ import vitas_hw as vh
 from vitas_hw.cli.main import main
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.target import Target
-from vitas_hw.predictors.calibration import Calibration
 from vitas_hw.predictors.examples import Measured
+from vitas_hw.predictors.regression import Calibration
 from vitas_hw.predictors.report import noise_floor_text, report
 from vitas_hw.profiling.profile import Measurement, Profile, save_profile
 
@@ -31,7 +31,7 @@ def test_it_says_what_unseen_subnets_would_have_got(digits: SearchSpace) -> None
     by_kind = {one.kind: one.scores for one in found.kinds}
     assert 0.015 < by_kind["linear"]["mape"] < 0.035  # the noise put in: not less, as it would be on seen subnets
     assert by_kind["linear"]["mape"] < by_kind["flops"]["mape"]
-    assert len(found.default.decile_mape) == 10
+    assert len(found.kinds[0].decile_mape) == 10
     assert [size for size, _ in found.learning_curve] == [20, 50, len(subnets) * 4 // 5]
     assert 0.8 <= found.coverage <= 0.98
     data = json.loads(json.dumps(found.to_dict()))

@@ -8,9 +8,9 @@ import pytest
 
 from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.predictors.cross_validation import folds
-from vitas_hw.predictors.predictor import read_predictor, save_predictor
+from vitas_hw.predictors.predictor import fit_table, read_predictor, read_table_predictor, save_predictor
 from vitas_hw.predictors.sealed_file import seal
-from vitas_hw.predictors.table import fit_table, read_table, read_table_predictor
+from vitas_hw.predictors.table import read_table
 
 
 def write(path: Path, count: int, **columns: object) -> Path:

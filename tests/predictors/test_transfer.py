@@ -11,7 +11,7 @@ from vitas_hw.core.operators import SubnetColumns, operators
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
-from vitas_hw.predictors.active_learning import choose_next, fit_ensemble, keep_going
+from vitas_hw.predictors.active_learning import choose_next, doubt, keep_going
 from vitas_hw.predictors.cross_validation import scores
 from vitas_hw.predictors.examples import Measured
 from vitas_hw.predictors.features import Scale, features
@@ -113,16 +113,17 @@ def test_impossible_requests_are_one_sentence(old: Predictor, candidates: list[S
 
 def test_the_next_subnets_are_new_and_where_members_disagree(space: SearchSpace, candidates: list[Subnet]) -> None:
     measured = [subnet for subnet in candidates if subnet.patch_size == 16]
-    ensemble = fit_ensemble(Measured(measured, old_ms(measured), OLD, space), "linear")
+    known = Measured(measured, old_ms(measured), OLD, space)
     fresh = sample(space, 200, 9)
-    chosen = choose_next(ensemble, [*measured, *fresh], measured, 10)
+    chosen = choose_next(known, [*measured, *fresh], measured, 10, "linear")
     assert len(set(chosen)) == 10
     assert not set(chosen) & set(measured)
-    doubt = np.log(ensemble.predict(fresh)).std(axis=0)
-    doubt_of_chosen = np.log(ensemble.predict(chosen)).std(axis=0)
-    assert doubt_of_chosen.mean() > doubt.mean()
+    of_fresh, of_chosen = (
+        doubt(known, features(SubnetColumns.of(some), Scale.of(OLD)), "linear") for some in (fresh, chosen)
+    )
+    assert of_chosen.mean() > of_fresh.mean()
     with pytest.raises(InputError, match="0 candidates are not measured"):
-        choose_next(ensemble, measured, measured, 1)
+        choose_next(known, measured, measured, 1)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ import pytest
 import vitas_hw as vh
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.predictors.kinds import KINDS, OLDER_KINDS
-from vitas_hw.predictors.table import read_table, read_table_predictor
+from vitas_hw.predictors.predictor import read_table_predictor
+from vitas_hw.predictors.table import read_table
 from vitas_hw.profiling.imported import read_bundle
 from vitas_hw.profiling.journal import SCHEMA as JOURNAL_SCHEMA
 from vitas_hw.profiling.journal import Journal

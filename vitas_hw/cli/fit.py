@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from vitas_hw.cli.from_settings import takes
 from vitas_hw.cli.options import JsonOption
 from vitas_hw.workflows.fit_settings import FitSettings
-
-if TYPE_CHECKING:
-    from vitas_hw.workflows.fit import Fitted
 
 
 @takes(FitSettings)
@@ -28,6 +25,7 @@ def fit(
     from vitas_hw.cli import console
 
     asked = settings(profile=profile)
+    from vitas_hw.predictors.report import noise_floor_text
     from vitas_hw.workflows.fit import fit_and_report
 
     done = fit_and_report(asked, console.Reporter())
@@ -45,15 +43,7 @@ def fit(
             }
         )
         return
-    _print(done)
-
-
-def _print(done: Fitted) -> None:
-    from vitas_hw.cli import console
-    from vitas_hw.predictors.report import noise_floor_text
-
     found = done.report
-    shown = ("mape", "rmspe", "within_5", "within_10")
     console.table(
         f"{found.samples} examples ({done.dropped} failed or incomplete), each predicted without having been seen.\n"
         f"Noise floor (mean difference of two measurements): {noise_floor_text(found.noise_floor)}",
@@ -61,23 +51,20 @@ def _print(done: Fitted) -> None:
         [
             [
                 one.kind,
-                *(console.percent(one.scores[name]) for name in shown),
+                *(console.percent(one.scores[name]) for name in ("mape", "rmspe", "within_5", "within_10")),
                 *(f"{one.scores[name]:.3f}" for name in ("kendall", "spearman")),
             ]
             for one in found.kinds
         ],
     )
-    default = found.default
-    console.table(
-        f"Mean error of {default.kind} by tenth of the range, lowest first",
-        [str(part + 1) for part in range(len(default.decile_mape))],
-        [[console.percent(value) for value in default.decile_mape]],
-    )
-    console.table(
-        f"Mean error of {default.kind} by number of examples",
-        [str(size) for size, _ in found.learning_curve],
-        [[console.percent(value) for _, value in found.learning_curve]],
-    )
+    default = found.kinds[0]
+    tenths = tuple(enumerate(default.decile_mape, 1))
+    for what, errors in (("tenth of the range, lowest first", tenths), ("number of examples", found.learning_curve)):
+        console.table(
+            f"Mean error of {default.kind} by {what}",
+            [str(part) for part, _ in errors],
+            [[console.percent(error) for _, error in errors]],
+        )
     console.OUT.print(
         f"90% intervals cover {found.coverage:.1%}.\nPredictor: {done.path}\nReport:    {done.report_path}\n"
         f"Plot:      {done.plot_path}",

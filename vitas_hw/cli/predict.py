@@ -38,22 +38,14 @@ def predict(
         names, found = predict_subnets(subnets or [], predictor)
     outside = [name for name, inside in zip(names, found.inside.tolist(), strict=True) if not inside]
     if as_json:
-        console.print_json(
-            {
-                "latency_ms": found.latency_ms.tolist(),
-                "lower_ms": found.lower_ms.tolist(),
-                "upper_ms": found.upper_ms.tolist(),
-                "inside": found.inside.tolist(),
-            }
-        )
+        console.print_json({name: column.tolist() for name, column in found._asdict().items()})
     else:
-        rows = zip(names, found.latency_ms, found.lower_ms, found.upper_ms, found.inside, strict=True)
         console.table(
             "Predicted, with 90% intervals",
             ["", "predicted", "from", "to", "like what was measured"],
             [
                 [name, *(f"{value:.4g}" for value in values), "yes" if inside else "no"]
-                for name, *values, inside in rows
+                for name, *values, inside in zip(names, *found, strict=True)
             ],
         )
     if outside:

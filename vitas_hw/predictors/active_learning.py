@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,67 +10,60 @@ from vitas_hw.core.errors import InputError
 from vitas_hw.core.operators import SubnetColumns
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.predictors.examples import Measured
-from vitas_hw.predictors.features import Floats, Scale, features
+from vitas_hw.predictors.features import FeatureTable, Floats, Scale, features
 from vitas_hw.predictors.kinds import DEFAULT_KIND
-from vitas_hw.predictors.registry import Model, fit_model
-from vitas_hw.predictors.smooth import Standard
+from vitas_hw.predictors.line import Standard
+from vitas_hw.predictors.registry import fit_model
 
 _PATIENCE = 3  # batches over which more samples must have helped
 _HELPS = 0.05  # by this share of the error
 _SHORT_LIST = 5  # candidates a place, of which the spread is chosen
 
 
-@dataclass(frozen=True)
-class Ensemble:
-    """Models of the same kind, each fitted without one fold of the measurements."""
-
-    members: tuple[Model, ...]
-    scale: Scale
-
-    def predict(self, subnets: Sequence[Subnet]) -> Floats:
-        """(M, N) milliseconds by M members."""
-        table = features(SubnetColumns.of(subnets), self.scale)
-        return np.stack([member.predict(table) for member in self.members])
-
-
-def fit_ensemble(measured: Measured, kind: str = DEFAULT_KIND, seed: int = 0) -> Ensemble:
-    """Fit one model without each fold.
+def doubt(known: Measured, table: FeatureTable, kind: str = DEFAULT_KIND, seed: int = 0) -> Floats:
+    """(N,) how much models that were each fitted without one fold disagree about the latencies of ``features``.
 
     Raises:
         InputError: an unknown kind, or a latency that is not positive and finite.
         VitasError: fewer than 20 subnets.
     """
-    examples = measured.examples()
-    members = tuple(fit_model(kind, examples.rows(train), seed) for train, _ in examples.folds(seed))
-    return Ensemble(members, Scale.of(measured.target))
+    examples = known.examples()
+    members = [fit_model(kind, examples.rows(train), seed) for train, _ in examples.folds(seed)]
+    return np.log([member.predict(table) for member in members]).std(axis=0)  # type: ignore[no-any-return]
 
 
 def choose_next(
-    ensemble: Ensemble, candidates: Sequence[Subnet], measured: Collection[Subnet], count: int
+    known: Measured,
+    candidates: Sequence[Subnet],
+    tried: Collection[Subnet],
+    count: int,
+    kind: str = DEFAULT_KIND,
+    seed: int = 0,
 ) -> list[Subnet]:
-    """The next subnets to measure: those whose latency the members disagree about most, and unlike each other.
+    """The next subnets to measure: those whose latency is doubted most, and unlike each other.
 
     Args:
-        ensemble: fitted to what was measured.
+        known: what was measured.
         candidates: subnets of the space.
-        measured: these are not chosen again.
+        tried: these are not chosen again.
         count: how many.
+        kind, seed: of the models.
 
     Raises:
-        InputError: fewer than ``count`` candidates are left.
+        InputError: fewer than ``count`` candidates are left; otherwise as ``doubt``.
     """
-    known = set(measured)
-    open_ones = [subnet for subnet in dict.fromkeys(candidates) if subnet not in known]
+    tried = set(tried)
+    open_ones = [subnet for subnet in dict.fromkeys(candidates) if subnet not in tried]
     if not 1 <= count <= len(open_ones):
         raise InputError(f"{len(open_ones)} candidates are not measured yet; {count} cannot be chosen of them.")
-    doubt = np.log(ensemble.predict(open_ones)).std(axis=0)
-    short = np.argsort(-doubt, kind="stable")[: _SHORT_LIST * count]
-    table = features(SubnetColumns.of([open_ones[index] for index in short]), ensemble.scale)
-    points = Standard.of(table)(table)
+    table = features(SubnetColumns.of(open_ones), Scale.of(known.target))
+    doubts = doubt(known, table, kind, seed)
+    short = np.argsort(-doubts, kind="stable")[: _SHORT_LIST * count]
+    points = Standard.of(table.rows(short))(table.rows(short))
     chosen: list[int] = [0]
     farness = ((points - points[0]) ** 2).sum(axis=1)
     while len(chosen) < count:
-        worth = (doubt[short] + 1e-12) * np.sqrt(farness)
+        worth = (doubts[short] + 1e-12) * np.sqrt(farness)
         worth[chosen] = -1.0
         chosen.append(int(np.argmax(worth)))
         farness = np.minimum(farness, ((points - points[chosen[-1]]) ** 2).sum(axis=1))

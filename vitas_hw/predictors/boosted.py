@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from itertools import product
+from typing import Annotated, Any
 
 import numpy as np
 import xgboost as xgb
+from pydantic import AfterValidator
 
-from vitas_hw.predictors.cross_validation import Fold, relative_error
+from vitas_hw.predictors.cross_validation import Choice, relative_error
 from vitas_hw.predictors.examples import Examples
 from vitas_hw.predictors.features import FeatureTable, Floats
-from vitas_hw.predictors.line import Line, choose_columns, fit_line
-from vitas_hw.predictors.sealed_file import exactly
-from vitas_hw.predictors.smooth import Smooth, log_range
-from vitas_hw.predictors.trees import check_booster
+from vitas_hw.predictors.line import Line, Smooth, choose_columns, fit_line
+from vitas_hw.predictors.sealed_file import LogRange, Number
+from vitas_hw.predictors.trees import checked_booster
 
 _PENALTIES = (3.0, 30.0, 300.0)
 _DEPTHS = (2, 4)
@@ -52,13 +53,23 @@ class Boosted:
 
     line: Line
     smooth: Smooth | None
-    booster: dict[str, Any] | None
-    share: float
-    range: tuple[float, float]
+    booster: Annotated[dict[str, Any], AfterValidator(checked_booster)] | None
+    share: Number
+    range: LogRange
+
+    def __post_init__(self) -> None:
+        if self.share not in (0.0, *_SHARES):
+            raise ValueError("the trees' share is not one of this version")
+        if self.booster is not None:
+            found = self._trees.inplace_predict(np.zeros((1, self._trees.num_features()), np.float32))
+            if not np.isfinite(found).all():
+                raise ValueError("the trees give no finite number")
 
     def predict(self, table: FeatureTable) -> Floats:
         """(N,) milliseconds."""
-        latency = _base(self.line, self.smooth, table)
+        latency = self.line.predict(table)
+        if self.smooth is not None:
+            latency = latency * np.exp(self.smooth(table))
         if self.booster is None or not len(table):  # XGBoost warns of an empty table
             return latency
         correction: Floats = self._trees.inplace_predict(table.values.astype(np.float32)).astype(np.float64)
@@ -70,25 +81,6 @@ class Boosted:
         trees.load_model(bytearray(json.dumps(self.booster, separators=(",", ":")), "utf-8"))
         return trees
 
-    @classmethod
-    def from_dict(cls, data: Any, names: Sequence[str]) -> Boosted:
-        """From the JSON of one. Raises ValueError on anything else."""
-        exactly(data, ("line", "smooth", "booster", "share", "range"))
-        line = Line.from_dict(data["line"], names)
-        smooth = None if data["smooth"] is None else Smooth.from_dict(data["smooth"], names)
-        if data["share"] not in (0.0, *_SHARES):
-            raise ValueError("the trees' share is not one of this version")
-        model = cls(line, smooth, data["booster"], float(data["share"]), log_range(data["range"]))
-        if model.booster is not None:
-            check_booster(model.booster, len(names))
-            try:
-                found = model._trees.inplace_predict(np.zeros((1, len(names)), np.float32))
-            except xgb.core.XGBoostError as error:
-                raise ValueError(f"XGBoost refuses the trees: {str(error).splitlines()[0]}") from error
-            if not np.isfinite(found).all():
-                raise ValueError("the trees give no finite number")
-        return model
-
 
 def fit_boosted(examples: Examples, seed: int) -> Boosted:
     """Columns of the line, penalty of the smooth part, depth, number and share of trees: all by cross-validation.
@@ -96,78 +88,56 @@ def fit_boosted(examples: Examples, seed: int) -> Boosted:
     Each part is taken only if it makes the held-out errors smaller, so the model never does worse than the line by
     more than the luck of the folds.
     """
-    split = examples.folds(seed)
-    table, latency_ms = examples.table, examples.measured
-    names, line_held_out = choose_columns(table, latency_ms, split)
-    penalty, base_held_out = _choose_smooth(table, latency_ms, names, split, line_held_out)
-    trees = None
-    if len(latency_ms) >= _FEWEST_FOR_TREES:
-        trees = _choose_trees(table, latency_ms, names, penalty, split, base_held_out, seed)
-    line = fit_line(table, names, latency_ms)
-    smooth = _fit_smooth(table, line, latency_ms, penalty)
-    if trees is None:
-        return Boosted(line, smooth, None, 0.0, (0.0, 0.0))
-    depth, rounds, share = trees
-    residual = np.log(latency_ms / _base(line, smooth, table))
-    booster = _boost(table, residual, depth, rounds, seed)
-    trees_json = json.loads(booster.save_raw("json"))
-    return Boosted(line, smooth, trees_json, share, (float(residual.min()), float(residual.max())))
-
-
-def _base(line: Line, smooth: Smooth | None, table: FeatureTable) -> Floats:
-    return line.predict(table) if smooth is None else line.predict(table) * np.exp(smooth(table))
-
-
-def _fit_smooth(table: FeatureTable, line: Line, latency_ms: Floats, penalty: float | None) -> Smooth | None:
-    return None if penalty is None else Smooth.fit(table, np.log(latency_ms / line.predict(table)), penalty)
-
-
-def _choose_smooth(
-    table: FeatureTable, latency_ms: Floats, names: tuple[str, ...], split: Sequence[Fold], line_held_out: Floats
-) -> tuple[float | None, Floats]:
-    held_out = np.empty((len(_PENALTIES), len(latency_ms)))
-    for train, test in split:
-        seen, unseen = table.rows(train), table.rows(test)
-        line = fit_line(seen, names, latency_ms[train])
-        for row, penalty in enumerate(_PENALTIES):
-            held_out[row, test] = _base(line, _fit_smooth(seen, line, latency_ms[train], penalty), unseen)
-    errors = [relative_error(row, latency_ms) for row in held_out]
-    best = int(np.argmin(errors))
-    if errors[best] < relative_error(line_held_out, latency_ms) * _WORTH_IT:
-        return _PENALTIES[best], held_out[best]
-    return None, line_held_out
-
-
-def _choose_trees(
-    table: FeatureTable,
-    latency_ms: Floats,
-    names: tuple[str, ...],
-    penalty: float | None,
-    split: Sequence[Fold],
-    base_held_out: Floats,
-    seed: int,
-) -> tuple[int, int, float] | None:
-    corrections = np.zeros((len(_DEPTHS), len(_ROUNDS), len(latency_ms)))
-    for train, test in split:
-        seen, unseen = table.rows(train), xgb.DMatrix(table.values[test], nthread=1)
-        line = fit_line(seen, names, latency_ms[train])
-        base = _base(line, _fit_smooth(seen, line, latency_ms[train], penalty), seen)
-        residual = np.log(latency_ms[train] / base)
-        for i, depth in enumerate(_DEPTHS):
+    names, held_out = choose_columns(examples, seed)
+    fits = {penalty: partial(_fit_base, names=names, penalty=penalty) for penalty in (None, *_PENALTIES)}
+    smoothed = {penalty: examples.held_out(fits[penalty], seed) for penalty in _PENALTIES}
+    penalty = _best(smoothed, held_out, examples.measured)
+    base = fits[penalty](examples)
+    if len(examples) < _FEWEST_FOR_TREES:
+        return base
+    held_out = held_out if penalty is None else smoothed[penalty]
+    corrections = {choice: np.empty(len(examples)) for choice in product(_DEPTHS, _ROUNDS)}
+    for train, test in examples.folds(seed):
+        seen, unseen = examples.rows(train), xgb.DMatrix(examples.table.values[test], nthread=1)
+        residual = _residual(fits[penalty](seen), seen)
+        for depth in _DEPTHS:
             trees = _boost(seen, residual, depth, _ROUNDS[-1], seed)
-            for j, rounds in enumerate(_ROUNDS):
+            for rounds in _ROUNDS:
                 correction = trees.predict(unseen, iteration_range=(0, rounds))
-                corrections[i, j, test] = np.clip(correction, residual.min(), residual.max())
-    best, best_error = None, relative_error(base_held_out, latency_ms) * _WORTH_IT
-    for i, depth in enumerate(_DEPTHS):
-        for j, rounds in enumerate(_ROUNDS):
-            for share in _SHARES:
-                error = relative_error(base_held_out * np.exp(share * corrections[i, j]), latency_ms)
-                if error < best_error:
-                    best, best_error = (depth, rounds, share), error
-    return best
+                corrections[depth, rounds][test] = np.clip(correction, residual.min(), residual.max())
+    corrected = {
+        (*choice, share): held_out * np.exp(share * correction)
+        for choice, correction in corrections.items()
+        for share in _SHARES
+    }
+    best = _best(corrected, held_out, examples.measured)
+    if best is None:
+        return base
+    depth, rounds, share = best
+    residual = _residual(base, examples)
+    booster = json.loads(_boost(examples, residual, depth, rounds, seed).save_raw("json"))
+    return replace(base, booster=booster, share=share, range=(float(residual.min()), float(residual.max())))
 
 
-def _boost(table: FeatureTable, residual: Floats, depth: int, rounds: int, seed: int) -> xgb.Booster:
-    data = xgb.DMatrix(table.values, residual, nthread=1)
+def _best(held_out: Mapping[Choice, Floats], without: Floats, measured: Floats) -> Choice | None:
+    """The choice that predicts best; None if it is not worth it, beside the predictions without a choice."""
+    errors = {choice: relative_error(predicted, measured) for choice, predicted in held_out.items()}
+    best = min(errors, key=errors.__getitem__)
+    return best if errors[best] < relative_error(without, measured) * _WORTH_IT else None
+
+
+def _fit_base(examples: Examples, names: tuple[str, ...], penalty: float | None) -> Boosted:
+    """Without trees; a ``penalty`` of None is that of no smooth part."""
+    line = Boosted(fit_line(examples, names), None, None, 0.0, (0.0, 0.0))
+    if penalty is None:
+        return line
+    return replace(line, smooth=Smooth.fit(examples.table, _residual(line, examples), penalty))
+
+
+def _residual(model: Boosted, examples: Examples) -> Floats:
+    return np.log(examples.measured / model.predict(examples.table))
+
+
+def _boost(examples: Examples, residual: Floats, depth: int, rounds: int, seed: int) -> xgb.Booster:
+    data = xgb.DMatrix(examples.table.values, residual, nthread=1)
     return xgb.train({**_TREES, "max_depth": depth, "seed": seed}, data, rounds)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TypeVar
+
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import kendalltau, spearmanr
@@ -11,6 +14,7 @@ from vitas_hw.predictors.features import Floats, Ints
 
 FOLDS = 5
 Fold = tuple[Ints, Ints]
+Choice = TypeVar("Choice")
 
 
 def folds(count: int, seed: int, groups: npt.NDArray[np.generic] | None = None) -> list[Fold]:
@@ -24,11 +28,8 @@ def folds(count: int, seed: int, groups: npt.NDArray[np.generic] | None = None) 
     members = np.arange(count) if groups is None else np.unique(groups, return_inverse=True)[1]
     sizes = np.bincount(members)
     if len(sizes) < 2:
-        raise VitasError(
-            "A cross-validation needs at least two groups of rows; the table has one.",
-            "Leave `group` out.",
-            field="group",
-        )
+        problem = "A cross-validation needs at least two groups of rows; the table has one."
+        raise VitasError(problem, "Leave `group` out.", field="group")
     order = np.random.default_rng(seed).permutation(len(sizes))
     order = order[np.argsort(-sizes[order], kind="stable")]  # the largest groups first, so that the folds fill evenly
     filled, fold_of = np.zeros(min(FOLDS, len(sizes)), np.int64), np.zeros(len(sizes), np.int64)
@@ -42,6 +43,18 @@ def folds(count: int, seed: int, groups: npt.NDArray[np.generic] | None = None) 
 def relative_error(predicted: Floats, measured: Floats) -> float:
     """Mean of |predicted / measured - 1|."""
     return float(np.abs(predicted / measured - 1).mean())
+
+
+def plainest(held_out: Mapping[Choice, Floats], measured: Floats, worth_it: float) -> Choice:
+    """Of choices from plain to rich, by their held-out predictions: a richer one's error must be smaller by a factor of
+    ``worth_it`` than that of the best plainer one.
+    """
+    errors = {choice: relative_error(predicted, measured) for choice, predicted in held_out.items()}
+    best = next(iter(errors))
+    for choice, error in errors.items():
+        if error < errors[best] * worth_it:
+            best = choice
+    return best
 
 
 def scores(predicted: Floats, measured: Floats) -> dict[str, float]:

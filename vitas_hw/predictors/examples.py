@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,14 @@ from vitas_hw.predictors.cross_validation import Fold, folds
 from vitas_hw.predictors.features import FeatureTable, Floats, Rows, Scale, features
 
 FEWEST = 20  # examples that a fit needs
+
+
+class Model(Protocol):
+    """A fitted regression, a dataclass whose fields are JSON by ``as_json`` and come back by ``read``."""
+
+    def predict(self, table: FeatureTable) -> Floats:
+        """(N,) positive milliseconds."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,13 @@ class Examples:
     def folds(self, seed: int) -> list[Fold]:
         """See ``cross_validation.folds``."""
         return folds(len(self), seed, self.groups)
+
+    def held_out(self, fit: Callable[[Examples], Model], seed: int) -> Floats:
+        """(N,) milliseconds: each row predicted by a model of the other folds."""
+        predicted = np.empty(len(self))
+        for train, test in self.folds(seed):
+            predicted[test] = fit(self.rows(train)).predict(self.table.rows(test))
+        return predicted
 
 
 @dataclass(frozen=True)
@@ -82,9 +98,7 @@ class Measured:
         for subnet, value in zip(self.subnets, measured.tolist(), strict=True):
             rows.setdefault(subnet, []).append(value)
         if len(rows) < fewest:
-            raise VitasError(
-                f"A predictor needs at least {fewest} measured subnets; this profile has {len(rows)}.",
-                f"Profile with `num_subnets={fewest}` or more.",
-            )
+            problem = f"A predictor needs at least {fewest} measured subnets; this profile has {len(rows)}."
+            raise VitasError(problem, f"Profile with `num_subnets={fewest}` or more.")
         medians = np.array([np.median(values) for values in rows.values()])
         return Examples(features(SubnetColumns.of(list(rows)), Scale.of(self.target)), medians)

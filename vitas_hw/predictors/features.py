@@ -100,7 +100,8 @@ def features(columns: SubnetColumns, scale: Scale) -> FeatureTable:
     a core's own cache. All of these add up over operators, so each different block is counted once. ``streamed_M`` are
     the bytes of weights read from beyond a cache of M MiB; ``head_width`` and ``tokens`` are means over the heads.
     """
-    bare, of_subnet = _bare(columns).distinct_blocks()
+    absent = np.zeros((len(columns), 1), np.int64)
+    bare, of_subnet = replace(columns, num_heads=absent, head_dim=absent, mlp_dim=absent).distinct_blocks()
     blocks, of_block = columns.distinct_blocks()
     outside = additive(operators(bare), scale)
     names = tuple(outside)
@@ -113,10 +114,13 @@ def features(columns: SubnetColumns, scale: Scale) -> FeatureTable:
     values -= outside_values[of_subnet[:, 0]] * (depth - 1)
     sums = dict(zip(names, values.T, strict=True))
     elements = sums["softmax.moved"] / (2 * scale.element_bytes)  # tokens x tokens for each head
+    octave = np.log2(np.maximum(sums["weight_bytes"], 1) / 2**20)
+    ends = np.log2(_MEBIBYTES)[:, None]
+    streamed = sums["weight_bytes"] * np.clip((octave - ends[:-1]) / np.diff(ends, axis=0), 0, 1)  # (sizes, N)
     derived = {
         "tokens": np.sqrt(elements / np.maximum(sums["heads"], 1)),
         "head_width": sums["attention.macs"] / np.maximum(2 * elements, 1),
-        **dict(zip(_STREAMED, _streamed(sums["weight_bytes"]), strict=True)),
+        **dict(zip(_STREAMED, streamed, strict=True)),
     }
     return FeatureTable((*names, *derived), np.column_stack([values, *derived.values()]), PHYSICAL, "macs", columns)
 
@@ -125,13 +129,6 @@ def features(columns: SubnetColumns, scale: Scale) -> FeatureTable:
 def feature_names() -> tuple[str, ...]:
     """The names of the columns of ``features``: the same for every subnet and target."""
     return features(SubnetColumns.of([Subnet((8, 8), 1, 8, 8, (Block(1, 8, 8),), 2)]), Scale()).names
-
-
-def _streamed(weight_bytes: Floats) -> Floats:
-    """(sizes, N) bytes of weights read from beyond a cache of each size, by a ramp up to the next size."""
-    octave = np.log2(np.maximum(weight_bytes, 1) / 2**20)
-    ends = np.log2(_MEBIBYTES)[:, None]
-    return weight_bytes * np.clip((octave - ends[:-1]) / np.diff(ends, axis=0), 0, 1)
 
 
 def additive(operators: Operators, scale: Scale) -> dict[str, Floats]:
@@ -165,19 +162,12 @@ def additive(operators: Operators, scale: Scale) -> dict[str, Floats]:
     return table
 
 
-def _bare(columns: SubnetColumns) -> SubnetColumns:
-    absent = np.zeros((len(columns), 1), np.int64)
-    return replace(columns, num_heads=absent, head_dim=absent, mlp_dim=absent)
-
-
 def _padded_macs(row: Operator, tile: int, images: int) -> Ints:
     """MACs of a product with its inner and outer sizes rounded up to the tile; a GPU's (64) also cuts the rows."""
-    k, n = _padded(row.k, tile), _padded(row.n, tile)
-    if tile < 64:
-        return row.batch * row.m * k * n * images
-    if row.kind == "attention":
-        return row.batch * _padded(row.m, tile) * k * n * images
-    return row.batch * _padded(row.m * images, tile) * k * n
+    rows = row.m * images
+    if tile == 64:
+        rows = _padded(row.m, tile) * images if row.kind == "attention" else _padded(rows, tile)
+    return row.batch * rows * _padded(row.k, tile) * _padded(row.n, tile)
 
 
 def _padded(sizes: Ints, tile: int) -> Ints:

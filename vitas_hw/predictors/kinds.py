@@ -12,12 +12,8 @@ OLDER_KINDS = ("lookup", "mlp")
 def check_kind(kind: str) -> None:
     """Raise InputError unless a predictor of this kind can be fitted."""
     if kind in OLDER_KINDS:
-        raise InputError(
-            f"Predictors of the kind {kind!r} can still be read but no longer fitted.",
-            f"Known: {', '.join(KINDS)}.",
-            field="kind",
-            value=kind,
-            allowed=", ".join(KINDS),
-        )
+        known = ", ".join(KINDS)
+        problem = f"Predictors of the kind {kind!r} can still be read but no longer fitted."
+        raise InputError(problem, f"Known: {known}.", field="kind", value=kind, allowed=known)
     if kind not in KINDS:
         raise one_of(kind, KINDS, "kind of predictor")

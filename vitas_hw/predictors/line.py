@@ -1,32 +1,41 @@
-"""The ``linear`` and ``flops`` kinds: time adds up, so much for each unit of work, and none of it is negative."""
+"""The ``linear`` and ``flops`` kinds: time adds up, so much for each unit of work, and none of it is negative.
+
+Also a smooth correction of such a line, by ridge regression, and the columns made fit for that.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 from scipy.optimize import lsq_linear, nnls
+from sklearn.linear_model import Ridge
 
 from vitas_hw.core.errors import InputError
-from vitas_hw.predictors.cross_validation import Fold, relative_error
+from vitas_hw.predictors.cross_validation import plainest
 from vitas_hw.predictors.examples import Examples
 from vitas_hw.predictors.features import FeatureTable, Floats
-from vitas_hw.predictors.sealed_file import exactly, number, text
+from vitas_hw.predictors.sealed_file import Array, Column, LogRange, Number
 
 _REWEIGHTINGS = 4
 _HUBER = 1.345  # 95% efficient on normal errors
 _WORTH_IT = 0.99  # a richer model must err by 1% less than a plainer one to be taken
+_FARTHEST = 4.0  # standard deviations: beyond, a correction goes on no farther
+_LEAST_UNIT, _LEAST_DEVIATION = 1e-30, 1e-9  # less counts as none
+_NotNegative = Annotated[Number, Field(ge=0)]
 
 
 @dataclass(frozen=True)
 class Line:
     """``intercept + sum(coefficient x column)`` in milliseconds, not below ``least``; no coefficient is negative."""
 
-    intercept: float
-    coefficients: Mapping[str, float]
-    least: float
+    intercept: _NotNegative
+    coefficients: dict[Column, _NotNegative]
+    least: Annotated[Number, Field(gt=0)]
 
     def predict(self, table: FeatureTable) -> Floats:
         """(N,) milliseconds."""
@@ -36,22 +45,11 @@ class Line:
             line += table.columns(tuple(used)) @ np.array(list(used.values()))
         return np.maximum(line, self.least)
 
-    @classmethod
-    def from_dict(cls, data: Any, names: Sequence[str]) -> Line:
-        """From the JSON of one. Raises ValueError on anything else, or on a column that is not in ``names``."""
-        exactly(data, ("intercept", "coefficients", "least"))
-        coefficients = {text(name): number(value) for name, value in data["coefficients"].items()}
-        line = cls(number(data["intercept"]), coefficients, number(data["least"]))
-        if not set(coefficients) <= set(names):
-            raise ValueError("a coefficient belongs to no known column")
-        if line.least <= 0 or min((line.intercept, *coefficients.values())) < 0:
-            raise ValueError("a coefficient is negative, or the least latency is not positive")
-        return line
 
-
-def fit_line(table: FeatureTable, names: Sequence[str], latency_ms: Floats) -> Line:
+def fit_line(examples: Examples, names: Sequence[str]) -> Line:
     """Least squares on the relative error, outliers weighed down (Huber), coefficients not negative."""
-    x = table.columns(names) if names else np.zeros((len(latency_ms), 0))
+    latency_ms = examples.measured
+    x = examples.table.columns(names) if names else np.zeros((len(latency_ms), 0))
     scale = np.where(x.max(axis=0) > 0, x.max(axis=0), 1.0)  # keeps the solver well-conditioned
     relative = np.column_stack([np.ones(len(x)), x / scale]) / latency_ms[:, None]
     weights = np.ones(len(x))
@@ -74,31 +72,99 @@ def _non_negative(x: Floats, y: Floats) -> Floats:
     return coefficients
 
 
-def choose_columns(table: FeatureTable, latency_ms: Floats, split: Sequence[Fold]) -> tuple[tuple[str, ...], Floats]:
+def choose_columns(examples: Examples, seed: int) -> tuple[tuple[str, ...], Floats]:
     """Which of the nested physical sets of columns predicts held-out rows best, and (N,) those predictions."""
-    best: tuple[str, ...] = ()
-    best_held_out, best_error = np.empty(0), np.inf
-    for names in ((), *table.physical):
-        held_out = np.empty(len(latency_ms))
-        for train, test in split:
-            held_out[test] = fit_line(table.rows(train), names, latency_ms[train]).predict(table.rows(test))
-        error = relative_error(held_out, latency_ms)
-        if error < best_error * _WORTH_IT:
-            best, best_held_out, best_error = names, held_out, error
-    return best, best_held_out
+    found = {names: examples.held_out(partial(fit_line, names=names), seed) for names in ((), *examples.table.physical)}
+    best = plainest(found, examples.measured, _WORTH_IT)
+    return best, found[best]
 
 
 def fit_linear(examples: Examples, seed: int) -> Line:
     """The line whose set of columns a cross-validation chooses."""
-    table = examples.table
-    names, _ = choose_columns(table, examples.measured, examples.folds(seed))
-    return fit_line(table, names, examples.measured)
+    return fit_line(examples, choose_columns(examples, seed)[0])
 
 
 def fit_flops(examples: Examples, seed: int) -> Line:  # noqa: ARG001
     """One coefficient on the MACs, and an intercept."""
-    table = examples.table
-    if table.size is None:
+    if examples.table.size is None:
         hint = "Name it so that it contains mac or flop."
         raise InputError("The kind 'flops' needs a column of MACs or FLOPs.", hint, field="kind", value="flops")
-    return fit_line(table, (table.size,), examples.measured)
+    return fit_line(examples, (examples.table.size,))
+
+
+@dataclass(frozen=True)
+class Standard:
+    """Columns with mean 0 and deviation 1; those that are never negative on a logarithmic scale.
+
+    Args:
+        names: of the C columns.
+        unit: (C,) what a column is divided by before its logarithm; 0 for one that is taken as it is.
+        mean, deviation: (C,) after that; a deviation of 0 is that of a column that says nothing.
+    """
+
+    names: tuple[Column, ...]
+    unit: Array
+    mean: Array
+    deviation: Array
+
+    def __post_init__(self) -> None:
+        if any(part.shape != (len(self.names),) for part in (self.unit, self.mean, self.deviation)) or not self.names:
+            raise ValueError("there is not one scale for each column")
+        for part, least in ((self.unit, _LEAST_UNIT), (self.deviation, _LEAST_DEVIATION)):
+            if ((part != 0) & (part < least)).any():
+                raise ValueError("a scale is negative or too small")
+
+    @classmethod
+    def of(cls, table: FeatureTable, names: Sequence[str] | None = None) -> Standard:
+        names = tuple(names or table.names)
+        x = table.columns(names)
+        mean = np.abs(x).mean(axis=0)
+        unit = np.where((x >= 0).all(axis=0) & (mean >= _LEAST_UNIT), mean, 0.0)
+        scaled = _scaled(x, unit)
+        deviation = scaled.std(axis=0)
+        return cls(names, unit, scaled.mean(axis=0), np.where(deviation >= _LEAST_DEVIATION, deviation, 0.0))
+
+    def __call__(self, table: FeatureTable) -> Floats:
+        """(N, C)."""
+        deviation = np.where(self.deviation > 0, self.deviation, np.inf)
+        scaled = (_scaled(table.columns(self.names), self.unit) - self.mean) / deviation
+        return np.clip(scaled, -_FARTHEST, _FARTHEST)
+
+
+def _scaled(x: Floats, unit: Floats) -> Floats:
+    logarithmic = unit > 0
+    return np.where(logarithmic, np.log1p(np.maximum(x, 0) / np.where(logarithmic, unit, 1.0)), x)
+
+
+@dataclass(frozen=True)
+class Smooth:
+    """A ridge regression of a logarithmic residual, held inside the range that was seen."""
+
+    standard: Standard
+    intercept: Number
+    coefficients: Array
+    range: LogRange
+
+    def __post_init__(self) -> None:
+        if self.coefficients.shape != (len(self.standard.names),):
+            raise ValueError("there is not one coefficient for each column")
+
+    @classmethod
+    def fit(
+        cls,
+        table: FeatureTable,
+        residual: Floats,
+        alpha: float,
+        names: Sequence[str] | None = None,
+        slack: float = 0.0,
+    ) -> Smooth:
+        """``alpha`` is the penalty; ``slack`` widens the range, in shares of it; ``names`` None takes all columns."""
+        standard = Standard.of(table, names)
+        ridge = Ridge(alpha=alpha).fit(standard(table), residual)
+        low, high = float(residual.min()), float(residual.max())
+        wider = slack * (high - low)
+        return cls(standard, float(ridge.intercept_), ridge.coef_, (low - wider, high + wider))
+
+    def __call__(self, table: FeatureTable) -> Floats:
+        """(N,) logarithmic residuals."""
+        return np.clip(self.intercept + self.standard(table) @ self.coefficients, *self.range)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field, PlainValidator
 
 from vitas_hw.core.operators import PRODUCTS, SubnetColumns, operators
 from vitas_hw.predictors.features import FeatureTable, Floats, Ints
-from vitas_hw.predictors.line import Line
-from vitas_hw.predictors.sealed_file import exactly, numbers, whole
-from vitas_hw.predictors.smooth import Standard, log_range
+from vitas_hw.predictors.line import Line, Standard
+from vitas_hw.predictors.sealed_file import Array, LogRange, read
 
 HIDDEN = 16  # units of the network
 _MIX = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 0xD6E8FEB86659FD93], np.uint64)
-Keys = npt.NDArray[np.uint64]
+_Key = Annotated[int, Field(strict=True, ge=0)]
+Keys = Annotated[npt.NDArray[np.uint64], PlainValidator(lambda data: np.array(read(list[_Key], data), np.uint64))]
 
 
 @dataclass(frozen=True)
@@ -26,25 +26,20 @@ class Mlp:
 
     line: Line
     standard: Standard
-    weights: tuple[Floats, Floats]
-    biases: tuple[Floats, Floats]
-    range: tuple[float, float]
+    weights: tuple[Array, Array]
+    biases: tuple[Array, Array]
+    range: LogRange
+
+    def __post_init__(self) -> None:
+        shapes = [(len(self.standard.names), HIDDEN), (HIDDEN, 1), (HIDDEN,), (1,)]
+        if [part.shape for part in (*self.weights, *self.biases)] != shapes:
+            raise ValueError("the network's layers do not fit")
 
     def predict(self, table: FeatureTable) -> Floats:
         """(N,) milliseconds."""
         hidden = np.tanh(self.standard(table) @ self.weights[0] + self.biases[0])
         correction = (hidden @ self.weights[1] + self.biases[1])[:, 0]
         return self.line.predict(table) * np.exp(np.clip(correction, *self.range))
-
-    @classmethod
-    def from_dict(cls, data: Any, names: Sequence[str]) -> Mlp:
-        """From the JSON of one. Raises ValueError on anything else."""
-        exactly(data, ("line", "standard", "weights", "biases", "range"))
-        standard = Standard.from_dict(data["standard"], names)
-        (first, second), (bias, last) = data["weights"], data["biases"]
-        weights = numbers(first, len(standard.names), HIDDEN), numbers(second, HIDDEN, 1)
-        biases = numbers(bias, HIDDEN), numbers(last, 1)
-        return cls(Line.from_dict(data["line"], names), standard, weights, biases, log_range(data["range"]))
 
 
 @dataclass(frozen=True)
@@ -59,7 +54,11 @@ class Lookup:
 
     line: Line
     keys: Keys
-    corrections: Floats
+    corrections: Array
+
+    def __post_init__(self) -> None:
+        if self.corrections.shape != self.keys.shape or (self.keys[1:] <= self.keys[:-1]).any():
+            raise ValueError("the keys are not increasing, or have not one correction each")
 
     def predict(self, table: FeatureTable) -> Floats:
         """(N,) milliseconds."""
@@ -72,34 +71,24 @@ class Lookup:
         corrected = line + (macs * np.where(known, self.corrections[where], 0.0)).sum(axis=1)
         return np.maximum(corrected, self.line.least)  # type: ignore[no-any-return]
 
-    @classmethod
-    def from_dict(cls, data: Any, names: Sequence[str]) -> Lookup:
-        """From the JSON of one. Raises ValueError on anything else."""
-        exactly(data, ("line", "keys", "corrections"))
-        keys = [whole(key, 0, 2**64 - 1) for key in data["keys"]]
-        if keys != sorted(set(keys)):
-            raise ValueError("the keys are not increasing")
-        corrections = numbers(data["corrections"], len(keys))
-        return cls(Line.from_dict(data["line"], names), np.array(keys, np.uint64), corrections)
-
 
 def parts(columns: SubnetColumns) -> tuple[Keys, Ints]:
     """(N, P) the hash and the MACs of every product, and of every block as a whole; absent ones have no MACs."""
-    blocks: list[tuple[Keys, Ints]] = []
-    single: list[tuple[Keys, Ints]] = []
+    keys, macs = [], []
+    blocks = columns.num_heads.shape
+    block_keys, block_macs = np.zeros(blocks, np.uint64), np.zeros(blocks, np.int64)
     for index, row in enumerate(operators(columns).of_kind(*PRODUCTS)):
         key = np.full(row.m.shape, index + 1, np.uint64)
         for size, factor in zip((row.batch, row.m, row.k, row.n), _MIX, strict=True):
             key = _mixed(key ^ (size.astype(np.uint64) * factor))
-        single.append((key, row.macs))
-        if row.macs.shape == columns.num_heads.shape and row.macs.shape[1] > 1:
-            blocks.append((key, row.macs))
-    if blocks:
-        whole_key = np.zeros_like(blocks[0][0])
-        for key, _ in blocks:
-            whole_key = _mixed(whole_key ^ key)
-        single.append((whole_key, np.add.reduce([macs for _, macs in blocks])))
-    return np.concatenate([key for key, _ in single], axis=1), np.concatenate([macs for _, macs in single], axis=1)
+        keys.append(key)
+        macs.append(row.macs)
+        if row.macs.shape == blocks:
+            block_keys, block_macs = _mixed(block_keys ^ key), block_macs + row.macs
+    if blocks[1] > 1:
+        keys.append(block_keys)
+        macs.append(block_macs)
+    return np.concatenate(keys, axis=1), np.concatenate(macs, axis=1)
 
 
 def _mixed(key: Keys) -> Keys:

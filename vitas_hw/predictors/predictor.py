@@ -1,28 +1,32 @@
-"""A predictor: fitted to the measurements of one target and one space, with an interval, kept as JSON."""
+"""Predictors, with an interval, kept as JSON: of one target and one space, or of one column of a table."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import PlainValidator
 
 from vitas_hw.core.errors import InputError
+from vitas_hw.core.files import write_atomic
 from vitas_hw.core.operators import SubnetColumns
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
-from vitas_hw.predictors.examples import Examples, Measured
+from vitas_hw.predictors.examples import Examples, Measured, Model
 from vitas_hw.predictors.features import FEATURES_VERSION, Floats, Scale, feature_names, features
-from vitas_hw.predictors.kinds import DEFAULT_KIND, check_kind
-from vitas_hw.predictors.registry import Model, fit_model, held_out_predictions
-from vitas_hw.predictors.regression import FIELDS, Prediction, Regression
-from vitas_hw.predictors.sealed_file import as_json, exactly, read_sealed, text, write_sealed
-
-if TYPE_CHECKING:
-    from vitas_hw.predictors.table import TablePredictor
+from vitas_hw.predictors.kinds import DEFAULT_KIND
+from vitas_hw.predictors.registry import Corrected, fit_model, held_out_predictions
+from vitas_hw.predictors.regression import Prediction, Regression
+from vitas_hw.predictors.sealed_file import as_json, read, read_sealed, seal
+from vitas_hw.predictors.table import Table, table_of
 
 SCHEMA = 2
+TABLE_SCHEMA = 1
+_TABLE = "table predictor"
 _AT_ONCE = 16384  # subnets: their columns then stay in the processor's caches
 _EXTENT = (
     "macs",
@@ -51,8 +55,8 @@ class Predictor:
         fingerprint: of the hardware it was measured on.
     """
 
-    target: Target
-    space: SearchSpace
+    target: Annotated[Target, PlainValidator(Target.from_dict)]
+    space: Annotated[SearchSpace, PlainValidator(SearchSpace.from_dict)]
     regression: Regression
     profile_sha256: str
     fingerprint: str
@@ -117,12 +121,11 @@ class Predictor:
 
     def predict_columns(self, columns: SubnetColumns) -> Prediction:
         """As ``predict``, from the columns of ``SearchSpace.columns``: for many subnets."""
-        starts = range(0, max(len(columns), 1), _AT_ONCE)
-        return Prediction.joined([self._predict(columns.rows(slice(start, start + _AT_ONCE))) for start in starts])
-
-    def _predict(self, columns: SubnetColumns) -> Prediction:
-        table = features(columns, self.scale)
-        return self.regression.predict(table, table.columns(_EXTENT), _BEYOND, _MOST_MS)
+        parts = []
+        for start in range(0, max(len(columns), 1), _AT_ONCE):
+            table = features(columns.rows(slice(start, start + _AT_ONCE)), self.scale)
+            parts.append(self.regression.predict(table, table.columns(_EXTENT), _BEYOND, _MOST_MS))
+        return Prediction(*map(np.concatenate, zip(*parts, strict=True)))
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -138,30 +141,89 @@ class Predictor:
     @classmethod
     def from_dict(cls, data: Any) -> Predictor:
         """Inverse of ``to_dict``. Raises ValueError, KeyError, TypeError or InputError on anything else."""
-        exactly(data, ("schema", "features", "target", "space", "profile_sha256", "fingerprint", *FIELDS))
-        space, target = SearchSpace.from_dict(data["space"]), Target.from_dict(data["target"])
-        if target.image_size != space.image_size:
-            raise ValueError("target and space have different image sizes")
-        regression = Regression.from_dict(data, feature_names(), len(_EXTENT))
-        return cls(target, space, regression, text(data["profile_sha256"]), text(data["fingerprint"]))
+        own = {name: data[name] for name in ("target", "space", "profile_sha256", "fingerprint")}
+        rest = {name: part for name, part in data.items() if name not in (*own, "schema", "features")}
+        found = read(cls, own | {"regression": rest}, feature_names())
+        if found.target.image_size != found.space.image_size or len(found.regression.seen) != len(_EXTENT):
+            raise ValueError("target, space and what was seen do not fit together")
+        return found
 
 
-def fit(measured: Measured, kind: str = DEFAULT_KIND, seed: int = 0) -> Predictor:
-    """Fit a predictor to N measured subnets.
+@dataclass(frozen=True)
+class TablePredictor:
+    """Predicts one column of a table from others, in that column's unit.
+
+    Args:
+        column: what is predicted.
+        names: of the F columns to predict from.
+        regression: the model, its interval, what it saw, its errors on rows it had not seen.
+    """
+
+    column: str
+    names: tuple[str, ...]
+    regression: Regression
+
+    def __post_init__(self) -> None:
+        if not len(self.names) == len(set(self.names)) == len(self.regression.seen) > 0:
+            raise ValueError("the columns are not named once each")
+        if self.regression.kind == Corrected.kind:
+            raise ValueError("a table's rows have no predictor of another target")
+
+    def predict(self, values: Floats) -> Prediction:
+        """Of (N, F) rows of ``names``; the numbers are in the unit of the column.
+
+        Raises:
+            InputError: another number of columns.
+        """
+        if values.ndim != 2 or values.shape[1] != len(self.names):
+            raise InputError(f"This predictor needs the columns {', '.join(self.names)}.")
+        return self.regression.predict(table_of(self.names, values), values)
+
+    def to_dict(self) -> dict[str, Any]:
+        about = {"schema": TABLE_SCHEMA, "file": _TABLE, "column": self.column, "features": list(self.names)}
+        return {**about, **as_json(self.regression)}
+
+    @classmethod
+    def from_dict(cls, data: Any) -> TablePredictor:
+        """Inverse of ``to_dict``. Raises ValueError, KeyError, TypeError or InputError on anything else."""
+        own = {"column": data["column"], "names": data["features"]}
+        rest = {name: part for name, part in data.items() if name not in ("schema", "file", "column", "features")}
+        return read(cls, own | {"regression": rest}, own["names"])
+
+
+def fit(measured: Measured, kind: str = DEFAULT_KIND, seed: int = 0, held_out: Floats | None = None) -> Predictor:
+    """Fit a predictor to N measured subnets; ``held_out`` (N,) are held-out predictions if they are known already.
 
     Raises:
         InputError: a kind that cannot be fitted; a latency that is not positive and finite.
         VitasError: fewer than 20 subnets.
     """
-    check_kind(kind)
     examples = measured.examples()
-    held_out = held_out_predictions(kind, examples, seed)
+    if held_out is None:
+        held_out = held_out_predictions(kind, examples, seed)
     return Predictor.of(measured, examples, kind, fit_model(kind, examples, seed), held_out, seed)
+
+
+def fit_table(
+    table: Table, column: str, kind: str = DEFAULT_KIND, seed: int = 0, held_out: Floats | None = None
+) -> TablePredictor:
+    """Fit a predictor to a table; ``held_out`` (N,) are its kind's held-out predictions if they are known already.
+
+    Raises:
+        InputError: fewer than 20 usable rows, or a kind that a table cannot have.
+    """
+    examples = table.examples()
+    if held_out is None:
+        held_out = held_out_predictions(kind, examples, seed)
+    regression = Regression.of(
+        kind, seed, fit_model(kind, examples, seed), table.values, held_out, examples.measured, None
+    )
+    return TablePredictor(column, table.names, regression)
 
 
 def save_predictor(predictor: Predictor | TablePredictor, path: Path) -> None:
     """Write the JSON file in one step; equal predictors give equal bytes."""
-    write_sealed(predictor.to_dict(), path)
+    write_atomic(path, seal(predictor.to_dict()))
 
 
 def read_predictor(path: Path) -> Predictor:
@@ -172,3 +234,9 @@ def read_predictor(path: Path) -> Predictor:
     """
     expected = {"schema": SCHEMA, "features": FEATURES_VERSION}
     return read_sealed(path, "a predictor", expected, Predictor.from_dict)
+
+
+def read_table_predictor(path: Path) -> TablePredictor:
+    """Read a table predictor's file. Raises FileError as ``read_predictor`` does."""
+    expected = {"file": _TABLE, "schema": TABLE_SCHEMA}
+    return read_sealed(path, "a predictor of a table's column", expected, TablePredictor.from_dict)

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field, PlainValidator
 
 from vitas_hw.core.errors import InputError
-from vitas_hw.predictors.calibration import Calibration
 from vitas_hw.predictors.cross_validation import scores
+from vitas_hw.predictors.examples import Model
 from vitas_hw.predictors.features import FeatureTable, Floats
-from vitas_hw.predictors.registry import Model
-from vitas_hw.predictors.sealed_file import number, numbers, text, whole
-from vitas_hw.predictors.transfer_model import read_any
+from vitas_hw.predictors.registry import read_model
+from vitas_hw.predictors.sealed_file import Count, Number
+
+COVERAGE = 0.9
+_FEWEST_A_PART = 20  # held-out errors below which a part of the range gets no width of its own
+_PARTS = 3
 
 
-@dataclass(frozen=True)
-class Prediction:
+class Prediction(NamedTuple):
     """Latencies of N examples in milliseconds: (N,) each, with the interval that covers ``COVERAGE`` of measurements.
 
     ``inside`` is False where an example lies outside what the predictor has seen.
@@ -30,10 +32,50 @@ class Prediction:
     upper_ms: Floats
     inside: npt.NDArray[np.bool_]
 
+
+@dataclass(frozen=True)
+class Calibration:
+    """Half the interval's width, on the logarithm of the latency, for each part of the range of predictions.
+
+    Args:
+        coverage: share of the measurements that lie inside.
+        edges_ms: (P - 1,) increasing: predictions between two parts.
+        half_widths: (P,) not negative.
+    """
+
+    coverage: Number
+    edges_ms: tuple[Number, ...]
+    half_widths: tuple[Annotated[Number, Field(ge=0, le=50)], ...]
+
+    def __post_init__(self) -> None:
+        increasing = (np.diff(self.edges_ms) > 0).all()
+        if self.coverage != COVERAGE or len(self.half_widths) != len(self.edges_ms) + 1 or not increasing:
+            raise ValueError("the calibration is not one of this version")
+
     @classmethod
-    def joined(cls, parts: Sequence[Prediction]) -> Prediction:
-        """One after the other."""
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__))
+    def of(cls, held_out_ms: Floats, measured_ms: Floats) -> Calibration:
+        """From predictions of models that had not seen the measurement: in each third, the smallest width that would
+        have covered ``COVERAGE`` of them, with the conformal correction for their number.
+
+        Too few measurements give one width for the whole range; where a finite sample can promise nothing (fewer than
+        9), the largest error.
+        """
+        parts = _PARTS if len(measured_ms) >= _PARTS * _FEWEST_A_PART else 1
+        edges = np.unique(np.quantile(held_out_ms, np.arange(1, parts) / parts))
+        part = np.searchsorted(edges, held_out_ms, side="right")
+        errors = np.abs(np.log(held_out_ms / measured_ms))
+        everywhere = _covering(errors)
+        widths = tuple(
+            _covering(errors[part == p]) if (part == p).sum() >= _FEWEST_A_PART else everywhere
+            for p in range(len(edges) + 1)
+        )
+        return cls(COVERAGE, tuple(edges.tolist()), widths)
+
+    def interval(self, latency_ms: Floats) -> tuple[Floats, Floats]:
+        """(lower, upper) of (N,) predictions, milliseconds."""
+        part = np.searchsorted(np.array(self.edges_ms), latency_ms, side="right")
+        factor = np.exp(np.array(self.half_widths)[part])
+        return latency_ms / factor, latency_ms * factor
 
 
 @dataclass(frozen=True)
@@ -52,12 +94,12 @@ class Regression:
     """
 
     kind: str
-    seed: int
-    samples: int
-    metrics: dict[str, float | None]
+    seed: Annotated[int, Field(strict=True, ge=0, le=2**32 - 1)]
+    samples: Count
+    metrics: dict[str, Number | None]
     calibration: Calibration
-    seen: tuple[tuple[float, float], ...]
-    model: Model
+    seen: tuple[tuple[Number, Number], ...]
+    model: Annotated[Model, PlainValidator(lambda data, info: read_model(info.data["kind"], data, info.context))]
 
     @classmethod
     def of(
@@ -86,22 +128,7 @@ class Regression:
         inside = ((sizes >= least / beyond) & (sizes <= largest * beyond)).all(axis=1)
         return Prediction(latency, *self.calibration.interval(latency), inside)
 
-    @classmethod
-    def from_dict(cls, data: dict[str, Any], names: Sequence[str], sizes: int) -> Regression:
-        """From the JSON of one, for a model over the columns ``names``; other fields are not looked at.
 
-        Raises ValueError, KeyError, TypeError or InputError on anything else.
-        """
-        kind = text(data["kind"])
-        return cls(
-            kind=kind,
-            seed=whole(data["seed"], 0, 2**32 - 1),
-            samples=whole(data["samples"], 1, 2**31),
-            metrics={text(k): None if value is None else number(value) for k, value in data["metrics"].items()},
-            calibration=Calibration.from_dict(data["calibration"]),
-            seen=tuple((least, most) for least, most in numbers(data["seen"], sizes, 2).tolist()),
-            model=read_any(kind, data["model"], names),
-        )
-
-
-FIELDS = tuple(one.name for one in fields(Regression))
+def _covering(errors: Floats) -> float:
+    rank = min(int(np.ceil((len(errors) + 1) * COVERAGE)), len(errors))
+    return float(np.sort(errors)[rank - 1])

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vitas_hw.predictors.calibration import Calibration
 from vitas_hw.predictors.cross_validation import Fold, relative_error, scores
 from vitas_hw.predictors.examples import Examples
 from vitas_hw.predictors.features import FeatureTable, Floats
 from vitas_hw.predictors.kinds import DEFAULT_KIND, KINDS
 from vitas_hw.predictors.registry import fit_model, held_out_predictions
+from vitas_hw.predictors.regression import Calibration
 from vitas_hw.predictors.sealed_file import as_json
 
 _SIZES = (20, 50, 100, 200, 400)  # of the learning curve
@@ -58,14 +58,10 @@ class FitReport:
     measured_ms: Floats = field(repr=False)
     kinds: tuple[KindReport, ...]
 
-    @property
-    def default(self) -> KindReport:
-        return self.kinds[0]
-
     def to_dict(self) -> dict[str, Any]:
         """JSON types; the noise floor is ``"not measured"`` where it is not known."""
         floor = "not measured" if self.noise_floor is None else self.noise_floor
-        return as_json(self) | {"noise_floor": floor}  # type: ignore[no-any-return]
+        return as_json(self) | {"noise_floor": floor}
 
 
 def kinds_for(table: FeatureTable, first: str = DEFAULT_KIND) -> list[str]:

@@ -8,19 +8,40 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
+from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError, ValidationInfo
 
 from vitas_hw.core.errors import FileError, InputError, shown
-from vitas_hw.core.files import write_atomic
 from vitas_hw.core.reading import parse_json, read_text, reason
 from vitas_hw.predictors.features import Floats
 
 Read = TypeVar("Read")
-_MOST_MAGNITUDE = 1e30
+
+
+def _known(name: str, info: ValidationInfo) -> str:
+    if name not in (info.context or ()):
+        raise ValueError(f"there is no column {shown(name)}")
+    return name
+
+
+def _in_order(ends: tuple[float, float]) -> tuple[float, float]:
+    if ends[0] > ends[1]:
+        raise ValueError("it is turned round")
+    return ends
+
+
+# What the fields of a model may be in a file; a model that was just fitted is not checked.
+Number = Annotated[float, Field(strict=True, ge=-1e30, le=1e30)]
+Count = Annotated[int, Field(strict=True, ge=1, le=2**31)]
+Column = Annotated[str, AfterValidator(_known)]
+_Log = Annotated[float, Field(strict=True, ge=-50, le=50)]
+LogRange = Annotated[tuple[_Log, _Log], AfterValidator(_in_order)]
+Array = Annotated[Floats, PlainValidator(lambda data: np.array(read(list[Number] | list[list[Number]], data)))]
 
 
 def seal(data: dict[str, Any]) -> str:
@@ -29,11 +50,6 @@ def seal(data: dict[str, Any]) -> str:
     Raises ValueError on a number that is not finite.
     """
     return _text({**data, "sha256": _hash(data)}) + "\n"
-
-
-def write_sealed(data: dict[str, Any], path: Path) -> None:
-    """Write ``seal(data)`` in one step."""
-    write_atomic(path, seal(data))
 
 
 def read_sealed(path: Path, what: str, expected: dict[str, Any], build: Callable[[dict[str, Any]], Read]) -> Read:
@@ -66,54 +82,35 @@ def read_sealed(path: Path, what: str, expected: dict[str, Any], build: Callable
         raise FileError(f"{path} is not {what}: {type(error).__name__}: {reason(error)}.") from error
 
 
-def number(value: Any) -> float:
-    """A finite float of sane size. Raises ValueError on anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _MOST_MAGNITUDE:
-        raise ValueError(f"{shown(value)} is not a finite number")
-    return float(value)
+def read(kind: type[Read], data: Any, columns: Sequence[str] = ()) -> Read:
+    """What a type says, of JSON: a dataclass has each of its fields and no other.
+
+    Args:
+        kind: its fields are annotated by the types above.
+        data: of ``as_json``.
+        columns: those that a ``Column`` may be.
+
+    Raises:
+        ValueError: on anything else; a field's own reader may also raise KeyError, TypeError or InputError.
+    """
+    try:
+        found: Read = _reader(kind).validate_python((data,), context=columns)[0]  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc'][1:]))}: {first['msg']}") from error
+    return found
 
 
-def numbers(values: Any, *shape: int | None) -> Floats:
-    """An array of finite floats of a shape; None stands for any length. Raises ValueError on anything else."""
-    if not isinstance(values, list):
-        raise ValueError(f"{shown(values)} is not a list")
-    if len(values) != (len(values) if shape[0] is None else shape[0]):
-        raise ValueError(f"a list has {len(values)} parts, not {shape[0]}")
-    if len(shape) == 1:
-        return np.array([number(value) for value in values], np.float64)
-    return np.array([numbers(value, *shape[1:]) for value in values]).reshape(len(values), *shape[1:])
+@cache
+def _reader(kind: Any) -> TypeAdapter[Any]:
+    # what a dataclass stands in gives it its configuration
+    return TypeAdapter(tuple[kind], config=ConfigDict(extra="forbid", allow_inf_nan=False))
 
 
-def whole(value: Any, least: int, most: int) -> int:
-    """An integer between bounds. Raises ValueError on anything else."""
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise ValueError(f"{shown(value)} is not a whole number from {least} to {most}")
-    return value
-
-
-def text(value: Any) -> str:
-    """A string. Raises ValueError on anything else."""
-    if not isinstance(value, str):
-        raise ValueError(f"{shown(value)} is not text")
-    return value
-
-
-def exactly(data: Any, fields: Sequence[str]) -> dict[str, Any]:
-    """``data`` if it is an object of exactly these fields. Raises ValueError on anything else."""
-    if not isinstance(data, dict) or set(data) != set(fields):
-        raise ValueError(f"the fields are {', '.join(fields)}, not {', '.join(map(str, data)) or 'none'}")
-    return data
-
-
-def as_json(value: Any) -> Any:
-    """Dataclasses, arrays and tuples as JSON types."""
-    if is_dataclass(value):
-        return {one.name: as_json(getattr(value, one.name)) for one in fields(value)}
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, dict):
-        return {key: as_json(one) for key, one in value.items()}
-    return [as_json(one) for one in value] if isinstance(value, list | tuple) else value
+def as_json(value: Any) -> dict[str, Any]:
+    """A dataclass, with arrays and other dataclasses in it, as JSON types."""
+    found: dict[str, Any] = json.loads(json.dumps(asdict(value), default=np.ndarray.tolist))
+    return found
 
 
 def _text(data: dict[str, Any]) -> str:

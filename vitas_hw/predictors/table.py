@@ -1,4 +1,4 @@
-"""Anybody's table: a predictor of one numeric column of a CSV file from the others."""
+"""Anybody's table: examples of one numeric column of a CSV file from the others."""
 
 from __future__ import annotations
 
@@ -16,15 +16,8 @@ from vitas_hw.core.errors import FileError, InputError, brief
 from vitas_hw.core.reading import read_text, reason
 from vitas_hw.predictors.examples import FEWEST, Examples
 from vitas_hw.predictors.features import FeatureTable, Floats
-from vitas_hw.predictors.kinds import DEFAULT_KIND
-from vitas_hw.predictors.registry import fit_model, held_out_predictions
-from vitas_hw.predictors.regression import FIELDS, Prediction, Regression
-from vitas_hw.predictors.sealed_file import as_json, exactly, read_sealed, text
-from vitas_hw.predictors.transfer_model import Corrected
 
-TABLE_SCHEMA = 1
 _WORK = ("mac", "flop")  # a column named so stands for the whole work
-_FILE = "table predictor"
 
 
 @dataclass(frozen=True)
@@ -123,70 +116,3 @@ def _number(word: str) -> float:
     except ValueError:
         return math.nan
     return value if abs(value) <= 1e30 else math.nan
-
-
-@dataclass(frozen=True)
-class TablePredictor:
-    """Predicts one column of a table from others, in that column's unit.
-
-    Args:
-        column: what is predicted.
-        names: of the F columns to predict from.
-        regression: the model, its interval, what it saw, its errors on rows it had not seen.
-    """
-
-    column: str
-    names: tuple[str, ...]
-    regression: Regression
-
-    def predict(self, values: Floats) -> Prediction:
-        """Of (N, F) rows of ``names``; the numbers are in the unit of the column.
-
-        Raises:
-            InputError: another number of columns.
-        """
-        if values.ndim != 2 or values.shape[1] != len(self.names):
-            raise InputError(f"This predictor needs the columns {', '.join(self.names)}.")
-        return self.regression.predict(table_of(self.names, values), values)
-
-    def to_dict(self) -> dict[str, Any]:
-        about: dict[str, Any] = {
-            "schema": TABLE_SCHEMA,
-            "file": _FILE,
-            "column": self.column,
-            "features": list(self.names),
-        }
-        return {**about, **as_json(self.regression)}
-
-    @classmethod
-    def from_dict(cls, data: Any) -> TablePredictor:
-        """Inverse of ``to_dict``. Raises ValueError, KeyError, TypeError or InputError on anything else."""
-        exactly(data, ("schema", "file", "column", "features", *FIELDS))
-        if data["kind"] == Corrected.kind:
-            raise ValueError("a table's rows have no predictor of another target")
-        names = tuple(text(name) for name in data["features"])
-        if not names or len(set(names)) < len(names):
-            raise ValueError("the columns are not named once each")
-        return cls(text(data["column"]), names, Regression.from_dict(data, names, len(names)))
-
-
-def fit_table(
-    table: Table, column: str, kind: str = DEFAULT_KIND, seed: int = 0, held_out: Floats | None = None
-) -> TablePredictor:
-    """Fit a predictor to a table; ``held_out`` (N,) are its kind's held-out predictions if they are known already.
-
-    Raises:
-        InputError: fewer than 20 usable rows, or a kind that a table cannot have.
-    """
-    examples = table.examples()
-    if held_out is None:
-        held_out = held_out_predictions(kind, examples, seed)
-    model = fit_model(kind, examples, seed)
-    regression = Regression.of(kind, seed, model, table.values, held_out, examples.measured, None)
-    return TablePredictor(column, table.names, regression)
-
-
-def read_table_predictor(path: Path) -> TablePredictor:
-    """Read a table predictor's file. Raises FileError as ``read_predictor`` does."""
-    expected = {"file": _FILE, "schema": TABLE_SCHEMA}
-    return read_sealed(path, "a predictor of a table's column", expected, TablePredictor.from_dict)

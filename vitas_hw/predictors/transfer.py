@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import product
 
 import numpy as np
 from sklearn.cluster import KMeans
@@ -11,13 +14,12 @@ from threadpoolctl import threadpool_limits
 from vitas_hw.core.errors import InputError
 from vitas_hw.core.operators import SubnetColumns
 from vitas_hw.core.subnet import Subnet
-from vitas_hw.predictors.cross_validation import folds, relative_error
-from vitas_hw.predictors.examples import Measured
-from vitas_hw.predictors.features import FeatureTable, Floats, features
-from vitas_hw.predictors.line import Line, fit_line
+from vitas_hw.predictors.cross_validation import plainest
+from vitas_hw.predictors.examples import Examples, Measured
+from vitas_hw.predictors.features import features
+from vitas_hw.predictors.line import Smooth, Standard, fit_line
 from vitas_hw.predictors.predictor import Predictor
-from vitas_hw.predictors.smooth import Smooth, Standard
-from vitas_hw.predictors.transfer_model import BEFORE, Corrected, with_before
+from vitas_hw.predictors.registry import BEFORE, Corrected, with_before
 
 FEWEST_TO_TRANSFER = 8
 # what two machines disagree about: a call's price, memory, attention, thin heads; the rest is in the old prediction
@@ -54,11 +56,9 @@ def transfer(old: Predictor, measured: Measured, seed: int = 0) -> Predictor:
     """
     old.check_subnets(measured.subnets)
     examples = measured.examples(FEWEST_TO_TRANSFER)
-    table, latency_ms = with_before(examples.table, old.regression.model, old.scale), examples.measured
-    held_out = np.empty(len(latency_ms))
-    for train, test in folds(len(latency_ms), seed):
-        held_out[test] = _fit(old, table.rows(train), latency_ms[train], seed).of(table.rows(test))
-    model = _fit(old, table, latency_ms, seed)
+    known = replace(examples, table=with_before(examples.table, old.regression.model, old.scale))
+    held_out = known.held_out(partial(_fit, old=old, seed=seed), seed)
+    model = _fit(known, old, seed)
     return Predictor.of(measured, examples, Corrected.kind, model, held_out, seed)
 
 
@@ -93,26 +93,17 @@ def choose_to_measure(old: Predictor, candidates: Sequence[Subnet], count: int, 
 
 
 @threadpool_limits.wrap(limits=1)  # type: ignore[untyped-decorator]
-def _fit(old: Predictor, table: FeatureTable, latency_ms: Floats, seed: int) -> Corrected:
+def _fit(examples: Examples, old: Predictor, seed: int) -> Corrected:
     """Columns of the line and penalty of the correction by cross-validation."""
-    held_out = np.empty((len(_LINES), len(_PENALTIES), len(latency_ms)))
-    for train, test in folds(len(table), seed):
-        seen, unseen = table.rows(train), table.rows(test)
-        for i, names in enumerate(_LINES):
-            line = fit_line(seen, names, latency_ms[train])
-            for j, penalty in enumerate(_PENALTIES):
-                held_out[i, j, test] = _correct(old, line, seen, latency_ms[train], penalty).of(unseen)
-    best, best_error = (0, 0), np.inf
-    for i, j in np.ndindex(held_out.shape[:2]):
-        error = relative_error(held_out[i, j], latency_ms)
-        if error < best_error * _WORTH_IT:
-            best, best_error = (i, j), error
-    line = fit_line(table, _LINES[best[0]], latency_ms)
-    return _correct(old, line, table, latency_ms, _PENALTIES[best[1]])
+    fits = {choice: partial(_correct, old=old, choice=choice) for choice in product(_LINES, _PENALTIES)}
+    held_out = {choice: examples.held_out(fit, seed) for choice, fit in fits.items()}
+    return fits[plainest(held_out, examples.measured, _WORTH_IT)](examples)
 
 
-def _correct(old: Predictor, line: Line, table: FeatureTable, latency_ms: Floats, penalty: float | None) -> Corrected:
-    correction = None
+def _correct(examples: Examples, old: Predictor, choice: tuple[tuple[str, ...], float | None]) -> Corrected:
+    names, penalty = choice
+    line, correction = fit_line(examples, names), None
     if penalty is not None:
-        correction = Smooth.fit(table, np.log(latency_ms / line.predict(table)), penalty, _COLUMNS, _SLACK)
+        residual = np.log(examples.measured / line.predict(examples.table))
+        correction = Smooth.fit(examples.table, residual, penalty, _COLUMNS, _SLACK)
     return Corrected(old.kind, old.regression.model, old.scale, line, correction)

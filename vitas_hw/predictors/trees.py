@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from vitas_hw.predictors.sealed_file import exactly, numbers, whole
+from pydantic import Field, ValidationInfo
+
+from vitas_hw.predictors.sealed_file import Number, read
 
 _NODE = 1 << 20  # more nodes than any tree of ours has
+_MOST_TREES = 10_000
 _DEEPEST = 16  # levels below the root: fits use 2 or 4, and XGBoost overflows its stack on very deep ones
 _NO_NODE = -1
 _ROOT_PARENT = 2**31 - 1
 _NUMBERS = ("base_weights", "loss_changes", "split_conditions", "sum_hessian")
 _INTEGERS = ("left_children", "right_children", "parents", "split_indices", "split_type", "default_left")
 _EMPTY = ("categories", "categories_nodes", "categories_segments", "categories_sizes")
+_Whole = Annotated[int, Field(strict=True, ge=_NO_NODE, le=_ROOT_PARENT)]
+_Version = Annotated[int, Field(strict=True, ge=0, le=1000)]
 _LEARNER = {"attributes", "feature_names", "feature_types", "gradient_booster", "learner_model_param", "objective"}
-_TREE = (*_NUMBERS, *_INTEGERS, *_EMPTY, "id", "tree_param")
+_TREE = {*_NUMBERS, *_INTEGERS, *_EMPTY, "id", "tree_param"}
 
 
-def check_booster(data: Any, columns: int) -> None:
-    """Raise ValueError, KeyError or TypeError unless these are plain regression trees over ``columns`` columns."""
-    learner = data["learner"]
+def checked_booster(data: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+    """``data``; raises ValueError, KeyError or TypeError unless these are plain regression trees over the columns."""
+    columns, learner = len(info.context or ()), data["learner"]
     gbtree, parameters = learner["gradient_booster"], learner["learner_model_param"]
     model = gbtree["model"]
-    count = whole(len(model["trees"]), 1, 10_000)
-    if set(data) != {"learner", "version"} or len(data["version"]) != 3 or set(learner) - _LEARNER:
-        raise ValueError("the booster has other parts than XGBoost's")
-    for part in data["version"]:
-        whole(part, 0, 1000)
+    count = len(model["trees"])
+    if not 1 <= count <= _MOST_TREES or set(data) != {"learner", "version"} or set(learner) - _LEARNER:
+        raise ValueError("the booster has other parts than XGBoost's, or too many trees")
+    read(tuple[_Version, _Version, _Version], data["version"])
     if learner["attributes"] or learner.get("feature_names") or learner.get("feature_types"):
         raise ValueError("the learner has names or attributes of its own")
     if learner["objective"]["name"] != "reg:absoluteerror" or gbtree["name"] != "gbtree":
@@ -38,6 +42,7 @@ def check_booster(data: Any, columns: int) -> None:
     _check_equal(model, {"tree_info": [0] * count, "iteration_indptr": list(range(count + 1))})
     for index, tree in enumerate(model["trees"]):
         _check_tree(tree, index, columns)
+    return data
 
 
 def _check_equal(data: Any, wanted: dict[str, Any]) -> None:
@@ -47,22 +52,19 @@ def _check_equal(data: Any, wanted: dict[str, Any]) -> None:
 
 
 def _check_tree(tree: Any, index: int, columns: int) -> None:
-    exactly(tree, _TREE)
     nodes = len(tree["left_children"])
     wanted = {"num_nodes": str(nodes), "num_feature": str(columns), "num_deleted": "0", "size_leaf_vector": "1"}
-    if tree["id"] != index or tree["tree_param"] != wanted or not 1 <= nodes <= _NODE:
+    if set(tree) != _TREE or tree["id"] != index or tree["tree_param"] != wanted or not 1 <= nodes <= _NODE:
         raise ValueError("a tree's numbers do not fit")
     if any(tree[name] for name in _EMPTY):
         raise ValueError("a tree has categories")
-    for name in _NUMBERS:
-        numbers(tree[name], nodes)
-    for name in _INTEGERS:
-        if len(tree[name]) != nodes:
-            raise ValueError(f"a tree has {len(tree[name])} {name} for {nodes} nodes")
-    for node in range(nodes):
-        whole(tree["split_indices"][node], 0, columns - 1)
-        whole(tree["split_type"][node], 0, 0)
-        whole(tree["default_left"][node], 0, 1)
+    for name in (*_NUMBERS, *_INTEGERS):
+        found: list[float] = read(list[Number] if name in _NUMBERS else list[_Whole], tree[name])  # type: ignore[arg-type]
+        if len(found) != nodes:
+            raise ValueError(f"a tree has {len(found)} {name} for {nodes} nodes")
+    for name, most in (("split_indices", columns - 1), ("split_type", 0), ("default_left", 1)):
+        if not 0 <= min(tree[name]) <= max(tree[name]) <= most:
+            raise ValueError(f"a tree's {name} are not from 0 to {most}")
     _check_links(tree, nodes)
 
 
@@ -73,9 +75,9 @@ def _check_links(tree: Any, nodes: int) -> None:
         left, right = tree["left_children"][node], tree["right_children"][node]
         if (left, right) == (_NO_NODE, _NO_NODE):
             continue
-        for child in (whole(left, node + 1, nodes - 1), whole(right, node + 1, nodes - 1)):
-            if parents[child] != _NO_NODE:
-                raise ValueError("a tree's node has two parents")
+        for child in (left, right):
+            if not node < child < nodes or parents[child] != _NO_NODE:
+                raise ValueError("a tree's node comes before its parent, or has two")
             parents[child], depths[child] = node, depths[node] + 1
     if tree["parents"] != parents:
         raise ValueError("a tree's nodes do not hang together")

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from vitas_hw.predictors.boosted import Boosted
-from vitas_hw.predictors.calibration import COVERAGE
 from vitas_hw.predictors.features import FEATURES_VERSION
 from vitas_hw.predictors.predictor import Predictor
+from vitas_hw.predictors.regression import COVERAGE
 from vitas_hw.predictors.report import noise_floor_text
 
 _CARD = Path(__file__).with_name("predictor_card_template.md")

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from vitas_hw.core.errors import InputError
 from vitas_hw.core.files import write_atomic
 from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.core.reading import file_sha256
 from vitas_hw.predictors.examples import Measured
+from vitas_hw.predictors.features import Floats
 from vitas_hw.predictors.kinds import DEFAULT_KIND
-from vitas_hw.predictors.predictor import Predictor, fit, save_predictor
-from vitas_hw.predictors.registry import fit_model
+from vitas_hw.predictors.predictor import Predictor, TablePredictor, fit, fit_table, save_predictor
 from vitas_hw.predictors.report import FitReport, kinds_for, noise_floor_text, report
 from vitas_hw.predictors.shipped import shipped_file
-from vitas_hw.predictors.table import TablePredictor, fit_table, read_table
+from vitas_hw.predictors.table import read_table
 from vitas_hw.profiling.profile import Profile, load_profile
 from vitas_hw.report.plots import plot_fit
 from vitas_hw.report.predictor_card import predictor_card
@@ -42,6 +43,7 @@ def fit_and_report(asked: FitSettings, progress: Progress = SILENT) -> Fitted:
         FileError: the profile or the table is missing or broken.
         InputError: a column is not there, too few rows, or a kind that a table cannot have.
         VitasError: fewer than 20 subnets ran.
+        WriteError: there is no room, or no permission.
     """
     kind, seed = asked.kind, asked.seed
     if asked.profile is not None:
@@ -50,44 +52,29 @@ def fit_and_report(asked: FitSettings, progress: Progress = SILENT) -> Fitted:
         measured = measured_of(profile, path)
         examples, floor = measured.examples(), measured.noise_floor
         name, unit, dropped = profile.name, "ms", len(profile.measurements) - len(profile.ok)
+        fit_it: Callable[[str, int, Floats], Predictor | TablePredictor] = partial(fit, measured)
     else:
         assert asked.csv is not None
         assert asked.column is not None
         table = read_table(asked.csv, asked.column, asked.group)
         examples, floor, dropped, unit = table.examples(), None, table.dropped, asked.column
+        fit_it = partial(fit_table, table, unit)
         safe = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in unit)
         name = f"{asked.csv.stem}--{safe}"
     kinds = kinds_for(examples.table, kind)
     with progress.step("cross-validating", len(kinds) + 1) as advance:
         found = report(examples, kinds, noise_floor=floor, seed=seed, on_kind=advance)
-    held_out = found.default.held_out_ms
-    predictor: Predictor | TablePredictor
-    if asked.profile is not None:
-        predictor = Predictor.of(measured, examples, kind, fit_model(kind, examples, seed), held_out, seed)
-    else:
-        predictor = fit_table(table, unit, kind, seed, held_out)
+    best, about = found.kinds[0], found.to_dict()
+    predictor = fit_it(kind, seed, best.held_out_ms)
     reports = asked.output / "reports"
     path, report_path, plot_path = asked.output / f"{name}.json", reports / f"{name}.json", reports / f"{name}.png"
-    done = Fitted(predictor, found, path, report_path, plot_path, dropped)
-    _write(done, unit)
-    return done
-
-
-def _write(done: Fitted, unit: str) -> None:
-    best, folder = done.report.default, done.path.parent
-    floor = noise_floor_text(done.report.noise_floor)
-    title = f"{best.kind}: mean error {best.scores['mape']:.1%}, noise floor {floor}"
-    measured, predicted = done.report.measured_ms.tolist(), best.held_out_ms.tolist()
-    about = done.report.to_dict()
-    try:
-        plot_fit(measured, predicted, title=title, unit=unit, path=done.plot_path)
-        write_atomic(done.report_path, json.dumps(about) + "\n")
-        if isinstance(done.predictor, Predictor):
-            write_atomic(folder / "cards" / f"{done.path.stem}.md", predictor_card(done.predictor, about))
-        save_predictor(done.predictor, done.path)  # last: where it is, the rest is too
-    except OSError as error:
-        problem = f"Cannot write to {folder}: {error.strerror}."
-        raise InputError(problem, "Give another `output`.", field="output", value=folder) from error
+    title = f"{best.kind}: mean error {best.scores['mape']:.1%}, noise floor {noise_floor_text(floor)}"
+    plot_fit(found.measured_ms.tolist(), best.held_out_ms.tolist(), title=title, unit=unit, path=plot_path)
+    write_atomic(report_path, json.dumps(about) + "\n")
+    if isinstance(predictor, Predictor):
+        write_atomic(asked.output / "cards" / f"{name}.md", predictor_card(predictor, about))
+    save_predictor(predictor, path)  # last: where it is, the rest is too
+    return Fitted(predictor, found, path, report_path, plot_path, dropped)
 
 
 def measured_of(profile: Profile, path: Path | None = None) -> Measured:

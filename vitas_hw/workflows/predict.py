@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vitas_hw.core.errors import InputError
+from vitas_hw.predictors.predictor import read_table_predictor
 from vitas_hw.predictors.regression import Prediction
 from vitas_hw.predictors.shipped import load_predictor
-from vitas_hw.predictors.table import read_table, read_table_predictor
+from vitas_hw.predictors.table import read_table
 from vitas_hw.runs.subnets import subnets_named
 
 

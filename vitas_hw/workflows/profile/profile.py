@@ -15,7 +15,7 @@ from vitas_hw.core.settings import as_json
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
-from vitas_hw.predictors.active_learning import choose_next, fit_ensemble, keep_going
+from vitas_hw.predictors.active_learning import choose_next, keep_going
 from vitas_hw.predictors.examples import FEWEST, Measured
 from vitas_hw.predictors.predictor import Predictor, fit, save_predictor
 from vitas_hw.predictors.transfer import transfer
@@ -187,6 +187,5 @@ def _grow(
         progress.note(reason)
         if not going:
             return subnets, {"history": [list(step) for step in history], "reason": reason}
-        ensemble = fit_ensemble(known, seed=seed)
         batch = min(max(FEWEST, int(_GROWTH * len(subnets))), most - len(subnets))
-        subnets = [*subnets, *choose_next(ensemble, candidates, subnets, batch)]
+        subnets = [*subnets, *choose_next(known, candidates, subnets, batch, seed=seed)]
