@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from vitas_hw.cli.from_settings import flag
 from vitas_hw.cli.options import JsonOption
 
 if TYPE_CHECKING:
-    from vitas_hw.workflows.doctor import Machine
+    from vitas_hw.workflows.doctor import Gap, Machine
 
 
 def doctor(as_json: JsonOption = False) -> None:
@@ -21,7 +22,8 @@ def doctor(as_json: JsonOption = False) -> None:
 
     found = diagnose(console.Reporter())
     if as_json:
-        console.print_json(asdict(found))
+        gaps = [{"what": gap.what, "line": _line(gap)} for gap in found.gaps]
+        console.print_json(asdict(found) | {"gaps": gaps})
         return
     for line in _machine_lines(found.machine):
         console.OUT.print(line, markup=False)
@@ -54,8 +56,14 @@ def doctor(as_json: JsonOption = False) -> None:
         console.OUT.print("\nMissing", style="bold")
     for gap in found.gaps:
         console.OUT.print(gap.what, markup=False)
-        if gap.line:
-            console.OUT.print(f"    {gap.line}", markup=False)
+        if line := _line(gap):
+            console.OUT.print(f"    {line}", markup=False)
+
+
+def _line(gap: Gap) -> str:
+    """What to type; empty if nothing helps."""
+    words = ["vitas-hw", gap.step, *(word for name, value in gap.settings for word in (flag(name), value))]
+    return " ".join(words) if gap.step else gap.line
 
 
 def _machine_lines(machine: Machine) -> list[str]:

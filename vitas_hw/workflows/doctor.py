@@ -80,10 +80,18 @@ class Shipped:
 
 @dataclass(frozen=True)
 class Gap:
-    """A missing requirement, in half a sentence, and the command that meets it (empty: none does)."""
+    """A missing requirement, in half a sentence, and what meets it.
+
+    Args:
+        what: is missing.
+        line: a command of the system's that meets it; empty if none does.
+        step: a step of ours that does instead, and its ``settings``.
+    """
 
     what: str
-    line: str
+    line: str = ""
+    step: str = ""
+    settings: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -133,15 +141,17 @@ def _gaps(machine: Machine, backends: Sequence[BackendInfo], predictors: Sequenc
     if machine.disk_free_bytes < _LITTLE_DISK:
         yield Gap(
             f"disk: {machine.disk_free_bytes / 2**30:.1f} GiB are free here, too few for a checkpoint of a large run",
-            "vitas-hw train --run /another/disk/run",
+            step="train",
+            settings=(("run", "/another/disk/run"),),
         )
     if machine.memory_free_bytes < _LITTLE_MEMORY:
         yield Gap(
             f"memory: {machine.memory_free_bytes / 2**30:.1f} GiB are free, too few to train and measure",
-            "vitas-hw train --batch-size 16",
+            step="train",
+            settings=(("batch_size", "16"),),
         )
     if not any(predictor.fits for predictor in predictors):
-        yield Gap("predictors: none of the shipped ones is of this machine", "vitas-hw profile")
+        yield Gap("predictors: none of the shipped ones is of this machine", step="profile")
 
 
 def _ask(name: str) -> BackendInfo:
