@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import combinations, count, islice
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +130,7 @@ def _shuffled(samples: Iterable[dict[str, Any]], rng: random.Random) -> Iterator
 
 def check_disjoint(train: Shards, test: Shards, search: Shards) -> None:
     """Raises InputError if two parts share a shard, or the training images' number is not told."""
-    for first, second in ((train, search), (train, test), (search, test)):
+    for first, second in combinations((train, search, test), 2):
         for url in first.urls:
             if url in second.urls:
                 raise InputError(f"The shard {url} belongs both to {first.name} and to {second.name}.")

@@ -54,6 +54,11 @@ def read(places: Mapping[str, Place]) -> Weights:
     return {name: take(*place) for name, place in places.items()}
 
 
+def linear(name: str, weight: Tensor, bias: Tensor, rows: Channels, columns: Channels | None = None) -> Places:
+    """Of a linear layer of that name, or another with a weight and a bias."""
+    return {f"{name}.weight": Place(weight, rows, columns), f"{name}.bias": Place(bias, rows)}
+
+
 def within(prefix: str, places: Mapping[str, Place]) -> Places:
     """The same, of a part of that name."""
     return {f"{prefix}.{name}": place for name, place in places.items()}
@@ -104,16 +109,10 @@ class ElasticAttention(nn.Module):
         e, a = self.embed.channels(embed_dim, side), self.attn.channels(block.attn_dim, side)
         owner = self.owner[block.num_heads]
         qk = self.qk[owner].channels(block.attn_dim, side)
-        return {
-            "q.weight": Place(self.q_weight[owner], qk, e),
-            "k.weight": Place(self.k_weight[owner], qk, e),
-            "v.weight": Place(self.v_weight, a, e),
-            "q.bias": Place(self.q_bias[owner], qk),
-            "k.bias": Place(self.k_bias[owner], qk),
-            "v.bias": Place(self.v_bias, a),
-            "proj.weight": Place(self.proj_weight, e, a),
-            "proj.bias": Place(self.proj_bias, e),
-        }
+        places = linear("q", self.q_weight[owner], self.q_bias[owner], qk, e)
+        places |= linear("k", self.k_weight[owner], self.k_bias[owner], qk, e)
+        places |= linear("v", self.v_weight, self.v_bias, a, e)
+        return places | linear("proj", self.proj_weight, self.proj_bias, e, a)
 
     def forward(self, x: Tensor, block: Block, side: str) -> Tensor:
         """(B, T, E) -> (B, T, E); the scale is the subnet's own head_dim ** -0.5."""
@@ -138,12 +137,7 @@ class ElasticMlp(nn.Module):
 
     def places(self, embed_dim: int, block: Block, side: str) -> Places:
         e, m = self.embed.channels(embed_dim, side), self.mlp.channels(block.mlp_dim, side)
-        return {
-            "fc1.weight": Place(self.fc1_weight, m, e),
-            "fc1.bias": Place(self.fc1_bias, m),
-            "fc2.weight": Place(self.fc2_weight, e, m),
-            "fc2.bias": Place(self.fc2_bias, e),
-        }
+        return linear("fc1", self.fc1_weight, self.fc1_bias, m, e) | linear("fc2", self.fc2_weight, self.fc2_bias, e, m)
 
     def forward(self, x: Tensor, block: Block, side: str) -> Tensor:
         """(B, T, E) -> (B, T, E)"""
@@ -218,9 +212,7 @@ class ElasticStem(nn.Module):
         return {
             "cls_token": Place(self.cls_token[self._owner("cls_token", patch_size)], columns=e),
             "pos_embed": Place(self.pos_embed[self._owner("pos_embed", patch_size)], columns=e),
-            "patch_embed.proj.weight": Place(projection.weight, e),
-            "patch_embed.proj.bias": Place(projection.bias, e),
-        }
+        } | linear("patch_embed.proj", projection.weight, projection.bias, e)
 
     def weights(self, patch_size: int, embed_dim: int, side: str) -> Weights:
         w = read(self.places(patch_size, embed_dim, side))

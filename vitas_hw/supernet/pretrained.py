@@ -22,11 +22,10 @@ from vitas_hw.supernet.supernet import Supernet
 from vitas_hw.supernet.timm_models import (
     HEAD,
     SUFFIXES,
-    check_weights,
     download,
     has_weights,
     known_model,
-    read_weights,
+    read_plain,
     subnet_of_timm,
 )
 from vitas_hw.supernet.weights_file import header, load_model
@@ -95,7 +94,7 @@ def _checkpoint(source: str, space: SearchSpace) -> tuple[Subnet, Weights]:
             hint = f"Give them as a file: `init={name}:FILE`."
             raise InputError(f"timm knows {name}, but has no weights of it.", hint)
         return outline, {key: weight.float() for key, weight in download(name).state_dict().items()}
-    weights = _read(Path(file))
+    weights = read_plain(Path(file))
     heads = [block.num_heads for block in outline.blocks]
     if _depth(weights) != len(heads):
         heads = [1] * _depth(weights)  # to say what it is instead
@@ -115,7 +114,7 @@ def _from_file(path: Path, space: SearchSpace) -> tuple[Subnet, Weights]:
     if kind == "subnet":
         model, subnet = load_model(path)
         return subnet, model.state_dict()
-    weights = _read(path)
+    weights = read_plain(path)
     if space.head_dim != _USUAL_HEAD_DIM:
         raise InputError(
             f"{path} holds weights without the number of heads.",
@@ -124,12 +123,6 @@ def _from_file(path: Path, space: SearchSpace) -> tuple[Subnet, Weights]:
     attn = [len(weights[f"blocks.{index}.attn.proj.weight"].T) for index in range(_depth(weights))]
     heads = [max(width // _USUAL_HEAD_DIM, 1) for width in attn]
     return _described(weights, heads, _grid(weights, None, space, path), path), weights
-
-
-def _read(path: Path) -> Weights:
-    weights = read_weights(path)
-    check_weights(weights, str(path))
-    return weights
 
 
 def _described(weights: Weights, heads: Sequence[int], grid: Grid, source: object) -> Subnet:

@@ -38,6 +38,7 @@ class Supernet(nn.Module):
             raise one_of(sharing, SCHEMES, "weight-sharing scheme")
         scheme = SCHEMES[sharing]
         self.space, self.sharing, self.scheme = space, scheme.name, scheme
+        self.sides = scheme.sides  # ("left", "right") for bilateral, ("",) for the others
         self.private = tuple(part for part in PRIVATE if part in private)
         self.embed = Axis(scheme, space.embed_dims)
         self.stem = ElasticStem(space, scheme, private)
@@ -47,11 +48,6 @@ class Supernet(nn.Module):
         self.head = nn.Linear(self.embed.most, space.num_classes)
         nn.init.trunc_normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
-
-    @property
-    def sides(self) -> tuple[str, ...]:
-        """The sides of the sharing scheme: ``("left", "right")`` for bilateral, ``("",)`` for the others."""
-        return self.scheme.sides
 
     def forward(
         self, images: Tensor, subnet: Subnet, side: str | None = None, layers: Sequence[int] | None = None
@@ -133,10 +129,9 @@ def build_supernet(
             each head count.
         seed: makes the weights repeatable without touching torch's global generator; None draws from that one.
     """
-    if seed is None:
-        return Supernet(space, sharing, private)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with torch.random.fork_rng(devices=[], enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(seed)
         return Supernet(space, sharing, private)
 
 

@@ -141,10 +141,12 @@ def check_stored(path: Path) -> None:
             raise FileError(f"{path} is packed, which torch.save never does, and was not unpacked.")
 
 
-def check_weights(weights: Weights, source: str) -> None:
-    """Raises InputError, with the reasons, unless the names are those of a plain vision transformer's weights."""
+def read_plain(path: Path) -> Weights:
+    """The same. Raises InputError, with the reasons, unless the names are those of a plain vision transformer's."""
+    weights = read_weights(path)
     if odd := _odd_names(weights):
-        raise _no_plain(source, odd)
+        raise _no_plain(str(path), odd)
+    return weights
 
 
 def _no_plain(source: str, reasons: list[str]) -> InputError:
@@ -183,12 +185,11 @@ def _odd_parts(model: VisionTransformer) -> list[str]:
         "its blocks are others": all(
             type(b) is TimmBlock and (type(b.attn), type(b.mlp)) == (Attention, Mlp) for b in model.blocks
         ),
-        "its activation is not GELU": all(
-            isinstance(getattr(getattr(block, "mlp", None), "act", nn.GELU()), nn.GELU) for block in model.blocks
-        ),
     }
     odd = [reason for reason, right in wanted.items() if not right]
     for module in model.modules():
+        if isinstance(module, Mlp) and not isinstance(module.act, nn.GELU):
+            odd.append("its activation is not GELU")
         if isinstance(module, nn.GELU) and module.approximate != "none":
             odd.append("its GELU is an approximation")
         if isinstance(module, nn.LayerNorm) and module.eps != LAYER_NORM_EPSILON:

@@ -26,10 +26,11 @@ from vitas_hw.data.augmentation import rngs_as_they_were, seed_rngs
 from vitas_hw.data.splits import Batch, Pass, TrainPart, steps
 from vitas_hw.training.checkpoint import State, save_state
 from vitas_hw.training.distributed import Ranks
-from vitas_hw.training.objective import Objective
+from vitas_hw.training.objective import ModelObjective
 from vitas_hw.training.recipe import Recipe, Runtime
 
-_LOOK_EVERY = 20  # steps between two looks at the loss on a GPU: each is a synchronisation
+_LOOK_EVERY = {"cpu": 1}  # steps between two looks at the loss; each is a synchronisation on a GPU
+_LOOK_RARELY = 20
 _LEAST_SCALE = 1e-6  # of fp16 losses: below it every gradient has overflowed for long
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -63,7 +64,7 @@ class Training:
         InputError: too few images for so many processes.
     """
 
-    objective: Objective
+    objective: ModelObjective
     part: TrainPart
     recipe: Recipe
     _: KW_ONLY
@@ -95,6 +96,9 @@ class Training:
         )
         self.scaler = torch.amp.GradScaler(self.kind, enabled=recipe.autocast == "fp16")
         self.ema = None if recipe.ema is None else ModelEmaV3(self.model, decay=recipe.ema)
+        self.parts: dict[str, Any] = {"model": self.model, "optimizer": self.optimizer, "scaler": self.scaler}
+        if self.ema is not None:
+            self.parts["ema"] = self.ema.module
         self.mixup = None
         if recipe.mixup or recipe.cutmix:
             self.mixup = Mixup(
@@ -155,7 +159,7 @@ class Training:
             for images, codes, last in self._groups(state):
                 self._step(images, codes, state)
                 # by the number of the step alone, so that all processes look at the same one
-                look = last or self.kind == "cpu" or state.step % _LOOK_EVERY == 0
+                look = last or state.step % _LOOK_EVERY.get(self.kind, _LOOK_RARELY) == 0
                 due, over = self._look(state) if look else (False, False)
                 if last:
                     self._end_epoch(state)
@@ -276,18 +280,13 @@ class Training:
         self.saved = time.monotonic()
         if self.checkpoint is None or not self.ranks.first:
             return
-        state.tensors = {name: part.state_dict() for name, part in self._parts().items()}
+        state.tensors = {name: part.state_dict() for name, part in self.parts.items()}
         save_state(*self.checkpoint, state)
         state.tensors = {}
 
-    def _parts(self) -> dict[str, Any]:
-        """What has a state."""
-        ema = {} if self.ema is None else {"ema": self.ema.module}
-        return {"model": self.model, "optimizer": self.optimizer, "scaler": self.scaler} | ema
-
     def _restore(self, state: State) -> None:
         try:
-            for name, part in self._parts().items():
+            for name, part in self.parts.items():
                 part.load_state_dict(state.tensors[name])
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:  # made by somebody else
             raise FileError(

@@ -14,7 +14,7 @@ from vitas_hw.core.settings import what_decides
 from vitas_hw.data.load import ImageData
 from vitas_hw.training.checkpoint import OtherSettingsError, State, load_state
 from vitas_hw.training.distributed import Ranks
-from vitas_hw.training.objective import Objective
+from vitas_hw.training.objective import ModelObjective
 from vitas_hw.training.recipe import Recipe
 from vitas_hw.training.trainer import Scalars, Training
 from vitas_hw.workflows.train.settings import TrainingSettings
@@ -66,7 +66,7 @@ class Resumable:
         """
         return self.ranks.on_first(lambda: self._state(fresh))
 
-    def run(self, objective: Objective, state: State, scalars: Scalars | None = None) -> list[float] | None:
+    def run(self, objective: ModelObjective, state: State, scalars: Scalars | None = None) -> list[float] | None:
         """Train in place; None if time ran out first.
 
         Args:
