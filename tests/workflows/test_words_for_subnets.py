@@ -17,8 +17,7 @@ from vitas_hw.runs.subnets import choose, subnet_named, subnets_named
 from vitas_hw.supernet import weights_file
 from vitas_hw.workflows import compare as comparing
 from vitas_hw.workflows import predict as predicting
-from vitas_hw.workflows.compare import compare
-from vitas_hw.workflows.compare_settings import CompareSettings
+from vitas_hw.workflows.compare import CompareSettings, compare
 from vitas_hw.workflows.evaluate import EvaluateSettings, evaluate
 from vitas_hw.workflows.export import export as exporting
 from vitas_hw.workflows.predict import predict_subnets
