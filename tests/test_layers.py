@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import re
 import subprocess
 import sys
 import tokenize
@@ -89,6 +90,22 @@ def lines_of_code(path: Path) -> int:
         if token.type not in layout:
             found.update(range(token.start[0], token.end[0] + 1))
     return len(found - docstrings)
+
+
+WALKS = {"A subnet to its ONNX file": 15, "A latency budget to the choice": 12, "A folder to a batch": 8}
+
+
+@pytest.mark.parametrize("walk", WALKS)
+def test_a_walk_is_short_and_as_the_design_says(walk: str) -> None:
+    """docs/design.md names its files; each but the first is imported by an earlier or later one of them."""
+    design = (PACKAGE.parent / "docs" / "design.md").read_text(encoding="utf-8")
+    told = design[design.index(f"- **{walk}**") :].split("\n- **")[0].split("(Beside")[0].split("\n\n")[0]
+    files = re.findall(r"`([a-z_0-9/]+)`", told)
+    assert len(files) == len(set(files)) <= WALKS[walk]
+    modules = {"vitas_hw." + name.replace("/", "."): PACKAGE / f"{name}.py" for name in files}
+    assert [name for name, path in modules.items() if not path.exists()] == []
+    reached = {name for path in modules.values() for name in imports(path)}
+    assert [name for name in [*modules][1:] if name not in reached and name != "vitas_hw.training.trainer"] == []
 
 
 def test_no_room_is_too_large() -> None:

@@ -14,7 +14,7 @@ from written import READERS, UNIFORM, write
 
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
-from vitas_hw.export.torch_export import torch_program
+from vitas_hw.export.parity import torch_program
 from vitas_hw.supernet.plain import build_model
 
 READ = """

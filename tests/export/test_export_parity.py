@@ -16,8 +16,7 @@ from vitas_hw.core.subnet import Subnet
 from vitas_hw.export.first_difference import first_difference
 from vitas_hw.export.onnx_export import OPSETS, activation_scales, model_graph, onnx_program
 from vitas_hw.export.onnx_graph import onnx_graph
-from vitas_hw.export.parity import Agreement, measure_parity, with_fixed_batch
-from vitas_hw.export.torch_export import torch_program
+from vitas_hw.export.parity import Agreement, measure_parity, torch_program, with_fixed_batch
 from vitas_hw.supernet.plain import build_model
 
 

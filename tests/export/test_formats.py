@@ -18,8 +18,9 @@ from vitas_hw.core.published import published_subnet
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Block, Subnet
 from vitas_hw.export.openvino_export import openvino_program
+from vitas_hw.export.parity import torch_program
 from vitas_hw.export.timm_export import timm_architecture, timm_program
-from vitas_hw.export.torch_export import exported_program, torch_program
+from vitas_hw.export.torch_export import exported_program
 from vitas_hw.supernet.plain import build_model
 
 # runs one of READERS as on a machine without us: python -I -c BARE FORBIDDEN CODE MODEL IMAGES LOGITS

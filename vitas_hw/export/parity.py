@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import nn
 
 from vitas_hw.core.errors import VitasError
 
@@ -168,5 +170,17 @@ def with_fixed_batch(program: Program, batch_size: int | None) -> Program:
         padded = np.resize(images, (-(-len(images) // batch_size) * batch_size, *images.shape[1:]))
         parts = [program(padded[start : start + batch_size]) for start in range(0, len(padded), batch_size)]
         return np.concatenate(parts)[: len(images)]
+
+    return run
+
+
+def torch_program(model: nn.Module) -> Program:
+    """A model of torch on the CPU."""
+    model.eval()
+
+    @torch.inference_mode()
+    def run(images: Floats) -> Floats:
+        logits: Floats = model(torch.from_numpy(images)).float().numpy()
+        return logits
 
     return run

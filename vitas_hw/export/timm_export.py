@@ -13,8 +13,7 @@ import timm
 from timm.models.vision_transformer import VisionTransformer
 
 from vitas_hw.core.subnet import Subnet
-from vitas_hw.export.parity import Program
-from vitas_hw.export.torch_export import torch_program
+from vitas_hw.export.parity import Program, torch_program
 
 _OWN_NAMES = {  # of exactly these shapes; others that are as uniform take the name of the smallest ViT
     (16, 192, 12, 3, 768): "deit_tiny_patch16_224",

@@ -1,4 +1,4 @@
-"""A plain model as torch computes it, and as a program of ``torch.export``."""
+"""A plain model as a program of ``torch.export``."""
 
 from __future__ import annotations
 
@@ -10,19 +10,7 @@ import torch
 from torch import nn
 
 from vitas_hw.core.subnet import Subnet
-from vitas_hw.export.parity import Floats, Program
-
-
-def torch_program(model: nn.Module) -> Program:
-    """A model of torch on the CPU."""
-    model.eval()
-
-    @torch.inference_mode()
-    def run(images: Floats) -> Floats:
-        logits: Floats = model(torch.from_numpy(images)).float().numpy()
-        return logits
-
-    return run
+from vitas_hw.export.parity import Program, torch_program
 
 
 def write_torch(

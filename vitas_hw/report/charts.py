@@ -114,7 +114,7 @@ def published_chart(search: Search) -> Chart:
         | {"x": one.subnet.macs / 1e6, "y": 100 * one.top1, **_sizes(one.subnet)}
         for one in search.published
     ]
-    axes = _axes("MACs, millions", False)
+    axes = _axes("MACs, millions", True)
     layers = [_points(drawn, axes)]
     for which, dy in (("==", 9), ("!=", -5)):  # DeiT-Ti and ViTAS-B lie side by side
         label = {"type": "text", "align": "left", "dx": 7, "dy": dy, "color": _OTHER, "fontSize": 12}

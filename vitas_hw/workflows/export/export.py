@@ -33,10 +33,11 @@ from vitas_hw.export.parity import (
     ParityError,
     Program,
     measure_parity,
+    torch_program,
     with_fixed_batch,
 )
 from vitas_hw.export.timm_export import timm_program, write_timm
-from vitas_hw.export.torch_export import exported_program, torch_program, write_torch
+from vitas_hw.export.torch_export import exported_program, write_torch
 from vitas_hw.report.model_card import model_card
 from vitas_hw.runs.artifacts import load_run_predictor
 from vitas_hw.runs.directory import Run, one_at_a_time
