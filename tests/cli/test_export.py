@@ -88,7 +88,7 @@ def test_the_choice_in_several_formats_at_once(capsys: pytest.CaptureFixture[str
         assert (exported["images"], exported["others"][name]["agreement"]) == (360, 1.0)
         assert exported["others"][name]["top1"] == pytest.approx(found["top1"])
         card = Path(f"{found[name]}.md").read_text()
-        for part in ("## Architecture", "MACs at most 1 MMACs", "`digits`", "| search | `vitas-hw ", "Licence"):
+        for part in ("## Architecture", "MACs at most 1 MMACs", "`digits`", "| search | `vitas-hw", "Licence"):
             assert part in card
     metadata = {prop.key: json.loads(prop.value) for prop in onnx.load(found["onnx"]).metadata_props}
     assert metadata["weights"] == "the choice's of the last search"
