@@ -33,12 +33,12 @@ def table(text: str, folder: Path) -> Path:
 SAID: list[tuple[Callable[[Path], object], str]] = [
     (lambda _: Range(None, None), "A budget needs positive, finite bounds, not None to None."),
     (lambda _: Range(2, 1), "A budget's lower bound 2 lies above its upper bound 1."),
-    (lambda _: Budget.from_dict({"watts": [1, 2]}), "A budget has the costs latency_ms, macs, params."),
-    (lambda _: Budget.from_dict({"macs": [1]}), "A stored range is [low, high]."),
-    (lambda _: Budget.from_dict({"macs": ["1", 2]}), "A stored range is of numbers or null."),
+    (lambda _: Budget.from_dict({"watts": [1, 2]}), "It must be 'latency_ms' or 'macs' or 'params', not 'watts'."),
+    (lambda _: Budget.from_dict({"macs": [1]}), "macs must be a list of 2, not [1]."),
+    (lambda _: Budget.from_dict({"macs": ["1", 2]}), "macs.0 must be a finite number, not '1'."),
     (
         lambda _: SearchSpace.from_dict(SPACE.to_dict() | {"depth": 3}),
-        "A space's field has the wrong form: cannot unpack",
+        "depth must be a list of 2, not 3.",
     ),
     (lambda _: replace(SPACE, name="a/b"), "A space's name has 1 to 64 of a-z, 0-9, '-', '_' and '.', not 'a/b'."),
     (lambda _: replace(SPACE, name="a" * 65), "A space's name has 1 to 64 of"),
@@ -48,7 +48,7 @@ SAID: list[tuple[Callable[[Path], object], str]] = [
     (lambda _: SPACE.decode(np.zeros(SPACE.code_length, int)), "has at least 2 blocks; the code has fewer."),
     (lambda _: SPACE.sample(0, p_identity=2), "p_identity is a probability, not 2."),
     (lambda _: Subnet.from_json("?"), "This is not the JSON of a subnet: it is no JSON at line 1"),
-    (lambda _: Subnet.from_dict(SUBNET.to_dict() | {"blocks": 3}), "A subnet's image_size and blocks must be lists."),
+    (lambda _: Subnet.from_dict(SUBNET.to_dict() | {"blocks": 3}), "blocks must be a list, not 3."),
     (lambda _: replace(SUBNET, image_size=32), "image_size must be (height, width), not 32."),
     (
         lambda _: replace(TARGET, device_name="My PC"),

@@ -47,8 +47,8 @@ def test_it_cannot_be_changed() -> None:
         ("patch_size", 15, "not divisible"),
         ("image_size", [224], "image_size"),
         ("blocks", [], "at least one"),
-        ("blocks", [{"num_heads": 1}], "a block"),
-        ("blocks", 3, "lists"),
+        ("blocks", [{"num_heads": 1}], "blocks.0 has exactly the fields num_heads"),
+        ("blocks", 3, "blocks must be a list"),
         ("num_classes", "10", "num_classes"),
     ],
 )

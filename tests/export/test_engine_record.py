@@ -92,7 +92,7 @@ def test_a_record_that_is_missing_broken_or_of_another_engine_is_refused(tmp_pat
     for text in [None, *broken]:
         if text is not None:
             record_path(engine).write_text(text)
-        with pytest.raises(FileError, match=r"choice\.engine was built for, is missing or broken"):
+        with pytest.raises(FileError, match=r"choice\.engine\.json.* Export the engine anew"):
             read_record(engine)
     write_record(engine, AT_HAND)
     engine.write_bytes(b"another engine")

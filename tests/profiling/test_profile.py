@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,12 @@ def test_what_is_no_profile_is_refused(text: str, tmp_path: Path) -> None:
         load_profile(path)
     with pytest.raises(FileError, match="Cannot read"):
         load_profile(tmp_path / "missing.jsonl")
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0])
+def test_an_anchor_of_no_time_is_refused(profile: Profile, value: float) -> None:
+    with pytest.raises(InputError, match="The anchor's latency in a profile must be positive"):
+        replace(profile, anchor_ms=value)
 
 
 def test_a_subnet_twice_is_refused(profile: Profile, tmp_path: Path) -> None:

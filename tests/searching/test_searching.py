@@ -12,6 +12,7 @@ from vitas_hw.core.budget import Budget, Range
 from vitas_hw.core.errors import FileError, InfeasibleBudgetError, InputError
 from vitas_hw.core.operators import SubnetColumns, operators
 from vitas_hw.core.presets import PRESETS, preset
+from vitas_hw.core.records import from_json
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.searching.admission import Admission
@@ -22,7 +23,6 @@ from vitas_hw.searching.optimizers.registry import GENERATIONS, OPTIMIZERS, POPU
 from vitas_hw.searching.result import (
     Candidate,
     SearchResult,
-    _candidate,
     best_first,
     candidate_of,
     load_result,
@@ -288,5 +288,5 @@ def test_without_identity_shifting_a_candidate_knows_its_blocks(small: SearchSpa
     found = search(space, Budget(), population=16, generations=3)
     assert all(candidate.layers is not None for candidate in found)
     assert any(candidate.layers != tuple(range(candidate.subnet.depth)) for candidate in found)
-    again = [_candidate(json.loads(json.dumps(candidate.to_dict())), "supernet") for candidate in found]
+    again = [from_json(Candidate, json.loads(json.dumps(candidate.to_dict()))) for candidate in found]
     assert again == found

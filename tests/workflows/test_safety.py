@@ -239,7 +239,7 @@ def test_a_manifest_or_evaluations_of_another_schema_are_refused_and_kept(
     run.begin(small)
     changed = json.dumps(json.loads(run.manifest.read_text()) | {"schema": 2})
     run.manifest.write_text(changed)
-    assert "is not a run's manifest of schema 1." in refused(capsys, "search", "--flops", "2M", "--run", str(run.path))
+    assert "is not a run's manifest of schema 1: " in refused(capsys, "search", "--flops", "2M", "--run", str(run.path))
     assert run.manifest.read_text() == changed
     path = tmp_path / "evaluations.jsonl"
     path.write_text('{"schema":2,"kind":"evaluations"}\n{"subnet":"x","part":0,"top1":0.5}\n')

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from vitas_hw.core.errors import InputError, shown
+from vitas_hw.core.records import from_json
 
 COSTS = ("latency_ms", "macs", "params")
 _TIMES = {"us": -3, "ms": 0, "s": 3}  # powers of ten
@@ -68,11 +68,10 @@ class Budget:
         return {cost: [bounds.low, bounds.high] for cost, bounds in self.asked.items()}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Budget:
+    def from_dict(cls, data: Any) -> Budget:
         """Inverse of ``to_dict``."""
-        if not isinstance(data, Mapping) or not set(data) <= set(COSTS):
-            raise InputError(f"A budget has the costs {', '.join(COSTS)}.")
-        return cls(**{cost: _stored_range(bounds) for cost, bounds in data.items()})
+        stored = from_json(dict[Literal["latency_ms", "macs", "params"], tuple[float | None, float | None]], data)
+        return cls(**{cost: Range(*bounds) for cost, bounds in stored.items()})
 
     def __str__(self) -> str:
         return " and ".join(f"{cost_name(cost)} {_show(bounds, cost)}" for cost, bounds in self.asked.items()) or "none"
@@ -163,12 +162,3 @@ def parse_duration(text: str) -> float:
     if not match or match[2] not in _SECONDS or not 0 < float(match[1]) < math.inf:
         raise InputError(f"Invalid duration {shown(text)}; use for example 90s, 30m, 8h.", value=text)
     return float(match[1]) * _SECONDS[match[2]]
-
-
-def _stored_range(bounds: Any) -> Range:
-    """Of ``[low, high]``, each a number or null."""
-    if not isinstance(bounds, list | tuple) or len(bounds) != 2:
-        raise InputError("A stored range is [low, high].")
-    if any(isinstance(bound, bool) or not isinstance(bound, int | float | None) for bound in bounds):
-        raise InputError("A stored range is of numbers or null.")
-    return Range(*bounds)

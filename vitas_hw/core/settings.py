@@ -6,12 +6,13 @@ The command line makes its options of them, a run's manifest and a checkpoint's 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass
+from collections.abc import Callable
+from dataclasses import MISSING, Field, dataclass, field, fields
 from numbers import Real
 from typing import Any, TypeVar, dataclass_transform
 
 from vitas_hw.core.errors import invalid
+from vitas_hw.core.records import to_json
 
 _KEY = "setting"
 T = TypeVar("T")
@@ -118,7 +119,7 @@ def shared(given: object, kind: type) -> dict[str, Any]:
 
 def as_json(given: Any) -> dict[str, Any]:
     """Settings as JSON types."""
-    return {one.name: _plain(getattr(given, one.name)) for one in fields(given)}
+    return {one.name: to_json(getattr(given, one.name)) for one in fields(given)}
 
 
 def what_decides(given: Any) -> dict[str, Any]:
@@ -130,13 +131,3 @@ def what_decides(given: Any) -> dict[str, Any]:
 def _is_finite(value: Any) -> bool:
     is_number = isinstance(value, Real)
     return is_number and abs(value) < math.inf
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "to_dict"):
-        return value.to_dict()
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value

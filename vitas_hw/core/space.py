@@ -9,14 +9,14 @@ on different blocks of the supernet (``layers``), as in the paper's first versio
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import MISSING, asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
-from vitas_hw.core.errors import InputError, brief, shown
+from vitas_hw.core.errors import InputError, shown
 from vitas_hw.core.operators import Ints, SubnetColumns
+from vitas_hw.core.records import Record
 from vitas_hw.core.subnet import Block, Subnet, positive_int
 
 HEADER = 2  # genes before the blocks: patch size, token embedding
@@ -27,7 +27,7 @@ _TIED = {"attn_dims": "head_dim", "mlp_dims": "mlp_ratios"}  # each is given in 
 
 
 @dataclass(frozen=True)
-class SearchSpace:
+class SearchSpace(Record):
     """Every subnet that can be built from these choices.
 
     Args:
@@ -268,24 +268,6 @@ class SearchSpace:
         """One random subnet, see ``sample_codes``. The same seed gives the same subnet; a Generator is advanced."""
         return self.decode(self.sample_codes(1, np.random.default_rng(seed), p_identity)[0])
 
-    def to_dict(self) -> dict[str, Any]:
-        """The fields that say something, as JSON types; ``from_dict`` is the inverse."""
-        said = {key: value for key, value in asdict(self).items() if value != _DEFAULTS.get(key, self)}
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in said.items()}
-
-    @classmethod
-    def from_dict(cls, data: Any) -> SearchSpace:
-        """Inverse of ``to_dict``. Raises InputError on a missing or unknown field or an impossible value."""
-        fields = cls.__dataclass_fields__
-        needed = set(fields) - set(_DEFAULTS)
-        if not isinstance(data, dict) or not needed <= set(data) <= set(fields):
-            raise InputError(f"A space has exactly the fields {', '.join(fields)}; the last {len(_DEFAULTS)} may lack.")
-        try:
-            values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
-            return cls(**values)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"A space's field has the wrong form: {brief(str(error))}.") from error
-
     def _block(self, op: int, attn: int, embed: int, mlp: int) -> Block:
         num_heads = (0, *self.num_heads)[op]
         width = int(self._attn_table[op, attn])
@@ -295,7 +277,6 @@ class SearchSpace:
         return Subnet(self.image_size, self.in_chans, patch_size, embed_dim, blocks, self.num_classes)
 
 
-_DEFAULTS = {name: f.default for name, f in SearchSpace.__dataclass_fields__.items() if f.default is not MISSING}
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from vitas_hw.core.errors import InputError, brief, shown
+from vitas_hw.core.errors import InputError, shown
 from vitas_hw.core.reading import parse_json, reason
+from vitas_hw.core.records import Record
 
-_FIELDS = ("image_size", "in_chans", "patch_size", "embed_dim", "blocks", "num_classes")
-_BLOCK_FIELDS = ("num_heads", "head_dim", "mlp_dim")
 _MOST_BLOCKS = 1024  # four times the deepest space
 _LARGEST = 2**20  # no width, image or class count comes near
 _MOST_WORK = 2**60  # MACs and parameters are counted in int64
@@ -35,7 +34,7 @@ class Block:
     mlp_dim: int
 
     def __post_init__(self) -> None:
-        for name in _BLOCK_FIELDS:
+        for name in ("num_heads", "head_dim", "mlp_dim"):
             positive_int(getattr(self, name), name)
 
     @property
@@ -45,7 +44,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Subnet:
+class Subnet(Record):
     """A plain vision transformer: class token, learned positions, pre-norm blocks, linear classifier.
 
     Args:
@@ -114,24 +113,6 @@ class Subnet:
 
         return operators([self])
 
-    def to_dict(self) -> dict[str, Any]:
-        """Exactly the fields, in order, as JSON types."""
-        blocks = [{name: getattr(block, name) for name in _BLOCK_FIELDS} for block in self.blocks]
-        own = {name: getattr(self, name) for name in _FIELDS}
-        return own | {"image_size": list(self.image_size), "blocks": blocks}
-
-    @classmethod
-    def from_dict(cls, data: Any) -> Subnet:
-        """Inverse of ``to_dict``. Raises InputError on a missing, unknown or impossible value."""
-        _exactly(data, _FIELDS, "a subnet")
-        size, blocks = data["image_size"], data["blocks"]
-        if not (isinstance(size, list | tuple) and isinstance(blocks, list | tuple)):
-            raise InputError("A subnet's image_size and blocks must be lists.")
-        for block in blocks:
-            _exactly(block, _BLOCK_FIELDS, "a block")
-        made = {"image_size": tuple(size), "blocks": tuple(Block(**block) for block in blocks)}
-        return cls(**(data | made))
-
     def to_json(self) -> str:
         """One line of JSON, fields in order, no spaces: equal subnets give equal text."""
         return json.dumps(self.to_dict(), separators=(",", ":"))
@@ -148,9 +129,3 @@ class Subnet:
     def digest(self) -> str:
         """16 hexadecimal digits of the SHA-256 of ``to_json()``: the subnet's name in files."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
-
-
-def _exactly(data: Any, fields: tuple[str, ...], what: str) -> None:
-    if not isinstance(data, dict) or set(data) != set(fields):
-        given = brief(", ".join(map(str, data))) if isinstance(data, dict) else type(data).__name__
-        raise InputError(f"The JSON of {what} has exactly the fields {', '.join(fields)}; given: {given}.")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from vitas_hw.core.errors import InputError, one_of, shown
+from vitas_hw.core.records import Record
 from vitas_hw.core.subnet import positive_int
 
 # a runtime's variants are backends of their own: their latencies differ
@@ -30,7 +30,7 @@ _SLUG = re.compile(
 
 
 @dataclass(frozen=True)
-class Target:
+class Target(Record):
     """Everything a latency depends on besides the subnet.
 
     Args:
@@ -84,18 +84,6 @@ class Target:
         threads = None if found["threads"] is None else int(found["threads"])
         size = (height, int(found["width"] or height))
         return cls(found["device"], found["backend"], found["precision"], int(found["batch"]), threads, size)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON types; ``from_dict`` is the inverse."""
-        return {**asdict(self), "image_size": list(self.image_size)}
-
-    @classmethod
-    def from_dict(cls, data: Any) -> Target:
-        """Inverse of ``to_dict``. Raises InputError on a missing or unknown field."""
-        if not isinstance(data, dict) or set(data) != set(cls.__dataclass_fields__):
-            raise InputError(f"A target has exactly the fields {', '.join(cls.__dataclass_fields__)}.")
-        size = data["image_size"]
-        return cls(**{**data, "image_size": tuple(size) if isinstance(size, list) else size})
 
 
 def device_slug(name: str) -> str:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from vitas_hw.core.errors import FileError, InputError
+from vitas_hw.core.errors import FileError, InputError, one_of
 from vitas_hw.core.reading import read_json
+from vitas_hw.core.records import content, from_json, refusing, to_json
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.export.engine_cache import timings_in
 from vitas_hw.export.tensorrt_engine import (
@@ -25,6 +25,7 @@ from vitas_hw.export.tensorrt_engine import (
 )
 
 SCHEMA = 1
+_ANEW = "Export the engine anew."
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ def record_path(engine: Path) -> Path:
 
 def write_record(engine: Path, record: EngineRecord) -> None:
     """Write it beside the engine."""
-    whole = {"schema": SCHEMA, **asdict(record), "subnet": record.subnet.to_dict()}
+    whole = {"schema": SCHEMA, **to_json(record)}
     record_path(engine).write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
 
 
@@ -162,21 +163,13 @@ def read_record(engine: Path) -> EngineRecord:
     if not engine.is_file():
         raise FileError(f"There is no engine {engine}.")
     path = record_path(engine)
-    try:
-        known: dict[str, Any] = read_json(path, "the engine's record")
-        if known.pop("schema") != SCHEMA:
-            raise ValueError("another schema")
-        known["subnet"] = Subnet.from_dict(known["subnet"])
-        known["compute_capabilities"] = tuple(known["compute_capabilities"])
-        record = EngineRecord(**known)
+    with refusing(path, f"does not say what {engine.name} was built for", _ANEW):
+        known = content(read_json(path, "the engine's record", hint=_ANEW), SCHEMA)
+        record: EngineRecord = from_json(EngineRecord, known)
         if record.library not in LIBRARIES:
-            raise ValueError("another library")
-    except (ValueError, KeyError, TypeError, AttributeError, InputError) as error:
-        raise FileError(
-            f"{path}, which says what {engine.name} was built for, is missing or broken.", "Export the engine anew."
-        ) from error
+            raise one_of(record.library, LIBRARIES, "library")
     if record.engine_sha256 != sha256(engine.read_bytes()):
-        raise FileError(f"{path} describes another engine than {engine.name}.", "Export the engine anew.")
+        raise FileError(f"{path} describes another engine than {engine.name}.", _ANEW)
     return record
 
 

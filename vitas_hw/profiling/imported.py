@@ -6,17 +6,19 @@ import csv
 import math
 import statistics
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.reading import MOST_LINES_BYTES, open_regular, parse_json, read_text, reason
+from vitas_hw.core.records import as_fields, content, refusing, to_json
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 
 SCHEMA = 1
 COLUMNS = ("subnet", "measurement", "round", "sample", "latency_ms")
+_VISIT = ("measurement", "round", "subnet")  # of a visit in the plan
 ANCHOR = "anchor"  # the measurement of the anchor's rows
 Key = tuple[str, int, str]  # measurement, round, digest
 _NEXT = "Correct the file, or remove it and measure again."
@@ -42,26 +44,27 @@ class Bundle:
     seed: int
     subnets: Mapping[str, Subnet]
     anchor: Subnet
-    timing: Mapping[str, float]
+    timing: Mapping[str, int | float]
     visits: tuple[Key, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """The content of ``bundle.json``."""
-        return {
-            "schema": SCHEMA,
-            "kind": "bundle",
-            "space": self.space.to_dict(),
-            "batch_size": self.batch_size,
-            "precision": self.precision,
-            "seed": self.seed,
-            "subnets": {digest: subnet.to_dict() for digest, subnet in self.subnets.items()},
-            "anchor": {"subnet": self.anchor.digest, "is": self.anchor.to_dict()},
-            "timing": dict(self.timing),
-            "visits": [
-                {"measurement": measurement, "round": round_, "subnet": digest}
-                for measurement, round_, digest in self.visits
-            ],
-        }
+        own = {one.name: to_json(getattr(self, one.name)) for one in fields(self)}
+        anchor = {"subnet": self.anchor.digest, "is": own["anchor"]}
+        visits = [dict(zip(_VISIT, key, strict=True)) for key in self.visits]
+        return {"schema": SCHEMA, "kind": "bundle", **own, "anchor": anchor, "visits": visits}
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Bundle:
+        """Inverse of ``to_dict``. Raises InputError, KeyError or TypeError on anything else."""
+        own = content(data, SCHEMA, "bundle")
+        visits = [[one[name] for name in _VISIT] for one in own.pop("visits")]
+        found: Bundle = as_fields(cls, own | {"anchor": own["anchor"]["is"], "visits": visits})
+        changed = [digest for digest, subnet in found.subnets.items() if subnet.digest != digest]
+        unplanned = {digest for _, _, digest in found.visits} - set(found.subnets)
+        if changed or unplanned:
+            raise InputError(f"Subnet {(changed or sorted(unplanned))[0]} is not what its name says, or lacks.")
+        return found
 
 
 @dataclass(frozen=True)
@@ -85,32 +88,8 @@ class ImportedVisit:
 def read_bundle(path: str | Path) -> Bundle:
     """Read ``bundle.json``. Raises FileError if it is missing, broken or of another schema."""
     path = Path(path)
-    try:
-        data = parse_json(read_text(path, "the bundle", hint="Give the folder that `bundle` wrote."))
-        if (data["schema"], data["kind"]) != (SCHEMA, "bundle"):
-            raise InputError(f"it is a {data['kind']} of schema {data['schema']}, not a bundle of schema {SCHEMA}.")
-        found = Bundle(
-            space=SearchSpace.from_dict(data["space"]),
-            batch_size=int(data["batch_size"]),
-            precision=str(data["precision"]),
-            seed=int(data["seed"]),
-            subnets={digest: Subnet.from_dict(subnet) for digest, subnet in data["subnets"].items()},
-            anchor=Subnet.from_dict(data["anchor"]["is"]),
-            timing={name: _number(value) for name, value in data["timing"].items()},
-            visits=tuple((str(v["measurement"]), int(v["round"]), str(v["subnet"])) for v in data["visits"]),
-        )
-    except FileError:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, InputError) as error:
-        raise FileError(
-            f"{path} is not a bundle's: {type(error).__name__}: {reason(error)}.",
-            "Write it anew with `bundle`.",
-        ) from error
-    changed = [digest for digest, subnet in found.subnets.items() if subnet.digest != digest]
-    unplanned = {digest for _, _, digest in found.visits} - set(found.subnets)
-    if changed or unplanned:
-        raise FileError(f"{path}: subnet {(changed or sorted(unplanned))[0]} is not what its name says, or lacks.")
-    return found
+    with refusing(path, "is not a bundle's", "Write it anew with `bundle`."):
+        return Bundle.from_dict(parse_json(read_text(path, "the bundle", hint="Give the folder that `bundle` wrote.")))
 
 
 def read_results(csv_path: str | Path, bundle_json_path: str | Path) -> tuple[ImportedVisit, ...]:
@@ -150,12 +129,6 @@ def read_results(csv_path: str | Path, bundle_json_path: str | Path) -> tuple[Im
     if not visits:
         raise FileError(f"{path} holds no visit of a subnet.", "Measure first: python run.py")
     return visits
-
-
-def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InputError(f"{value!r} is not a number.")
-    return value
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vitas_hw.core.errors import FileError, InputError
+from vitas_hw.core.errors import InputError
 from vitas_hw.core.files import append_line, cut
-from vitas_hw.core.reading import journal_lines, parse_json, reason
+from vitas_hw.core.reading import journal_lines
+from vitas_hw.core.records import each_line, from_json
 from vitas_hw.profiling.timing import Visit
 
 SCHEMA = 2
+_AWAY = "Move the file away to begin anew."
 Key = tuple[str, int, str]  # measurement, round, digest
 
 
@@ -52,13 +54,14 @@ class Journal:
             path.parent.mkdir(parents=True, exist_ok=True)
             journal._append(wanted)
             return journal
-        for number, line in enumerate(lines, 1):
-            try:
-                journal._read(parse_json(line), wanted if number == 1 else None)
-            except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-                raise FileError(
-                    f"{path}, line {number}, is broken: {reason(error)}.", "Move the file away to begin anew."
-                ) from error
+        (begun,) = each_line(path, lines[:1], dict, hint=_AWAY)
+        different = sorted(key for key in {*begun, *wanted} if begun.get(key) != wanted.get(key))
+        if different:
+            raise InputError(
+                f"The journal {path} was begun with another {', '.join(different)}.",
+                "Repeat the command with the old settings, or with `fresh` to begin anew.",
+            )
+        each_line(path, lines[1:], journal._read, hint=_AWAY, first=2)
         if torn is not None:  # only now: a file that is no journal stays as it is
             cut(path, torn)
         return journal
@@ -94,15 +97,8 @@ class Journal:
     def _append(self, line: dict[str, Any]) -> None:
         append_line(self.path, line)
 
-    def _read(self, line: dict[str, Any], wanted: dict[str, Any] | None) -> None:
-        if wanted is not None:
-            different = sorted(key for key in {*line, *wanted} if line.get(key) != wanted.get(key))
-            if different:
-                raise InputError(
-                    f"The journal {self.path} was begun with another {', '.join(different)}.",
-                    "Repeat the command with the old settings, or with `fresh` to begin anew.",
-                )
-        elif "failed" in line:
+    def _read(self, line: dict[str, Any]) -> None:
+        if "failed" in line:
             self.failures[str(line["subnet"])] = str(line["failed"])
         elif "conditions" in line:
             self.conditions.append(line)
@@ -110,14 +106,13 @@ class Journal:
             self._read_visit(line)
 
     def _read_visit(self, line: dict[str, Any]) -> None:
-        key = (str(line["measurement"]), int(line["round"]), str(line["subnet"]))
+        key = (str(line["measurement"]), from_json(int, line["round"], "round"), str(line["subnet"]))
         samples, before, after = (
-            tuple(float(sample) for sample in line[name]) for name in ("samples_ms", "before_ms", "after_ms")
+            from_json(tuple[float, ...], line[name], name) for name in ("samples_ms", "before_ms", "after_ms")
         )
         if not (samples and before and after and min(samples + before + after) > 0):
             raise ValueError("samples are missing or not positive")
-        peak = line.get("peak_bytes")
-        visit = Visit(samples, before, after, None if peak is None else int(peak))
+        visit = Visit(samples, before, after, from_json(int | None, line.get("peak_bytes"), "peak_bytes"))
         self.attempts.setdefault(key, []).append(visit)
         if "device" in line:
             self.devices[key] = str(line["device"])

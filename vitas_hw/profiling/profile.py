@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from vitas_hw.core.errors import FileError, InputError
+from vitas_hw.core.errors import InputError
 from vitas_hw.core.files import write_atomic
-from vitas_hw.core.reading import MOST_LINES_BYTES, parse_json, read_text, reason
+from vitas_hw.core.reading import MOST_LINES_BYTES, read_text
+from vitas_hw.core.records import content, each_line, from_json, to_json
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
@@ -99,6 +100,10 @@ class Profile:
     anchor_ms: float | None
     measurements: tuple[Measurement, ...] = field(repr=False)
 
+    def __post_init__(self) -> None:
+        if self.anchor_ms is not None and not self.anchor_ms > 0:
+            raise InputError("The anchor's latency in a profile must be positive.")
+
     @property
     def name(self) -> str:
         """``<target>--<space>``: the stem of its file and of its predictor's."""
@@ -112,59 +117,47 @@ class Profile:
 
 def save_profile(profile: Profile, path: Path) -> None:
     """Write the JSON Lines file in one step: a header, then one line per subnet."""
-    floor = profile.noise_floor
-    header = {
-        "schema": SCHEMA,
-        "kind": "profile",
-        "target": profile.target.to_dict(),
-        "space": profile.space.to_dict(),
-        "environment": profile.environment,
-        "noise_floor": None if floor is None else asdict(floor),
-        "anchor_ms": profile.anchor_ms,
-    }
+    header = {"schema": SCHEMA, "kind": "profile", **to_json(replace(profile, measurements=()))}
+    del header["measurements"]
     lines = [header, *(_row(measurement) for measurement in profile.measurements)]
     write_atomic(path, "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
 
 
 def load_profile(path: str | Path) -> Profile:
     """Read a profile. Raises FileError that names file and line if it is missing, broken or of another schema."""
-    from pydantic import ValidationError
+    path, why = Path(path), "is not a profile's"
+    lines = read_text(path, "the profile", most=MOST_LINES_BYTES).splitlines() or [""]
+    (profile,) = each_line(path, lines[:1], _header, why)
+    measurements: dict[Subnet, Measurement] = {}
 
-    from vitas_hw.profiling.profile_schema import Header, Row  # loads pydantic
+    def read(line: dict[str, Any]) -> None:
+        row: _Row = from_json(_Row, line)
+        if row.subnet in measurements:
+            raise InputError(f"Subnet {row.subnet.digest} stands there a second time.")
+        measurements[row.subnet] = Measurement(row.subnet, row.samples_ms, row.drift, row.reason, row.peak_bytes)
 
-    path = Path(path)
-    line_number = 1
-    try:
-        lines = read_text(path, "the profile", most=MOST_LINES_BYTES).splitlines()
-        header = Header.model_validate(_parsed(lines[0] if lines else ""))
-        floor = None if header.noise_floor is None else NoiseFloor(**header.noise_floor.model_dump())
-        space, target = SearchSpace.from_dict(header.space), Target.from_dict(header.target)
-        measurements: dict[Subnet, Measurement] = {}
-        for line in lines[1:]:
-            line_number += 1
-            row = Row.model_validate(_parsed(line))
-            subnet = Subnet.from_dict(row.subnet)
-            if subnet in measurements:
-                raise InputError(f"Subnet {subnet.digest} stands there a second time.")
-            measurements[subnet] = Measurement(
-                subnet, tuple(map(tuple, row.samples_ms)), tuple(row.drift), row.reason, row.peak_bytes
-            )
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise FileError(f"{path}, line {line_number}, is not a profile's: {where} {first['msg']}.") from error
-    except FileError:
-        raise
-    except InputError as error:
-        raise FileError(f"{path}, line {line_number}, is not a profile's: {error}") from error
-    return Profile(target, space, header.environment, floor, header.anchor_ms, tuple(measurements.values()))
+    each_line(path, lines[1:], read, why, first=2)
+    return replace(profile, measurements=tuple(measurements.values()))
 
 
-def _parsed(line: str) -> Any:
-    try:
-        return parse_json(line)
-    except ValueError as error:
-        raise InputError(f"{reason(error)}.") from error
+@dataclass(frozen=True)
+class _Row:
+    """A line of the file: a subnet's measurement, or the reason why there is none."""
+
+    subnet: Subnet
+    status: Literal["ok", "failed"]
+    reason: str = ""
+    latency_ms: float | None = None
+    p90_ms: float | None = None
+    p99_ms: float | None = None
+    samples_ms: tuple[tuple[float, ...], ...] = ()
+    drift: tuple[float, ...] = ()
+    peak_bytes: int | None = None
+
+
+def _header(line: dict[str, Any]) -> Profile:
+    found: Profile = from_json(Profile, {**content(line, SCHEMA, "profile"), "measurements": []})
+    return found
 
 
 def _row(measurement: Measurement) -> dict[str, Any]:

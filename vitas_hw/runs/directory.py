@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from functools import cached_property, wraps
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from vitas_hw.core.errors import FileError, InputError, WriteError, brief
 from vitas_hw.core.files import write_atomic, writing
 from vitas_hw.core.reading import file_sha256, parse_json, read_text
+from vitas_hw.core.records import content, from_json, refusing, to_json
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.target import Target
 from vitas_hw.runs.space_file import load_space
@@ -45,6 +46,21 @@ def _inside(name: str, about: str) -> cached_property[Path]:
 
     place.__doc__ = about
     return cached_property(place)
+
+
+@dataclass(frozen=True)
+class _Manifest:
+    space: dict[str, Any] | None
+    steps: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What is read of a step."""
+
+    step: str
+    settings: dict[str, Any]
+    outputs: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -83,22 +99,12 @@ class Run:
         self._refuse_links_out()
         if not self.manifest.exists():
             return {"schema": SCHEMA, "space": None, "steps": []}
-        from pydantic import BaseModel, ConfigDict
-
-        class Manifest(BaseModel):
-            model_config = ConfigDict(extra="forbid", alias_generator=lambda name: name.rstrip("_"))
-            schema_: Literal[1]
-            space: dict[str, Any] | None
-            steps: list[dict[str, Any]]
-
-        try:
+        with refusing(self.manifest, f"is not a run's manifest of schema {SCHEMA}", _ELSEWHERE):
             data = parse_json(read_text(self.manifest, "the manifest", hint=_ELSEWHERE))
-            found = Manifest.model_validate(data).model_dump(by_alias=True)
-            if not all(map(_is_step, found["steps"])):
-                raise ValueError("a step lacks its name, settings or outputs")
-        except ValueError as error:  # pydantic's is one
-            raise FileError(f"{self.manifest} is not a run's manifest of schema {SCHEMA}.", _ELSEWHERE) from error
-        return found
+            found = from_json(_Manifest, content(data, SCHEMA))
+            for step in found.steps:
+                from_json(_Step, {name: step[name] for name in ("step", "settings", "outputs")})
+        return {"schema": SCHEMA, **to_json(found)}
 
     def space(self, wanted: str | None) -> SearchSpace:
         """The run's space; in a new run the wanted one, or the default.
@@ -275,8 +281,3 @@ def one_at_a_time(step: Callable[Concatenate[Run, P], Made]) -> Callable[Concate
             return step(run, *args, **kwargs)
 
     return holding  # type: ignore[return-value]  # mypy asks for a nameless first argument
-
-
-def _is_step(step: dict[str, Any]) -> bool:
-    parts = isinstance(step.get("settings"), dict) and isinstance(step.get("outputs"), dict)
-    return parts and isinstance(step.get("step"), str)

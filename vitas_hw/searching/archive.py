@@ -9,7 +9,8 @@ from typing import Any
 
 from vitas_hw.core.errors import FileError
 from vitas_hw.core.files import append_line, cut, write_atomic
-from vitas_hw.core.reading import journal_lines, parse_json, reason
+from vitas_hw.core.reading import journal_lines
+from vitas_hw.core.records import each_line, from_json
 
 SCHEMA = 1
 _ANEW = "Add `fresh` to begin anew."
@@ -41,14 +42,13 @@ class Archive:
         archive = cls()
         wanted = {"schema": SCHEMA, "kind": "evaluations", **json.loads(json.dumps(header))}
         lines, torn = journal_lines(path, "the evaluations", hint=_ANEW)
-        first = _parsed(path, 1, lines[0]) if lines else wanted
+        first = next(iter(each_line(path, lines[:1], dict, hint=_ANEW)), wanted)
         if (first.get("schema"), first.get("kind")) != (SCHEMA, "evaluations"):
             raise FileError(f"{path} holds no evaluations of schema {SCHEMA}.", _ANEW)
         if not lines or first != wanted:
             write_atomic(path, json.dumps(wanted, separators=(",", ":")) + "\n")
         else:
-            for number, line in enumerate(lines[1:], 2):
-                archive._read(path, number, line)
+            each_line(path, lines[1:], archive._read, hint=_ANEW, first=2)
             if torn is not None:
                 cut(path, torn)
         archive.path = path
@@ -88,22 +88,17 @@ class Archive:
         if self.path is not None:
             append_line(self.path, line)
 
-    def _read(self, path: Path, number: int, text: str) -> None:
-        line = _parsed(path, number, text)
-        try:
-            if line.get("ended"):
-                self._measured.pop(str(line["search"]), None)
-            elif "measured_ms" in line:
-                found = {str(digest): float(ms) for digest, ms in line["measured_ms"].items()}
-                self._measured.setdefault(str(line["search"]), []).append(found)
-            else:
-                layers = tuple(line["layers"]) if "layers" in line else None
-                top1 = float(line["top1"])
-                if not 0 <= top1 <= 1:
-                    raise ValueError(f"the top-1 {top1:g} is no share")
-                self._top1[str(line["subnet"]), layers, int(line["part"])] = top1
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise _broken(path, number, reason(error)) from error
+    def _read(self, line: dict[str, Any]) -> None:
+        if line.get("ended"):
+            self._measured.pop(str(line["search"]), None)
+        elif "measured_ms" in line:
+            found = from_json(dict[str, float], line["measured_ms"], "measured_ms")
+            self._measured.setdefault(str(line["search"]), []).append(found)
+        else:
+            top1 = from_json(float, line["top1"], "top1")
+            if not 0 <= top1 <= 1:
+                raise ValueError(f"the top-1 {top1:g} is no share")
+            self._top1[*_subnet_of(line), from_json(int, line["part"], "part")] = top1
 
 
 def evaluation_times(path: Path) -> dict[tuple[str, tuple[int, ...] | None], float]:
@@ -114,23 +109,14 @@ def evaluation_times(path: Path) -> dict[tuple[str, tuple[int, ...] | None], flo
     """
     lines, _ = journal_lines(path, "the evaluations", hint=_ANEW)
     found = {}
-    for number, text in enumerate(lines, 1):
-        line = _parsed(path, number, text)
+
+    def read(line: dict[str, Any]) -> None:
         if "subnet" in line and "at" in line:
-            layers = tuple(line["layers"]) if "layers" in line else None
-            found[str(line["subnet"]), layers] = float(line["at"])
+            found[_subnet_of(line)] = from_json(float, line["at"], "at")
+
+    each_line(path, lines, read, hint=_ANEW)
     return found
 
 
-def _parsed(path: Path, number: int, text: str) -> dict[str, Any]:
-    try:
-        line = parse_json(text)
-    except ValueError as error:
-        raise _broken(path, number, reason(error)) from error
-    if not isinstance(line, dict):
-        raise _broken(path, number, "no object")
-    return line
-
-
-def _broken(path: Path, number: int, why: object) -> FileError:
-    return FileError(f"{path}, line {number}, is broken: {why}.", _ANEW)
+def _subnet_of(line: dict[str, Any]) -> tuple[str, tuple[int, ...] | None]:
+    return from_json(str, line["subnet"], "subnet"), from_json(tuple[int, ...] | None, line.get("layers"), "layers")

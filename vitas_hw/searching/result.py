@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from vitas_hw.core.budget import Budget
-from vitas_hw.core.errors import FileError, InputError, shown
+from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.files import write_atomic
 from vitas_hw.core.operators import Ints
-from vitas_hw.core.reading import MOST_LINES_BYTES, parse_json, read_text, reason
+from vitas_hw.core.reading import MOST_LINES_BYTES, parse_json, read_text
+from vitas_hw.core.records import content, from_json, refusing, to_json
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 
 SCHEMA = 1
+_WRITTEN = (  # of a result and what it derives, in the order of its file
+    *("budget", "seed", "accuracy", "evolution", "space", "inputs", "measured_ms", "choice", "final_top1", "front"),
+    *("targets", "correction", "violations", "rounds"),
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class Candidate:
         code: its canonical code; in memory only.
     """
 
+    DERIVED: ClassVar = ("macs", "params")
     subnet: Subnet
     top1: float | None = None
     predicted_ms: float | None = None
@@ -74,10 +80,6 @@ class Round:
     samples: int | None
     correction: float
 
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Round:
-        return cls(**{**data, "violations": tuple(data["violations"])})
-
 
 @dataclass(frozen=True)
 class SearchResult:
@@ -98,6 +100,7 @@ class SearchResult:
         rounds: of measurements, in order.
     """
 
+    DERIVED: ClassVar = ("accuracy", "front", "violations")
     budget: Budget
     seed: int
     evolution: dict[str, Any]
@@ -173,72 +176,24 @@ def save_candidates(candidates: Sequence[Candidate], path: Path) -> None:
 
 def save_result(result: SearchResult, path: Path) -> None:
     """Write everything but the candidates, which have a file of their own."""
-    data = {
-        "schema": SCHEMA,
-        "kind": "search",
-        "budget": result.budget.to_dict(),
-        "seed": result.seed,
-        "accuracy": result.accuracy,
-        "evolution": result.evolution,
-        "space": result.space,
-        "inputs": result.inputs,
-        "measured_ms": result.measured_ms,
-        "choice": result.choice.to_dict(),
-        "final_top1": result.final_top1,
-        "front": [candidate.subnet.digest for candidate in result.front],
-        "targets": result.targets,
-        "correction": result.correction,
-        "violations": result.violations,
-        "rounds": [asdict(one) for one in result.rounds],
-    }
-    write_atomic(path, json.dumps(data, indent=1) + "\n")
+    values = {name: getattr(result, name) for name in _WRITTEN}
+    front = [candidate.subnet.digest for candidate in result.front]
+    data = {"schema": SCHEMA, "kind": "search", **values, "front": front}
+    write_atomic(path, json.dumps(to_json(data), indent=1) + "\n")
 
 
 def load_result(path: Path, candidates_path: Path) -> SearchResult:
     """Read a search's two files. Raises FileError if one is missing, broken or of another schema."""
-    try:
-        data = parse_json(read_text(path, "the search result"))
-        lines = read_text(candidates_path, "the candidates", most=MOST_LINES_BYTES).splitlines()
-        if (data["schema"], data["kind"]) != (SCHEMA, "search"):
-            raise FileError(f"{path} is no search result of schema {SCHEMA}.")
-        accuracy = data.get("accuracy", "supernet")
-        if accuracy == "proxy":
+    with refusing(path, "is not a search result", step="search"):
+        data = content(parse_json(read_text(path, "the search result")), SCHEMA, "search")
+        if data.get("accuracy") == "proxy":
             raise FileError(f"{path} is of a search by the training-free proxy, which is gone.")
-        return SearchResult(
-            budget=Budget.from_dict(data["budget"]),
-            seed=int(data["seed"]),
-            evolution=_dict(data["evolution"]),
-            space=str(data["space"]),
-            inputs=_dict(data["inputs"]),
-            candidates=tuple(_candidate(parse_json(line), accuracy) for line in lines),
-            measured_ms={str(digest): float(ms) for digest, ms in data["measured_ms"].items()},
-            choice=_candidate(data["choice"], accuracy),
-            final_top1=_number(data["final_top1"]),
-            targets=_dict(data.get("targets", {})),
-            correction=float(data.get("correction", 1.0)),
-            rounds=tuple(Round.from_dict(one) for one in data.get("rounds", [])),
-        )
-    except FileError as error:
-        raise FileError(error.problem, step="search") from error
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, InputError) as error:
-        problem = f"{path} is not a search result: {type(error).__name__}: {reason(error)}."
-        raise FileError(problem, step="search") from error
-
-
-def _candidate(data: dict[str, Any], accuracy: str) -> Candidate:
-    layers = tuple(int(layer) for layer in data["layers"]) if "layers" in data else None
-    top1 = None if accuracy == "params" else float(data["top1"])
-    return Candidate(Subnet.from_dict(data["subnet"]), top1, _number(data["predicted_ms"]), layers)
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None else float(value)
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError(f"{shown(value)} is no object")
-    return value
+        lines = read_text(candidates_path, "the candidates", most=MOST_LINES_BYTES).splitlines()
+        found: SearchResult = from_json(SearchResult, data | {"candidates": [parse_json(line) for line in lines]})
+        for one in (found.choice, *found.candidates):
+            if (one.top1 is None) != (data.get("accuracy") == "params"):
+                raise InputError(f"Subnet {one.subnet.digest} lacks its top-1, or has one where only sizes count.")
+        return found
 
 
 def _cost(candidate: Candidate, cost: str | None = None) -> float:
