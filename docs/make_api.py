@@ -37,8 +37,10 @@ def page() -> str:
 
 
 def _members(cls: type) -> list[tuple[str, Any]]:
-    """The documented public methods and properties that a class has itself."""
-    public = [(name, value) for name, value in sorted(vars(cls).items()) if not name.startswith("_")]
+    """The documented public methods and properties of a class, those of its bases among them where they are ours."""
+    ours = [base for base in reversed(cls.__mro__) if base.__module__.startswith("vitas_hw.")]
+    found = {name: value for base in ours for name, value in vars(base).items()}
+    public = [(name, value) for name, value in sorted(found.items()) if not name.startswith("_")]
     bare = [(name, getattr(value, "__func__", value)) for name, value in public]  # of class and static methods
     return [(n, v) for n, v in bare if (_is_property(v) or inspect.isfunction(v)) and inspect.getdoc(v)]
 
