@@ -81,7 +81,10 @@ def test_a_search_result_of_another_schema(run: Path, capsys: pytest.CaptureFixt
     path = run / "search.json"
     write_atomic(path, json.dumps({**json.loads(path.read_text()), "schema": 99}))
     assert main(["export", "--onnx", "--run", str(run)]) == 2
-    assert "search.json is no search result of schema 1." in capsys.readouterr().err
+    assert (
+        "search.json is not a search result: It is of kind 'search' and schema 99, not 'search' and 1."
+        in capsys.readouterr().err
+    )
 
 
 def test_a_space_with_an_unknown_field(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

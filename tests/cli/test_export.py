@@ -205,7 +205,7 @@ MISTAKES = [
     (["export", "--onnx", "--rank", "99"], ["there is no rank 99", "Ranks go from 1, the most accurate, to "]),
     (["export", "choice", "--onnx", "--rank", "1"], ["A rank of the front and a subnet"]),
     (["export", "nothing", "--onnx"], ["Unknown subnet 'nothing'", "Known: smallest, largest", "front:RANK"]),
-    (["export", "bad.json", "--onnx"], ["bad.json holds no subnet: num_heads must be a whole number"]),
+    (["export", "bad.json", "--onnx"], ["bad.json holds no subnet: blocks.0.num_heads must be a whole number"]),
     (["export", "none.json", "--onnx"], ["Cannot read the subnet none.json"]),
     (["export", "five.json", "--onnx"], ["five.json holds no subnet", "exactly the fields num_heads, head_dim"]),
     (["export", "vitas-z", "--onnx"], ["Unknown subnet 'vitas-z'", "vitas-a, vitas-b"]),
