@@ -58,6 +58,7 @@ def takes(kind: type, *, leave_out: tuple[str, ...] = ()) -> Callable[[Callable[
         _, *rest = inspect.signature(body, eval_str=True).parameters.values()
         others = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in rest]
         parameters = [*(parameter for parameter, _ in options.values()), *others]
+        parameters.sort(key=lambda one: one.name in ("seed", "as_json"))  # what every command has stands last
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         command.__annotations__ = {each.name: each.annotation for each in parameters}
         del command.__wrapped__  # typer would read the body's own signature
