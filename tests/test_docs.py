@@ -29,10 +29,10 @@ import vitas_hw as vh
 from vitas_hw.cli.main import app, main
 from vitas_hw.predictors import predictor
 from vitas_hw.profiling import imported, journal, profile
+from vitas_hw.runs import directory
 from vitas_hw.searching import archive, result
 from vitas_hw.supernet import weights_file
-from vitas_hw.training import state
-from vitas_hw.workflows import run
+from vitas_hw.training import checkpoint
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -264,13 +264,13 @@ def test_json_examples_are_json_and_of_todays_schema() -> None:
             if "kind" in example and example["kind"] in table:
                 assert str(example["schema"]) == table[example["kind"]]
     assert {name: int(version) for name, version in table.items()} == {
-        "manifest": run.SCHEMA,
+        "manifest": directory.SCHEMA,
         "journal": journal.SCHEMA,
         "profile": profile.SCHEMA,
         "predictor": predictor.SCHEMA,
         "table predictor": predictor.TABLE_SCHEMA,
         "bundle": imported.SCHEMA,
-        "training state": state.SCHEMA,
+        "training state": checkpoint.SCHEMA,
         "supernet": int(weights_file.SCHEMA),
         "subnet's weights": int(weights_file.SCHEMA),
         "evaluations": archive.SCHEMA,
