@@ -87,6 +87,17 @@ def test_a_search_result_of_another_schema(run: Path, capsys: pytest.CaptureFixt
     )
 
 
+@pytest.mark.parametrize("name", ["final_top1", "predicted_ms"])
+def test_a_search_result_that_leaves_out_what_may_be_null(
+    name: str, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = json.loads((run / "search.json").read_text())
+    del (data if name in data else data["choice"])[name]
+    write_atomic(run / "search.json", json.dumps(data))
+    assert main(["export", "--onnx", "--run", str(run)]) == 2
+    assert "Its final_top1 or a candidate's predicted_ms is missing" in capsys.readouterr().err
+
+
 def test_a_space_with_an_unknown_field(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.yaml").write_text("wheels: 4\n")
     assert main(["spaces", str(tmp_path / "mine.yaml")]) == 2
