@@ -192,9 +192,7 @@ def load_result(path: Path, candidates_path: Path) -> SearchResult:
         rows = [parse_json(line) for line in lines]
         found: SearchResult = from_json(SearchResult, data | {"candidates": rows})
         if "final_top1" not in data or not all("predicted_ms" in row for row in (data["choice"], *rows)):
-            raise InputError(
-                "Its final_top1 or a candidate's predicted_ms is missing; null says that there is none."
-            )
+            raise InputError("Its final_top1 or a candidate's predicted_ms is missing; null says that there is none.")
         for one in (found.choice, *found.candidates):
             if (one.top1 is None) != (data.get("accuracy") == "params"):
                 raise InputError(f"Subnet {one.subnet.digest} lacks its top-1, or has one where only sizes count.")
