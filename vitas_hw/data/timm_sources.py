@@ -11,20 +11,20 @@ import importlib.util
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from vitas_hw.core.errors import FileError, InputError, one_of
-from vitas_hw.core.reading import check_regular, reason
+from vitas_hw.core.reading import reason
+from vitas_hw.data.decoding import decoded, seen, unreadable
 from vitas_hw.data.sources import Sources
 
 TORCH = ("cifar10", "cifar100", "fashion_mnist", "imagenet", "kmnist", "mnist", "places365")
 _ON_DISK = ("imagenet", "places365")
 _TORCH_ROOT = "data"
-_REPLACE = "Replace it to go on with a training, or delete it to train anew (`fresh`)."
 _TRAIN = ("train", "training")  # where timm looks for them, and in this order
 _VAL = ("val", "valid", "validation", "eval", "evaluation", "test")
 
@@ -48,12 +48,11 @@ class TorchSource:
     def image(self, index: int) -> Image.Image:
         """See ``Source``."""
         try:
-            image: Image.Image = self.dataset[index][0]
+            return seen(self.dataset[index][0])
         except Exception as error:  # Pillow's decoders raise all sorts of things
             files = getattr(self.dataset, "samples", None) or getattr(self.dataset, "imgs", None)
             name = files[index][0] if files else f"Image {index} of {self.name}"
             raise unreadable(name, error) from error
-        return image
 
 
 def torch_dataset(spec: str, splits: dict[str, Any]) -> Sources:
@@ -159,23 +158,6 @@ class FolderSource:
     def image(self, index: int) -> Image.Image:
         """See ``Source``: timm's own data set would give another image in place of a broken one."""
         return decoded(self.paths[index], self.paths[index])
-
-
-def decoded(file: str | BinaryIO, name: str) -> Image.Image:
-    """An image, all of it read. Raises FileError, which names it, if it is missing, no image or truncated."""
-    try:
-        if isinstance(file, str):
-            check_regular(Path(file), "the image")  # a pipe would be waited for
-        with Image.open(file) as image:
-            image.load()
-            return image
-    except Exception as error:  # Pillow's decoders raise all sorts of things
-        raise unreadable(name, error) from error
-
-
-def unreadable(name: str, error: Exception) -> FileError:
-    """The error for an image that cannot be read, because of ``error``."""
-    return FileError(f"{name} cannot be read as an image: {reason(error)}.", _REPLACE)
 
 
 def folders(place: str, splits: dict[str, Any]) -> Sources:
