@@ -178,3 +178,18 @@ def test_a_broken_or_foreign_checkpoint_is_one_sentence(supernet: Supernet, tmp_
     save_supernet(supernet, tmp_path / "net.safetensors")
     with pytest.raises(FileError, match="holds no subnet"):
         load_model(tmp_path / "net.safetensors")
+
+
+def test_equal_weights_give_equal_bytes_that_everybody_may_read(small: SearchSpace, tmp_path: Path) -> None:
+    """The library orders what a header says by chance, and lets only the owner read the file."""
+    supernet = build_supernet(small, seed=0)
+    contents = set()
+    for number in range(8):
+        path = tmp_path / f"{number}.safetensors"
+        save_supernet(supernet, path)
+        contents.add(path.read_bytes())
+    assert len(contents) == 1
+    (tmp_path / "plain").write_text("")
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
+    loaded = load_supernet(path)
+    assert all(torch.equal(one, loaded.state_dict()[name]) for name, one in supernet.state_dict().items())

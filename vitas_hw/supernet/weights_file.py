@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # a header is read without torch
     from vitas_hw.supernet.supernet import Supernet
 
 SCHEMA = "2"
+_LENGTH = 8  # bytes before a safetensors header that say how long it is
 
 
 def save_supernet(supernet: Supernet, path: Path) -> None:
@@ -88,8 +89,21 @@ def _save(weights: dict[str, Tensor], path: Path, about: dict[str, str]) -> None
     try:
         with atomic_path(path) as temporary:
             safetensors.torch.save_file(weights, temporary, about)
+            _sort_header(temporary)
     except SafetensorError as error:  # its writer's word for a full disk
         raise WriteError(path, reason(error)) from error
+
+
+def _sort_header(path: Path) -> None:
+    """The library writes what a file says about itself in another order each time: equal weights, equal bytes."""
+    with path.open("r+b") as file:
+        length = int.from_bytes(file.read(_LENGTH), "little")
+        found = json.loads(file.read(length))
+        found["__metadata__"] = dict(sorted(found["__metadata__"].items()))
+        content = json.dumps(found, separators=(",", ":"), ensure_ascii=False).encode()
+        assert len(content) <= length, "JSON without spaces became longer"
+        file.seek(_LENGTH)
+        file.write(content.ljust(length))
 
 
 def _check_room(path: Path, subnet: Subnet) -> None:
