@@ -239,6 +239,30 @@ def test_a_tree_too_deep_for_xgboost_is_refused(
         Predictor.from_dict(data)
 
 
+@pytest.mark.parametrize(
+    ("place", "change"),
+    [
+        ((), {"cats": 1}),
+        (("learner", "objective"), {"quantile_alpha": "[0.5]"}),
+        (("learner", "learner_model_param"), {"more": "1"}),
+        (("learner", "gradient_booster"), {"weight_drop": [1.0]}),
+        (("learner", "gradient_booster", "model"), {"unknown": []}),
+        (("learner", "gradient_booster", "model"), {"cats": {"enc": [1], "feature_segments": [], "sorted_idx": []}}),
+    ],
+)
+def test_nothing_unknown_reaches_xgboosts_own_reader(
+    place: tuple[str, ...], change: dict[str, object], predictor: Predictor
+) -> None:
+    data = json.loads(json.dumps(predictor.to_dict()))
+    Predictor.from_dict(data)
+    part = data["model"]["booster"]
+    for name in place:
+        part = part[name]
+    part |= change
+    with pytest.raises(ValueError, match=r"the booster (has|is of)"):
+        Predictor.from_dict(data)
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.text())
 def test_any_text_is_refused(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:

@@ -159,6 +159,17 @@ def test_a_symbolic_link_out_of_the_run_is_neither_read_nor_written(
     assert Run(tmp_path / "link").space(None) == small
 
 
+def test_a_symbolic_link_to_itself_is_told_like_any_broken_file(
+    small: SearchSpace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Run(tmp_path / "run")
+    run.begin(small)
+    run.supernet.symlink_to(run.supernet.name)
+    said = refused(capsys, "search", "--flops", "2M", "--run", str(run.path))
+    assert "unexpected" not in said
+    assert "no supernet" in said
+
+
 def test_a_link_to_a_folder_is_removed_and_its_content_kept(small: SearchSpace, tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
     run.begin(small)

@@ -19,6 +19,9 @@ _EMPTY = ("categories", "categories_nodes", "categories_segments", "categories_s
 _Whole = Annotated[int, Field(strict=True, ge=_NO_NODE, le=_ROOT_PARENT)]
 _Version = Annotated[int, Field(strict=True, ge=0, le=1000)]
 _LEARNER = {"attributes", "feature_names", "feature_types", "gradient_booster", "learner_model_param", "objective"}
+_MODEL = {"cats", "gbtree_model_param", "iteration_indptr", "tree_info", "trees"}
+_PARAMETERS = {"base_score", "boost_from_average", "num_class", "num_feature", "num_target"}
+_CATEGORIES = {"enc", "feature_segments", "sorted_idx"}
 _TREE = {*_NUMBERS, *_INTEGERS, *_EMPTY, "id", "tree_param"}
 
 
@@ -33,8 +36,12 @@ def checked_booster(data: dict[str, Any], info: ValidationInfo) -> dict[str, Any
     read(tuple[_Version, _Version, _Version], data["version"])
     if learner["attributes"] or learner.get("feature_names") or learner.get("feature_types"):
         raise ValueError("the learner has names or attributes of its own")
-    if learner["objective"]["name"] != "reg:absoluteerror" or gbtree["name"] != "gbtree":
+    if learner["objective"] != {"name": "reg:absoluteerror"} or gbtree["name"] != "gbtree":
         raise ValueError("the booster is of another kind")
+    if set(gbtree) != {"model", "name"} or set(model) - _MODEL or set(parameters) - _PARAMETERS:
+        raise ValueError("the booster has parts that XGBoost would read and we do not know")
+    if any(model.get("cats", {}).values()) or set(model.get("cats", {})) - _CATEGORIES:
+        raise ValueError("the booster has categories")
     _check_equal(parameters, {"num_feature": str(columns), "num_class": "0", "num_target": "1"})
     if not isinstance(parameters["base_score"], str) or float(parameters["base_score"].strip("[]")) != 0.0:
         raise ValueError("the base score is not 0")

@@ -180,12 +180,12 @@ class Run:
 
     def _refuse_links_out(self) -> None:
         """What is written in the run stays there, and what is read from it is its own."""
-        root = self.path.resolve()
+        root = _real(self.path)
         for folder in (self.path, self.profiles, self.predictors):
             for entry in folder.iterdir() if folder.is_dir() else ():
-                if entry.is_symlink() and not entry.resolve().is_relative_to(root):
+                if entry.is_symlink() and not _real(entry).is_relative_to(root):
                     raise FileError(
-                        f"{entry} is a symbolic link out of the run, to {entry.resolve()}.",
+                        f"{entry} is a symbolic link out of the run, to {_real(entry)}.",
                         "Put the file itself there, or remove the link.",
                     )
 
@@ -264,10 +264,15 @@ class Run:
         self._write(manifest)
 
     def _hashes(self, paths: Sequence[Path]) -> dict[str, str]:
-        root = self.path.resolve()
-        resolved = [path.resolve() for path in paths]
+        root = _real(self.path)
+        resolved = [_real(path) for path in paths]
         names = [p.relative_to(root).as_posix() if p.is_relative_to(root) else p.name for p in resolved]
         return {name: file_sha256(path) for name, path in zip(names, paths, strict=True)}
+
+
+def _real(path: Path) -> Path:
+    """Without symbolic links; pathlib raises RuntimeError for one that points to itself, which the reader will tell."""
+    return Path(os.path.realpath(path))
 
 
 def one_at_a_time(step: Callable[Concatenate[Run, P], Made]) -> Callable[Concatenate[Run, P], Made]:
