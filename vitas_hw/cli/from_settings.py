@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, dataclass, fields
 from functools import wraps
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
@@ -12,11 +12,19 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 import typer
 
 from vitas_hw.core.errors import InputError, VitasError
+from vitas_hw.core.records import from_json
 from vitas_hw.core.settings import Setting, setting_of
 
 # options that are not called as their setting; the others are, with hyphens and without a unit
 FLAGS = {"old": "--from", "compute_capabilities": "--compute-capability", "table": "--import", "macs": "--flops"}
 _UNITS = ("_s", "_ms")
+
+
+@dataclass(frozen=True)
+class FromFile:
+    """A setting's value as a configuration file holds it: text as it is typed, or the value itself as JSON has it."""
+
+    value: Any
 
 
 def flag(name: str) -> str:
@@ -59,6 +67,7 @@ def takes(kind: type, *, leave_out: tuple[str, ...] = ()) -> Callable[[Callable[
         others = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in rest]
         parameters = [*(parameter for parameter, _ in options.values()), *others]
         parameters.sort(key=lambda one: one.name in ("seed", "as_json"))  # what every command has stands last
+        command.settings = frozenset(options)  # type: ignore[attr-defined]
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         command.__annotations__ = {each.name: each.annotation for each in parameters}
         del command.__wrapped__  # typer would read the body's own signature
@@ -70,13 +79,17 @@ def takes(kind: type, *, leave_out: tuple[str, ...] = ()) -> Callable[[Callable[
 def _option(hint: Any, one: Field[Any], about: Setting) -> tuple[inspect.Parameter, Callable[[Any], Any]]:
     """The parameter that typer makes an option of, and what makes the setting's value of what it hands over."""
     assert one.default is not MISSING
-    default, make = one.default, about.reads
+    default, make, kind = one.default, about.reads, hint
     if make is not None:
         hint, default = str | None, None
     elif get_origin(hint) is tuple:
         hint, default, make = list[get_args(hint)[0]] | None, None, tuple  # type: ignore[misc]
 
     def read(typed: Any) -> Any:
+        if isinstance(typed, FromFile):
+            typed = typed.value
+            if make is None or not isinstance(typed, str) or typed in about.choices:
+                return from_json(kind, typed, one.name)
         if make is None:
             return typed
         try:

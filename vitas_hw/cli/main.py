@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from vitas_hw.cli.config import with_config
 from vitas_hw.cli.from_settings import in_options
 from vitas_hw.cli.options import is_first
 from vitas_hw.core.errors import InputError, VitasError
@@ -26,12 +27,11 @@ COMMANDS = (  # each a function of its name in a module of its name, in the orde
 app = typer.Typer(
     name="vitas-hw",
     help="The best vision transformer for your own device: measure it, predict it, search under it, export it.",
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _name in COMMANDS:
-    app.command()(getattr(import_module(f"vitas_hw.cli.{_name}"), _name))
+    app.command()(with_config(getattr(import_module(f"vitas_hw.cli.{_name}"), _name)))
 INTERRUPTED, TERMINATED = 130, 143  # as shells know them: 128 and the number of the signal
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 # typer carries a copy of click in some versions and uses the installed one in others: ask it for its exceptions

@@ -30,7 +30,7 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Train the weight-shared supernet of a space. Killed, the same command goes on.
-    With a budget, identity shifting is drawn so often that sampled subnets cost that much on average.
+    With a budget, depths are drawn so that sampled subnets cost that much on average, as far as every block trains.
 
     Example: vitas-hw train --latency 5ms
     """

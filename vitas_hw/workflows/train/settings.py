@@ -76,9 +76,7 @@ class TrainSettings(DataOptions, TrainingSettings):
         default=PRIVATE, help="patch_embed,cls_token,pos_embed,qk, or none.", group=RECIPE, reads=_parts
     )
     budget: Budget = Budget()  # frozen
-    depths: str = setting(
-        default="uniform", help="Drawn uniform, or with the paper's identity probability.", group=RECIPE, choices=DEPTHS
-    )
+    depths: str = setting(default="uniform", help="uniform, or identity: the paper's.", group=RECIPE, choices=DEPTHS)
     sandwich: bool = setting(default=False, like=Recipe)
     init: str | None = setting(default=None, help="A pretrained ViT: a name timm knows, or NAME:FILE.", group=RECIPE)
 
