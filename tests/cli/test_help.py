@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import typer.main
 
@@ -29,7 +31,7 @@ def test_it_fits_one_screen_with_an_example(name: str, capsys: pytest.CaptureFix
 @pytest.mark.parametrize("name", COMMANDS)
 def test_at_most_ten_options_are_in_sight(name: str) -> None:
     options = [one for one in COMMANDS[name].params if one.param_type_name == "option"]
-    in_sight = [one for one in options if one.rich_help_panel is None]
+    in_sight = [one for one in options if one.rich_help_panel is None and not one.hidden]
     assert len(in_sight) + 1 <= IN_SIGHT  # --help itself
     for one in options:
         assert one.help, f"{name} {one.opts[0]} says nothing of itself"
@@ -40,3 +42,10 @@ def test_the_list_of_commands_fits_one_screen(capsys: pytest.CaptureFixture[str]
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) <= 40
     assert all(any(name in line for line in lines) for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_option_that_no_help_lists_is_told_of_in_the_docs(name: str) -> None:
+    page = (Path(__file__).parents[2] / "docs/how-it-works.md").read_text()
+    hidden = [one.opts[0] for one in COMMANDS[name].params if getattr(one, "hidden", False)]
+    assert [option for option in hidden if f"`{option} " not in page] == []

@@ -28,6 +28,7 @@ class Setting:
         at_least, above, at_most, below: bounds of a number.
         choices: allowed words.
         reads: the value of what a person types, where that is no plain number or word; raises InputError.
+        study: it is of use in studies of the method only: an option that no help lists.
         runs: it says where and how long to work, and changes no result: not part of ``what_decides``.
     """
 
@@ -39,6 +40,7 @@ class Setting:
     below: float | None = None
     choices: tuple[str, ...] = ()
     reads: Callable[[str], Any] | None = None
+    study: bool = False
     runs: bool = False
 
     @property

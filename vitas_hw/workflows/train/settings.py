@@ -73,7 +73,7 @@ class TrainSettings(DataOptions, TrainingSettings):
     data: str = setting(default=DEFAULT_DATA, help="digits, folder:PATH, hfds/NAME, wds/PATH ...")
     sharing: str = setting(default=DEFAULT_SHARING, help="ordinal, bilateral or cyclic.", group=RECIPE, choices=SHARING)
     private: tuple[str, ...] = setting(
-        default=PRIVATE, help="patch_embed,cls_token,pos_embed,qk, or none.", group=RECIPE, reads=_parts
+        default=PRIVATE, help="patch_embed,cls_token,pos_embed,qk, or none.", study=True, reads=_parts
     )
     budget: Budget = Budget()  # frozen
     depths: str = setting(default="uniform", help="uniform, or identity: the paper's.", group=RECIPE, choices=DEPTHS)
