@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scored import score
 
 from vitas_hw.core.budget import Budget, Range
 from vitas_hw.core.errors import FileError, InfeasibleBudgetError
@@ -17,7 +18,8 @@ from vitas_hw.searching.archive import Archive
 from vitas_hw.searching.costs import Costs, Limit
 from vitas_hw.searching.engine import Evaluations, Job, explore
 from vitas_hw.searching.optimizers.registry import OPTIMIZERS, make_optimizer
-from vitas_hw.searching.result import Candidate, knee_first
+from vitas_hw.searching.result import Candidate, knee_first, ties_of
+from vitas_hw.searching.scores import Score
 
 SHARES = (0.25, 0.25, 0.5)
 
@@ -35,19 +37,19 @@ class KilledError(Exception):
 
 
 class Scorer:
-    """A made-up top-1 that grows with the widths and differs between parts; may be killed after some evaluations."""
+    """A made-up score that grows with the widths and differs between parts; may be killed after some evaluations."""
 
     def __init__(self, lives: int | None = None) -> None:
         self.lives = lives
         self.jobs: list[tuple[bytes, int]] = []
 
-    def __call__(self, jobs: Sequence[Job]) -> Iterator[float]:
+    def __call__(self, jobs: Sequence[Job]) -> Iterator[Score]:
         for candidate, part in jobs:
             code = np.asarray(candidate.code)
             if self.lives is not None and len(self.jobs) >= self.lives:
                 raise KilledError
             self.jobs.append((code.tobytes(), part))
-            yield float(code.mean() / code.max() + 0.01 * part)
+            yield score(float(code.mean() / code.max() + 0.01 * part), seed=int(code.sum()))
 
 
 class TwoTimes:
@@ -95,6 +97,7 @@ def test_a_killed_search_goes_on_and_ends_as_if_never_killed(name: str, small: S
     last = Scorer()
     resumed, _ = search(small, name, Archive.open(path, header), last)
     assert resumed == whole
+    assert ties_of(resumed) == ties_of(whole)
     assert len(last.jobs) == len(whole) - 20
     again = Scorer()
     assert search(small, name, Archive.open(path, header), again)[0] == whole
@@ -132,7 +135,7 @@ def test_racing_evaluates_the_promising_on_all_of_the_split_and_counts_in_whole_
     assert evaluations.spent <= 32
     assert len(set(scorer.jobs)) == len(scorer.jobs)
     code = small.encode(found[0].subnet)
-    assert found[0].top1 == pytest.approx(code.mean() / code.max() + 0.01 * (0.25 + 2 * 0.5))
+    assert found[0].loss == pytest.approx(2 - code.mean() / code.max() - 0.01, abs=1e-3)  # parts of equal length here
 
 
 def test_time_ends_a_search_with_the_best_so_far(small: SearchSpace) -> None:
@@ -202,5 +205,5 @@ def test_a_ranking_by_size_evaluates_nothing_and_knows_no_top1(small: SearchSpac
     assert len(found) == 40
     for candidate in found:
         assert candidate.top1 is None
-        assert candidate.score == candidate.subnet.params
+        assert candidate.rank == candidate.subnet.params
         assert "top1" not in candidate.to_dict()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scored import score
 
 from vitas_hw.core.budget import Budget, Range
 from vitas_hw.core.errors import FileError, InfeasibleBudgetError, InputError
@@ -30,6 +31,7 @@ from vitas_hw.searching.result import (
     save_candidates,
     save_result,
 )
+from vitas_hw.searching.scores import Score
 from vitas_hw.workflows.search.closed_loop import choose_measured
 
 
@@ -45,9 +47,9 @@ class PerMac:
         return Prediction(operators(columns).macs / 1e7)
 
 
-def params_score(jobs: Sequence[Job]) -> list[float]:
-    """A made-up top-1 that grows with the parameters."""
-    return [candidate.subnet.params / 1e8 for candidate, _ in jobs]
+def params_score(jobs: Sequence[Job]) -> list[Score]:
+    """A made-up score that grows with the parameters."""
+    return [score(candidate.subnet.params / 1e8) for candidate, _ in jobs]
 
 
 def search(space: SearchSpace, budget: Budget, seed: int = 0, optimizer: str = "nsga2", **size: int) -> list[Candidate]:
@@ -133,13 +135,13 @@ def test_all_candidates_are_different_and_inside_the_budget(optimizer: str, digi
 @pytest.mark.parametrize("optimizer", ["surrogate", "nsga2"])
 def test_a_search_beats_as_many_random_subnets(optimizer: str, digits: SearchSpace) -> None:
     budget = Budget.parse(latency="6ms")
-    evolved = max(c.top1 for c in search(digits, budget, optimizer=optimizer, population=20, generations=12))
+    evolved = min(c.loss or 9 for c in search(digits, budget, optimizer=optimizer, population=20, generations=12))
     costs = Costs(digits, PerMac())
     rng = np.random.default_rng(0)
     codes = np.concatenate([digits.sample_codes(4000, rng, p) for p in (0.3, 0.5, 0.7)])
     inside = codes[costs.excess(codes, budget) <= 0][:240]
     assert len(inside) == 240
-    assert evolved > max(params_score([(candidate_of(digits, code), 0) for code in inside]))
+    assert evolved < min(one.loss for one in params_score([(candidate_of(digits, code), 0) for code in inside]))
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

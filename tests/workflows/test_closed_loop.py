@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from scored import score
 
 from vitas_hw.core.budget import Budget, Range
 from vitas_hw.core.errors import InputError, VitasError
@@ -16,6 +17,7 @@ from vitas_hw.searching.archive import Archive
 from vitas_hw.searching.costs import Costs
 from vitas_hw.searching.engine import Evaluations, Job
 from vitas_hw.searching.result import knee_first
+from vitas_hw.searching.scores import Score
 from vitas_hw.workflows.search.closed_loop import ClosedLoop, recorded
 from vitas_hw.workflows.search.scoring import part_shares
 from vitas_hw.workflows.search.settings import SearchSettings, axis, parse_latencies
@@ -28,10 +30,10 @@ class PerMac:
 
 
 def loop(space: SearchSpace, factor: float | None, ceiling: str, archive: Archive | None = None) -> ClosedLoop:
-    """Top-1 grows with the MACs; the device takes ``factor`` times the prediction."""
+    """The score grows with the MACs; the device takes ``factor`` times the prediction."""
 
-    def evaluate(jobs: Sequence[Job]) -> list[float]:
-        return [candidate.subnet.macs / space.largest.macs for candidate, _ in jobs]
+    def evaluate(jobs: Sequence[Job]) -> list[Score]:
+        return [score(candidate.subnet.macs / space.largest.macs) for candidate, _ in jobs]
 
     def measure(subnets: Sequence[Subnet]) -> list[float]:
         return [subnet.macs / 1e7 * (factor or 1) for subnet in subnets]
@@ -119,7 +121,7 @@ def test_a_device_that_nothing_is_fast_enough_for_ends_the_search(digits: Search
 def test_without_the_device_the_best_predicted_is_chosen(digits: SearchSpace) -> None:
     settled = loop(digits, None, "5ms").run()
     assert settled.measured_ms == {}
-    assert settled.choice.score == max(candidate.score for candidate in settled.candidates)
+    assert settled.choice.rank == max(candidate.rank for candidate in settled.candidates)
 
 
 def test_recorded_measurements_are_not_taken_again(small: SearchSpace) -> None:

@@ -40,6 +40,7 @@ def search(
     own, targets = parse_latencies(latency)
     budget, asked = Budget.parse(own, flops, params), settings(targets=targets)
     from vitas_hw.runs.directory import Run
+    from vitas_hw.searching.result import ties_words
     from vitas_hw.workflows.search.search import search_run
 
     here = Run(run)
@@ -48,6 +49,8 @@ def search(
         console.print_json(summary(here, result) | {"top1": result.final_top1, "top1_split": "search"})
         return
     finalists_table(result)
+    if said := ties_words(result):
+        console.OUT.print(said, markup=False)
     console.OUT.print(f"Result: {here.result}", markup=False)
     if result.choice.top1 is None:
         console.OUT.print("Next: vitas-hw retrain (the choice is not trained)", markup=False)
@@ -64,6 +67,8 @@ def summary(run: Run, result: SearchResult) -> dict[str, Any]:
         "subnet": subnet.to_dict(),
         "accuracy": result.accuracy,
         "top1_inherited": result.choice.top1,
+        "loss_inherited": result.choice.loss,
+        "within_one_error": len(result.ties),
         "budget": result.budget.to_dict(),
         "target": load_run_predictor(run)[0].target.slug if run.predictors.is_dir() else None,
         "predicted_ms": result.choice.predicted_ms,
@@ -78,7 +83,7 @@ def summary(run: Run, result: SearchResult) -> dict[str, Any]:
 
 
 def finalists_table(result: SearchResult) -> None:
-    """Predicted beside measured, inherited beside final top-1 (of a ranking by size neither), the choice first."""
+    """Predicted beside measured, loss and inherited beside final top-1 (of a ranking by size none), the choice first."""
     from vitas_hw.cli import console
     from vitas_hw.searching.result import best_first
 
@@ -86,7 +91,8 @@ def finalists_table(result: SearchResult) -> None:
 
     def row(candidate: Candidate, chosen: bool) -> list[str]:
         subnet = candidate.subnet
-        top1 = [console.percent(candidate.top1), console.percent(result.final_top1) if chosen else "-"]
+        loss = "-" if candidate.loss is None else f"{candidate.loss:.4f}"
+        top1 = [loss, console.percent(candidate.top1), console.percent(result.final_top1) if chosen else "-"]
         return [
             ("* " if chosen else "  ") + subnet.digest[:8],
             *(top1 if by_top1 else []),
@@ -97,7 +103,7 @@ def finalists_table(result: SearchResult) -> None:
 
     by_top1 = result.choice.top1 is not None
     rows = [row(result.choice, True), *(row(candidate, False) for candidate in finalists if candidate != result.choice)]
-    ranked = ["inherited", "final"] if by_top1 else []
+    ranked = ["loss", "inherited", "final"] if by_top1 else []
     columns = ["subnet", *ranked, "predicted", "measured", "MACs", "params"]
-    what = "top-1 on the search split" if by_top1 else "ranked by parameters, no top-1"
+    what = "loss and top-1 on the search split" if by_top1 else "ranked by parameters, no top-1"
     console.table(f"Finalists under {result.budget}: {what}, p50", columns, rows)

@@ -11,17 +11,18 @@ import numpy as np
 from vitas_hw.searching.archive import Archive, Key
 from vitas_hw.searching.costs import Costs
 from vitas_hw.searching.optimizers.base import Optimizer
-from vitas_hw.searching.result import Candidate, candidate_of
+from vitas_hw.searching.result import Candidate, candidate_of, errors_of
+from vitas_hw.searching.scores import Score, joined
 
 Job = tuple[Candidate, int]  # not evaluated yet, and a part of the search split
-Evaluate = Callable[[Sequence[Job]], Iterable[float]]  # top-1 of each job in order, in [0, 1]; lazily, to stop early
+Evaluate = Callable[[Sequence[Job]], Iterable[Score]]  # of each job in order; lazily, to stop early
 _ROUNDING = 1e-9
 
 
 class Scorer(Protocol):
     """Scores one job. A copy of it in another process gives the same scores."""
 
-    def __call__(self, job: Job) -> float: ...
+    def __call__(self, job: Job) -> Score: ...
 
     def to(self, device: str) -> Scorer:
         """The same on a torch device."""
@@ -33,7 +34,7 @@ class Evaluations:
     """Scores candidates on growing parts of the search split; nothing is evaluated twice.
 
     Args:
-        evaluate: top-1 of (candidate, part) jobs; None ranks by the number of parameters and knows no top-1.
+        evaluate: scores of (candidate, part) jobs; None ranks by the number of parameters and knows no loss.
         shares: of the split's images that lie in each part; they sum to 1.
         archive: what is known already.
     """
@@ -50,12 +51,12 @@ class Evaluations:
         costs = np.cumsum([sum(share for share, asks in zip(self.shares, row, strict=False) if asks) for row in new])
         return list(candidates[: int(np.searchsorted(costs, limit - self.spent + _ROUNDING, side="right"))])
 
-    def scores(self, candidates: Sequence[Candidate], level: int) -> Iterable[float]:
-        """Score of each candidate on all images of the parts up to ``level``, one after the other."""
+    def scored(self, candidates: Sequence[Candidate], level: int) -> Iterable[Candidate]:
+        """Each candidate with its score on all images of the parts up to ``level``, one after the other."""
         if self.evaluate is None:
             for one in candidates:
                 self.spent += 1
-                yield one.score
+                yield one
             return
         keys = [self._keys(one, level) for one in candidates]
         missing = [
@@ -65,15 +66,15 @@ class Evaluations:
             if key not in self.archive
         ]
         found = iter(self.evaluate(missing))
-        for row in keys:
+        for one, row in zip(candidates, keys, strict=True):
             for part, key in enumerate(row):
                 if key not in self.archive:
-                    self.archive.add(key, float(next(found)))
+                    assert one.code is not None
+                    self.archive.add(key, next(found), one.code)
                 if key not in self._asked:
                     self._asked.add(key)
                     self.spent += self.shares[part]
-            shares = self.shares[: len(row)]
-            yield float(np.dot([self.archive[key] for key in row], shares) / sum(shares))
+            yield one.with_score(joined([self.archive[key] for key in row]))
 
     def whole(self, level: int) -> bool:
         return self._parts(level) == len(self.shares)
@@ -111,17 +112,17 @@ def explore(
         asked = [candidate_of(costs.space, code) for code in trials.codes]
         asked = evaluations.affordable(asked, trials.level, limit)
         predicted = costs.predicted_ms(costs.space.columns(trials.codes[: len(asked)]))
-        scores: list[float] = []
-        for row, score in enumerate(evaluations.scores(asked, trials.level)):
-            scores.append(score)
+        asked = [replace(one, predicted_ms=ms) for one, ms in zip(asked, predicted, strict=True)]
+        found: list[Candidate] = []
+        for one in evaluations.scored(asked, trials.level):
+            found.append(one)
             if evaluations.whole(trials.level):
-                top1 = None if evaluations.evaluate is None else score
-                candidates.append(replace(asked[row], top1=top1, predicted_ms=predicted[row]))
-                on_candidate(candidates[-1])
+                candidates.append(one)
+                on_candidate(one)
             if time_is_up() and candidates:  # an end without a subnet would be no end
                 stop = True
                 break
-        if len(scores) < len(trials.codes) or not scores:
+        if len(found) < len(trials.codes) or not found:
             break
-        optimizer.tell(trials, np.array(scores))
+        optimizer.tell(trials, np.array([one.rank for one in found]), errors_of(found))
     return candidates

@@ -29,8 +29,8 @@ class Nsga2:
         population: size of one.
         generations: number of them.
         seed: of every draw.
-        against: a cost (``latency_ms``, ``macs`` or ``params``) to hold down while top-1 goes up: the population then
-            spreads over the whole Pareto front. None is top-1 alone.
+        against: a cost (``latency_ms``, ``macs`` or ``params``) to hold down while the score goes up: the population
+            then spreads over the whole Pareto front. None is the score alone.
     """
 
     def __init__(
@@ -62,9 +62,9 @@ class Nsga2:
         self._admission.remember(codes)
         return Trials(codes)
 
-    def tell(self, trials: Trials, top1: Floats) -> None:
+    def tell(self, trials: Trials, scores: Floats, errors: Floats) -> None:  # noqa: ARG002
         """Survivors are chosen."""
-        goals = [1.0 - top1]
+        goals = [-scores]
         if self._against is not None:
             goals.append(self._admission.costs.of(trials.codes)[self._against])
         Evaluator().eval(StaticProblem(self._problem, F=np.stack(goals, axis=1)), self._offspring)

@@ -22,5 +22,5 @@ class RandomSearch:
         self._admission.remember(codes)
         return Trials(codes)
 
-    def tell(self, trials: Trials, top1: Floats) -> None:
+    def tell(self, trials: Trials, scores: Floats, errors: Floats) -> None:
         """Random search learns nothing."""

@@ -36,9 +36,9 @@ class RegularizedEvolution:
         self._admission.remember(codes)
         return Trials(codes)
 
-    def tell(self, trials: Trials, top1: Floats) -> None:
+    def tell(self, trials: Trials, scores: Floats, errors: Floats) -> None:  # noqa: ARG002
         """The children join; the oldest fall out of the queue."""
-        self._alive.extend(zip(trials.codes, top1.tolist(), strict=True))
+        self._alive.extend(zip(trials.codes, scores.tolist(), strict=True))
 
     def _child(self) -> Ints:
         meeting = max(2, round(_SAMPLE_SHARE * len(self._alive)))

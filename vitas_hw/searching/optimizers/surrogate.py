@@ -1,4 +1,4 @@
-"""The default search: a surrogate of top-1 proposes, the supernet confirms."""
+"""The default search: a surrogate of the score proposes, the supernet confirms."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from vitas_hw.core.operators import Ints
 from vitas_hw.core.variation import crossover, mutation
 from vitas_hw.searching.admission import Admission, distinct
 from vitas_hw.searching.optimizers.base import WHOLE, Floats, Trials
-from vitas_hw.searching.optimizers.top1_model import Surrogate, code_features
+from vitas_hw.searching.optimizers.score_model import Surrogate, code_features
 
 _BATCH_SHARE = 0.25  # of the population: subnets confirmed before the surrogate is fitted again
 _GROWTH = 16  # one more for every so many subnets known, so that fitting stays a small part of a long search
 _FRESH, _BRED, _GENERATIONS, _PARENTS = 400, 200, 4, 60
 _CURIOSITY = 1.0  # spreads of the surrogate's members that an unknown subnet is given on top
 _KEPT = 0.5  # of a race go on to the next part of the split
+_CLEARLY = 2.0  # standard errors of the paired difference
 
 
 class SurrogateSearch:
@@ -22,7 +23,8 @@ class SurrogateSearch:
 
     Candidates are random codes and, over a few generations, children of the best known and best predicted ones, all
     scored by the surrogate alone. On a large search split they race: many see its first part, the better half of them
-    the next, and only the last ones all of it (successive halving).
+    the next, and only the last ones all of it (successive halving); one that is worse than the best of its round by
+    two standard errors of their difference ends there.
 
     Args:
         admission: what may be asked for.
@@ -45,20 +47,21 @@ class SurrogateSearch:
             self._racing = Trials(codes, 0 if self._levels > 1 else WHOLE)
         return self._racing
 
-    def tell(self, trials: Trials, top1: Floats) -> None:
-        """Remember; the better half goes on."""
+    def tell(self, trials: Trials, scores: Floats, errors: Floats) -> None:
+        """Remember; the better half goes on, but for those that are clearly worse than the best."""
         level = trials.level % self._levels
-        for code, score in zip(trials.codes, top1.tolist(), strict=True):
+        for code, score in zip(trials.codes, scores.tolist(), strict=True):
             self._known[code.tobytes()] = (code, score, level)
         last = level == self._levels - 1
-        kept = 0 if last else max(1, int(np.ceil(len(top1) * _KEPT)))
-        best = np.argsort(-top1, kind="stable")[:kept]
+        kept = 0 if last else max(1, int(np.ceil(len(scores) * _KEPT)))
+        best = np.argsort(-scores, kind="stable")[:kept]
+        best = best[scores.max() - scores[best] <= _CLEARLY * errors[best]]
         self._racing = Trials(trials.codes[np.sort(best)], min(level + 1, self._levels - 1))
 
-    def learn(self, codes: Ints, top1: Floats) -> None:
-        """Codes (N, code_length) with their top-1 (N,) on the whole split, from an earlier search."""
+    def learn(self, codes: Ints, scores: Floats) -> None:
+        """Codes (N, code_length) with their scores (N,) on the whole split, from an earlier search."""
         self._known |= {
-            code.tobytes(): (code, score, self._levels - 1) for code, score in zip(codes, top1, strict=True)
+            code.tobytes(): (code, score, self._levels - 1) for code, score in zip(codes, scores, strict=True)
         }
 
     def _propose(self) -> Ints:
@@ -67,13 +70,13 @@ class SurrogateSearch:
             count *= 2 ** (self._levels - 1)
         space = self._admission.space
         known = np.stack([code for code, _, _ in self._known.values()])
-        top1 = np.array([score for _, score, _ in self._known.values()])
+        scores = np.array([score for _, score, _ in self._known.values()])
         level = np.array([level for _, _, level in self._known.values()])
         surrogate = Surrogate(
-            code_features(space, known), top1, 2.0 ** (level - self._levels + 1), int(self._rng.integers(2**20))
+            code_features(space, known), scores, 2.0 ** (level - self._levels + 1), int(self._rng.integers(2**20))
         )
         pool = self._admission.draw(_FRESH, self._rng)
-        parents = known[np.argsort(-top1, kind="stable")[:_PARENTS]]
+        parents = known[np.argsort(-scores, kind="stable")[:_PARENTS]]
         hopes = np.zeros(0)
         for _ in range(_GENERATIONS):
             pool = distinct(np.concatenate([pool, self._admission.new(self._children(parents))]))
@@ -81,7 +84,7 @@ class SurrogateSearch:
             hopes = mean + _CURIOSITY * spread
             order = np.argsort(-hopes, kind="stable")[: _FRESH + _BRED]
             pool, hopes = pool[order], hopes[order]
-            parents = np.concatenate([known[np.argsort(-top1, kind="stable")[: _PARENTS // 2]], pool[:_PARENTS]])
+            parents = np.concatenate([known[np.argsort(-scores, kind="stable")[: _PARENTS // 2]], pool[:_PARENTS]])
         return pool[:count]
 
     def _children(self, parents: Ints) -> Ints:

@@ -20,7 +20,7 @@ from vitas_hw.searching.costs import Costs
 from vitas_hw.searching.engine import Evaluations, explore
 from vitas_hw.searching.optimizers.registry import make_optimizer
 from vitas_hw.searching.optimizers.surrogate import SurrogateSearch
-from vitas_hw.searching.result import Candidate, Round, SearchResult, best_first, candidate_of, knee_first
+from vitas_hw.searching.result import Candidate, Round, SearchResult, best_first, candidate_of, knee_first, ties_of
 from vitas_hw.workflows.search.settings import SearchSettings
 
 Refit = Callable[[Mapping[Subnet, float]], Predictor]  # p50 in milliseconds of subnets that were measured
@@ -103,6 +103,7 @@ class ClosedLoop:
             targets={other.target: [other.bounds.low, other.bounds.high] for other in self.costs.others},
             correction=correction_of(candidates, self.measured),
             rounds=tuple(self._rounds),
+            ties=tuple(one.subnet.digest for one in ties_of(candidates)) if self.settings.by_top1 else (),
         )
 
     def _order(self, candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -150,14 +151,14 @@ class ClosedLoop:
             levels=len(self.evaluations.shares),
         )
         limit = settings.evaluations
-        best = 0.0
+        best = -np.inf
         by = "" if settings.by_top1 else ", ranked by their number of parameters"
         with self.progress.step(f"searching under {self.budget}{by}", limit) as advance:
 
             def on_candidate(candidate: Candidate) -> None:
                 nonlocal best
-                best = max(best, candidate.score)
-                advance(f"best top-1 {best:.3f}" if settings.by_top1 else f"most: {show_cost(best, 'params')}")
+                best = max(best, candidate.rank)
+                advance(f"least loss {-best:.4f}" if settings.by_top1 else f"most: {show_cost(best, 'params')}")
 
             for candidate in found:
                 on_candidate(candidate)
@@ -202,7 +203,7 @@ class ClosedLoop:
         optimizer = SurrogateSearch(
             Admission(self.costs, self.budget, codes), self.settings.population, self.settings.seed + 1
         )
-        optimizer.learn(codes, np.array([candidate.score for candidate in candidates]))
+        optimizer.learn(codes, np.array([candidate.rank for candidate in candidates]))
         limit = self.evaluations.spent + max(1, round(self.settings.evaluations * _EXTRA))
         return explore(optimizer, self.evaluations, self.costs, limit, time_is_up=self._time_is_up)
 
