@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from bench_tools import RESULTS, spread, write
 from search_stock import stock_scores
-from search_table import SMALL, SPACE, Floats, Table, load_table
+from search_table import SMALL, SPACE, Floats, Table, as_score, load_table
 
 import vitas_hw as vh
 from vitas_hw.core.budget import Budget, Range
@@ -29,6 +29,7 @@ from vitas_hw.searching.admission import Admission
 from vitas_hw.searching.costs import Costs
 from vitas_hw.searching.engine import Evaluations, Job, explore
 from vitas_hw.searching.optimizers.registry import GENERATIONS, OPTIMIZERS, POPULATION, PRESETS, make_optimizer
+from vitas_hw.searching.scores import Score
 
 QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)  # of the space's MACs: the ceilings
 SEEDS = 10
@@ -50,7 +51,7 @@ def scores(table: Table, method: str, budget: Budget, seed: int, limit: int) -> 
         name, Admission(costs, budget), population=population, generations=generations, seed=seed
     )
     found = explore(optimizer, Evaluations(table.evaluate), costs, limit)
-    return [candidate.score for candidate in found]
+    return [candidate.top1 or 0.0 for candidate in found]
 
 
 def until_good(found: Sequence[float], admitted: Floats) -> int | None:
@@ -163,9 +164,9 @@ def screening(count: int) -> dict[str, Any]:
     return {"candidates": count, "seconds": seconds, "inside": inside, "predictor": predictor and predictor.name}
 
 
-def _made_up(jobs: Sequence[Job]) -> list[float]:
+def _made_up(jobs: Sequence[Job]) -> list[Score]:
     codes = [np.asarray(candidate.code) for candidate, _ in jobs]
-    return [float(np.sin(code.sum()) * 0.01 + (code[2::3] > 0).mean()) for code in codes]
+    return [as_score(0.9 * float((code[2::3] > 0).mean()) + 0.01 * float(np.sin(code.sum()))) for code in codes]
 
 
 def main() -> None:

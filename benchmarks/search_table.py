@@ -17,6 +17,7 @@ from vitas_hw.core.depths import identity_depths
 from vitas_hw.core.files import write_atomic
 from vitas_hw.searching.costs import Costs
 from vitas_hw.searching.engine import Job
+from vitas_hw.searching.scores import Score
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -48,13 +49,18 @@ class Table:
     def _by_code(self) -> dict[bytes, float]:
         return {code.tobytes(): float(top1) for code, top1 in zip(self.codes, self.top1, strict=True)}
 
-    def evaluate(self, jobs: Sequence[Job]) -> list[float]:
-        """What an evaluation would give."""
-        return [self.top1_of(np.asarray(candidate.code)) for candidate, _ in jobs]
+    def evaluate(self, jobs: Sequence[Job]) -> list[Score]:
+        """What an evaluation would give; the table holds top-1 alone, so its share of errors stands for the loss."""
+        return [as_score(self.top1_of(np.asarray(candidate.code))) for candidate, _ in jobs]
 
     def top1_of(self, code: Ints) -> float:
         """Of a canonical code."""
         return self._by_code[code.tobytes()]
+
+
+def as_score(top1: float) -> Score:
+    """A score that ranks by top-1."""
+    return Score(1.0 - top1, top1, 1, np.array([1.0 - top1], np.float16))
 
 
 def all_codes(space: vh.SearchSpace) -> Ints:

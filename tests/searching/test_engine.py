@@ -117,13 +117,17 @@ def test_another_supernet_begins_anew_and_a_broken_line_is_named(small: SearchSp
 def test_measurements_are_kept_until_their_search_has_ended(tmp_path: Path) -> None:
     path = tmp_path / "evaluations.jsonl"
     archive = Archive.open(path, {})
-    archive.add_measured("one", {"a": 1.0})
-    archive.add_measured("one", {"b": 2.0})
-    archive.add_measured("two", {"a": 3.0})
-    assert Archive.open(path, {}).measured("one") == [{"a": 1.0}, {"b": 2.0}]
+    archive.add_measured("one", "", {"a": 1.0})
+    archive.add_measured("one", "", {"b": 2.0})
+    archive.add_measured("one", "phone", {"a": 9.0})
+    archive.add_measured("two", "", {"a": 3.0})
+    assert Archive.open(path, {}).measured("one", "") == [{"a": 1.0}, {"b": 2.0}]
     archive.end("one")
-    assert Archive.open(path, {}).measured("one") == []
-    assert Archive.open(path, {}).measured("two") == [{"a": 3.0}]
+    again = Archive.open(path, {})
+    assert again.measured("one", "") == again.measured("one", "phone") == []
+    assert again.measured("two", "") == [{"a": 3.0}]
+    assert again.latencies("") == archive.latencies("") == {"a": 3.0, "b": 2.0}
+    assert again.latencies("phone") == {"a": 9.0}
 
 
 def test_racing_evaluates_the_promising_on_all_of_the_split_and_counts_in_whole_splits(small: SearchSpace) -> None:

@@ -18,7 +18,8 @@ from vitas_hw.searching.costs import Costs
 from vitas_hw.searching.engine import Evaluations, Job
 from vitas_hw.searching.result import knee_first
 from vitas_hw.searching.scores import Score
-from vitas_hw.workflows.search.closed_loop import ClosedLoop, recorded
+from vitas_hw.workflows.search.choosing import recorded
+from vitas_hw.workflows.search.closed_loop import OWN, ClosedLoop
 from vitas_hw.workflows.search.scoring import part_shares
 from vitas_hw.workflows.search.settings import SearchSettings, axis, parse_latencies
 
@@ -41,7 +42,7 @@ def loop(space: SearchSpace, factor: float | None, ceiling: str, archive: Archiv
     settings = SearchSettings(population=8, generations=3)
     budget = Budget.parse(latency=ceiling)
     evaluations = Evaluations(evaluate, archive=archive or Archive())
-    return ClosedLoop(Costs(space, PerMac()), budget, evaluations, settings, SILENT, measure if factor else None)
+    return ClosedLoop(Costs(space, PerMac()), budget, evaluations, settings, SILENT, {OWN: measure} if factor else {})
 
 
 def test_the_search_goes_on_until_the_choice_measures_inside(digits: SearchSpace) -> None:
@@ -72,7 +73,7 @@ def test_after_misses_the_predictor_is_fitted_anew_and_every_round_is_told(digit
 
     one = loop(digits, 1.0, "5ms")
     one.costs, one.refit = Costs(digits, Linear(0.0, 100)), refit  # type: ignore[assignment]
-    one.measure = lambda subnets: [subnet.macs / 1e7 + 4.6 for subnet in subnets]
+    one.measures = {OWN: lambda subnets: [subnet.macs / 1e7 + 4.6 for subnet in subnets]}
     settled = one.run()
     choice = settled.choice
     assert settled.measured_ms[choice.subnet.digest] <= 5.0
@@ -126,8 +127,8 @@ def test_without_the_device_the_best_predicted_is_chosen(digits: SearchSpace) ->
 
 def test_recorded_measurements_are_not_taken_again(small: SearchSpace) -> None:
     archive, subnets = Archive(), [small.sample(0), small.sample(1)]
-    assert recorded(lambda _: [1.0, 2.0], archive, "x")(subnets) == [1.0, 2.0]
-    replayed = recorded(lambda _: [7.0, 7.0], archive, "x")
+    assert recorded(lambda _: [1.0, 2.0], archive, "x", "")(subnets) == [1.0, 2.0]
+    replayed = recorded(lambda _: [7.0, 7.0], archive, "x", "")
     assert replayed(subnets) == [1.0, 2.0]
     assert replayed(subnets) == [7.0, 7.0]
 

@@ -75,6 +75,8 @@ def summary(run: Run, result: SearchResult) -> dict[str, Any]:
         "measured_ms": result.measured_ms.get(subnet.digest),
         "violations": len(result.violations),
         "targets": result.targets,
+        "targets_measured_ms": {name: found.get(subnet.digest) for name, found in result.targets_ms.items()},
+        "final_loss": result.final_loss,
         "macs": subnet.macs,
         "params": subnet.params,
         "run": str(run.path),
@@ -83,7 +85,7 @@ def summary(run: Run, result: SearchResult) -> dict[str, Any]:
 
 
 def finalists_table(result: SearchResult) -> None:
-    """Predicted beside measured, loss and inherited beside final top-1 (of a ranking by size none), the choice first."""
+    """Predicted beside measured, loss and inherited beside final top-1 (by size none of them), the choice first."""
     from vitas_hw.cli import console
     from vitas_hw.searching.result import best_first
 

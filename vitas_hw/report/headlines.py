@@ -144,7 +144,9 @@ def _of_the_search(result: SearchResult, exports: Mapping[str, dict[str, Any]]) 
         confidence = result.evolution.get("confidence")
         sure = "" if confidence is None else f" (with a confidence of {confidence:.0%})"
         found.append(f"The target was not at hand: latency is predicted{sure}, not measured.")
-    found += [f"Latency on {name} is predicted, not measured." for name in result.targets]
+    found += [
+        f"Latency on {name} is predicted, not measured." for name in result.targets if not result.targets_ms.get(name)
+    ]
     if result.violations:
         found.append(
             f"{len(result.violations)} of {len(result.measured_ms)} measured finalists lay outside the latency budget;"

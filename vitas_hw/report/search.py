@@ -127,24 +127,31 @@ def _targets(result: SearchResult, own: Predictor | None) -> tuple[tuple[str, ..
         measured = result.measured_ms.get(subnet.digest)
         found.append(_target(own, subnet, result.budget.latency_ms, measured))
     for name, (low, high) in result.targets.items():
-        bounds = Range(low, high)
+        bounds, measured = Range(low, high), result.targets_ms.get(name, {}).get(subnet.digest)
         try:
-            found.append(_target(load_predictor(name), subnet, bounds, None))
+            found.append(_target(load_predictor(name), subnet, bounds, measured))
         except InputError:  # it was a file that has gone since, or a name of another version
             words = f"{name} (predictor no longer there)"
-            found.append((words, _bounds(bounds), "-", "-", "not measured", "-"))
+            found.append((words, _bounds(bounds), "-", "-", _measured(measured), _kept(bounds, measured, None)))
     return tuple(found)
 
 
 def _target(predictor: Predictor, subnet: Subnet, bounds: Range | None, measured: float | None) -> tuple[str, ...]:
     found = predictor.predict([subnet])
     predicted, *interval = (float(end[0]) for end in (found.latency_ms, found.lower_ms, found.upper_ms))
-    inside = "-"
-    if bounds is not None:
-        inside = "yes" if bounds.excess(predicted if measured is None else measured) <= 0 else "no"
-        inside += ", by prediction" if measured is None else ""
-    said = "not measured" if measured is None else ms(measured)
-    return predictor.target.slug, _bounds(bounds), ms(predicted), " to ".join(map(ms, interval)), said, inside
+    words = (ms(predicted), " to ".join(map(ms, interval)), _measured(measured), _kept(bounds, measured, predicted))
+    return predictor.target.slug, _bounds(bounds), *words
+
+
+def _measured(measured: float | None) -> str:
+    return "not measured" if measured is None else ms(measured)
+
+
+def _kept(bounds: Range | None, measured: float | None, predicted: float | None) -> str:
+    known = predicted if measured is None else measured
+    if bounds is None or known is None:
+        return "-"
+    return ("yes" if bounds.excess(known) <= 0 else "no") + (", by prediction" if measured is None else "")
 
 
 def _bounds(bounds: Range | None) -> str:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,10 +20,17 @@ from vitas_hw.core.records import each_line, from_json
 from vitas_hw.searching.scores import Halves, Score, joined
 
 SCHEMA = 2
-_ANEW = "Add `fresh` to begin anew."
+FRESH = "Add `fresh` to begin anew."
 Where = tuple[str, tuple[int, ...] | None]  # digest, blocks of the supernet
 Key = tuple[str, tuple[int, ...] | None, int]  # and part of the search split
 Code = tuple[int, ...]
+
+
+class Final(NamedTuple):
+    """What a choice's fine-tuning to its end came to: the loss on the search split, and the seed that repeats it."""
+
+    loss: float
+    seed: int
 
 
 class Archive:
@@ -38,7 +45,9 @@ class Archive:
         self._scores: dict[Key, Score] = {}
         self._codes: dict[Where, Code] = {}
         self._begun: dict[str, int] = {}
-        self._measured: dict[str, list[dict[str, float]]] = {}
+        self._rounds: dict[tuple[str, str], list[dict[str, float]]] = {}
+        self._latencies: dict[str, dict[str, float]] = {}
+        self._final: dict[Where, Final] = {}
 
     @classmethod
     def open(cls, path: Path, header: dict[str, Any]) -> Archive:
@@ -55,14 +64,14 @@ class Archive:
         """
         archive = cls()
         wanted = {"schema": SCHEMA, "kind": "evaluations", **json.loads(json.dumps(header))}
-        lines, torn = journal_lines(path, "the evaluations", hint=_ANEW)
-        first = next(iter(each_line(path, lines[:1], dict, hint=_ANEW)), wanted)
+        lines, torn = journal_lines(path, "the evaluations", hint=FRESH)
+        first = next(iter(each_line(path, lines[:1], dict, hint=FRESH)), wanted)
         if first.get("kind") != "evaluations" or first.get("schema") not in range(1, SCHEMA + 1):
-            raise FileError(f"{path} holds no evaluations of schema {SCHEMA}.", _ANEW)
+            raise FileError(f"{path} holds no evaluations of schema {SCHEMA}.", FRESH)
         if not lines or first != wanted:
             write_atomic(path, json.dumps(wanted, separators=(",", ":")) + "\n")
         else:
-            each_line(path, lines[1:], archive._read, hint=_ANEW, first=2)
+            each_line(path, lines[1:], archive._read, hint=FRESH, first=2)
             if torn is not None:
                 cut(path, torn)
         archive.path = path
@@ -82,9 +91,8 @@ class Archive:
         digest, layers, part = key
         genes = tuple(int(gene) for gene in code)
         self._keep(key, score, genes)
-        where = {} if layers is None else {"layers": list(layers)}
         found = {"loss": score.loss, "top1": score.top1, "images": score.images, "losses": _as_text(score.losses)}
-        told = {"subnet": digest, **where, "code": genes, "part": part, **found, "at": round(time.time(), 3)}
+        told = {**_told((digest, layers)), "code": genes, "part": part, **found, "at": round(time.time(), 3)}
         self._append(told)
 
     def begin(self, search: str) -> int:
@@ -108,19 +116,41 @@ class Archive:
             if len(scores) == parts
         }
 
-    def measured(self, search: str) -> list[dict[str, float]]:
+    def measured(self, search: str, target: str) -> list[dict[str, float]]:
         """The rounds of measurements (digest to milliseconds) of a search that has not ended, in order."""
-        return list(self._measured.get(search, []))
+        return list(self._rounds.get((search, target), []))
 
-    def add_measured(self, search: str, found: dict[str, float]) -> None:
+    def add_measured(self, search: str, target: str, found: dict[str, float]) -> None:
         """Keep one round of finalists' measurements."""
-        self._measured.setdefault(search, []).append(found)
-        self._append({"search": search, "measured_ms": found})
+        self._keep_measured(search, target, found)
+        self._append({"search": search, "target": target, "measured_ms": found})
+
+    def latencies(self, target: str) -> dict[str, float]:
+        """What subnets measured last on a target, in milliseconds by digest, whichever search measured it."""
+        return dict(self._latencies.get(target, {}))
+
+    @property
+    def final(self) -> dict[Where, Final]:
+        """What the choices of earlier searches came to."""
+        return dict(self._final)
+
+    def add_final(self, where: Where, final: Final) -> None:
+        """Keep what a choice came to."""
+        self._final[where] = final
+        self._append({**_told(where), "final_loss": final.loss, "seed": final.seed})
 
     def end(self, search: str) -> None:
         """A search has ended: begun again, it measures anew."""
-        self._measured.pop(search, None)
+        self._forget(search)
         self._append({"search": search, "ended": True})
+
+    def _keep_measured(self, search: str, target: str, found: dict[str, float]) -> None:
+        self._rounds.setdefault((search, target), []).append(found)
+        self._latencies.setdefault(target, {}).update(found)
+
+    def _forget(self, search: str) -> None:
+        for key in [key for key in self._rounds if key[0] == search]:
+            del self._rounds[key]
 
     def _keep(self, key: Key, score: Score, code: Code) -> None:
         self._scores[key] = score
@@ -134,10 +164,13 @@ class Archive:
         if "begun" in line:
             self._begun[str(line["search"])] = len(self)
         elif line.get("ended"):
-            self._measured.pop(str(line["search"]), None)
+            self._forget(str(line["search"]))
         elif "measured_ms" in line:
             found = from_json(dict[str, float], line["measured_ms"], "measured_ms")
-            self._measured.setdefault(str(line["search"]), []).append(found)
+            self._keep_measured(str(line["search"]), from_json(str, line["target"], "target"), found)
+        elif "final_loss" in line:
+            final = Final(from_json(float, line["final_loss"], "final_loss"), from_json(int, line["seed"], "seed"))
+            self._final[_subnet_of(line)] = final
         else:
             loss, top1 = (from_json(float, line[name], name) for name in ("loss", "top1"))
             score = Score(loss, top1, from_json(int, line["images"], "images"), _from_text(line["losses"]))
@@ -151,15 +184,20 @@ def evaluation_times(path: Path) -> dict[Where, float]:
     Raises:
         FileError: a line other than a torn last one is broken.
     """
-    lines, _ = journal_lines(path, "the evaluations", hint=_ANEW)
+    lines, _ = journal_lines(path, "the evaluations", hint=FRESH)
     found = {}
 
     def read(line: dict[str, Any]) -> None:
         if "subnet" in line and "at" in line:
             found[_subnet_of(line)] = from_json(float, line["at"], "at")
 
-    each_line(path, lines, read, hint=_ANEW)
+    each_line(path, lines, read, hint=FRESH)
     return found
+
+
+def _told(where: Where) -> dict[str, Any]:
+    digest, layers = where
+    return {"subnet": digest} if layers is None else {"subnet": digest, "layers": list(layers)}
 
 
 def _as_text(losses: Halves) -> str:

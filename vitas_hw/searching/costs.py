@@ -41,12 +41,21 @@ class Limit:
         bounds: what is allowed.
         target, predictor: of a latency on a further target: its name, and what predicts it; without them it is the
             search's own.
+        confidence, correction: of that predictor, as those of ``Costs``.
     """
 
     cost: str
     bounds: Range
     target: str = ""
     predictor: Predicts | None = None
+    confidence: float = 0.5
+    correction: float = 1.0
+
+    def predicted_ms(self, columns: SubnetColumns) -> list[float | None]:
+        """Latency of N subnets on the further target."""
+        assert self.predictor is not None
+        found: list[float | None] = self.predictor.predict_columns(columns).latency_ms.tolist()  # type: ignore[attr-defined]
+        return found
 
     def overlaps(self, least: float, most: float) -> bool:
         """Whether some of what subnets can cost is allowed."""
@@ -120,11 +129,17 @@ class Costs:
 
         All are inside where nothing is limited.
         """
+        return self.standing(codes, budget)[0]
+
+    def standing(self, codes: Ints, budget: Budget) -> tuple[Floats, Floats]:
+        """(N,) each: see ``excess``; and the load, the largest cost as a share of its ceiling, 0 where none has one."""
         limits = self.limits(budget)
-        if not limits or not len(codes):
-            return np.full(len(codes), -np.inf)
-        counted = self._counted(codes, limits)
-        return np.max([limit.bounds.excess(found) for limit, found in zip(limits, counted, strict=True)], axis=0)  # type: ignore[no-any-return]
+        excess, load = np.full(len(codes), -np.inf), np.zeros(len(codes))
+        for limit, found in zip(limits, self._counted(codes, limits) if len(codes) else (), strict=False):
+            excess = np.maximum(excess, limit.bounds.excess(found))
+            if limit.bounds.high is not None:
+                load = np.maximum(load, found / limit.bounds.high)
+        return excess, load
 
     def reachable(self, cost: str) -> tuple[float, float]:
         """The smallest and largest value of one cost over the space, found by descent from its corners."""
@@ -179,22 +194,14 @@ class Costs:
 
         def one(limit: Limit) -> Floats:
             if limit.predictor is not None:
-                return self._upper(limit.predictor, columns)
+                return _upper(limit.predictor, columns, limit.confidence) * limit.correction
             if limit.cost == "latency_ms":
                 assert self.predictor is not None
-                return self._upper(self.predictor, columns) * self.correction
+                return _upper(self.predictor, columns, self.confidence) * self.correction
             found: Floats = getattr(table, limit.cost).astype(np.float64)
             return found
 
         return [one(limit) for limit in limits]
-
-    def _upper(self, predictor: Predicts, columns: SubnetColumns) -> Floats:
-        found = predictor.predict_columns(columns)
-        latency: Floats = found.latency_ms  # type: ignore[attr-defined]
-        if self.confidence == 0.5:
-            return latency
-        share = NormalDist().inv_cdf(self.confidence) / NormalDist().inv_cdf(_UPPER_CONFIDENCE)
-        return latency * (found.upper_ms / latency) ** share  # type: ignore[attr-defined,no-any-return]
 
     def _reachable(self, limit: Limit) -> tuple[float, float]:
         least = _descend(self.space, lambda codes: self._counted(codes, [limit])[0])[1]
@@ -204,6 +211,16 @@ class Costs:
 
 _ANY = Range(None, 1.0)  # where only the cost counts
 _UPPER_CONFIDENCE = 0.95  # of the upper end of an interval that holds 90%
+
+
+def _upper(predictor: Predicts, columns: SubnetColumns, confidence: float) -> Floats:
+    """(N,) that a subnet's latency does not exceed with this confidence."""
+    found = predictor.predict_columns(columns)
+    latency: Floats = found.latency_ms  # type: ignore[attr-defined]
+    if confidence == 0.5:
+        return latency
+    share = NormalDist().inv_cdf(confidence) / NormalDist().inv_cdf(_UPPER_CONFIDENCE)
+    return latency * (found.upper_ms / latency) ** share  # type: ignore[attr-defined,no-any-return]
 
 
 def two_digits(value: float, rounding: Callable[[float], float]) -> float:

@@ -8,7 +8,9 @@ from typing import Protocol
 
 import numpy as np
 
-from vitas_hw.searching.archive import Archive, Key
+from vitas_hw.core.errors import InputError
+from vitas_hw.core.records import refusing
+from vitas_hw.searching.archive import FRESH, Archive, Key
 from vitas_hw.searching.costs import Costs
 from vitas_hw.searching.optimizers.base import Optimizer
 from vitas_hw.searching.result import Candidate, candidate_of, errors_of
@@ -75,6 +77,32 @@ class Evaluations:
                     self._asked.add(key)
                     self.spent += self.shares[part]
             yield one.with_score(joined([self.archive[key] for key in row]))
+
+    def known(self, costs: Costs, first: int | None = None) -> list[Candidate]:
+        """What the archive holds on the whole split, in order; ``first`` looks at that many of its evaluations only.
+
+        Raises:
+            FileError: a code means another subnet than the one it stands by.
+        """
+        found = []
+        for (digest, layers), (code, score) in self.archive.known(len(self.shares), first).items():
+            genes = np.array(code, np.int64)
+            with refusing(self.archive.path, f"does not fit the space: subnet {digest} is broken", FRESH):
+                one = candidate_of(costs.space, genes)
+                if (one.subnet.digest, one.layers) != (digest, layers):
+                    raise InputError(f"its code is that of {one.subnet.digest}")
+            found.append(one.with_score(score))
+        if not found:
+            return []
+        predicted = costs.predicted_ms(
+            costs.space.columns(np.stack([one.code for one in found if one.code is not None]))
+        )
+        return [replace(one, predicted_ms=ms) for one, ms in zip(found, predicted, strict=True)]
+
+    def costs_nothing(self, candidates: Sequence[Candidate]) -> None:
+        """Asking for these is not counted."""
+        for one in candidates:
+            self._asked.update(self._keys(one, len(self.shares) - 1))
 
     def whole(self, level: int) -> bool:
         return self._parts(level) == len(self.shares)

@@ -24,8 +24,20 @@ from vitas_hw.searching.scores import Score, paired_errors
 SCHEMA = 1
 _MANY_TIES = 0.3  # of the candidates
 _WRITTEN = (  # of a result and what it derives, in the order of its file
-    *("budget", "seed", "accuracy", "evolution", "space", "inputs", "measured_ms", "choice", "final_top1", "front"),
-    *("targets", "correction", "violations", "rounds", "ties"),
+    *(
+        "budget",
+        "seed",
+        "accuracy",
+        "evolution",
+        "space",
+        "inputs",
+        "measured_ms",
+        "choice",
+        "final_top1",
+        "final_loss",
+        "tuned",
+    ),
+    *("front", "targets", "targets_ms", "correction", "violations", "rounds", "ties"),
 )
 
 
@@ -109,8 +121,10 @@ class SearchResult:
         candidates: all evaluated subnets, in order.
         measured_ms: digest to measured p50 of the finalists; empty where the device was not there.
         choice: the best candidate that measured inside the budget.
-        final_top1: of the choice on the search split after fine-tuning; None before it.
+        final_top1, final_loss: of the choice on the search split after fine-tuning; None before it.
+        tuned: by digest, the losses after a short fine-tuning by which the finalists were compared.
         targets: low and high in milliseconds of every further target, by its predictor.
+        targets_ms: by further target, digest to measured p50 of the finalists; of those that were here.
         correction: what measured latencies were, in units of predicted ones, when the choice was made.
         rounds: of measurements, in order.
         ties: digests of the candidates within one standard error of the best, which is first; empty in files of
@@ -127,7 +141,10 @@ class SearchResult:
     measured_ms: dict[str, float]
     choice: Candidate
     final_top1: float | None = None
+    final_loss: float | None = None
+    tuned: dict[str, float] = field(default_factory=dict)
     targets: dict[str, list[float | None]] = field(default_factory=dict)
+    targets_ms: dict[str, dict[str, float]] = field(default_factory=dict)
     correction: float = 1.0
     rounds: tuple[Round, ...] = ()
     ties: tuple[str, ...] = ()
@@ -208,11 +225,10 @@ def ties_words(result: SearchResult) -> str:
     if count <= _MANY_TIES * of:
         return f"{said}."
     cheapest = min((one for one in result.candidates if one.subnet.digest in result.ties), key=_cost)
-    cost = "macs" if cheapest.predicted_ms is None else "latency_ms"
+    cost = show_cost(_cost(cheapest), "macs" if cheapest.predicted_ms is None else "latency_ms")
     return (
-        f"{said}: its images cannot tell them apart. The lowest loss is taken all the same, as the best guess at no more"
-        f" than the budget; the cheapest of them, {cheapest.subnet.digest[:8]}, has {show_cost(_cost(cheapest), cost)},"
-        " and a lower ceiling would take it."
+        f"{said}: its images cannot tell them apart. The lowest loss is taken all the same, as the best guess that the"
+        f" budget allows; the cheapest of them, {cheapest.subnet.digest[:8]}, has {cost}: a lower ceiling would take it."
     )
 
 

@@ -32,6 +32,10 @@ class Optimizer(Protocol):
         """What to evaluate next; no codes if there is nothing left."""
         ...
 
+    def learn(self, codes: Ints, scores: Floats) -> None:
+        """Before the first question: codes (N, code_length) inside the budget and their scores (N,), known already."""
+        ...
+
     def tell(self, trials: Trials, scores: Floats, errors: Floats) -> None:
         """The answer to the last question.
 

@@ -4,29 +4,40 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vitas_hw.core.budget import Budget, Range
+from vitas_hw.core.depths import Shares
 from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.core.reading import file_sha256
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.predictors.predictor import Predictor
 from vitas_hw.runs.directory import Run, one_at_a_time
-from vitas_hw.searching.archive import Archive
+from vitas_hw.searching.archive import Archive, Final
 from vitas_hw.searching.costs import Costs, Limit, two_digits
 from vitas_hw.searching.engine import Evaluations
 from vitas_hw.searching.result import SearchResult, save_candidates, save_result
-from vitas_hw.workflows.search.closed_loop import ClosedLoop, Measure, recorded
+from vitas_hw.workflows.search.choosing import Measure, recorded
+from vitas_hw.workflows.search.closed_loop import OWN, ClosedLoop
 from vitas_hw.workflows.search.settings import SearchSettings, axis
+
+if TYPE_CHECKING:  # a refusal loads none of these
+    from torch import nn
+
+    from vitas_hw.data.load import ImageData
+    from vitas_hw.profiling.place import Place
+    from vitas_hw.supernet.supernet import Supernet
 
 _DEFAULT_SHARE = 0.15  # of random subnets that the default budget admits
 _SHARE_SAMPLES = 4000
 _MOST_MARGIN = 0.03
+_EVALUATING = 0.75  # of the time, if it is limited; the rest is for fine-tuning
 
 
 def search(
@@ -40,10 +51,11 @@ def search(
     predictor: Predictor | None = None,
     measure: Measure | None = None,
     pareto: str | None = None,
+    depths: Shares | None = None,
     progress: Progress = SILENT,
     **settings: Any,
 ) -> SearchResult:
-    """The subnet with the best top-1 under a budget.
+    """The subnet of least loss under a budget.
 
     Args:
         space: what to search.
@@ -53,6 +65,7 @@ def search(
         predictor: of the space, for a latency budget.
         measure: subnets to p50 in milliseconds on the target; without it the choice is made by prediction.
         pareto: ``"latency,top1"`` (or flops, params) for the whole front.
+        depths: how often each depth was trained, from the fewest blocks to the most; None is equally often.
         progress: where to report to.
         settings: ``optimizer``, ``population``, ``generations``, ``confidence``, ``choose``, ``accuracy``, ``seed``,
             ``max_time_s``: see ``SearchSettings``. The same seed, supernet and predictor give the same candidates and
@@ -65,12 +78,13 @@ def search(
     asked = SearchSettings(pareto=None if pareto is None else axis(pareto), **settings)
     budget = Budget.parse(latency, flops, params)
     costs = checked_costs(space, predictor, budget, asked.confidence_of(measure is not None))
+    measures = {} if measure is None else {OWN: measure}
     evaluations = Evaluations(None)
     if asked.by_top1:
         from vitas_hw.workflows.search.scoring import supernet_evaluations
 
         evaluations = supernet_evaluations(space, supernet, data, Archive())
-    return ClosedLoop(costs, budget, evaluations, asked, progress, measure).run()
+    return ClosedLoop(costs, budget, evaluations, asked, progress, measures, depths=depths).run()
 
 
 def checked_costs(
@@ -78,15 +92,12 @@ def checked_costs(
     predictor: Predictor | None,
     budget: Budget,
     confidence: float = 0.5,
-    others: Mapping[str, Range] | None = None,
+    limits: Sequence[Limit] = (),
 ) -> Costs:
     """The costs of a space, after making sure that some subnet fits the budget; raises as ``search`` does.
 
-    ``others`` are further targets: predictors by name or path, and the latency allowed on each.
+    ``limits`` are those of further targets.
     """
-    from vitas_hw.predictors.shipped import load_predictor
-
-    limits = [Limit("latency_ms", bounds, name, load_predictor(name)) for name, bounds in (others or {}).items()]
     for one in [predictor, *(limit.predictor for limit in limits)]:
         if isinstance(one, Predictor) and one.space != space:
             raise InputError(f"The predictor {one.name} was fitted for another space than {space.name!r}.")
@@ -125,8 +136,9 @@ def search_run(
         progress: where to report to.
     """
     from vitas_hw.profiling.place import place_of
-    from vitas_hw.runs.artifacts import load_run_predictor, run_anchor_ms
+    from vitas_hw.runs.artifacts import load_run_predictor, run_anchor_ms, run_depth_shares
 
+    started = time.monotonic()
     space, by_top1 = run.space(None), settings.by_top1
     if by_top1 and not run.supernet.exists():
         raise InputError(f"The run {run.path} has no supernet.", step="train")
@@ -141,11 +153,11 @@ def search_run(
         progress.note(f"no budget given, so one that binds: {budget}")
     place = place_of(predictor.target, predictor.fingerprint) if predictor else None
     confidence = settings.confidence_of(place is not None)
+    others, places = _others(run, settings)
     # before torch is loaded: an impossible budget ends at once
-    costs = checked_costs(space, predictor, budget, confidence, _targets(run, settings))
+    costs = checked_costs(space, predictor, budget, confidence, others)
 
     from vitas_hw.supernet.weights_file import save_model
-    from vitas_hw.workflows.search.finetune import finetuned
     from vitas_hw.workflows.search.measure_finalists import finalist_meter, refitting_of
     from vitas_hw.workflows.search.scoring import run_evaluations
 
@@ -158,40 +170,103 @@ def search_run(
     noise = predictor.metrics.get("noise_floor") if predictor else None
     margin = min(noise or 0.0, _MOST_MARGIN)  # so that the choice measures inside on another day too
     with run_evaluations(run, space, settings, fresh, progress) as (evaluations, trained):
-        measure = None
-        if place and predictor:
-            meter = finalist_meter(place, run_anchor_ms(run, predictor), settings.seed, progress)
-            measure = recorded(meter, evaluations.archive, name)
-        else:
+        archive = evaluations.archive
+        told_by = {limit.target: limit.predictor for limit in others} | {OWN: predictor}
+        places |= {OWN: place} if place else {}
+        measures = {}
+        for target, at in places.items():
+            anchor_ms = run_anchor_ms(run, told_by[target])  # type: ignore[arg-type]  # there, as its place is
+            meter = finalist_meter(at, anchor_ms, settings.seed, progress)
+            measures[target] = recorded(meter, archive, name, target)
+        if place is None:
             progress.note(_unmeasured(budget, settings, confidence))
-        refit = refitting.fit if refitting else None
-        loop = ClosedLoop(costs, budget, evaluations, settings, progress, measure, margin, refit)
+        loop = ClosedLoop(
+            costs,
+            budget,
+            evaluations,
+            replace(settings, max_time_s=settings.max_time_s and _EVALUATING * settings.max_time_s),
+            progress,
+            measures,
+            margin,
+            refit=refitting.fit if refitting else None,
+            depths=run_depth_shares(run),
+            first=archive.begin(name),
+            earlier_ms={target: archive.latencies(target) for target in places},
+        )
         try:
             result = loop.run()
         except VitasError:
-            evaluations.archive.end(name)  # whoever tries again wants to measure again
+            archive.end(name)  # whoever tries again wants to measure again
             raise
     if refitting and loop.measured:
         refitting.add(loop.measured)
-    tuned = finetuned(*trained, result.choice, settings.seed, progress) if trained else None
-    result = replace(result, inputs=hashes, final_top1=tuned.top1 if tuned else None)
+    result, about_tuning = replace(result, inputs=hashes), None
+    if trained:
+        until = started + (settings.max_time_s or np.inf)
+        result, model, about_tuning = _finetuned(loop, result, *trained, predictor, until)
+        save_model(model.cpu(), result.choice.subnet, staged.choice)
     save_candidates(result.candidates, staged.candidates)
-    if tuned:
-        save_model(tuned.model.cpu(), result.choice.subnet, staged.choice)
     save_result(result, staged.result)
     run.end_search(staged)
-    evaluations.archive.end(name)
+    archive.end(name)
     about = {"budget": budget.to_dict(), "targets": result.targets, "seed": settings.seed}
-    about |= {"evolution": settings.to_dict(), "finetune": tuned.about if tuned else None}
+    about |= {"evolution": settings.to_dict(), "finetune": about_tuning}
     kept = [run.candidates, run.result, run.choice, run.searched_profile, run.searched_predictor]
     run.record("search", space, about, inputs, [path for path in kept if path.exists()])
     return result
 
 
-def _targets(run: Run, settings: SearchSettings) -> dict[str, Range]:
-    """The further targets; a name that this run has fitted a predictor by is that file."""
-    own = {name: run.predictors / f"{name}.json" for name in settings.targets}
-    return {str(own[name]) if own[name].exists() else name: bounds for name, bounds in settings.targets.items()}
+def _finetuned(
+    loop: ClosedLoop,
+    result: SearchResult,
+    supernet: Supernet,
+    data: ImageData,
+    predictor: Predictor | None,
+    until: float,
+) -> tuple[SearchResult, nn.Module, dict[str, Any] | None]:
+    """The result with the finalist chosen that does best after fine-tuning, its model, and how it was trained."""
+    from vitas_hw.training.evaluate import accuracy
+    from vitas_hw.workflows.search.finetune import Finetuning
+    from vitas_hw.workflows.search.quantised import quantised_judge
+
+    archive, by_loss = loop.evaluations.archive, loop.settings.choose == "best"
+    int8 = predictor is not None and predictor.target.precision == "int8"
+    judge = quantised_judge(data, predictor.target) if predictor is not None and int8 else None
+    tuning = Finetuning(supernet, data, loop.settings.seed, loop.progress, judge, until)
+    earlier = {}
+    if by_loss:
+        known, final = {(one.subnet.digest, one.layers): one for one in result.candidates}, archive.final
+        earlier = {known[where]: final[where] for where in final if where in known and loop.may_be_taken(known[where])}
+    best = tuning.best_of(loop.finalists(result) if by_loss else [result.choice], earlier)
+    if best.whole and tuning.recipe(best.candidate) is not None:
+        archive.add_final((best.candidate.subnet.digest, best.candidate.layers), Final(best.loss, best.seed))
+    result = replace(
+        result,
+        choice=best.candidate,
+        final_top1=accuracy(best.model, data.search).top1,
+        final_loss=best.loss,
+        tuned=tuning.tuned,
+    )
+    return result, best.model, tuning.about(best)
+
+
+def _others(run: Run, settings: SearchSettings) -> tuple[list[Limit], dict[str, Place]]:
+    """The limits of the further targets, and where those are that are here; a name that this run has fitted a
+    predictor by is that file.
+    """
+    from vitas_hw.predictors.shipped import load_predictor
+    from vitas_hw.profiling.place import place_of
+
+    limits, places = [], {}
+    for asked, bounds in settings.targets.items():
+        own = run.predictors / f"{asked}.json"
+        name = str(own) if own.exists() else asked
+        predictor = load_predictor(name)
+        place = place_of(predictor.target, predictor.fingerprint)
+        if place is not None:
+            places[name] = place
+        limits.append(Limit("latency_ms", bounds, name, predictor, settings.confidence_of(place is not None)))
+    return limits, places
 
 
 def _search_name(budget: Budget, settings: SearchSettings, costs: Costs, hashes: dict[str, str]) -> str:
