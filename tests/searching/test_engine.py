@@ -130,6 +130,58 @@ def test_measurements_are_kept_until_their_search_has_ended(tmp_path: Path) -> N
     assert again.latencies("phone") == {"a": 9.0}
 
 
+def test_a_code_of_another_subnet_than_it_stands_by_is_refused(small: SearchSpace, tmp_path: Path) -> None:
+    archive = Archive.open(tmp_path / "evaluations.jsonl", {})
+    one, other = small.sample(0), small.sample(1)
+    archive.add((one.digest, None, 0), score(0.5), small.encode(one))
+    assert [found.subnet for found in Evaluations(Scorer(), archive=archive).known(Costs(small))] == [one]
+    archive.add(("0" * 16, None, 0), score(0.5), small.encode(other))
+    with pytest.raises(FileError, match=rf"does not fit the space: .*its code is that of {other.digest}.*fresh"):
+        Evaluations(Scorer(), archive=archive).known(Costs(small))
+
+
+class Racing:
+    """Scores of a first part that differ by little or by much beside what their images do."""
+
+    def __init__(self, spread: float) -> None:
+        self.spread, self.jobs = spread, [0, 0]
+
+    def __call__(self, jobs: Sequence[Job]) -> Iterator[Score]:
+        for candidate, part in jobs:
+            self.jobs[part] += 1
+            rng = np.random.default_rng(int(candidate.subnet.digest, 16))
+            yield score(0.5 + self.spread * rng.random(), seed=int(rng.integers(1000)), images=64)
+
+
+def test_a_race_ends_for_what_is_worse_by_two_errors_of_the_paired_difference(small: SearchSpace) -> None:
+    counts = []
+    for spread in (1e-6, 0.5):
+        scorer, costs = Racing(spread), Costs(small)
+        optimizer = make_optimizer("surrogate", Admission(costs, Budget()), population=40, levels=2)
+        explore(optimizer, Evaluations(scorer, (0.5, 0.5)), costs, 30)
+        counts.append(scorer.jobs)
+    alike, apart = counts
+    assert alike[1] == 20  # the better half of 40: nothing is clearly worse
+    assert apart[1] < 10
+
+
+def test_a_front_of_the_surrogate_is_better_than_that_of_the_evolution(small: SearchSpace) -> None:
+    costs, macs = Costs(small), Costs(small).of(all_codes(small))["macs"]
+
+    def volume(name: str, seed: int) -> float:
+        """Under the front, over the logarithm of the MACs."""
+        optimizer = make_optimizer(
+            name, Admission(costs, Budget(), near=False), seed=seed, against="macs", population=8
+        )
+        found = explore(optimizer, Evaluations(Scorer()), costs, 40)
+        edges = np.log(np.array([macs.min(), macs.max()]))
+        grid = np.linspace(*edges, 200)
+        best = [max((-(c.loss or 9) for c in found if np.log(c.subnet.macs) <= at), default=-2.0) for at in grid]
+        return float(np.mean(best))
+
+    assert np.mean([volume("surrogate", s) - volume("nsga2", s) for s in range(3)]) > 0
+
+
 def test_racing_evaluates_the_promising_on_all_of_the_split_and_counts_in_whole_splits(small: SearchSpace) -> None:
     scorer = Scorer()
     found, evaluations = search(small, "surrogate", Archive(), scorer, SHARES)

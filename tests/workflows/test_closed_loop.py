@@ -14,7 +14,7 @@ from vitas_hw.core.progress import SILENT
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.searching.archive import Archive
-from vitas_hw.searching.costs import Costs
+from vitas_hw.searching.costs import Costs, Limit
 from vitas_hw.searching.engine import Evaluations, Job
 from vitas_hw.searching.result import knee_first
 from vitas_hw.searching.scores import Score
@@ -91,6 +91,46 @@ def test_after_misses_the_predictor_is_fitted_anew_and_every_round_is_told(digit
     assert {s.digest for s in one.measured} == {digest for told in settled.rounds for digest in told.measured_ms}
 
 
+def test_after_a_round_of_misses_the_search_goes_on_before_leftovers_are_measured(digits: SearchSpace) -> None:
+    events: list[str] = []
+    one = loop(digits, 1.15, "5ms")  # near misses: some leftovers would measure inside
+    evaluate, measure = one.evaluations.evaluate, one.measures[OWN]
+    assert evaluate is not None
+
+    def told(jobs: Sequence[Job]) -> list[Score]:
+        events.append("evaluate")
+        return list(evaluate(jobs))
+
+    def meter(subnets: Sequence[Subnet]) -> list[float]:
+        events.append("measure")
+        return list(measure(subnets))
+
+    one.evaluations.evaluate, one.measures = told, {OWN: meter}
+    settled = one.run()
+    assert len(settled.rounds[0].violations) == len(settled.rounds[0].measured_ms) == 5
+    first, second = (place for place, event in enumerate(events) if event == "measure")
+    assert "evaluate" in events[first:second]
+    choice = settled.choice
+    assert settled.measured_ms[choice.subnet.digest] <= 5.0
+    assert choice.subnet.macs > 0.8 * 5e7 / 1.15  # a leftover within the scaled prediction uses less
+
+
+def test_a_further_target_that_is_here_is_measured_and_kept(digits: SearchSpace) -> None:
+    one = loop(digits, 1.0, "5ms")
+    other = Limit("latency_ms", Range(None, 8.0), "phone", PerMac())
+    one = replace(one, costs=replace(one.costs, others=(other,)))
+    one.measures = {OWN: one.measures[OWN], "phone": lambda subnets: [subnet.macs / 1e7 * 2 for subnet in subnets]}
+    one.__post_init__()
+    settled = one.run()
+    digest = settled.choice.subnet.digest
+    assert settled.targets == {"phone": [None, 8.0]}
+    assert settled.targets_ms["phone"][digest] == pytest.approx(2 * settled.measured_ms[digest]) <= 8.0
+    assert max(settled.targets_ms["phone"].values()) > 8.0  # by prediction alone one of those was chosen
+    absent = loop(digits, 1.0, "5ms")
+    absent = replace(absent, costs=replace(absent.costs, others=(other,)))
+    assert absent.run().targets_ms == {}
+
+
 def test_of_a_front_the_knee_is_chosen_unless_the_best_is_asked_for(digits: SearchSpace) -> None:
     chosen = {}
     for choose in (None, "best"):
@@ -139,7 +179,7 @@ def test_only_a_large_search_split_is_raced_on() -> None:
 
 def test_settings_are_filled_with_what_suits_the_rest() -> None:
     front = SearchSettings(pareto=axis("latency,top1"))
-    assert (front.optimizer, front.pareto, front.choose) == ("nsga2", "latency_ms", "knee")
+    assert (front.optimizer, front.pareto, front.choose) == ("surrogate", "latency_ms", "knee")
     usual = SearchSettings()
     assert (usual.optimizer, usual.evaluations, usual.choose) == ("surrogate", 96, "best")
     assert (usual.confidence_of(True), usual.confidence_of(False)) == (0.5, 0.95)

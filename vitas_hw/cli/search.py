@@ -85,16 +85,18 @@ def summary(run: Run, result: SearchResult) -> dict[str, Any]:
 
 
 def finalists_table(result: SearchResult) -> None:
-    """Predicted beside measured, loss and inherited beside final top-1 (by size none of them), the choice first."""
+    """Predicted beside measured, losses before and after a short fine-tuning and top-1 (by size none of them)."""
     from vitas_hw.cli import console
     from vitas_hw.searching.result import best_first
 
-    finalists = [c for c in best_first(result.candidates) if c.subnet.digest in result.measured_ms]
+    shown = {*result.measured_ms, *result.tuned}
+    finalists = [c for c in best_first(result.candidates) if c.subnet.digest in shown]
 
     def row(candidate: Candidate, chosen: bool) -> list[str]:
         subnet = candidate.subnet
-        loss = "-" if candidate.loss is None else f"{candidate.loss:.4f}"
-        top1 = [loss, console.percent(candidate.top1), console.percent(result.final_top1) if chosen else "-"]
+        tuned = result.tuned.get(subnet.digest)
+        losses = ["-" if loss is None else f"{loss:.4f}" for loss in (candidate.loss, tuned)]
+        top1 = [*losses, console.percent(candidate.top1), console.percent(result.final_top1) if chosen else "-"]
         return [
             ("* " if chosen else "  ") + subnet.digest[:8],
             *(top1 if by_top1 else []),
@@ -105,7 +107,7 @@ def finalists_table(result: SearchResult) -> None:
 
     by_top1 = result.choice.top1 is not None
     rows = [row(result.choice, True), *(row(candidate, False) for candidate in finalists if candidate != result.choice)]
-    ranked = ["loss", "inherited", "final"] if by_top1 else []
+    ranked = ["loss", "tuned", "inherited", "final"] if by_top1 else []
     columns = ["subnet", *ranked, "predicted", "measured", "MACs", "params"]
     what = "loss and top-1 on the search split" if by_top1 else "ranked by parameters, no top-1"
     console.table(f"Finalists under {result.budget}: {what}, p50", columns, rows)

@@ -27,9 +27,12 @@ Code = tuple[int, ...]
 
 
 class Final(NamedTuple):
-    """What a choice's fine-tuning to its end came to: the loss on the search split, and the seed that repeats it."""
+    """What a choice's fine-tuning to its end came to: the loss on the search split, the precision that it was computed
+    in, and the seed that repeats it.
+    """
 
     loss: float
+    precision: str
     seed: int
 
 
@@ -137,7 +140,7 @@ class Archive:
     def add_final(self, where: Where, final: Final) -> None:
         """Keep what a choice came to."""
         self._final[where] = final
-        self._append({**_told(where), "final_loss": final.loss, "seed": final.seed})
+        self._append({**_told(where), "final_loss": final.loss, "precision": final.precision, "seed": final.seed})
 
     def end(self, search: str) -> None:
         """A search has ended: begun again, it measures anew."""
@@ -169,8 +172,8 @@ class Archive:
             found = from_json(dict[str, float], line["measured_ms"], "measured_ms")
             self._keep_measured(str(line["search"]), from_json(str, line["target"], "target"), found)
         elif "final_loss" in line:
-            final = Final(from_json(float, line["final_loss"], "final_loss"), from_json(int, line["seed"], "seed"))
-            self._final[_subnet_of(line)] = final
+            loss, precision = (from_json(float, line["final_loss"], "final_loss"), str(line["precision"]))
+            self._final[_subnet_of(line)] = Final(loss, precision, from_json(int, line["seed"], "seed"))
         else:
             loss, top1 = (from_json(float, line[name], name) for name in ("loss", "top1"))
             score = Score(loss, top1, from_json(int, line["images"], "images"), _from_text(line["losses"]))

@@ -228,7 +228,7 @@ def ties_words(result: SearchResult) -> str:
     cost = show_cost(_cost(cheapest), "macs" if cheapest.predicted_ms is None else "latency_ms")
     return (
         f"{said}: its images cannot tell them apart. The lowest loss is taken all the same, as the best guess that the"
-        f" budget allows; the cheapest of them, {cheapest.subnet.digest[:8]}, has {cost}: a lower ceiling would take it."
+        f" budget allows; the cheapest of them, {cheapest.subnet.digest[:8]}, has {cost}: a lower ceiling takes it."
     )
 
 

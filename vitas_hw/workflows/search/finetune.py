@@ -93,7 +93,9 @@ class Finetuning:
             return min(found, key=lambda one: one.loss)
         best = self._whole(brief)
         again = {
-            one: final for one, final in earlier.items() if self.recipe(one) is not None and final.loss < best.loss
+            one: final
+            for one, final in earlier.items()
+            if final.loss < best.loss and (one, final.seed) != (best.candidate, best.seed)
         }
         if again:
             candidate = min(again, key=lambda one: again[one].loss)

@@ -154,6 +154,9 @@ def search_run(
     place = place_of(predictor.target, predictor.fingerprint) if predictor else None
     confidence = settings.confidence_of(place is not None)
     others, places = _others(run, settings)
+    if place and predictor:
+        places[OWN] = place, predictor
+    depths = run_depth_shares(run) if by_top1 else None
     # before torch is loaded: an impossible budget ends at once
     costs = checked_costs(space, predictor, budget, confidence, others)
 
@@ -171,27 +174,25 @@ def search_run(
     margin = min(noise or 0.0, _MOST_MARGIN)  # so that the choice measures inside on another day too
     with run_evaluations(run, space, settings, fresh, progress) as (evaluations, trained):
         archive = evaluations.archive
-        told_by = {limit.target: limit.predictor for limit in others} | {OWN: predictor}
-        places |= {OWN: place} if place else {}
-        measures = {}
-        for target, at in places.items():
-            anchor_ms = run_anchor_ms(run, told_by[target])  # type: ignore[arg-type]  # there, as its place is
-            meter = finalist_meter(at, anchor_ms, settings.seed, progress)
-            measures[target] = recorded(meter, archive, name, target)
+        measures, earlier_ms = {}, {}
+        for target, (at, told_by) in places.items():
+            meter = finalist_meter(at, run_anchor_ms(run, told_by), settings.seed, progress)
+            measures[target] = recorded(meter, archive, name, at.target.slug)
+            earlier_ms[target] = archive.latencies(at.target.slug)
         if place is None:
             progress.note(_unmeasured(budget, settings, confidence))
         loop = ClosedLoop(
             costs,
             budget,
             evaluations,
-            replace(settings, max_time_s=settings.max_time_s and _EVALUATING * settings.max_time_s),
+            _evaluating(settings, space, trained),
             progress,
             measures,
             margin,
             refit=refitting.fit if refitting else None,
-            depths=run_depth_shares(run),
+            depths=depths,
             first=archive.begin(name),
-            earlier_ms={target: archive.latencies(target) for target in places},
+            earlier_ms=earlier_ms,
         )
         try:
             result = loop.run()
@@ -216,6 +217,19 @@ def search_run(
     return result
 
 
+def _evaluating(
+    settings: SearchSettings, space: SearchSpace, trained: tuple[Supernet, ImageData] | None
+) -> SearchSettings:
+    """Settings of evaluating alone: where fine-tuning follows, it gets some of the time."""
+    from vitas_hw.training.recipe import finetune_recipe
+
+    if settings.max_time_s is None or trained is None:
+        return settings
+    data = trained[1]
+    follows = finetune_recipe(data.name, space.smallest.macs, len(data.train)) is not None
+    return replace(settings, max_time_s=settings.max_time_s * (_EVALUATING if follows else 1.0))
+
+
 def _finetuned(
     loop: ClosedLoop,
     result: SearchResult,
@@ -230,16 +244,17 @@ def _finetuned(
     from vitas_hw.workflows.search.quantised import quantised_judge
 
     archive, by_loss = loop.evaluations.archive, loop.settings.choose == "best"
-    int8 = predictor is not None and predictor.target.precision == "int8"
-    judge = quantised_judge(data, predictor.target) if predictor is not None and int8 else None
+    int8 = None if predictor is None or predictor.target.precision != "int8" else predictor.target
+    judge, precision = (None, "fp32") if int8 is None else (quantised_judge(data, int8), "int8")
     tuning = Finetuning(supernet, data, loop.settings.seed, loop.progress, judge, until)
     earlier = {}
     if by_loss:
-        known, final = {(one.subnet.digest, one.layers): one for one in result.candidates}, archive.final
-        earlier = {known[where]: final[where] for where in final if where in known and loop.may_be_taken(known[where])}
+        known = {(one.subnet.digest, one.layers): one for one in result.candidates if loop.may_be_taken(one)}
+        ended = {where: final for where, final in archive.final.items() if final.precision == precision}
+        earlier = {known[where]: ended[where] for where in ended if where in known}
     best = tuning.best_of(loop.finalists(result) if by_loss else [result.choice], earlier)
     if best.whole and tuning.recipe(best.candidate) is not None:
-        archive.add_final((best.candidate.subnet.digest, best.candidate.layers), Final(best.loss, best.seed))
+        archive.add_final((best.candidate.subnet.digest, best.candidate.layers), Final(best.loss, precision, best.seed))
     result = replace(
         result,
         choice=best.candidate,
@@ -250,9 +265,9 @@ def _finetuned(
     return result, best.model, tuning.about(best)
 
 
-def _others(run: Run, settings: SearchSettings) -> tuple[list[Limit], dict[str, Place]]:
-    """The limits of the further targets, and where those are that are here; a name that this run has fitted a
-    predictor by is that file.
+def _others(run: Run, settings: SearchSettings) -> tuple[list[Limit], dict[str, tuple[Place, Predictor]]]:
+    """The limits of the further targets, and where those are that are here, with what predicts them; a name that this
+    run has fitted a predictor by is that file.
     """
     from vitas_hw.predictors.shipped import load_predictor
     from vitas_hw.profiling.place import place_of
@@ -264,7 +279,7 @@ def _others(run: Run, settings: SearchSettings) -> tuple[list[Limit], dict[str, 
         predictor = load_predictor(name)
         place = place_of(predictor.target, predictor.fingerprint)
         if place is not None:
-            places[name] = place
+            places[name] = place, predictor
         limits.append(Limit("latency_ms", bounds, name, predictor, settings.confidence_of(place is not None)))
     return limits, places
 

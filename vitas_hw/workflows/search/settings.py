@@ -43,7 +43,7 @@ class SearchSettings:
         targets: further predictors, by name or path, and the latency allowed on each.
         device: that evaluates and fine-tunes. Latency is measured on the predictor's target.
         ray, ray_gpus: address of a Ray cluster that evaluates instead, and its workers' GPUs, see ``RayPool``.
-        max_time_s: ends evaluating after so many seconds with the best so far.
+        max_time_s: ends evaluating, and the fine-tuning after it, within so many seconds, with the best so far.
 
     Raises:
         InputError: values that do not go together.
