@@ -13,13 +13,15 @@ from vitas_hw.core.operators import SubnetColumns, operators
 from vitas_hw.core.progress import SILENT
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
+from vitas_hw.core.target import Target
 from vitas_hw.searching.archive import Archive
 from vitas_hw.searching.costs import Costs, Limit
 from vitas_hw.searching.engine import Evaluations, Job
+from vitas_hw.searching.memory import MemoryEstimate
 from vitas_hw.searching.result import knee_first
 from vitas_hw.searching.scores import Score
 from vitas_hw.workflows.search.choosing import recorded
-from vitas_hw.workflows.search.closed_loop import OWN, ClosedLoop
+from vitas_hw.workflows.search.closed_loop import MEMORY, OWN, ClosedLoop
 from vitas_hw.workflows.search.scoring import part_shares
 from vitas_hw.workflows.search.settings import SearchSettings, axis, parse_latencies
 
@@ -129,6 +131,23 @@ def test_a_further_target_that_is_here_is_measured_and_kept(digits: SearchSpace)
     absent = loop(digits, 1.0, "5ms")
     absent = replace(absent, costs=replace(absent.costs, others=(other,)))
     assert absent.run().targets_ms == {}
+
+
+def test_the_choice_keeps_a_memory_budget_as_it_measures(digits: SearchSpace) -> None:
+    target = Target("box", "onnxruntime", "fp32", 1, 1, digits.image_size)
+    estimate = MemoryEstimate(target)
+
+    def weigh(subnets: Sequence[Subnet]) -> list[float]:
+        return list(2.0 * estimate.bytes_of(SubnetColumns.of(subnets)))
+
+    one = loop(digits, None, "50ms")
+    one = replace(one, costs=replace(one.costs, memory=estimate), budget=Budget.parse(memory="20MB"))
+    one.measures = {MEMORY: weigh}
+    one.__post_init__()
+    settled = one.run()
+    assert 0.7 * 20e6 < settled.memory_bytes[settled.choice.subnet.digest] <= 20e6
+    assert max(settled.memory_bytes.values()) > 20e6  # what was searched first: memory is twice the estimate
+    assert settled.measured_ms == settled.targets_ms == {}
 
 
 def test_of_a_front_the_knee_is_chosen_unless_the_best_is_asked_for(digits: SearchSpace) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitas_hw.cli.from_settings import takes
-from vitas_hw.cli.options import DEFAULT_RUN, WHERE, FlopsOption, JsonOption, ParamsOption, RunOption
+from vitas_hw.cli.options import DEFAULT_RUN, WHERE, FlopsOption, JsonOption, MemoryOption, ParamsOption, RunOption
 from vitas_hw.workflows.search.settings import SearchSettings
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def search(
     latency: Annotated[list[str] | None, typer.Option("--latency", help="5ms, 4ms-5ms; also NAME=20ms.")] = None,
     flops: FlopsOption = None,
     params: ParamsOption = None,
+    memory: MemoryOption = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget earlier work.", rich_help_panel=WHERE)] = False,
     run: RunOption = DEFAULT_RUN,
     as_json: JsonOption = False,
@@ -34,11 +35,11 @@ def search(
     Example: vitas-hw search --latency 5ms
     """
     from vitas_hw.cli import console
-    from vitas_hw.core.budget import Budget
+    from vitas_hw.core.budget import Budget, show_cost
     from vitas_hw.workflows.search.settings import parse_latencies
 
     own, targets = parse_latencies(latency)
-    budget, asked = Budget.parse(own, flops, params), settings(targets=targets)
+    budget, asked = Budget.parse(own, flops, params, memory), settings(targets=targets)
     from vitas_hw.runs.directory import Run
     from vitas_hw.searching.result import ties_words
     from vitas_hw.workflows.search.search import search_run
@@ -49,6 +50,9 @@ def search(
         console.print_json(summary(here, result) | {"top1": result.final_top1, "top1_split": "search"})
         return
     finalists_table(result)
+    if weight := result.memory_bytes.get(result.choice.subnet.digest):
+        weighed = show_cost(weight, "memory_bytes")
+        console.OUT.print(f"Memory of the choice: {weighed} ({result.memory_by})", markup=False)
     if said := ties_words(result):
         console.OUT.print(said, markup=False)
     console.OUT.print(f"Result: {here.result}", markup=False)
@@ -73,6 +77,8 @@ def summary(run: Run, result: SearchResult) -> dict[str, Any]:
         "target": load_run_predictor(run)[0].target.slug if run.predictors.is_dir() else None,
         "predicted_ms": result.choice.predicted_ms,
         "measured_ms": result.measured_ms.get(subnet.digest),
+        "memory_bytes": result.memory_bytes.get(subnet.digest),
+        "memory_by": result.memory_by or None,
         "violations": len(result.violations),
         "targets": result.targets,
         "targets_measured_ms": {name: found.get(subnet.digest) for name, found in result.targets_ms.items()},

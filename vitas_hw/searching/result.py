@@ -37,7 +37,7 @@ _WRITTEN = (  # of a result and what it derives, in the order of its file
         "final_loss",
         "tuned",
     ),
-    *("front", "targets", "targets_ms", "correction", "violations", "rounds", "ties"),
+    *("front", "targets", "targets_ms", "memory_bytes", "memory_by", "correction", "violations", "rounds", "ties"),
 )
 
 
@@ -125,6 +125,8 @@ class SearchResult:
         tuned: by digest, the losses after a short fine-tuning by which the finalists were compared.
         targets: low and high in milliseconds of every further target, by its predictor.
         targets_ms: by further target, digest to measured p50 of the finalists; of those that were here.
+        memory_bytes: digest to measured memory of the finalists, if it was asked for.
+        memory_by: how that was measured.
         correction: what measured latencies were, in units of predicted ones, when the choice was made.
         rounds: of measurements, in order.
         ties: digests of the candidates within one standard error of the best, which is first; empty in files of
@@ -145,6 +147,8 @@ class SearchResult:
     tuned: dict[str, float] = field(default_factory=dict)
     targets: dict[str, list[float | None]] = field(default_factory=dict)
     targets_ms: dict[str, dict[str, float]] = field(default_factory=dict)
+    memory_bytes: dict[str, float] = field(default_factory=dict)
+    memory_by: str = ""
     correction: float = 1.0
     rounds: tuple[Round, ...] = ()
     ties: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ from vitas_hw.core.subnet import Subnet
 from vitas_hw.searching.archive import Archive
 from vitas_hw.searching.result import Candidate, best_first
 
-Measure = Callable[[Sequence[Subnet]], Sequence[float]]  # p50 in milliseconds, all in one interleaved run
+Measure = Callable[[Sequence[Subnet]], Sequence[float]]  # p50 in milliseconds of an interleaved run, or bytes
 Predict = Callable[[Sequence[Subnet]], Sequence[float | None]]
 Order = Callable[[Sequence[Candidate]], list[Candidate]]
 FINALISTS = 5
@@ -25,14 +25,15 @@ def _unknown(subnets: Sequence[Subnet]) -> list[float | None]:
 
 @dataclass
 class Timed:
-    """The latency of candidates on one target.
+    """The latency of candidates on one target, or their memory there.
 
     Args:
         bounds: what is allowed; None is anything.
         measure: on the target; None if that is not here: the search has then kept to upper bounds of the prediction.
-        predict: in milliseconds.
+        predict: in milliseconds, or bytes.
         margin: share of the ceiling to stay below, so that the choice also measures inside on another day.
-        earlier: p50 by digest, as measured by earlier searches of the same run.
+        earlier: by digest, as measured by earlier searches of the same run.
+        cost: ``latency_ms`` or ``memory_bytes``.
     """
 
     bounds: Range | None
@@ -40,6 +41,7 @@ class Timed:
     predict: Predict = _unknown
     margin: float = 0.0
     earlier: Mapping[str, float] = field(default_factory=dict)
+    cost: str = "latency_ms"
     measured: dict[Subnet, float] = field(default_factory=dict, init=False)
 
     def correction(self) -> float:

@@ -27,6 +27,7 @@ Refit = Callable[[Mapping[Subnet, float]], Predictor]  # p50 in milliseconds of 
 _CONTINUATIONS = 2  # of a search whose finalists all measured outside
 _EXTRA = 1 / 3  # of the evaluations, for each
 OWN = ""  # the target that the search's predictor is of
+MEMORY = " memory"  # there
 
 
 @dataclass
@@ -40,7 +41,7 @@ class ClosedLoop:
         settings: how to search.
         progress: where to report to.
         measures: by target (``OWN``, or the name of a further one), subnets to p50 in milliseconds; a target that is
-            missing is predicted.
+            missing is predicted. ``MEMORY`` is subnets to bytes.
         margin: see ``Timed``, of the own target.
         refit: a predictor that knows what was measured; None leaves the predictor as it is and only scales it.
         depths: see ``Admission``.
@@ -65,6 +66,7 @@ class ClosedLoop:
     def __post_init__(self) -> None:
         limits = {OWN: Limit("latency_ms", self.budget.latency_ms)} if self.budget.latency_ms else {}
         limits |= {other.target: other for other in self.costs.others}
+        limits |= {MEMORY: Limit("memory_bytes", self.budget.memory_bytes)} if self.budget.memory_bytes else {}
         self.timed = {
             name: Timed(
                 limits[name].bounds if name in limits else None,
@@ -72,6 +74,7 @@ class ClosedLoop:
                 lambda subnets, name=name: self._predict(name, subnets),  # type: ignore[misc]
                 self.margin if name == OWN else 0.0,
                 self.earlier_ms.get(name, {}),
+                "memory_bytes" if name == MEMORY else "latency_ms",
             )
             for name in {**limits, **self.measures}
         }
@@ -80,6 +83,10 @@ class ClosedLoop:
     def measured(self) -> dict[Subnet, float]:
         """On the search's own target."""
         return self.timed[OWN].measured if OWN in self.timed else {}
+
+    @property
+    def _memory(self) -> dict[Subnet, float]:
+        return self.timed[MEMORY].measured if MEMORY in self.timed else {}
 
     def run(self) -> SearchResult:
         """Search; measure; while nothing measures inside, search on under what was learned, a few times.
@@ -129,10 +136,10 @@ class ClosedLoop:
         name, target = next((name, one) for name, one in self.timed.items() if one.bounds is not None and one.measured)
         assert target.bounds is not None
         nearest = min(target.measured.values(), key=target.bounds.excess)
-        of = f" on {name}" if name else ""
+        of = f" on {name}" if name not in (OWN, MEMORY) else ""
         return VitasError(
             f"None of the {len(target.measured)} finalists measured inside the budget; the nearest took"
-            f" {show_cost(nearest, 'latency_ms')}{of}.",
+            f" {show_cost(nearest, target.cost)}{of}.",
             "Is the machine busy? Try again, profile anew with `fresh`, or give a wider `latency`.",
         )
 
@@ -150,8 +157,9 @@ class ClosedLoop:
             targets_ms={
                 name: {subnet.digest: ms for subnet, ms in one.measured.items()}
                 for name, one in self.timed.items()
-                if name != OWN and one.measured
+                if name not in (OWN, MEMORY) and one.measured
             },
+            memory_bytes={subnet.digest: found for subnet, found in self._memory.items()},
             correction=self._correction(),
             rounds=tuple(self._rounds),
             ties=tuple(one.subnet.digest for one in ties_of(candidates)) if self.settings.by_top1 else (),
@@ -174,6 +182,8 @@ class ClosedLoop:
         columns = SubnetColumns.of(subnets)
         if name == OWN:
             return self.costs.predicted_ms(columns)
+        if name == MEMORY:
+            return [] if self.costs.memory is None else self.costs.memory.bytes_of(columns).tolist()
         other = next((one for one in self.costs.others if one.target == name), None)
         return [None] * len(subnets) if other is None else other.predicted_ms(columns)
 
@@ -282,8 +292,10 @@ class ClosedLoop:
             candidates = [replace(c, predicted_ms=ms) for c, ms in zip(candidates, predicted, strict=True)]
         correction = self._correction()  # what the fit leaves over, or all of it
         others = tuple(replace(other, correction=self.timed[other.target].correction()) for other in self.costs.others)
-        self.costs = replace(self.costs, correction=correction, others=others)
+        memory = self.timed[MEMORY].correction() if MEMORY in self.timed else 1.0
+        self.costs = replace(self.costs, correction=correction, others=others, memory_correction=memory)
         beyond = "".join(f", {other.correction:.3f} times on {other.target}" for other in others)
+        beyond += f", memory {memory:.3f} times the estimated one" if MEMORY in self.timed else ""
         self.progress.note(
             f"no finalist measured inside the budget: {fitted}latency is {correction:.3f} times the predicted one"
             f" here{beyond}; the search goes on with that"

@@ -22,9 +22,10 @@ from vitas_hw.runs.directory import Run, one_at_a_time
 from vitas_hw.searching.archive import Archive, Final
 from vitas_hw.searching.costs import Costs, Limit, two_digits
 from vitas_hw.searching.engine import Evaluations
+from vitas_hw.searching.memory import MemoryEstimate
 from vitas_hw.searching.result import SearchResult, save_candidates, save_result
 from vitas_hw.workflows.search.choosing import Measure, recorded
-from vitas_hw.workflows.search.closed_loop import OWN, ClosedLoop
+from vitas_hw.workflows.search.closed_loop import MEMORY, OWN, ClosedLoop
 from vitas_hw.workflows.search.settings import SearchSettings, axis
 
 if TYPE_CHECKING:  # a refusal loads none of these
@@ -93,15 +94,16 @@ def checked_costs(
     budget: Budget,
     confidence: float = 0.5,
     limits: Sequence[Limit] = (),
+    memory: MemoryEstimate | None = None,
 ) -> Costs:
     """The costs of a space, after making sure that some subnet fits the budget; raises as ``search`` does.
 
-    ``limits`` are those of further targets.
+    ``limits`` are those of further targets, ``memory`` estimates that of subnets.
     """
     for one in [predictor, *(limit.predictor for limit in limits)]:
         if isinstance(one, Predictor) and one.space != space:
             raise InputError(f"The predictor {one.name} was fitted for another space than {space.name!r}.")
-    costs = Costs(space, predictor, confidence, others=tuple(limits))
+    costs = Costs(space, predictor, confidence, others=tuple(limits), memory=memory)
     if costs.limits(budget):
         costs.feasible_code(budget)
     return costs
@@ -158,10 +160,12 @@ def search_run(
         places[OWN] = place, predictor
     depths = run_depth_shares(run) if by_top1 else None
     # before torch is loaded: an impossible budget ends at once
-    costs = checked_costs(space, predictor, budget, confidence, others)
+    memory = _memory(run, place, predictor) if budget.memory_bytes is not None else None
+    costs = checked_costs(space, predictor, budget, confidence, others, memory)
 
     from vitas_hw.supernet.weights_file import save_model
     from vitas_hw.workflows.search.measure_finalists import finalist_meter, refitting_of
+    from vitas_hw.workflows.search.memory import memory_meter
     from vitas_hw.workflows.search.scoring import run_evaluations
 
     run.begin(space)
@@ -179,6 +183,12 @@ def search_run(
             meter = finalist_meter(at, run_anchor_ms(run, told_by), settings.seed, progress)
             measures[target] = recorded(meter, archive, name, at.target.slug)
             earlier_ms[target] = archive.latencies(at.target.slug)
+        memory_by = ""
+        if memory is not None and place is not None:
+            weigh, memory_by = memory_meter(place, progress)
+            measures[MEMORY] = recorded(weigh, archive, name, f"memory of {place.target.slug}")
+            earlier_ms[MEMORY] = archive.latencies(f"memory of {place.target.slug}")
+            progress.note(f"memory is {memory_by}")
         if place is None:
             progress.note(_unmeasured(budget, settings, confidence))
         loop = ClosedLoop(
@@ -201,7 +211,7 @@ def search_run(
             raise
     if refitting and loop.measured:
         refitting.add(loop.measured)
-    result, about_tuning = replace(result, inputs=hashes), None
+    result, about_tuning = replace(result, inputs=hashes, memory_by=memory_by), None
     if trained:
         until = started + (settings.max_time_s or np.inf)
         result, model, about_tuning = _finetuned(loop, result, *trained, predictor, until)
@@ -255,8 +265,14 @@ def _finetuned(
     best = tuning.best_of(loop.finalists(result) if by_loss else [result.choice], earlier)
     if best.whole and tuning.recipe(best.candidate) is not None:
         archive.add_final((best.candidate.subnet.digest, best.candidate.layers), Final(best.loss, precision, best.seed))
+    digest = best.candidate.subnet.digest  # an earlier choice that is taken again was measured then
+    before = {name: found[digest] for name, found in loop.earlier_ms.items() if digest in found}
+    own_ms = {digest: before[OWN]} if OWN in before else {}
+    weight = {digest: before[MEMORY]} if MEMORY in before else {}
     result = replace(
         result,
+        measured_ms=own_ms | result.measured_ms,
+        memory_bytes=weight | result.memory_bytes,
         choice=best.candidate,
         final_top1=accuracy(best.model, data.search).top1,
         final_loss=best.loss,
@@ -282,6 +298,17 @@ def _others(run: Run, settings: SearchSettings) -> tuple[list[Limit], dict[str, 
             places[name] = place, predictor
         limits.append(Limit("latency_ms", bounds, name, predictor, settings.confidence_of(place is not None)))
     return limits, places
+
+
+def _memory(run: Run, place: Place | None, predictor: Predictor | None) -> MemoryEstimate | None:
+    """None where the target is not here: there memory cannot be measured, and so not be promised."""
+    from vitas_hw.profiling.profile import load_profile
+    from vitas_hw.workflows.search.memory import memory_estimate
+
+    if place is None or predictor is None:
+        return None
+    path = run.profiles / f"{predictor.name}.jsonl"
+    return memory_estimate(place, load_profile(path) if path.exists() else None)
 
 
 def _search_name(budget: Budget, settings: SearchSettings, costs: Costs, hashes: dict[str, str]) -> str:
