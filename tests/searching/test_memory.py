@@ -1,19 +1,24 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from vitas_hw.core.budget import Budget, Range, show_cost, write_cost
-from vitas_hw.core.errors import InfeasibleBudgetError, InputError
+from vitas_hw.core.errors import InfeasibleBudgetError, InputError, VitasError
 from vitas_hw.core.operators import SubnetColumns
+from vitas_hw.core.progress import SILENT
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.profiling.place import TargetAsked, find_place
+from vitas_hw.profiling.profile import Measurement
 from vitas_hw.searching.admission import Admission
 from vitas_hw.searching.costs import Costs
 from vitas_hw.searching.memory import FEWEST, MemoryEstimate
-from vitas_hw.workflows.search.memory import growth
+from vitas_hw.workflows.search import memory
+from vitas_hw.workflows.search.memory import PEAK, growth, memory_meter
 
 FP32, INT8 = (Target("box", "onnxruntime", precision, 1, 1, (32, 32)) for precision in ("fp32", "int8"))
 
@@ -70,6 +75,19 @@ def test_without_the_target_a_memory_budget_is_refused(digits: SearchSpace) -> N
     with pytest.raises(InputError, match="A memory budget needs the target of the run's predictor") as caught:
         Costs(digits).feasible_code(Budget.parse(memory="200MB"))
     assert (caught.value.field, caught.value.step) == ("memory", "profile")
+
+
+def test_what_cannot_be_measured_is_said(digits: SearchSpace, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = find_place(TargetAsked(), digits.image_size)
+    impossible = replace(place, target=replace(place.target, precision="fp16"))
+    with pytest.raises(VitasError, match=r"The memory of a finalist cannot be measured: .*fp16"):
+        growth(impossible, digits.smallest)
+    silent = [Measurement(digits.smallest, ((1.0,),))]
+    monkeypatch.setattr(memory, "side_by_side", lambda *_, **__: (silent, 1.0))
+    meter, how = memory_meter(replace(place, device="mps"), SILENT)
+    assert how == PEAK
+    with pytest.raises(VitasError, match=r"does not tell how much memory it uses on mps"):
+        meter([digits.smallest])
 
 
 def test_a_fresh_process_grows_by_more_for_a_larger_subnet(digits: SearchSpace) -> None:

@@ -26,7 +26,7 @@ from vitas_hw.training.trainer import Training
 from vitas_hw.workflows.search.choosing import FINALISTS
 
 Judge = Callable[[nn.Module, Candidate], float]  # loss of a plain model on the search part, as it will run
-_SIDE_BY_SIDE, _GOES_ON = 0.4, 0.4  # of the recipe's epochs: of all finalists together, and of the choice
+_SIDE_BY_SIDE, _GOES_ON = 0.4, 0.6  # of the recipe's epochs: of all finalists together, and of the choice
 
 
 @dataclass
