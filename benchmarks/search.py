@@ -1,6 +1,7 @@
 """Does the search keep its promise?
 
     python benchmarks/search.py truth [--small]     # against every subnet of a space, evaluated once
+    python benchmarks/search.py truth --fashion --epochs 15 --table results/search_fashion.jsonl
     python benchmarks/search.py overhead            # the search's own time; a million candidates screened
 
 *truth*: all subnets of a space of digits are evaluated with one super-transformer (trained here, once) and kept in
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 from bench_tools import RESULTS, spread, write
 from search_stock import stock_scores
-from search_table import SMALL, SPACE, Floats, Table, load_table
+from search_table import FASHION, SMALL, SPACE, Floats, Table, as_score, load_table
 
 import vitas_hw as vh
 from vitas_hw.core.budget import Budget, Range
@@ -29,6 +30,7 @@ from vitas_hw.searching.admission import Admission
 from vitas_hw.searching.costs import Costs
 from vitas_hw.searching.engine import Evaluations, Job, explore
 from vitas_hw.searching.optimizers.registry import GENERATIONS, OPTIMIZERS, POPULATION, PRESETS, make_optimizer
+from vitas_hw.searching.scores import Score
 
 QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)  # of the space's MACs: the ceilings
 SEEDS = 10
@@ -50,7 +52,7 @@ def scores(table: Table, method: str, budget: Budget, seed: int, limit: int) -> 
         name, Admission(costs, budget), population=population, generations=generations, seed=seed
     )
     found = explore(optimizer, Evaluations(table.evaluate), costs, limit)
-    return [candidate.score for candidate in found]
+    return [candidate.top1 or 0.0 for candidate in found]
 
 
 def until_good(found: Sequence[float], admitted: Floats) -> int | None:
@@ -86,6 +88,9 @@ def truth(table: Table, methods: Sequence[str], seeds: Sequence[int]) -> dict[st
     return {
         "subnets": len(table.codes),
         "optimum": float(table.top1.max()),
+        "images": table.images,
+        "standard_error_of_the_optimum": round(table.standard_error, 5),
+        "subnets_within_it": int((table.top1 >= table.top1.max() - table.standard_error).sum()),
         "spread_of_top1": spread(table.top1.tolist()),
         "methods": {method: _summary([row for row in rows if row["method"] == method]) for method in methods},
         "rows": rows,
@@ -163,15 +168,16 @@ def screening(count: int) -> dict[str, Any]:
     return {"candidates": count, "seconds": seconds, "inside": inside, "predictor": predictor and predictor.name}
 
 
-def _made_up(jobs: Sequence[Job]) -> list[float]:
+def _made_up(jobs: Sequence[Job]) -> list[Score]:
     codes = [np.asarray(candidate.code) for candidate, _ in jobs]
-    return [float(np.sin(code.sum()) * 0.01 + (code[2::3] > 0).mean()) for code in codes]
+    return [as_score(0.9 * float((code[2::3] > 0).mean()) + 0.01 * float(np.sin(code.sum()))) for code in codes]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("part", choices=["truth", "overhead"])
     parser.add_argument("--small", action="store_true", help="a space of 2,336 subnets and few epochs, to try it")
+    parser.add_argument("--fashion", action="store_true", help="the table of Fashion-MNIST's search part")
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--table", type=Path, default=RESULTS / "search_table.jsonl")
     parser.add_argument("--methods", default=",".join(METHODS))
@@ -183,7 +189,7 @@ def main() -> None:
     if given.part == "overhead":
         result = overhead()
     else:
-        table = load_table(SMALL if given.small else SPACE, given.table, given.epochs)
+        table = load_table(FASHION if given.fashion else SMALL if given.small else SPACE, given.table, given.epochs)
         seeds = range(given.first_seed, given.first_seed + given.seeds)
         result = truth(table, given.methods.split(","), seeds)
         for method, row in result["methods"].items():

@@ -95,7 +95,7 @@ def searched(run: Run, ceiling: float, seed: int) -> dict[str, Any]:
 def larger_are_better(result: SearchResult, ceiling: float) -> bool:
     """Whether the best candidate predicted above ``USED`` of the ceiling beats the best one below."""
     above, below = (
-        [c.score for c in result.candidates if ((c.predicted_ms or 0) * result.correction > USED * ceiling) == large]
+        [c.rank for c in result.candidates if ((c.predicted_ms or 0) * result.correction > USED * ceiling) == large]
         for large in (True, False)
     )
     return bool(above) and (not below or max(above) > max(below))

@@ -55,7 +55,7 @@ def run(tmp_path: Path) -> Path:
         (["search", "--latency", "a=1ms", "--latency", "a=2ms"], "--latency is given twice for a."),
         (
             ["search", "--pareto", "flops,top1", "--optimizer", "random"],
-            "A front needs NSGA-II, not --optimizer",
+            "A front needs the surrogate or NSGA-II, not --optimizer",
         ),
         (["compare", "vitas-c", "smallest"], "A target has one image size; these subnets take 32x32, 224x224."),
     ],

@@ -70,7 +70,7 @@ TARGETS: dict[str, tuple[Callable[[bytes], object], Path | None]] = {
     "subnets": (lambda data: load_subnets(_file("s.jsonl", data), _SPACE), OLD / "subnet.json"),
     "space": (lambda data: load_space(_file("s.yaml", data)), OLD / "space.yaml"),
     "journal": (lambda data: Journal.open(_file("j.jsonl", data), {}), OLD / "journal.jsonl"),
-    "evaluations": (lambda data: Archive.open(_file("e.jsonl", data), {}), OLD / "run" / "evaluations.jsonl"),
+    "evaluations": (lambda data: Archive.open(_file("e.jsonl", data), {}), OLD.parent / "v2" / "evaluations.jsonl"),
     "bundle": (lambda data: read_bundle(_file("b.json", data)), OLD / "bundle.json"),
     "results": (_results, None),
     "table": (lambda data: read_table(_file("t.csv", data), "ms"), OLD / "table.csv"),

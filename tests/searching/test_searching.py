@@ -4,9 +4,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from scored import score
 
 from vitas_hw.core.budget import Budget, Range
 from vitas_hw.core.depths import identity_depths
@@ -31,7 +33,8 @@ from vitas_hw.searching.result import (
     save_candidates,
     save_result,
 )
-from vitas_hw.workflows.search.closed_loop import choose_measured
+from vitas_hw.searching.scores import Score
+from vitas_hw.workflows.search.choosing import Measure, Timed, choose_measured
 
 
 class Prediction:
@@ -46,9 +49,9 @@ class PerMac:
         return Prediction(operators(columns).macs / 1e7)
 
 
-def params_score(jobs: Sequence[Job]) -> list[float]:
-    """A made-up top-1 that grows with the parameters."""
-    return [candidate.subnet.params / 1e8 for candidate, _ in jobs]
+def params_score(jobs: Sequence[Job]) -> list[Score]:
+    """A made-up score that grows with the parameters."""
+    return [score(candidate.subnet.params / 1e8) for candidate, _ in jobs]
 
 
 def search(space: SearchSpace, budget: Budget, seed: int = 0, optimizer: str = "nsga2", **size: int) -> list[Candidate]:
@@ -134,13 +137,13 @@ def test_all_candidates_are_different_and_inside_the_budget(optimizer: str, digi
 @pytest.mark.parametrize("optimizer", ["surrogate", "nsga2"])
 def test_a_search_beats_as_many_random_subnets(optimizer: str, digits: SearchSpace) -> None:
     budget = Budget.parse(latency="6ms")
-    evolved = max(c.top1 for c in search(digits, budget, optimizer=optimizer, population=20, generations=12))
+    evolved = min(c.loss or 9 for c in search(digits, budget, optimizer=optimizer, population=20, generations=12))
     costs = Costs(digits, PerMac())
     rng = np.random.default_rng(0)
     codes = np.concatenate([digits.sample_codes(4000, rng, p) for p in (0.3, 0.5, 0.7)])
     inside = codes[costs.excess(codes, budget) <= 0][:240]
     assert len(inside) == 240
-    assert evolved > max(params_score([(candidate_of(digits, code), 0) for code in inside]))
+    assert evolved < min(one.loss for one in params_score([(candidate_of(digits, code), 0) for code in inside]))
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -231,6 +234,11 @@ def test_of_equal_top1_the_cheaper_is_better(small: SearchSpace) -> None:
     assert best_first([first, second, third]) == [third, second, first]
 
 
+def timed(found: Sequence[Candidate], bounds: Range, meter: Measure, **about: Any) -> Timed:
+    predicted = {one.subnet: one.predicted_ms for one in found}
+    return Timed(bounds, meter, lambda subnets: [predicted[subnet] for subnet in subnets], **about)
+
+
 def test_the_best_that_measures_inside_wins(small: SearchSpace) -> None:
     found = [candidate(small, seed, 0.9 - seed / 100, 4.0) for seed in range(8)]
     slow = {found[0].subnet, found[1].subnet}
@@ -240,7 +248,8 @@ def test_the_best_that_measures_inside_wins(small: SearchSpace) -> None:
         measured.extend(subnets)
         return [6.0 if subnet in slow else 4.5 for subnet in subnets]
 
-    choice, known = choose_measured(found, Range(None, 5.0), meter, {})
+    target = timed(found, Range(None, 5.0), meter)
+    choice, known = choose_measured(found, [target]), target.measured
     assert choice == found[2]
     assert [known[c.subnet] for c in found[:3]] == [6.0, 6.0, 4.5]
     assert measured == [c.subnet for c in found[:5]]
@@ -255,7 +264,10 @@ def test_after_a_miss_the_prediction_is_corrected(small: SearchSpace) -> None:
         rounds.append([by_subnet[subnet] * 1.5 for subnet in subnets])
         return rounds[-1]
 
-    choice, known = choose_measured(found, Range(None, 5.0), meter, {})
+    target = timed(found, Range(None, 5.0), meter)
+    assert choose_measured(found, [target]) is None  # the search goes on before leftovers are taken
+    assert len(rounds) == 1
+    choice, known = choose_measured(found, [target], patient=True), target.measured
     assert choice is not None
     assert known[choice.subnet] <= 5.0
     assert len(rounds) == 2
@@ -266,16 +278,47 @@ def test_a_range_is_met_on_a_machine_that_is_faster_than_predicted(small: Search
     subnets = list(dict.fromkeys(small.sample(seed) for seed in range(60)))[:33]
     found = [Candidate(subnet, 0.9 - row / 1000, 4.0 + 0.03 * row) for row, subnet in enumerate(subnets)]
     real = {c.subnet: 0.85 * (c.predicted_ms or 0) for c in found}
-    choice, _ = choose_measured(found, Range(4.0, 5.0), lambda chosen: [real[subnet] for subnet in chosen], {})
+    target = timed(found, Range(4.0, 5.0), lambda chosen: [real[subnet] for subnet in chosen])
+    choice = choose_measured(found, [target], patient=True)
     assert choice is not None
     assert 4.0 <= real[choice.subnet] <= 5.0
 
 
 def test_if_none_measures_inside_there_is_no_choice(small: SearchSpace) -> None:
     found = [candidate(small, seed, 0.9, 4.0) for seed in range(50)]
-    choice, known = choose_measured(found, Range(None, 5.0), lambda subnets: [9.0] * len(subnets), {})
-    assert choice is None
-    assert set(known.values()) == {9.0}
+    target = timed(found, Range(None, 5.0), lambda subnets: [9.0] * len(subnets))
+    assert choose_measured(found, [target], patient=True) is None
+    assert set(target.measured.values()) == {9.0}
+
+
+def test_one_that_keeps_only_the_ceiling_is_taken_where_none_keeps_the_margin(small: SearchSpace) -> None:
+    found = [candidate(small, seed, 0.9 - seed / 100, 4.0) for seed in range(20)]
+    target = timed(found, Range(None, 5.0), lambda subnets: [4.95] * len(subnets), margin=0.03)
+    assert choose_measured(found, [target]) == found[0]
+    assert len(target.measured) > 5
+    safe = timed(found, Range(None, 5.0), lambda subnets: [4.8 if s == found[3].subnet else 4.95 for s in subnets])
+    safe.margin = 0.03
+    assert choose_measured(found, [safe]) == found[3]
+
+
+def test_what_an_earlier_search_measured_counts_more_than_the_prediction(small: SearchSpace) -> None:
+    found = [candidate(small, seed, 0.9 - seed / 100, 4.0 + 2.0 * (seed == 0)) for seed in range(6)]
+    by_digest = {one.subnet.digest: 4.5 for one in found}
+    target = timed(found, Range(None, 5.0), lambda subnets: [by_digest[s.digest] for s in subnets], earlier=by_digest)
+    assert choose_measured(found, [target]) == found[0]  # predicted outside, and yet inside
+    unknown = timed(found, Range(None, 5.0), lambda subnets: [4.5] * len(subnets))
+    assert choose_measured(found, [unknown]) == found[1]
+
+
+def test_a_choice_for_two_targets_measures_inside_on_both(small: SearchSpace) -> None:
+    found = [candidate(small, seed, 0.9 - seed / 100, 4.0) for seed in range(8)]
+    own = timed(found, Range(None, 5.0), lambda subnets: [4.0] * len(subnets))
+    slow = {found[0].subnet, found[1].subnet}
+    other = timed(found, Range(None, 1.0), lambda subnets: [1.1 if s in slow else 0.9 for s in subnets])
+    other.predict = lambda subnets: [0.9] * len(subnets)
+    assert choose_measured(found, [own, other]) == found[2]
+    absent = Timed(Range(None, 1.0), None)
+    assert choose_measured(found, [own, absent]) == found[0]
 
 
 def test_a_result_comes_back(small: SearchSpace, tmp_path: Path) -> None:

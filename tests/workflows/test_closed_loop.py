@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from scored import score
 
 from vitas_hw.core.budget import Budget, Range
 from vitas_hw.core.errors import InputError, VitasError
@@ -12,11 +13,15 @@ from vitas_hw.core.operators import SubnetColumns, operators
 from vitas_hw.core.progress import SILENT
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
+from vitas_hw.core.target import Target
 from vitas_hw.searching.archive import Archive
-from vitas_hw.searching.costs import Costs
+from vitas_hw.searching.costs import Costs, Limit
 from vitas_hw.searching.engine import Evaluations, Job
+from vitas_hw.searching.memory import MemoryEstimate
 from vitas_hw.searching.result import knee_first
-from vitas_hw.workflows.search.closed_loop import ClosedLoop, recorded
+from vitas_hw.searching.scores import Score
+from vitas_hw.workflows.search.choosing import recorded
+from vitas_hw.workflows.search.closed_loop import MEMORY, OWN, ClosedLoop
 from vitas_hw.workflows.search.scoring import part_shares
 from vitas_hw.workflows.search.settings import SearchSettings, axis, parse_latencies
 
@@ -28,10 +33,10 @@ class PerMac:
 
 
 def loop(space: SearchSpace, factor: float | None, ceiling: str, archive: Archive | None = None) -> ClosedLoop:
-    """Top-1 grows with the MACs; the device takes ``factor`` times the prediction."""
+    """The score grows with the MACs; the device takes ``factor`` times the prediction."""
 
-    def evaluate(jobs: Sequence[Job]) -> list[float]:
-        return [candidate.subnet.macs / space.largest.macs for candidate, _ in jobs]
+    def evaluate(jobs: Sequence[Job]) -> list[Score]:
+        return [score(candidate.subnet.macs / space.largest.macs) for candidate, _ in jobs]
 
     def measure(subnets: Sequence[Subnet]) -> list[float]:
         return [subnet.macs / 1e7 * (factor or 1) for subnet in subnets]
@@ -39,7 +44,7 @@ def loop(space: SearchSpace, factor: float | None, ceiling: str, archive: Archiv
     settings = SearchSettings(population=8, generations=3)
     budget = Budget.parse(latency=ceiling)
     evaluations = Evaluations(evaluate, archive=archive or Archive())
-    return ClosedLoop(Costs(space, PerMac()), budget, evaluations, settings, SILENT, measure if factor else None)
+    return ClosedLoop(Costs(space, PerMac()), budget, evaluations, settings, SILENT, {OWN: measure} if factor else {})
 
 
 def test_the_search_goes_on_until_the_choice_measures_inside(digits: SearchSpace) -> None:
@@ -70,7 +75,7 @@ def test_after_misses_the_predictor_is_fitted_anew_and_every_round_is_told(digit
 
     one = loop(digits, 1.0, "5ms")
     one.costs, one.refit = Costs(digits, Linear(0.0, 100)), refit  # type: ignore[assignment]
-    one.measure = lambda subnets: [subnet.macs / 1e7 + 4.6 for subnet in subnets]
+    one.measures = {OWN: lambda subnets: [subnet.macs / 1e7 + 4.6 for subnet in subnets]}
     settled = one.run()
     choice = settled.choice
     assert settled.measured_ms[choice.subnet.digest] <= 5.0
@@ -86,6 +91,63 @@ def test_after_misses_the_predictor_is_fitted_anew_and_every_round_is_told(digit
     for digest, ms in last.measured_ms.items():
         assert ms == pytest.approx(last.predicted_ms[digest])
     assert {s.digest for s in one.measured} == {digest for told in settled.rounds for digest in told.measured_ms}
+
+
+def test_after_a_round_of_misses_the_search_goes_on_before_leftovers_are_measured(digits: SearchSpace) -> None:
+    events: list[str] = []
+    one = loop(digits, 1.15, "5ms")  # near misses: some leftovers would measure inside
+    evaluate, measure = one.evaluations.evaluate, one.measures[OWN]
+    assert evaluate is not None
+
+    def told(jobs: Sequence[Job]) -> list[Score]:
+        events.append("evaluate")
+        return list(evaluate(jobs))
+
+    def meter(subnets: Sequence[Subnet]) -> list[float]:
+        events.append("measure")
+        return list(measure(subnets))
+
+    one.evaluations.evaluate, one.measures = told, {OWN: meter}
+    settled = one.run()
+    assert len(settled.rounds[0].violations) == len(settled.rounds[0].measured_ms) == 5
+    first, second = (place for place, event in enumerate(events) if event == "measure")
+    assert "evaluate" in events[first:second]
+    choice = settled.choice
+    assert settled.measured_ms[choice.subnet.digest] <= 5.0
+    assert choice.subnet.macs > 0.8 * 5e7 / 1.15  # a leftover within the scaled prediction uses less
+
+
+def test_a_further_target_that_is_here_is_measured_and_kept(digits: SearchSpace) -> None:
+    one = loop(digits, 1.0, "5ms")
+    other = Limit("latency_ms", Range(None, 8.0), "phone", PerMac())
+    one = replace(one, costs=replace(one.costs, others=(other,)))
+    one.measures = {OWN: one.measures[OWN], "phone": lambda subnets: [subnet.macs / 1e7 * 2 for subnet in subnets]}
+    one.__post_init__()
+    settled = one.run()
+    digest = settled.choice.subnet.digest
+    assert settled.targets == {"phone": [None, 8.0]}
+    assert settled.targets_ms["phone"][digest] == pytest.approx(2 * settled.measured_ms[digest]) <= 8.0
+    assert max(settled.targets_ms["phone"].values()) > 8.0  # by prediction alone one of those was chosen
+    absent = loop(digits, 1.0, "5ms")
+    absent = replace(absent, costs=replace(absent.costs, others=(other,)))
+    assert absent.run().targets_ms == {}
+
+
+def test_the_choice_keeps_a_memory_budget_as_it_measures(digits: SearchSpace) -> None:
+    target = Target("box", "onnxruntime", "fp32", 1, 1, digits.image_size)
+    estimate = MemoryEstimate(target)
+
+    def weigh(subnets: Sequence[Subnet]) -> list[float]:
+        return list(2.0 * estimate.bytes_of(SubnetColumns.of(subnets)))
+
+    one = loop(digits, None, "50ms")
+    one = replace(one, costs=replace(one.costs, memory=estimate), budget=Budget.parse(memory="20MB"))
+    one.measures = {MEMORY: weigh}
+    one.__post_init__()
+    settled = one.run()
+    assert 0.7 * 20e6 < settled.memory_bytes[settled.choice.subnet.digest] <= 20e6
+    assert max(settled.memory_bytes.values()) > 20e6  # what was searched first: memory is twice the estimate
+    assert settled.measured_ms == settled.targets_ms == {}
 
 
 def test_of_a_front_the_knee_is_chosen_unless_the_best_is_asked_for(digits: SearchSpace) -> None:
@@ -119,13 +181,13 @@ def test_a_device_that_nothing_is_fast_enough_for_ends_the_search(digits: Search
 def test_without_the_device_the_best_predicted_is_chosen(digits: SearchSpace) -> None:
     settled = loop(digits, None, "5ms").run()
     assert settled.measured_ms == {}
-    assert settled.choice.score == max(candidate.score for candidate in settled.candidates)
+    assert settled.choice.rank == max(candidate.rank for candidate in settled.candidates)
 
 
 def test_recorded_measurements_are_not_taken_again(small: SearchSpace) -> None:
     archive, subnets = Archive(), [small.sample(0), small.sample(1)]
-    assert recorded(lambda _: [1.0, 2.0], archive, "x")(subnets) == [1.0, 2.0]
-    replayed = recorded(lambda _: [7.0, 7.0], archive, "x")
+    assert recorded(lambda _: [1.0, 2.0], archive, "x", "")(subnets) == [1.0, 2.0]
+    replayed = recorded(lambda _: [7.0, 7.0], archive, "x", "")
     assert replayed(subnets) == [1.0, 2.0]
     assert replayed(subnets) == [7.0, 7.0]
 
@@ -136,7 +198,7 @@ def test_only_a_large_search_split_is_raced_on() -> None:
 
 def test_settings_are_filled_with_what_suits_the_rest() -> None:
     front = SearchSettings(pareto=axis("latency,top1"))
-    assert (front.optimizer, front.pareto, front.choose) == ("nsga2", "latency_ms", "knee")
+    assert (front.optimizer, front.pareto, front.choose) == ("surrogate", "latency_ms", "knee")
     usual = SearchSettings()
     assert (usual.optimizer, usual.evaluations, usual.choose) == ("surrogate", 96, "best")
     assert (usual.confidence_of(True), usual.confidence_of(False)) == (0.5, 0.95)

@@ -253,7 +253,7 @@ def test_a_manifest_or_evaluations_of_another_schema_are_refused_and_kept(
     assert "is not a run's manifest of schema 1: " in refused(capsys, "search", "--flops", "2M", "--run", str(run.path))
     assert run.manifest.read_text() == changed
     path = tmp_path / "evaluations.jsonl"
-    path.write_text('{"schema":2,"kind":"evaluations"}\n{"subnet":"x","part":0,"top1":0.5}\n')
-    with pytest.raises(FileError, match="holds no evaluations of schema 1"):
+    path.write_text('{"schema":3,"kind":"evaluations"}\n{"subnet":"x","part":0,"top1":0.5}\n')
+    with pytest.raises(FileError, match="holds no evaluations of schema 2"):
         Archive.open(path, {})
     assert path.read_text().count("\n") == 2

@@ -7,6 +7,7 @@ from itertools import count
 
 import numpy as np
 import pytest
+from scored import score
 
 from vitas_hw.cluster.evaluate import MOST_LOSSES, SpreadEvaluate
 from vitas_hw.core.budget import Budget
@@ -19,13 +20,14 @@ from vitas_hw.searching.costs import Costs
 from vitas_hw.searching.engine import Evaluate, Evaluations, Job, explore
 from vitas_hw.searching.optimizers.registry import OPTIMIZERS, make_optimizer
 from vitas_hw.searching.result import candidate_of
+from vitas_hw.searching.scores import Score
 from vitas_hw.workflows.search.scoring import in_order
 
 
 class Scorer:
-    def __call__(self, job: Job) -> float:
+    def __call__(self, job: Job) -> Score:
         code = np.asarray(job[0].code)
-        return float(code.mean() / code.max())
+        return score(float(code.mean() / code.max()))
 
     def to(self, device: str) -> Scorer:
         return self
@@ -37,7 +39,7 @@ class FakePool:
     def __init__(self, places: int, dies: Callable[[int], bool] = lambda _: False) -> None:
         self.places = places
         self._dies, self._rng, self._tickets, self._started = dies, np.random.default_rng(0), count(), 0
-        self._answers: dict[int, float | str | None] = {}
+        self._answers: dict[int, Score | str | None] = {}
         self._alive: set[int] = set()
         self.busiest = 0
 
@@ -57,10 +59,10 @@ class FakePool:
         self.busiest = max(self.busiest, len(tickets))
         return int(self._rng.choice(sorted(tickets)))
 
-    def result(self, ticket: int) -> float | str | None:
+    def result(self, ticket: int) -> Score | str | None:
         return self._answers.pop(ticket)  # each is asked for once
 
-    def _ticket(self, answer: float | str | None) -> int:
+    def _ticket(self, answer: Score | str | None) -> int:
         ticket = next(self._tickets)
         self._answers[ticket] = answer
         return ticket
@@ -78,7 +80,7 @@ def test_candidates_and_archive_are_those_of_a_serial_search(optimizer: str, sma
     expected = searched(small, optimizer, in_order(Scorer()), alone)
     pool = FakePool(5, dies=lambda number: number % 11 == 0)
     assert searched(small, optimizer, SpreadEvaluate(pool, SILENT), spread) == expected
-    assert list(spread._top1.items()) == list(alone._top1.items())
+    assert list(spread._scores.items()) == list(alone._scores.items())
     if optimizer != "regularized-evolution":  # which asks for one child at a time
         assert pool.busiest == 5
 

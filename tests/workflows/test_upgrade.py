@@ -18,7 +18,7 @@ from vitas_hw.profiling.journal import SCHEMA as JOURNAL_SCHEMA
 from vitas_hw.profiling.journal import Journal
 from vitas_hw.runs.artifacts import load_run_data
 from vitas_hw.runs.directory import Run
-from vitas_hw.searching.archive import Archive
+from vitas_hw.searching.archive import Archive, evaluation_times
 from vitas_hw.searching.result import load_result
 from vitas_hw.supernet.weights_file import load_model, load_supernet
 from vitas_hw.training.checkpoint import load_state
@@ -73,10 +73,20 @@ def test_the_journal_goes_on(tmp_path: Path) -> None:
 
 
 def test_the_evaluations_go_on(tmp_path: Path) -> None:
-    path = Path(shutil.copy(RUN.path / "evaluations.jsonl", tmp_path))
-    header = json.loads(path.read_text().splitlines()[0])
-    known = Archive.open(path, {key: value for key, value in header.items() if key not in ("schema", "kind")})
+    path = Path(shutil.copy(OLD.parent / "v2" / "evaluations.jsonl", tmp_path))
+    before = path.read_bytes()
+    known = Archive.open(path, {})
     assert len(known) == 4
+    assert len(known.known(parts=2)) == 2
+    assert path.read_bytes() == before
+
+
+def test_evaluations_without_losses_are_begun_anew_but_their_times_are_read(tmp_path: Path) -> None:
+    path = Path(shutil.copy(RUN.path / "evaluations.jsonl", tmp_path))
+    assert evaluation_times(path) == {}  # of that version
+    header = json.loads(path.read_text().splitlines()[0])
+    assert len(Archive.open(path, {key: value for key, value in header.items() if key not in ("schema", "kind")})) == 0
+    assert len(path.read_text().splitlines()) == 1
 
 
 def test_the_search_and_its_candidates() -> None:

@@ -36,5 +36,6 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 LatencyOption = Annotated[str | None, typer.Option("--latency", help="For example 5ms, or a range: 4ms-5ms.")]
 FlopsOption = Annotated[str | None, typer.Option("--flops", help="MACs, for example 1.3G.")]
 ParamsOption = Annotated[str | None, typer.Option("--params", help="Parameters, for example 6M.")]
+MemoryOption = Annotated[str | None, typer.Option("--memory", help="When it runs, for example 200MB.")]
 
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Forget an unfinished training.", rich_help_panel=WHERE)]

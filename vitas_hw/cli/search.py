@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitas_hw.cli.from_settings import takes
-from vitas_hw.cli.options import DEFAULT_RUN, WHERE, FlopsOption, JsonOption, ParamsOption, RunOption
+from vitas_hw.cli.options import DEFAULT_RUN, WHERE, FlopsOption, JsonOption, MemoryOption, ParamsOption, RunOption
 from vitas_hw.workflows.search.settings import SearchSettings
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def search(
     latency: Annotated[list[str] | None, typer.Option("--latency", help="5ms, 4ms-5ms; also NAME=20ms.")] = None,
     flops: FlopsOption = None,
     params: ParamsOption = None,
+    memory: MemoryOption = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget earlier work.", rich_help_panel=WHERE)] = False,
     run: RunOption = DEFAULT_RUN,
     as_json: JsonOption = False,
@@ -34,12 +35,13 @@ def search(
     Example: vitas-hw search --latency 5ms
     """
     from vitas_hw.cli import console
-    from vitas_hw.core.budget import Budget
+    from vitas_hw.core.budget import Budget, show_cost
     from vitas_hw.workflows.search.settings import parse_latencies
 
     own, targets = parse_latencies(latency)
-    budget, asked = Budget.parse(own, flops, params), settings(targets=targets)
+    budget, asked = Budget.parse(own, flops, params, memory), settings(targets=targets)
     from vitas_hw.runs.directory import Run
+    from vitas_hw.searching.result import ties_words
     from vitas_hw.workflows.search.search import search_run
 
     here = Run(run)
@@ -48,6 +50,11 @@ def search(
         console.print_json(summary(here, result) | {"top1": result.final_top1, "top1_split": "search"})
         return
     finalists_table(result)
+    if weight := result.memory_bytes.get(result.choice.subnet.digest):
+        weighed = show_cost(weight, "memory_bytes")
+        console.OUT.print(f"Memory of the choice: {weighed} ({result.memory_by})", markup=False)
+    if said := ties_words(result):
+        console.OUT.print(said, markup=False)
     console.OUT.print(f"Result: {here.result}", markup=False)
     if result.choice.top1 is None:
         console.OUT.print("Next: vitas-hw retrain (the choice is not trained)", markup=False)
@@ -64,12 +71,18 @@ def summary(run: Run, result: SearchResult) -> dict[str, Any]:
         "subnet": subnet.to_dict(),
         "accuracy": result.accuracy,
         "top1_inherited": result.choice.top1,
+        "loss_inherited": result.choice.loss,
+        "within_one_error": len(result.ties),
         "budget": result.budget.to_dict(),
         "target": load_run_predictor(run)[0].target.slug if run.predictors.is_dir() else None,
         "predicted_ms": result.choice.predicted_ms,
         "measured_ms": result.measured_ms.get(subnet.digest),
+        "memory_bytes": result.memory_bytes.get(subnet.digest),
+        "memory_by": result.memory_by or None,
         "violations": len(result.violations),
         "targets": result.targets,
+        "targets_measured_ms": {name: found.get(subnet.digest) for name, found in result.targets_ms.items()},
+        "final_loss": result.final_loss,
         "macs": subnet.macs,
         "params": subnet.params,
         "run": str(run.path),
@@ -78,15 +91,18 @@ def summary(run: Run, result: SearchResult) -> dict[str, Any]:
 
 
 def finalists_table(result: SearchResult) -> None:
-    """Predicted beside measured, inherited beside final top-1 (of a ranking by size neither), the choice first."""
+    """Predicted beside measured, losses before and after a short fine-tuning and top-1 (by size none of them)."""
     from vitas_hw.cli import console
     from vitas_hw.searching.result import best_first
 
-    finalists = [c for c in best_first(result.candidates) if c.subnet.digest in result.measured_ms]
+    shown = {*result.measured_ms, *result.tuned}
+    finalists = [c for c in best_first(result.candidates) if c.subnet.digest in shown]
 
     def row(candidate: Candidate, chosen: bool) -> list[str]:
         subnet = candidate.subnet
-        top1 = [console.percent(candidate.top1), console.percent(result.final_top1) if chosen else "-"]
+        tuned = result.tuned.get(subnet.digest)
+        losses = ["-" if loss is None else f"{loss:.4f}" for loss in (candidate.loss, tuned)]
+        top1 = [*losses, console.percent(candidate.top1), console.percent(result.final_top1) if chosen else "-"]
         return [
             ("* " if chosen else "  ") + subnet.digest[:8],
             *(top1 if by_top1 else []),
@@ -97,7 +113,7 @@ def finalists_table(result: SearchResult) -> None:
 
     by_top1 = result.choice.top1 is not None
     rows = [row(result.choice, True), *(row(candidate, False) for candidate in finalists if candidate != result.choice)]
-    ranked = ["inherited", "final"] if by_top1 else []
+    ranked = ["loss", "tuned", "inherited", "final"] if by_top1 else []
     columns = ["subnet", *ranked, "predicted", "measured", "MACs", "params"]
-    what = "top-1 on the search split" if by_top1 else "ranked by parameters, no top-1"
+    what = "loss and top-1 on the search split" if by_top1 else "ranked by parameters, no top-1"
     console.table(f"Finalists under {result.budget}: {what}, p50", columns, rows)

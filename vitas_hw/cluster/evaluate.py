@@ -9,6 +9,7 @@ from vitas_hw.cluster.connection import Actor, Connection, Ticket
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.progress import Progress
 from vitas_hw.searching.engine import Job, Scorer
+from vitas_hw.searching.scores import Score
 
 MOST_LOSSES = 3  # of a place or a job: then the fault is its own
 _PATIENCE_S = 300.0  # for a first worker: loading everything on a cold disk
@@ -28,8 +29,8 @@ class Examiner:
     def ready(self) -> None:
         """Everything is loaded."""
 
-    def score(self, job: Job) -> float:
-        return float(self._scorer(job))
+    def score(self, job: Job) -> Score:
+        return self._scorer(job)
 
 
 class RayPool:
@@ -77,9 +78,9 @@ class RayPool:
         """Wait for any one; None if that takes too long."""
         return next(iter(self._cluster.done(tickets, timeout_s, first=True)), None)
 
-    def result(self, ticket: Ticket) -> float | str | None:
+    def result(self, ticket: Ticket) -> Score | str | None:
         """A job's score, None of a worker that can work, or a sentence that says why the worker is lost."""
-        answer: float | str | None = self._cluster.result(ticket)
+        answer: Score | str | None = self._cluster.result(ticket)
         return answer
 
 
@@ -99,13 +100,13 @@ class SpreadEvaluate:
         self._losses: Counter[int] = Counter()
         self._hiring = {pool.hire(place): place for place in range(pool.places)}
 
-    def __call__(self, jobs: Sequence[Job]) -> Iterator[float]:
+    def __call__(self, jobs: Sequence[Job]) -> Iterator[Score]:
         """Scores in the order of the jobs.
 
         Raises:
             VitasError: no worker is left, or a job has lost several.
         """
-        waiting, found = deque(range(len(jobs))), dict[int, float]()
+        waiting, found = deque(range(len(jobs))), dict[int, Score]()
         running: dict[Ticket, tuple[int, int]] = {}
         lost: Counter[int] = Counter()
         try:
@@ -124,7 +125,7 @@ class SpreadEvaluate:
                             self._lose(hired, answer)
                         continue
                     place, done = running.pop(ticket)
-                    if isinstance(answer, float):
+                    if isinstance(answer, Score):
                         found[done] = answer
                         self._idle.append(place)
                         continue
@@ -148,7 +149,7 @@ class SpreadEvaluate:
             raise VitasError(f"No worker was ready within {_PATIENCE_S:g} s; all of the cluster may be in use.", _AGAIN)
         return ticket
 
-    def _lose(self, place: int, why: float | str | None) -> None:
+    def _lose(self, place: int, why: Score | str | None) -> None:
         self._losses[place] += 1
         again = self._losses[place] < MOST_LOSSES
         self._progress.note(

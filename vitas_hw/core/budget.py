@@ -1,4 +1,4 @@
-"""Budgets as people write them: ``5ms``, ``1.3G`` MACs, ``6M`` parameters, each also as a range ``4ms-5ms``."""
+"""Budgets as people write them: ``5ms``, ``1.3G`` MACs, ``6M`` parameters, ``200MB``; also as ranges, ``4ms-5ms``."""
 
 from __future__ import annotations
 
@@ -11,12 +11,18 @@ from typing import Any, Literal
 from vitas_hw.core.errors import InputError, shown
 from vitas_hw.core.records import from_json
 
-COSTS = ("latency_ms", "macs", "params")
+COSTS = ("latency_ms", "macs", "params", "memory_bytes")
 _TIMES = {"us": -3, "ms": 0, "s": 3}  # powers of ten
 _COUNTS = {"K": 3, "M": 6, "G": 9, "T": 12}
-_UNITS = {"latency_ms": _TIMES, "macs": _COUNTS, "params": _COUNTS}
+_BYTES = {"KB": 3, "MB": 6, "GB": 9}
+_UNITS = {"latency_ms": _TIMES, "macs": _COUNTS, "params": _COUNTS, "memory_bytes": _BYTES}
 # of ``Budget.parse``: the argument of a cost, and what one may write for it
-_ARGUMENTS = {"latency_ms": ("latency", "5ms"), "macs": ("flops", "1.3G"), "params": ("params", "6M")}
+_ARGUMENTS = {
+    "latency_ms": ("latency", "5ms"),
+    "macs": ("flops", "1.3G"),
+    "params": ("params", "6M"),
+    "memory_bytes": ("memory", "200MB"),
+}
 _SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _NUMBER = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(?:e([+-]?\d{1,4}))?\s*([A-Za-z]*)", re.ASCII)
 
@@ -46,16 +52,26 @@ class Range:
 
 @dataclass(frozen=True)
 class Budget:
-    """What a subnet may cost. Latency in milliseconds, MACs and parameters as counts; None is not asked for."""
+    """What a subnet may cost: latency in milliseconds, MACs and parameters as counts, memory when it runs in bytes.
+
+    None is not asked for.
+    """
 
     latency_ms: Range | None = None
     macs: Range | None = None
     params: Range | None = None
+    memory_bytes: Range | None = None
 
     @classmethod
-    def parse(cls, latency: str | None = None, flops: str | None = None, params: str | None = None) -> Budget:
+    def parse(
+        cls,
+        latency: str | None = None,
+        flops: str | None = None,
+        params: str | None = None,
+        memory: str | None = None,
+    ) -> Budget:
         """From words such as ``5ms`` and ``4M-6M``, see ``parse_range``. Raises InputError with an example."""
-        texts = {"latency_ms": latency, "macs": flops, "params": params}
+        texts = {"latency_ms": latency, "macs": flops, "params": params, "memory_bytes": memory}
         return cls(**{cost: parse_range(text, cost) for cost, text in texts.items() if text is not None})
 
     @property
@@ -70,7 +86,9 @@ class Budget:
     @classmethod
     def from_dict(cls, data: Any) -> Budget:
         """Inverse of ``to_dict``."""
-        stored = from_json(dict[Literal["latency_ms", "macs", "params"], tuple[float | None, float | None]], data)
+        stored = from_json(
+            dict[Literal["latency_ms", "macs", "params", "memory_bytes"], tuple[float | None, float | None]], data
+        )
         return cls(**{cost: Range(*bounds) for cost, bounds in stored.items()})
 
     def __str__(self) -> str:
@@ -79,13 +97,15 @@ class Budget:
 
 def cost_name(cost: str) -> str:
     """A cost as it stands in a sentence."""
-    return {"latency_ms": "latency", "macs": "MACs", "params": "parameters"}[cost]
+    return {"latency_ms": "latency", "macs": "MACs", "params": "parameters", "memory_bytes": "memory"}[cost]
 
 
 def show_cost(value: float, cost: str) -> str:
-    """A cost with its unit, short: ``5 ms``, ``1.3 GMACs``, ``6 M parameters``."""
+    """A cost with its unit, short: ``5 ms``, ``1.3 GMACs``, ``6 M parameters``, ``200 MB``."""
     if cost == "latency_ms":
         return f"{three_digits(value)} ms"
+    if cost == "memory_bytes":
+        return f"{three_digits(value / 10 ** _BYTES['MB'])} MB"
     number = show_count(value)
     return f"{number} parameters" if cost == "params" else f"{number}MACs" if number[-1].isalpha() else f"{number} MACs"
 
@@ -106,6 +126,8 @@ def write_cost(value: float, cost: str) -> str:
     exact = Decimal(repr(float(value)))
     if cost == "latency_ms":
         unit = "us" if exact.adjusted() < -2 else "ms"
+    elif cost == "memory_bytes":
+        unit = next((unit for unit in ("GB", "MB") if exact.adjusted() >= _BYTES[unit]), "KB")
     else:
         unit = next((unit for unit in "TGM" if exact.adjusted() >= _COUNTS[unit]), "K")
     number = f"{exact.scaleb(-_UNITS[cost][unit]):f}"
@@ -129,7 +151,8 @@ def parse_range(text: str, cost: str) -> Range:
     """``5ms`` is a ceiling, ``4ms-5ms`` (or ``4-5ms``) a range.
 
     Args:
-        text: number and unit: us, ms, s for ``latency_ms``; K, M, G, T for ``macs`` and ``params``.
+        text: number and unit: us, ms, s for ``latency_ms``; K, M, G, T for ``macs`` and ``params``; KB, MB, GB
+            for ``memory_bytes``.
         cost: one of ``COSTS``.
 
     Raises:

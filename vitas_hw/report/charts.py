@@ -33,7 +33,7 @@ _GROUPS: dict[str, tuple[str, str, int]] = {  # name: colour, shape, size; in th
     "published": (_OTHER, "diamond", 80),
 }
 _HOVER = (
-    "name", "group", "subnet", "evaluation", "top-1", "size", "predicted", "measured", "error", "MACs",
+    "name", "group", "subnet", "evaluation", "loss", "top-1", "size", "predicted", "measured", "error", "MACs",
     "parameters", "architecture", "heads×dim/MLP",
 )  # fmt: skip
 _UNITS = {"latency_ms": ("predicted p50, ms", 1.0), "macs": ("MACs, millions", 1e6), "params": ("parameters, M", 1e6)}
@@ -52,20 +52,20 @@ class Chart:
 
 def front_chart(search: Search) -> Chart:
     """Score over cost: all that was evaluated, the front, the measured finalists, the choice, the budget."""
-    timed, by_top1 = search.cost == "latency_ms", search.by_top1
+    timed, by = search.cost == "latency_ms", search.ranked_by
     title, unit = _UNITS[search.cost]
     title = "p50, ms" if timed and search.finalists else title
     drawn = []
     for point in search.points:
         cost = point.cost(search.cost) / unit
-        row = _about(point, by_top1) | {"x": cost, "y": _shown(point.score, by_top1)}
+        row = _about(point, by) | {"x": cost, "y": _shown(point.score, by)}
         drawn.append(row | {"group": "on the front" if point.on_front else "evaluated"})
         measured = point.measured_ms if timed else None
         if measured is not None and not point.chosen:
             drawn.append(row | {"group": "finalist, measured", "x": measured, "from": cost})
         if point.chosen:
             drawn.append(row | {"group": "choice", "x": cost if measured is None else measured, "from": cost})
-    axes, rule = _axes(title, by_top1), _mark("rule", _STRONG, strokeWidth=1, opacity=0.6)
+    axes, rule = _axes(title, by), _mark("rule", _STRONG, strokeWidth=1, opacity=0.6)
     layers = [
         _only("datum.group == 'on the front'", _line(1.5, interpolate="step-after"), axes),
         _only("isValid(datum.from)", rule, axes | {"x2": {"field": "from"}}),
@@ -73,7 +73,7 @@ def front_chart(search: Search) -> Chart:
         *_budget(search.bounds, unit),
     ]
     drawn.sort(key=lambda row: list(_GROUPS).index(row["group"]))  # the choice is drawn last, over the others
-    what = "top-1 on the search split" if by_top1 else "the number of parameters"
+    what = "the number of parameters" if by == "size" else f"{by} on the search split"
     spec = _spec(drawn, layers, f"{what} over {title} of {len(search.points)} evaluated subnets, with their front")
     caption = (
         f"{len(search.points)} evaluated subnets. The line is the front: nothing on this side of the budget is both"
@@ -85,7 +85,7 @@ def front_chart(search: Search) -> Chart:
     rows = [
         (
             point.subnet.digest[:8] + (" (choice)" if point.chosen else ""),
-            score_words(point.score, by_top1),
+            score_words(point, by),
             ms(point.predicted_ms),
             ms(point.measured_ms),
             show_cost(point.subnet.macs, "macs"),
@@ -95,7 +95,7 @@ def front_chart(search: Search) -> Chart:
         )
         for point in sorted(there, key=lambda point: point.cost(search.cost))
     ]
-    score = "top-1" if by_top1 else "size"
+    score = "loss, top-1" if by == "loss" else by
     columns = ("subnet", score, "predicted", "measured", "MACs", "parameters", "architecture", "heads×dim/MLP")
     return Chart("front", caption, spec, columns, rows)
 
@@ -103,8 +103,8 @@ def front_chart(search: Search) -> Chart:
 def published_chart(search: Search) -> Chart:
     """The front beside published models, over MACs: the only cost that is known of both."""
     drawn = [
-        _about(point, by_top1=True)
-        | {"x": point.subnet.macs / 1e6, "y": 100 * point.score}
+        _about(point, search.ranked_by)
+        | {"x": point.subnet.macs / 1e6, "y": 100 * (point.top1 or 0.0)}
         | {"group": "choice" if point.chosen else "on the front"}
         for point in search.points
         if point.on_front or point.chosen
@@ -114,7 +114,7 @@ def published_chart(search: Search) -> Chart:
         | {"x": one.subnet.macs / 1e6, "y": 100 * one.top1, **_sizes(one.subnet)}
         for one in search.published
     ]
-    axes = _axes("MACs, millions", True)
+    axes = _axes("MACs, millions", "top-1")
     layers = [_points(drawn, axes)]
     for which, dy in (("==", 9), ("!=", -5)):  # DeiT-Ti and ViTAS-B lie side by side
         label = {"type": "text", "align": "left", "dx": 7, "dy": dy, "color": _OTHER, "fontSize": 12}
@@ -136,18 +136,19 @@ def published_chart(search: Search) -> Chart:
 
 def progress_charts(search: Search) -> list[Chart]:
     """The best score so far, over evaluations and, where it was recorded, over time."""
-    best, drawn, rows = float("-inf"), [], []
+    drawn, rows, by = [], [], search.ranked_by
+    best = search.points[0]
     for point in search.points:
-        if point.score > best:
-            best = point.score
+        if point.number == 1 or search.better(point, best):
+            best = point
             when = "not recorded" if point.seconds is None else f"{point.seconds:.0f} s"
-            rows.append((f"{point.number}", when, score_words(best, search.by_top1), in_words(point.subnet)))
-        row = _about(point, search.by_top1) | {"group": "choice" if point.chosen else "evaluated"}
-        drawn.append(row | {"y": _shown(point.score, search.by_top1), "best": _shown(best, search.by_top1)})
+            rows.append((f"{point.number}", when, score_words(best, by), in_words(point.subnet)))
+        row = _about(point, by) | {"group": "choice" if point.chosen else "evaluated"}
+        drawn.append(row | {"y": _shown(point.score, by), "best": _shown(best.score, by)})
 
     def over(name: str, title: str, places: Sequence[float], when: str = "") -> Chart:
         placed = [row | {"x": x} for row, x in zip(drawn, places, strict=True)]
-        axes = _axes(title, search.by_top1)
+        axes = _axes(title, by)
         so_far = {"x": axes["x"], "y": axes["y"] | {"field": "best"}}
         layers = [_points(placed, axes), {"mark": _line(2, interpolate="step-after"), "encoding": so_far}]
         spec = _spec(placed, layers, f"best so far (line) and each evaluated subnet, by {title}", height=240)
@@ -221,9 +222,11 @@ def curve_chart(name: str, losses: Sequence[float], number: int) -> Chart:
     return Chart(f"curve-{number}", f"{name}: mean training loss of each epoch.", spec, ("epoch", "loss"), rows)
 
 
-def score_words(score: float, by_top1: bool) -> str:
-    """A top-1 in percent, or a number of parameters."""
-    return f"{score:.2%}" if by_top1 else show_cost(score, "params")
+def score_words(point: Point, by: str) -> str:
+    """A loss and the top-1 beside it, a top-1 in percent, or a number of parameters."""
+    if by == "size":
+        return show_cost(point.score, "params")
+    return f"{point.score:.4f}, {point.top1:.2%}" if by == "loss" else f"{point.score:.2%}"
 
 
 def _spec(rows: Sequence[Spec], layers: Sequence[Spec], description: str, height: int = _HEIGHT) -> Spec:
@@ -262,9 +265,10 @@ def _marks(groups: dict[str, tuple[str, str, int]]) -> Spec:
     return marks | {"size": {"condition": sizes, "value": looks[0][2]}}
 
 
-def _axes(title: str, by_top1: bool) -> Spec:
-    """Cost or time, and the score."""
-    return {"x": _axis("x", title), "y": _axis("y", "top-1, %" if by_top1 else "parameters, M")}
+def _axes(title: str, by: str) -> Spec:
+    """Cost or time, and the score: the better, the higher."""
+    words = {"loss": "loss, downwards", "top-1": "top-1, %", "size": "parameters, M"}[by]
+    return {"x": _axis("x", title), "y": _number("y", words, zero=False, nice=True, reverse=by == "loss")}
 
 
 def _axis(field: str, title: str) -> Spec:
@@ -300,10 +304,11 @@ def _budget(bounds: Range | None, unit: float) -> list[Spec]:
     ]
 
 
-def _about(point: Point, by_top1: bool) -> Spec:
+def _about(point: Point, by: str) -> Spec:
     """What hovering shows of an evaluated subnet."""
     about: Spec = {"subnet": point.subnet.digest[:8], "evaluation": f"{point.number}"}
-    about |= {"top-1" if by_top1 else "size": score_words(point.score, by_top1)}
+    about |= {"size": show_cost(point.score, "params")} if by == "size" else {"top-1": f"{point.top1:.2%}"}
+    about |= {"loss": f"{point.score:.4f}"} if by == "loss" else {}
     times = {"predicted": point.predicted_ms, "measured": point.measured_ms}
     return about | {name: ms(time) for name, time in times.items() if time is not None} | _sizes(point.subnet)
 
@@ -329,8 +334,8 @@ def _latencies(subnet: Subnet, measured: float, predicted: float) -> Spec:
     }
 
 
-def _shown(score: float, by_top1: bool) -> float:
-    return 100 * score if by_top1 else score / 1e6
+def _shown(score: float, by: str) -> float:
+    return score * {"loss": 1.0, "top-1": 100.0, "size": 1e-6}[by]
 
 
 def _error(measured: float | None, predicted: float | None) -> str:

@@ -12,7 +12,7 @@ from vitas_hw.report.architecture import in_words
 from vitas_hw.report.fits import Profiles
 from vitas_hw.report.runs import on_test
 from vitas_hw.runs.directory import Run
-from vitas_hw.searching.result import SearchResult
+from vitas_hw.searching.result import SearchResult, ties_words
 
 _NOISY = 0.05
 
@@ -46,6 +46,8 @@ def asked_for(
         rows.append(("search", f"{how['optimizer']}, {len(result.candidates)} subnets evaluated, seed {result.seed}"))
         if how.get("pareto"):
             rows.append(("front", f"top-1 against {how['pareto']}, chosen: {how['choose']}"))
+        if said := ties_words(result):
+            rows.append(("ties", said))
         rows.append(("choice", f"{in_words(result.choice.subnet)}, subnet {result.choice.subnet.digest}"))
         outside = f"{len(result.violations)} of them outside the latency budget"
         measured = len(result.measured_ms)
@@ -142,7 +144,9 @@ def _of_the_search(result: SearchResult, exports: Mapping[str, dict[str, Any]]) 
         confidence = result.evolution.get("confidence")
         sure = "" if confidence is None else f" (with a confidence of {confidence:.0%})"
         found.append(f"The target was not at hand: latency is predicted{sure}, not measured.")
-    found += [f"Latency on {name} is predicted, not measured." for name in result.targets]
+    found += [
+        f"Latency on {name} is predicted, not measured." for name in result.targets if not result.targets_ms.get(name)
+    ]
     if result.violations:
         found.append(
             f"{len(result.violations)} of {len(result.measured_ms)} measured finalists lay outside the latency budget;"

@@ -13,7 +13,7 @@ from vitas_hw.predictors.predictor import Predictor
 from vitas_hw.predictors.shipped import load_predictor
 from vitas_hw.runs.directory import Run
 from vitas_hw.searching.archive import evaluation_times
-from vitas_hw.searching.result import SearchResult
+from vitas_hw.searching.result import Candidate, SearchResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,8 @@ class Point:
     Args:
         number: of the evaluation, from 1.
         subnet: what was evaluated.
-        score: top-1 on the search split in [0, 1], or without one the number of parameters.
+        score: what ranked it: its loss on the search split (in older files top-1), or the number of parameters.
+        top1: on the search split in [0, 1]; None where subnets were ranked by their size.
         predicted_ms, measured_ms: p50; None where it is not known.
         seconds: since the search's first evaluation; None where it was not recorded.
         on_front, chosen: whether it is on the front, whether it is the choice.
@@ -32,6 +33,7 @@ class Point:
     number: int
     subnet: Subnet
     score: float
+    top1: float | None
     predicted_ms: float | None
     measured_ms: float | None
     seconds: float | None
@@ -51,7 +53,7 @@ class Search:
         points: in the order of their evaluation.
         cost: on the front's horizontal axis: ``latency_ms``, ``macs`` or ``params``.
         bounds: of the budget on that cost.
-        by_top1: whether scores are top-1.
+        ranked_by: what scores are: ``loss``, ``top-1`` or ``size``.
         targets: of each target, in words: name, budget, predicted p50 of the choice, the interval that covers nine
             measurements in ten, measured p50, whether it is inside.
         published: models of the literature, for images and classes like these; empty where there are none.
@@ -60,9 +62,13 @@ class Search:
     points: tuple[Point, ...]
     cost: str
     bounds: Range | None
-    by_top1: bool
+    ranked_by: str
     targets: tuple[tuple[str, ...], ...]
     published: tuple[PublishedResult, ...]
+
+    def better(self, point: Point, than: Point) -> bool:
+        """Whether a point has the better score."""
+        return point.score < than.score if self.ranked_by == "loss" else point.score > than.score
 
     @property
     def finalists(self) -> list[Point]:
@@ -72,21 +78,25 @@ class Search:
 
 def search_shown(run: Run, space: SearchSpace, result: SearchResult, predictor: Predictor | None) -> Search:
     """The last search of the run, which took this predictor, as the page shows it."""
-    timed, by_top1 = result.choice.predicted_ms is not None, result.accuracy == "supernet"
+    timed = result.choice.predicted_ms is not None
     cost = result.evolution.get("pareto") or ("latency_ms" if timed else "macs")
     return Search(
         points=_points(run, result),
         cost=cost,
         bounds=result.budget.asked.get(cost),
-        by_top1=by_top1,
+        ranked_by=_ranked_by(result.choice),
         targets=_targets(result, predictor if timed else None),
-        published=_published(space) if by_top1 else (),
+        published=_published(space) if result.accuracy == "supernet" else (),
     )
 
 
 def ms(value: float | None) -> str:
     """A latency in words; a dash for None."""
     return "-" if value is None else show_cost(value, "latency_ms")
+
+
+def _ranked_by(candidate: Candidate) -> str:
+    return "size" if candidate.top1 is None else "top-1" if candidate.loss is None else "loss"
 
 
 def _points(run: Run, result: SearchResult) -> tuple[Point, ...]:
@@ -98,7 +108,8 @@ def _points(run: Run, result: SearchResult) -> tuple[Point, ...]:
         Point(
             number=number,
             subnet=candidate.subnet,
-            score=candidate.score,
+            score=abs(candidate.rank),
+            top1=candidate.top1,
             predicted_ms=candidate.predicted_ms,
             measured_ms=result.measured_ms.get(candidate.subnet.digest),
             seconds=when[key] - start if key in when else None,
@@ -116,24 +127,31 @@ def _targets(result: SearchResult, own: Predictor | None) -> tuple[tuple[str, ..
         measured = result.measured_ms.get(subnet.digest)
         found.append(_target(own, subnet, result.budget.latency_ms, measured))
     for name, (low, high) in result.targets.items():
-        bounds = Range(low, high)
+        bounds, measured = Range(low, high), result.targets_ms.get(name, {}).get(subnet.digest)
         try:
-            found.append(_target(load_predictor(name), subnet, bounds, None))
+            found.append(_target(load_predictor(name), subnet, bounds, measured))
         except InputError:  # it was a file that has gone since, or a name of another version
             words = f"{name} (predictor no longer there)"
-            found.append((words, _bounds(bounds), "-", "-", "not measured", "-"))
+            found.append((words, _bounds(bounds), "-", "-", _measured(measured), _kept(bounds, measured, None)))
     return tuple(found)
 
 
 def _target(predictor: Predictor, subnet: Subnet, bounds: Range | None, measured: float | None) -> tuple[str, ...]:
     found = predictor.predict([subnet])
     predicted, *interval = (float(end[0]) for end in (found.latency_ms, found.lower_ms, found.upper_ms))
-    inside = "-"
-    if bounds is not None:
-        inside = "yes" if bounds.excess(predicted if measured is None else measured) <= 0 else "no"
-        inside += ", by prediction" if measured is None else ""
-    said = "not measured" if measured is None else ms(measured)
-    return predictor.target.slug, _bounds(bounds), ms(predicted), " to ".join(map(ms, interval)), said, inside
+    words = (ms(predicted), " to ".join(map(ms, interval)), _measured(measured), _kept(bounds, measured, predicted))
+    return predictor.target.slug, _bounds(bounds), *words
+
+
+def _measured(measured: float | None) -> str:
+    return "not measured" if measured is None else ms(measured)
+
+
+def _kept(bounds: Range | None, measured: float | None, predicted: float | None) -> str:
+    known = predicted if measured is None else measured
+    if bounds is None or known is None:
+        return "-"
+    return ("yes" if bounds.excess(known) <= 0 else "no") + (", by prediction" if measured is None else "")
 
 
 def _bounds(bounds: Range | None) -> str:

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from vitas_hw.core.budget import Budget
-from vitas_hw.core.depths import Shares, tilted_depths, uniform_depths
+from vitas_hw.core.depths import Shares, uniform_depths
 from vitas_hw.core.operators import Ints
+from vitas_hw.core.space import HEADER, PER_BLOCK
 from vitas_hw.core.variation import mutation
 from vitas_hw.searching.costs import Costs
 
-_TILTS = (-0.5, 0.5, -2.0)  # tried in turn with the shares asked for, until enough are found
-_MOST_DRAWS = 40
+Floats = npt.NDArray[np.float64]
+NEAR = 0.9  # of the ceiling: where the authors keep their whole population (0.9G to 1G of 1G)
 _DRAWN = 500
+_MOST_DRAWS = 40
+_ROUNDS = 6  # of draws near the ceiling, each for the depths that still lack some
+_RENEWED = 100  # drawn even where enough are known from before
+_TRIED = 2  # rounds in which depths of which none came near are tried
+_STEPS = 40  # that such a draw is moved, at most
+_GENES = 4.0  # changed in a step, on average
+_STOCK = 4000
 
 
 class Admission:
@@ -21,17 +30,30 @@ class Admission:
     Args:
         costs: of the space's codes.
         budget: an empty one admits all.
-        seen: codes (N, code_length) that an earlier part of the search has asked for.
-        depths: how often each depth is drawn first; see ``SearchSpace.sample_codes``.
+        depths: of random codes, the share of each depth from the fewest blocks to the most: those that the supernet was
+            trained with; None has all depths equally often.
+        near: draw at ``NEAR`` to 1 of the ceiling as long as there is anything; else anywhere inside, as a front needs.
+        seen: codes (N, code_length) that are known already.
 
     Raises InfeasibleBudgetError if no subnet fits.
     """
 
-    def __init__(self, costs: Costs, budget: Budget, seen: Ints | None = None, depths: Shares | None = None) -> None:
+    def __init__(
+        self,
+        costs: Costs,
+        budget: Budget,
+        *,
+        depths: Shares | None = None,
+        near: bool = True,
+        seen: Ints | None = None,
+    ) -> None:
         self.space, self.costs, self.budget = costs.space, costs, budget
-        self._shares = (depths or uniform_depths(self.space), *(tilted_depths(self.space, tilt) for tilt in _TILTS))
+        self._depths: Floats = np.asarray(depths or uniform_depths(self.space), np.float64)
         nothing = np.zeros((0, self.space.code_length), np.int64)
-        self._inside = costs.feasible_code(budget)[None] if costs.limits(budget) else nothing
+        limits = costs.limits(budget)
+        self._inside = costs.feasible_code(budget)[None] if limits else nothing
+        self._ceiling = near and any(limit.bounds.high is not None for limit in limits)
+        self._near = nothing
         self._seen: set[bytes] = set()
         if seen is not None:
             self.remember(seen)
@@ -43,25 +65,98 @@ class Admission:
     def seen(self, code: Ints) -> bool:
         return code.tobytes() in self._seen
 
-    def outside(self, codes: Ints) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    def outside(self, codes: Ints) -> npt.NDArray[np.bool_]:
         """(N,) whether each code breaks the budget."""
         return self.costs.excess(codes, self.budget) > 0
 
     def new(self, codes: Ints) -> Ints:
         """Those of N codes that are inside and were not seen, each once, in their order."""
-        codes = distinct(codes)
-        codes = codes[[not self.seen(code) for code in codes]] if len(codes) else codes
+        codes = self._unseen(codes)
         return codes[~self.outside(codes)]
 
     def draw(self, count: int, rng: np.random.Generator) -> Ints:
         """Up to ``count`` new random codes; fewer where the bounded number of draws finds no more.
 
-        Where random codes are too rarely inside, mutants of codes inside help.
+        Near the ceiling first, and of those every depth that gets there as often as in training.
         """
+        found = self._draw_near(count, rng) if self._ceiling else self._near
+        if len(found) < count:
+            found = distinct(np.concatenate([found, self._draw_anywhere(count, rng)]))[:count]
+        return rng.permutation(found)
+
+    def _unseen(self, codes: Ints) -> Ints:
+        codes = distinct(codes)
+        return codes[[not self.seen(code) for code in codes]] if len(codes) else codes
+
+    def _draw_near(self, count: int, rng: np.random.Generator) -> Ints:
+        wanted, drawn = self._depths, _RENEWED
+        stock = rng.permutation(self._unseen(self._near))
+        for round_ in range(_ROUNDS):
+            moved = self._moved_near(self.space.sample_codes(drawn, rng, wanted.tolist()), rng)
+            stock = distinct(np.concatenate([stock, self._unseen(moved)]))
+            have = np.bincount(self._depth_of(stock), minlength=len(self._depths))
+            reached = np.where(have > 0, self._depths, 0.0)
+            quota = np.ceil(count * reached / max(reached.sum(), 1e-12))
+            lacking = np.maximum(quota - have, 0.0)
+            drawn = _DRAWN
+            if not reached.any():
+                continue
+            if not lacking.any():
+                break
+            untried = np.where(have > 0, 0.0, self._depths) if round_ < _TRIED else np.zeros(len(self._depths))
+            wanted = (lacking / lacking.sum() + untried) / (1 + untried.sum())
+        self._near = stock[-_STOCK:]
+        if not len(stock):
+            return stock
+        stock = rng.permutation(stock)
+        depth = self._depth_of(stock)
+        by_depth = np.argsort(depth, kind="stable")
+        place = np.empty(len(stock))  # of each code among those of its depth
+        place[by_depth] = np.arange(len(stock)) - np.searchsorted(depth[by_depth], depth[by_depth])
+        return stock[np.argsort(place / (self._depths[depth] + 1e-9), kind="stable")][:count]
+
+    def _depth_of(self, codes: Ints) -> Ints:
+        """(N,) which of the depths, from the fewest on."""
+        return self.space.depths(codes) - self.space.depth[0]
+
+    def _moved_near(self, codes: Ints, rng: np.random.Generator) -> Ints:
+        """Those of N codes that come near the ceiling, and stay inside, by steps towards it that keep the depth."""
+        most = self.space.cardinalities - 1
+        ops = slice(HEADER, None, PER_BLOCK)
+        there = np.ones(codes.shape, bool)
+        there[:, HEADER:] = np.repeat(codes[:, ops] > 0, PER_BLOCK, axis=1)
+        least = np.zeros(codes.shape, np.int64)
+        least[:, ops] = codes[:, ops] > 0
+        away, up = self._away(codes)
+        for _ in range(_STEPS):
+            rows = np.flatnonzero(away > 0)
+            if not len(rows):
+                break
+            shape = (len(rows), len(most))
+            hit = (rng.random(shape) < _GENES / (there[rows].sum(axis=1, keepdims=True))) & there[rows]
+            sign = np.where(up[rows, None], 1, -1) * np.where(np.arange(len(most)) == 0, -1, 1)  # large patches: cheap
+            step = np.where(hit, sign * rng.integers(1, np.maximum(most // 2, 1) + 1, shape), 0)
+            tried = np.clip(codes[rows] + step, least[rows], most)
+            tried_away, tried_up = self._away(tried)
+            nearer = tried_away < away[rows]
+            codes[rows[nearer]], away[rows[nearer]], up[rows[nearer]] = (
+                tried[nearer],
+                tried_away[nearer],
+                tried_up[nearer],
+            )
+        return self.space.canonical(codes[away <= 0])
+
+    def _away(self, codes: Ints) -> tuple[Floats, npt.NDArray[np.bool_]]:
+        """(N,) how far outside of what is near each code lies, 0 or less within; and whether it costs too little."""
+        outside, load = self.costs.standing(codes, self.budget)
+        return np.maximum(outside, NEAR - load), load < NEAR
+
+    def _draw_anywhere(self, count: int, rng: np.random.Generator) -> Ints:
+        """Where random codes are too rarely inside, mutants of codes inside help."""
         found = self.new(self._inside)
         for draw in range(_MOST_DRAWS):
-            drawn = self.space.sample_codes(_DRAWN, rng, self._shares[draw % len(self._shares)])
-            if draw >= len(self._shares) and len(self._inside):
+            drawn = self.space.sample_codes(_DRAWN, rng, self._depths.tolist())
+            if draw >= _ROUNDS and len(self._inside):
                 parents = self._inside[rng.integers(0, len(self._inside), _DRAWN)]
                 drawn = np.concatenate([drawn, mutation(self.space, parents, rng)])
             found = distinct(np.concatenate([found, self.new(drawn)]))

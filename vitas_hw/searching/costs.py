@@ -16,6 +16,7 @@ from vitas_hw.core.errors import InfeasibleBudgetError, InputError
 from vitas_hw.core.operators import Ints, SubnetColumns, operators
 from vitas_hw.core.space import HEADER, PER_BLOCK, SearchSpace
 from vitas_hw.core.variation import mutation
+from vitas_hw.searching.memory import MemoryEstimate
 
 Floats = npt.NDArray[np.float64]
 _DESCENTS = 6
@@ -37,16 +38,25 @@ class Limit:
     """A range for one of a subnet's costs.
 
     Args:
-        cost: ``latency_ms``, ``macs`` or ``params``.
+        cost: ``latency_ms``, ``macs``, ``params`` or ``memory_bytes``.
         bounds: what is allowed.
         target, predictor: of a latency on a further target: its name, and what predicts it; without them it is the
             search's own.
+        confidence, correction: of that predictor, as those of ``Costs``.
     """
 
     cost: str
     bounds: Range
     target: str = ""
     predictor: Predicts | None = None
+    confidence: float = 0.5
+    correction: float = 1.0
+
+    def predicted_ms(self, columns: SubnetColumns) -> list[float | None]:
+        """Latency of N subnets on the further target."""
+        assert self.predictor is not None
+        found: list[float | None] = self.predictor.predict_columns(columns).latency_ms.tolist()  # type: ignore[attr-defined]
+        return found
 
     def overlaps(self, least: float, most: float) -> bool:
         """Whether some of what subnets can cost is allowed."""
@@ -58,12 +68,12 @@ class Limit:
         low, high = self.bounds.low, self.bounds.high
         low, high = low and min(low, two_digits(value, np.floor)), high and max(high, two_digits(value, np.ceil))
         ends = "-".join(write_cost(end, self.cost) for end in (low, high) if end is not None)
-        name = {"latency_ms": "latency", "macs": "flops", "params": "params"}[self.cost]
+        name = {"latency_ms": "latency", "macs": "flops", "params": "params", "memory_bytes": "memory"}[self.cost]
         return f"`{name}={self.target}={ends}`" if self.target else f"`{name}={ends}`"
 
     def reach(self, least: float, most: float) -> str:
         """What subnets can cost, in words."""
-        predicted = "predicted " if self.cost == "latency_ms" else ""
+        predicted = {"latency_ms": "predicted ", "memory_bytes": "estimated "}.get(self.cost, "")
         of = f" of {self.target}" if self.target else ""
         return (
             f"{predicted}{cost_name(self.cost)}{of} from {show_cost(least, self.cost)} to {show_cost(most, self.cost)}"
@@ -82,6 +92,8 @@ class Costs:
             of measurements, is widened or narrowed as if the errors' logarithms were normal.
         correction: what measured latencies are, in units of predicted ones.
         others: latencies on further targets.
+        memory: estimates the memory that the budget speaks of.
+        memory_correction: what measured memory is, in units of the estimated one.
     """
 
     space: SearchSpace
@@ -89,6 +101,8 @@ class Costs:
     confidence: float = 0.5
     correction: float = 1.0
     others: tuple[Limit, ...] = ()
+    memory: MemoryEstimate | None = None
+    memory_correction: float = 1.0
 
     def of(self, codes: Ints) -> dict[str, Floats]:
         """(N,) each: predicted ``latency_ms`` (with a predictor), ``macs``, ``params`` of N canonical codes."""
@@ -109,10 +123,16 @@ class Costs:
     def limits(self, budget: Budget) -> list[Limit]:
         """All that a subnet must keep: the budget and the other targets' latencies.
 
-        Raises InputError if a latency is limited that no predictor tells.
+        Raises InputError if a latency is limited that no predictor tells, or a memory that cannot be measured.
         """
         if budget.latency_ms is not None and self.predictor is None:
             raise InputError("A latency budget needs a predictor.", field="latency", step="profile")
+        if budget.memory_bytes is not None and self.memory is None:
+            raise InputError(
+                "A memory budget needs the target of the run's predictor, and that is not here.",
+                field="memory",
+                step="profile",
+            )
         return [*(Limit(cost, bounds) for cost, bounds in budget.asked.items()), *self.others]
 
     def excess(self, codes: Ints, budget: Budget) -> Floats:
@@ -120,11 +140,17 @@ class Costs:
 
         All are inside where nothing is limited.
         """
+        return self.standing(codes, budget)[0]
+
+    def standing(self, codes: Ints, budget: Budget) -> tuple[Floats, Floats]:
+        """(N,) each: see ``excess``; and the load, the largest cost as a share of its ceiling, 0 where none has one."""
         limits = self.limits(budget)
-        if not limits or not len(codes):
-            return np.full(len(codes), -np.inf)
-        counted = self._counted(codes, limits)
-        return np.max([limit.bounds.excess(found) for limit, found in zip(limits, counted, strict=True)], axis=0)  # type: ignore[no-any-return]
+        excess, load = np.full(len(codes), -np.inf), np.zeros(len(codes))
+        for limit, found in zip(limits, self._counted(codes, limits) if len(codes) else (), strict=False):
+            excess = np.maximum(excess, limit.bounds.excess(found))
+            if limit.bounds.high is not None:
+                load = np.maximum(load, found / limit.bounds.high)
+        return excess, load
 
     def reachable(self, cost: str) -> tuple[float, float]:
         """The smallest and largest value of one cost over the space, found by descent from its corners."""
@@ -175,26 +201,21 @@ class Costs:
     def _counted(self, codes: Ints, limits: Sequence[Limit]) -> list[Floats]:
         """(N,) for each limit what counts against it: of latencies the upper bounds."""
         columns = self.space.columns(codes)
-        table = operators(columns) if any(limit.cost != "latency_ms" for limit in limits) else None
+        table = operators(columns) if any(limit.cost in ("macs", "params") for limit in limits) else None
 
         def one(limit: Limit) -> Floats:
             if limit.predictor is not None:
-                return self._upper(limit.predictor, columns)
+                return _upper(limit.predictor, columns, limit.confidence) * limit.correction
             if limit.cost == "latency_ms":
                 assert self.predictor is not None
-                return self._upper(self.predictor, columns) * self.correction
+                return _upper(self.predictor, columns, self.confidence) * self.correction
+            if limit.cost == "memory_bytes":
+                assert self.memory is not None
+                return self.memory.bytes_of(columns) * self.memory_correction
             found: Floats = getattr(table, limit.cost).astype(np.float64)
             return found
 
         return [one(limit) for limit in limits]
-
-    def _upper(self, predictor: Predicts, columns: SubnetColumns) -> Floats:
-        found = predictor.predict_columns(columns)
-        latency: Floats = found.latency_ms  # type: ignore[attr-defined]
-        if self.confidence == 0.5:
-            return latency
-        share = NormalDist().inv_cdf(self.confidence) / NormalDist().inv_cdf(_UPPER_CONFIDENCE)
-        return latency * (found.upper_ms / latency) ** share  # type: ignore[attr-defined,no-any-return]
 
     def _reachable(self, limit: Limit) -> tuple[float, float]:
         least = _descend(self.space, lambda codes: self._counted(codes, [limit])[0])[1]
@@ -204,6 +225,16 @@ class Costs:
 
 _ANY = Range(None, 1.0)  # where only the cost counts
 _UPPER_CONFIDENCE = 0.95  # of the upper end of an interval that holds 90%
+
+
+def _upper(predictor: Predicts, columns: SubnetColumns, confidence: float) -> Floats:
+    """(N,) that a subnet's latency does not exceed with this confidence."""
+    found = predictor.predict_columns(columns)
+    latency: Floats = found.latency_ms  # type: ignore[attr-defined]
+    if confidence == 0.5:
+        return latency
+    share = NormalDist().inv_cdf(confidence) / NormalDist().inv_cdf(_UPPER_CONFIDENCE)
+    return latency * (found.upper_ms / latency) ** share  # type: ignore[attr-defined,no-any-return]
 
 
 def two_digits(value: float, rounding: Callable[[float], float]) -> float:

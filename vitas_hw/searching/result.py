@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
-from vitas_hw.core.budget import Budget
+from vitas_hw.core.budget import Budget, show_cost
 from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.files import write_atomic
 from vitas_hw.core.operators import Ints
@@ -18,11 +19,25 @@ from vitas_hw.core.reading import MOST_LINES_BYTES, parse_json, read_text
 from vitas_hw.core.records import content, from_json, refusing, to_json
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
+from vitas_hw.searching.scores import Score, paired_errors
 
 SCHEMA = 1
+_MANY_TIES = 0.3  # of the candidates
 _WRITTEN = (  # of a result and what it derives, in the order of its file
-    *("budget", "seed", "accuracy", "evolution", "space", "inputs", "measured_ms", "choice", "final_top1", "front"),
-    *("targets", "correction", "violations", "rounds"),
+    *(
+        "budget",
+        "seed",
+        "accuracy",
+        "evolution",
+        "space",
+        "inputs",
+        "measured_ms",
+        "choice",
+        "final_top1",
+        "final_loss",
+        "tuned",
+    ),
+    *("front", "targets", "targets_ms", "memory_bytes", "memory_by", "correction", "violations", "rounds", "ties"),
 )
 
 
@@ -35,7 +50,9 @@ class Candidate:
         top1: on the search split with the supernet's weights; None where subnets are ranked by their size.
         predicted_ms: latency, if it is predicted.
         layers: the supernet's blocks that it runs on, in a space without identity shifting.
+        loss: mean cross-entropy where top-1 is from; None there and in files of versions that ranked by top-1.
         code: its canonical code; in memory only.
+        score: the loss with what it is compared by; in memory only.
     """
 
     DERIVED: ClassVar = ("macs", "params")
@@ -43,18 +60,28 @@ class Candidate:
     top1: float | None = None
     predicted_ms: float | None = None
     layers: tuple[int, ...] | None = None
+    loss: float | None = None
     code: Ints | None = field(default=None, compare=False, repr=False)
+    score: Score | None = field(default=None, compare=False, repr=False)
 
     @property
-    def score(self) -> float:
-        """What candidates are ranked by: top-1, or without one the number of parameters."""
+    def rank(self) -> float:
+        """What candidates are ranked by, the larger the better: the loss with its sign turned; in files that have none
+        top-1; without either the number of parameters.
+        """
+        if self.loss is not None:
+            return -self.loss
         return float(self.subnet.params) if self.top1 is None else self.top1
+
+    def with_score(self, score: Score) -> Candidate:
+        """The same, evaluated."""
+        return replace(self, top1=score.top1, loss=score.loss, score=score)
 
     def to_dict(self) -> dict[str, Any]:
         costs = {"macs": self.subnet.macs, "params": self.subnet.params}
         layers = {} if self.layers is None else {"layers": list(self.layers)}
-        top1 = {} if self.top1 is None else {"top1": self.top1}
-        return {"subnet": self.subnet.to_dict(), **layers, **top1, "predicted_ms": self.predicted_ms, **costs}
+        found = {name: value for name in ("top1", "loss") if (value := getattr(self, name)) is not None}
+        return {"subnet": self.subnet.to_dict(), **layers, **found, "predicted_ms": self.predicted_ms, **costs}
 
 
 def candidate_of(space: SearchSpace, code: Ints) -> Candidate:
@@ -94,10 +121,16 @@ class SearchResult:
         candidates: all evaluated subnets, in order.
         measured_ms: digest to measured p50 of the finalists; empty where the device was not there.
         choice: the best candidate that measured inside the budget.
-        final_top1: of the choice on the search split after fine-tuning; None before it.
+        final_top1, final_loss: of the choice on the search split after fine-tuning; None before it.
+        tuned: by digest, the losses after a short fine-tuning by which the finalists were compared.
         targets: low and high in milliseconds of every further target, by its predictor.
+        targets_ms: by further target, digest to measured p50 of the finalists; of those that were here.
+        memory_bytes: digest to measured memory of the finalists, if it was asked for.
+        memory_by: how that was measured.
         correction: what measured latencies were, in units of predicted ones, when the choice was made.
         rounds: of measurements, in order.
+        ties: digests of the candidates within one standard error of the best, which is first; empty in files of
+            versions that ranked by top-1.
     """
 
     DERIVED: ClassVar = ("accuracy", "front", "violations")
@@ -110,18 +143,24 @@ class SearchResult:
     measured_ms: dict[str, float]
     choice: Candidate
     final_top1: float | None = None
+    final_loss: float | None = None
+    tuned: dict[str, float] = field(default_factory=dict)
     targets: dict[str, list[float | None]] = field(default_factory=dict)
+    targets_ms: dict[str, dict[str, float]] = field(default_factory=dict)
+    memory_bytes: dict[str, float] = field(default_factory=dict)
+    memory_by: str = ""
     correction: float = 1.0
     rounds: tuple[Round, ...] = ()
+    ties: tuple[str, ...] = ()
 
     @property
     def accuracy(self) -> str:
-        """What candidates were ranked by: top-1 with the ``supernet``'s weights, or their number of ``params``."""
+        """What ranked candidates: the loss with the ``supernet``'s weights, or their number of ``params``."""
         return "params" if self.choice.top1 is None else "supernet"
 
     @property
     def front(self) -> list[Candidate]:
-        """The Pareto front of top-1 (or size) over the cost searched against, cheapest first.
+        """The Pareto front of loss (top-1, size) over the cost searched against, cheapest first.
 
         That cost is predicted latency (MACs without a predictor) unless another was asked for.
         """
@@ -139,13 +178,13 @@ class SearchResult:
 
 
 def pareto_front(candidates: Sequence[Candidate], cost: str | None = None) -> list[Candidate]:
-    """Those that no other candidate beats in score at no more cost, cheapest first; of equals the first.
+    """Those that no other candidate beats at no more cost, cheapest first; of equals the first.
 
     ``cost`` is ``latency_ms``, ``macs`` or ``params``; None is predicted latency, or MACs without a predictor.
     """
     front: list[Candidate] = []
-    for candidate in sorted(candidates, key=lambda c: (_cost(c, cost), -c.score)):
-        if not front or candidate.score > front[-1].score:
+    for candidate in sorted(candidates, key=lambda c: (_cost(c, cost), -c.rank)):
+        if not front or candidate.rank > front[-1].rank:
             front.append(candidate)
     return front
 
@@ -157,7 +196,7 @@ def knee_first(candidates: Sequence[Candidate], cost: str | None = None) -> list
     axes scaled to that line.
     """
     front = pareto_front(candidates, cost)
-    costs, scores = np.array([_cost(c, cost) for c in front]), np.array([c.score for c in front])
+    costs, scores = np.array([_cost(c, cost) for c in front]), np.array([c.rank for c in front])
     across, up = max(float(np.ptp(costs)), 1e-12), max(float(np.ptp(scores)), 1e-12)
     above = (scores - scores[0]) / up - (costs - costs[0]) / across
     ranked = [front[row] for row in np.argsort(-above, kind="stable")]
@@ -165,8 +204,36 @@ def knee_first(candidates: Sequence[Candidate], cost: str | None = None) -> list
 
 
 def best_first(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """By score, then by cost, then by digest: the same order on every machine."""
-    return sorted(candidates, key=lambda c: (-c.score, _cost(c), c.subnet.digest))
+    """By loss (top-1, size), then by cost, then by digest, see ``scores``: the same order on every machine."""
+    return sorted(candidates, key=lambda c: (-c.rank, _cost(c), c.subnet.digest))
+
+
+def errors_of(candidates: Sequence[Candidate]) -> npt.NDArray[np.float64]:
+    """(N,) standard error of each one's difference to the best of N; 0 where subnets have no losses."""
+    scores = [one.score for one in candidates if one.score is not None]
+    return paired_errors(scores) if scores else np.zeros(len(candidates))
+
+
+def ties_of(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Those within one standard error of their difference to the best, the best of them first; at least the best."""
+    ranked = best_first(candidates)
+    return [one for one, error in zip(ranked, errors_of(ranked), strict=True) if ranked[0].rank - one.rank <= error]
+
+
+def ties_words(result: SearchResult) -> str:
+    """How many candidates the search part cannot tell from the best, see ``scores``; empty where that is not known."""
+    if not result.ties:
+        return ""
+    count, of = len(result.ties), len({one.subnet for one in result.candidates})
+    said = f"{count} of {of} candidates lie within one standard error of the best on the search split"
+    if count <= _MANY_TIES * of:
+        return f"{said}."
+    cheapest = min((one for one in result.candidates if one.subnet.digest in result.ties), key=_cost)
+    cost = show_cost(_cost(cheapest), "macs" if cheapest.predicted_ms is None else "latency_ms")
+    return (
+        f"{said}: its images cannot tell them apart. The lowest loss is taken all the same, as the best guess that the"
+        f" budget allows; the cheapest of them, {cheapest.subnet.digest[:8]}, has {cost}: a lower ceiling takes it."
+    )
 
 
 def save_candidates(candidates: Sequence[Candidate], path: Path) -> None:

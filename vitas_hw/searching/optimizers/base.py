@@ -1,4 +1,4 @@
-"""What an optimizer is: it is asked for codes to evaluate and told their top-1."""
+"""What an optimizer is: it is asked for codes to evaluate and told how well they do."""
 
 from __future__ import annotations
 
@@ -32,6 +32,16 @@ class Optimizer(Protocol):
         """What to evaluate next; no codes if there is nothing left."""
         ...
 
-    def tell(self, trials: Trials, top1: Floats) -> None:
-        """The answer to the last question: top-1 (N,) of its codes."""
+    def learn(self, codes: Ints, scores: Floats) -> None:
+        """Before the first question: codes (N, code_length) inside the budget and their scores (N,), known already."""
+        ...
+
+    def tell(self, trials: Trials, scores: Floats, errors: Floats) -> None:
+        """The answer to the last question.
+
+        Args:
+            trials: the question, N codes.
+            scores: (N,) the larger the better: losses with the sign turned.
+            errors: (N,) standard error of each one's difference to the best of them.
+        """
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from vitas_hw.core.operators import Ints
 from vitas_hw.searching.admission import Admission
 from vitas_hw.searching.optimizers.base import Floats, Trials
 
@@ -22,5 +23,8 @@ class RandomSearch:
         self._admission.remember(codes)
         return Trials(codes)
 
-    def tell(self, trials: Trials, top1: Floats) -> None:
+    def learn(self, codes: Ints, scores: Floats) -> None:
         """Random search learns nothing."""
+
+    def tell(self, trials: Trials, scores: Floats, errors: Floats) -> None:
+        """Nor here."""

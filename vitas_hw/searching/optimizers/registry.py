@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from vitas_hw.searching.admission import Admission
     from vitas_hw.searching.optimizers.base import Optimizer
 
+OF_FRONTS = ("surrogate", "nsga2")
 OPTIMIZERS = ("surrogate", "nsga2", "regularized-evolution", "random")
 DEFAULT = "surrogate"
 POPULATION, GENERATIONS = 16, 6  # as many evaluations of the whole search split as their product, at most
@@ -32,13 +33,13 @@ def make_optimizer(
         population: subnets of a generation, or before the first fit.
         generations: of NSGA-II; the others go on as long as they are asked.
         seed: of all its draws.
-        against: see ``Nsga2``; the others look at top-1 alone.
-        levels: growing parts of the search split that the surrogate may race on.
+        against: see ``Nsga2`` and ``SurrogateSearch``; the others look at the score alone.
+        levels: growing parts of the search split that the surrogate may race on; for a front nothing races.
     """
     if name == "surrogate":
         from vitas_hw.searching.optimizers.surrogate import SurrogateSearch
 
-        return SurrogateSearch(admission, population, seed, levels=levels)
+        return SurrogateSearch(admission, population, seed, levels=1 if against else levels, against=against)
     if name == "nsga2":
         from vitas_hw.searching.optimizers.nsga2 import Nsga2
 

@@ -29,18 +29,28 @@ class RegularizedEvolution:
         self._admission, self._rng = admission, np.random.default_rng(seed)
         self._population = population
         self._alive: deque[tuple[Ints, float]] = deque(maxlen=population)
+        self._begun = False
 
     def ask(self) -> Trials:
         """The first population at once, then a child at a time; a random code where no new child is found."""
-        codes = self._child() if self._alive else self._admission.draw(self._population, self._rng)
+        lacking = self._population - len(self._alive)
+        codes = self._child() if self._begun else self._admission.draw(lacking, self._rng)
+        self._begun = True
         self._admission.remember(codes)
         return Trials(codes)
 
-    def tell(self, trials: Trials, top1: Floats) -> None:
+    def learn(self, codes: Ints, scores: Floats) -> None:
+        """The best of them are half of the first population, and its oldest."""
+        best = np.argsort(-scores, kind="stable")[: self._population // 2]
+        self._alive.extend((codes[row], float(scores[row])) for row in best)
+
+    def tell(self, trials: Trials, scores: Floats, errors: Floats) -> None:  # noqa: ARG002
         """The children join; the oldest fall out of the queue."""
-        self._alive.extend(zip(trials.codes, top1.tolist(), strict=True))
+        self._alive.extend(zip(trials.codes, scores.tolist(), strict=True))
 
     def _child(self) -> Ints:
+        if not self._alive:
+            return self._admission.draw(1, self._rng)
         meeting = max(2, round(_SAMPLE_SHARE * len(self._alive)))
         chosen = self._rng.choice(len(self._alive), min(meeting, len(self._alive)), replace=False)
         parent = max((self._alive[row] for row in chosen), key=lambda one: one[1])[0]

@@ -8,28 +8,26 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from vitas_hw.core.budget import Budget, Range, show_cost
+from vitas_hw.core.budget import Budget, show_cost
+from vitas_hw.core.depths import Shares
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.operators import Ints, SubnetColumns
 from vitas_hw.core.progress import Progress
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.predictors.predictor import Predictor
 from vitas_hw.searching.admission import Admission
-from vitas_hw.searching.archive import Archive
-from vitas_hw.searching.costs import Costs
+from vitas_hw.searching.costs import Costs, Limit
 from vitas_hw.searching.engine import Evaluations, explore
 from vitas_hw.searching.optimizers.registry import make_optimizer
-from vitas_hw.searching.optimizers.surrogate import SurrogateSearch
-from vitas_hw.searching.result import Candidate, Round, SearchResult, best_first, candidate_of, knee_first
+from vitas_hw.searching.result import Candidate, Round, SearchResult, best_first, candidate_of, knee_first, ties_of
+from vitas_hw.workflows.search.choosing import FINALISTS, Measure, Timed, choose_measured, inside
 from vitas_hw.workflows.search.settings import SearchSettings
 
 Refit = Callable[[Mapping[Subnet, float]], Predictor]  # p50 in milliseconds of subnets that were measured
-Measure = Callable[[Sequence[Subnet]], Sequence[float]]
-Order = Callable[[Sequence[Candidate]], list[Candidate]]
-FINALISTS = 5
-_MOST_ROUNDS = 3  # of finalists, before the search goes on
 _CONTINUATIONS = 2  # of a search whose finalists all measured outside
 _EXTRA = 1 / 3  # of the evaluations, for each
+OWN = ""  # the target that the search's predictor is of
+MEMORY = " memory"  # there
 
 
 @dataclass
@@ -39,12 +37,16 @@ class ClosedLoop:
     Args:
         costs: of the space's codes; after a miss, by the predictor fitted anew.
         budget: what the choice must keep.
-        evaluations: scores of candidates.
+        evaluations: scores of candidates, and what earlier searches have evaluated.
         settings: how to search.
         progress: where to report to.
-        measure: subnets to p50 in milliseconds on the target; None chooses by prediction.
-        margin: see ``choose_measured``.
+        measures: by target (``OWN``, or the name of a further one), subnets to p50 in milliseconds; a target that is
+            missing is predicted. ``MEMORY`` is subnets to bytes.
+        margin: see ``Timed``, of the own target.
         refit: a predictor that knows what was measured; None leaves the predictor as it is and only scales it.
+        depths: see ``Admission``.
+        first: how many of the archive's evaluations the search's draws know; what was added since may be chosen.
+        earlier_ms: by target, see ``Timed``.
     """
 
     costs: Costs
@@ -52,12 +54,39 @@ class ClosedLoop:
     evaluations: Evaluations
     settings: SearchSettings
     progress: Progress
-    measure: Measure | None
+    measures: Mapping[str, Measure] = field(default_factory=dict)
     margin: float = 0.0
     refit: Refit | None = None
-    measured: dict[Subnet, float] = field(default_factory=dict, init=False)
+    depths: Shares | None = None
+    first: int | None = None
+    earlier_ms: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     _rounds: list[Round] = field(default_factory=list, init=False)
     _until: float = field(default=np.inf, init=False)
+
+    def __post_init__(self) -> None:
+        limits = {OWN: Limit("latency_ms", self.budget.latency_ms)} if self.budget.latency_ms else {}
+        limits |= {other.target: other for other in self.costs.others}
+        limits |= {MEMORY: Limit("memory_bytes", self.budget.memory_bytes)} if self.budget.memory_bytes else {}
+        self.timed = {
+            name: Timed(
+                limits[name].bounds if name in limits else None,
+                self._take_own if name == OWN and name in self.measures else self.measures.get(name),
+                lambda subnets, name=name: self._predict(name, subnets),  # type: ignore[misc]
+                self.margin if name == OWN else 0.0,
+                self.earlier_ms.get(name, {}),
+                "memory_bytes" if name == MEMORY else "latency_ms",
+            )
+            for name in {**limits, **self.measures}
+        }
+
+    @property
+    def measured(self) -> dict[Subnet, float]:
+        """On the search's own target."""
+        return self.timed[OWN].measured if OWN in self.timed else {}
+
+    @property
+    def _memory(self) -> dict[Subnet, float]:
+        return self.timed[MEMORY].measured if MEMORY in self.timed else {}
 
     def run(self) -> SearchResult:
         """Search; measure; while nothing measures inside, search on under what was learned, a few times.
@@ -68,7 +97,7 @@ class ClosedLoop:
         """
         self._until = time.monotonic() + (self.settings.max_time_s or np.inf)
         candidates = self._first()
-        if self.measure is None:
+        if not self.measures:
             return self._result(candidates, self._order(candidates)[0])
         choice = self._choose(candidates)
         for _ in range(_CONTINUATIONS):
@@ -80,15 +109,39 @@ class ClosedLoop:
                 break
             candidates = candidates + more
             choice = self._choose(candidates)
+        choice = choice or self._choose(candidates, patient=True)
         if choice is None:
-            assert self.budget.latency_ms is not None
-            nearest = min(self.measured.values(), key=self.budget.latency_ms.excess)
-            raise VitasError(
-                f"None of the {len(self.measured)} finalists measured inside the budget; the nearest took"
-                f" {show_cost(nearest, 'latency_ms')}.",
-                "Is the machine busy? Try again, profile anew with `fresh`, or give a wider `latency`.",
-            )
+            raise self._missed()
         return self._result(candidates, choice)
+
+    def finalists(self, result: SearchResult) -> list[Candidate]:
+        """The choice, and the best of those that lie inside as surely as it does: five in all, the best first."""
+        found = self._order(result.candidates)
+        if self.measures:
+            found = [one for one in found if inside(one, list(self.timed.values())) and self._is_measured(one)]
+        found = list({one.subnet: one for one in found if one.subnet != result.choice.subnet}.values())
+        return self._order([result.choice, *found[: FINALISTS - 1]])
+
+    def may_be_taken(self, candidate: Candidate) -> bool:
+        """Whether it lies inside, by what was measured now or earlier, else by the prediction."""
+        targets = list(self.timed.values())
+        if self._is_measured(candidate):
+            return inside(candidate, targets)
+        return all(target.promising([candidate.subnet])[0] for target in targets)
+
+    def _is_measured(self, candidate: Candidate) -> bool:
+        return all(candidate.subnet in self.timed[name].measured for name in self.measures)
+
+    def _missed(self) -> VitasError:
+        name, target = next((name, one) for name, one in self.timed.items() if one.bounds is not None and one.measured)
+        assert target.bounds is not None
+        nearest = min(target.measured.values(), key=target.bounds.excess)
+        of = f" on {name}" if name not in (OWN, MEMORY) else ""
+        return VitasError(
+            f"None of the {len(target.measured)} finalists measured inside the budget; the nearest took"
+            f" {show_cost(nearest, target.cost)}{of}.",
+            "Is the machine busy? Try again, profile anew with `fresh`, or give a wider `latency`.",
+        )
 
     def _result(self, candidates: Sequence[Candidate], choice: Candidate) -> SearchResult:
         return SearchResult(
@@ -101,33 +154,50 @@ class ClosedLoop:
             measured_ms={subnet.digest: ms for subnet, ms in self.measured.items()},
             choice=choice,
             targets={other.target: [other.bounds.low, other.bounds.high] for other in self.costs.others},
-            correction=correction_of(candidates, self.measured),
+            targets_ms={
+                name: {subnet.digest: ms for subnet, ms in one.measured.items()}
+                for name, one in self.timed.items()
+                if name not in (OWN, MEMORY) and one.measured
+            },
+            memory_bytes={subnet.digest: found for subnet, found in self._memory.items()},
+            correction=self._correction(),
             rounds=tuple(self._rounds),
+            ties=tuple(one.subnet.digest for one in ties_of(candidates)) if self.settings.by_top1 else (),
         )
+
+    def _correction(self) -> float:
+        return self.timed[OWN].correction() if OWN in self.timed else 1.0
 
     def _order(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         if self.settings.choose == "knee":
             return knee_first(candidates, self.settings.pareto)
         return best_first(candidates)
 
-    def _choose(self, candidates: Sequence[Candidate]) -> Candidate | None:
-        choice, self.measured = choose_measured(
-            candidates, self.budget.latency_ms, self._take, self.measured, margin=self.margin, order=self._order
-        )
-        return choice
+    def _choose(self, candidates: Sequence[Candidate], *, patient: bool = False) -> Candidate | None:
+        return choose_measured(candidates, list(self.timed.values()), order=self._order, patient=patient)
 
-    def _take(self, subnets: Sequence[Subnet]) -> list[float]:
-        """Measure, and keep what was predicted beside it."""
-        assert self.measure is not None
-        found = [float(ms) for ms in self.measure(subnets)]
+    def _predict(self, name: str, subnets: Sequence[Subnet]) -> Sequence[float | None]:
+        if not subnets:
+            return []
+        columns = SubnetColumns.of(subnets)
+        if name == OWN:
+            return self.costs.predicted_ms(columns)
+        if name == MEMORY:
+            return [] if self.costs.memory is None else self.costs.memory.bytes_of(columns).tolist()
+        other = next((one for one in self.costs.others if one.target == name), None)
+        return [None] * len(subnets) if other is None else other.predicted_ms(columns)
+
+    def _take_own(self, subnets: Sequence[Subnet]) -> list[float]:
+        """Measure on the own target, and keep what was predicted beside it."""
+        found = [float(ms) for ms in self.measures[OWN](subnets)]
         digests, latency = [subnet.digest for subnet in subnets], self.budget.latency_ms
-        predicted = zip(digests, self.costs.predicted_ms(SubnetColumns.of(subnets)), strict=True)
+        predicted = zip(digests, self._predict(OWN, subnets), strict=True)
         measured = dict(zip(digests, found, strict=True))
         self._rounds.append(
             Round(
                 predicted_ms={digest: ms for digest, ms in predicted if ms is not None},
                 measured_ms=measured,
-                violations=tuple(d for d, ms in measured.items() if latency is not None and not _inside(latency, ms)),
+                violations=tuple(d for d, ms in measured.items() if latency is not None and latency.excess(ms) > 0),
                 samples=getattr(self.costs.predictor, "samples", None),
                 correction=self.costs.correction,
             )
@@ -140,24 +210,36 @@ class ClosedLoop:
     def _first(self) -> list[Candidate]:
         settings = self.settings
         found = [] if settings.by_top1 else [self._largest()]
+        known = [one for one in self._known(self.first) if self._admits(one)] if settings.by_top1 else found
+        self.evaluations.costs_nothing(known)
+        admission = Admission(
+            self.costs,
+            self.budget,
+            depths=self.depths,
+            near=settings.pareto is None,
+            seen=_codes(known) if known else None,
+        )
         optimizer = make_optimizer(
             settings.optimizer,
-            Admission(self.costs, self.budget, _codes(found) if found else None),
+            admission,
             population=settings.population,
             generations=settings.generations,
             seed=settings.seed,
             against=settings.pareto,
             levels=len(self.evaluations.shares),
         )
+        if known and settings.by_top1:
+            optimizer.learn(_codes(known), _ranks(known))
+            self.progress.note(f"{len(known)} subnets inside the budget are known from earlier searches")
         limit = settings.evaluations
-        best = 0.0
+        best = -np.inf
         by = "" if settings.by_top1 else ", ranked by their number of parameters"
         with self.progress.step(f"searching under {self.budget}{by}", limit) as advance:
 
             def on_candidate(candidate: Candidate) -> None:
                 nonlocal best
-                best = max(best, candidate.score)
-                advance(f"best top-1 {best:.3f}" if settings.by_top1 else f"most: {show_cost(best, 'params')}")
+                best = max(best, candidate.rank)
+                advance(f"least loss {-best:.4f}" if settings.by_top1 else f"most: {show_cost(best, 'params')}")
 
             for candidate in found:
                 on_candidate(candidate)
@@ -171,7 +253,27 @@ class ClosedLoop:
             )
         if self._time_is_up():
             self.progress.note(f"time is up after {self.evaluations.spent:.0f} of {limit} evaluations: the best so far")
-        return found
+        return self._with_earlier(found) if settings.by_top1 else found
+
+    def _known(self, first: int | None = None) -> list[Candidate]:
+        return self.evaluations.known(self.costs, first)
+
+    def _admits(self, candidate: Candidate) -> bool:
+        return bool(self.costs.excess(_codes([candidate]), self.budget)[0] <= 0)
+
+    def _with_earlier(self, found: Sequence[Candidate]) -> list[Candidate]:
+        """What other searches have evaluated and this one may choose too, before what it has evaluated itself."""
+        own = {(one.subnet, one.layers) for one in found}
+        earlier = [one for one in self._known() if (one.subnet, one.layers) not in own]
+        unbound = replace(self.budget, latency_ms=None)
+        timed = self.timed.get(OWN)
+
+        def inside_by_measurement(one: Candidate) -> bool:
+            if timed is None or timed.bounds is None or one.subnet.digest not in timed.earlier:
+                return False
+            return timed.promising([one.subnet])[0] and bool(self.costs.excess(_codes([one]), unbound)[0] <= 0)
+
+        return [one for one in earlier if self._admits(one) or inside_by_measurement(one)] + list(found)
 
     def _largest(self) -> Candidate:
         """What a ranking by size has first: known without a search."""
@@ -182,98 +284,40 @@ class ClosedLoop:
     def _learn(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Costs by a predictor that was fitted to the misses too, and the candidates with its predictions."""
         fitted = ""
-        if self.refit is not None:
+        if self.refit is not None and self.measured:
             predictor = self.refit(self.measured)
             fitted = f"the predictor is fitted anew to {predictor.samples} subnets, and "
             self.costs = replace(self.costs, predictor=predictor, correction=1.0)
             predicted = self.costs.predicted_ms(SubnetColumns.of([candidate.subnet for candidate in candidates]))
             candidates = [replace(c, predicted_ms=ms) for c, ms in zip(candidates, predicted, strict=True)]
-        correction = correction_of(candidates, self.measured)  # what the fit leaves over, or all of it
-        self.costs = replace(self.costs, correction=correction)
+        correction = self._correction()  # what the fit leaves over, or all of it
+        others = tuple(replace(other, correction=self.timed[other.target].correction()) for other in self.costs.others)
+        memory = self.timed[MEMORY].correction() if MEMORY in self.timed else 1.0
+        self.costs = replace(self.costs, correction=correction, others=others, memory_correction=memory)
+        beyond = "".join(f", {other.correction:.3f} times on {other.target}" for other in others)
+        beyond += f", memory {memory:.3f} times the estimated one" if MEMORY in self.timed else ""
         self.progress.note(
-            f"no finalist measured inside the budget: {fitted}latency is {correction:.3f} times the predicted one here;"
-            " the search goes on with that"
+            f"no finalist measured inside the budget: {fitted}latency is {correction:.3f} times the predicted one"
+            f" here{beyond}; the search goes on with that"
         )
         return list(candidates)
 
     def _more(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """New candidates that the new prediction lets expect inside the budget, found from the archive."""
         codes = _codes(candidates)
-        optimizer = SurrogateSearch(
-            Admission(self.costs, self.budget, codes), self.settings.population, self.settings.seed + 1
+        admission = Admission(
+            self.costs, self.budget, depths=self.depths, near=self.settings.pareto is None, seen=codes
         )
-        optimizer.learn(codes, np.array([candidate.score for candidate in candidates]))
+        optimizer = make_optimizer(
+            "surrogate",
+            admission,
+            population=self.settings.population,
+            seed=self.settings.seed + 1,
+            against=self.settings.pareto,
+        )
+        optimizer.learn(codes, _ranks(candidates))
         limit = self.evaluations.spent + max(1, round(self.settings.evaluations * _EXTRA))
         return explore(optimizer, self.evaluations, self.costs, limit, time_is_up=self._time_is_up)
-
-
-def choose_measured(
-    candidates: Sequence[Candidate],
-    latency: Range | None,
-    measure: Measure,
-    measured: Mapping[Subnet, float],
-    *,
-    margin: float = 0.0,
-    order: Order = best_first,
-) -> tuple[Candidate | None, dict[Subnet, float]]:
-    """Measure five finalists at a time, the most wanted first, until one lies inside the latency budget.
-
-    After a round without one, the next finalists are those whose prediction, scaled by the median error of all that
-    were measured, lies inside.
-
-    Args:
-        candidates: evaluated subnets, predicted inside the budget.
-        latency: the budget; None takes the best.
-        measure: subnets to p50 in milliseconds, all in one interleaved run.
-        measured: what is known already, in milliseconds.
-        margin: share of the ceiling to stay below, so that the choice also measures inside on another day; one that
-            only keeps the ceiling itself is taken where none keeps the margin.
-        order: which candidates are wanted most.
-
-    Returns: the choice, None if none is inside; and all that is measured now.
-    """
-    waiting = list({c.subnet: c for c in reversed(order(candidates))}.values())[::-1]  # the best of equals
-    known = dict(measured)
-    safe = None if latency is None else _below(latency, margin)
-    for _ in range(_MOST_ROUNDS):
-        correction = correction_of(waiting, known)
-        fitting = [
-            c
-            for c in waiting
-            if c.subnet not in known and (latency is None or _inside(latency, (c.predicted_ms or 0) * correction))
-        ]
-        finalists = fitting[:FINALISTS]
-        if not finalists:
-            break
-        found = measure([candidate.subnet for candidate in finalists])
-        known |= {c.subnet: float(ms) for c, ms in zip(finalists, found, strict=True)}
-        for candidate in finalists:
-            if safe is None or _inside(safe, known[candidate.subnet]):
-                return candidate, known
-    inside = (c for c in waiting if latency and c.subnet in known and _inside(latency, known[c.subnet]))
-    return next(inside, None), known
-
-
-def correction_of(candidates: Sequence[Candidate], measured: Mapping[Subnet, float]) -> float:
-    """The median of what measured latencies are in units of predicted ones; 1 where none is known."""
-    ratios = [measured[c.subnet] / c.predicted_ms for c in candidates if c.predicted_ms and c.subnet in measured]
-    return float(np.median(ratios)) if ratios else 1.0
-
-
-def recorded(measure: Measure, archive: Archive, search: str) -> Measure:
-    """``measure`` that first gives the rounds which an unfinished search has recorded, and records new ones."""
-    rounds = iter(archive.measured(search))
-
-    def measured(subnets: Sequence[Subnet]) -> list[float]:
-        digests = [subnet.digest for subnet in subnets]
-        kept = next(rounds, {})
-        if set(kept) == set(digests):
-            return [kept[digest] for digest in digests]
-        found = [float(ms) for ms in measure(subnets)]
-        archive.add_measured(search, dict(zip(digests, found, strict=True)))
-        return found
-
-    return measured
 
 
 def _codes(candidates: Sequence[Candidate]) -> Ints:
@@ -281,12 +325,5 @@ def _codes(candidates: Sequence[Candidate]) -> Ints:
     return np.stack([candidate.code for candidate in candidates if candidate.code is not None])
 
 
-def _below(latency: Range, margin: float) -> Range:
-    if latency.high is None:
-        return latency
-    high = latency.high * (1 - margin)
-    return latency if latency.low is not None and high <= latency.low else Range(latency.low, high)
-
-
-def _inside(latency: Range, milliseconds: float) -> bool:
-    return bool(latency.excess(milliseconds) <= 0)
+def _ranks(candidates: Sequence[Candidate]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    return np.array([candidate.rank for candidate in candidates])

@@ -1,53 +1,176 @@
-"""The choice of a search as a plain model of its own, briefly fine-tuned."""
+"""The finalists of a search as plain models of their own, briefly fine-tuned side by side; the best is fine-tuned on.
+
+What a subnet inherits says less about it than what it comes to: of a small data set, where a few seconds of training
+change much, the finalists are compared after it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from vitas_hw.core.progress import Progress
 from vitas_hw.data.load import ImageData
+from vitas_hw.searching.archive import Final
 from vitas_hw.searching.result import Candidate
 from vitas_hw.supernet.supernet import Supernet, extract
 from vitas_hw.training.evaluate import accuracy
 from vitas_hw.training.objective import ModelObjective
-from vitas_hw.training.recipe import Runtime, finetune_recipe
+from vitas_hw.training.recipe import Recipe, Runtime, finetune_recipe, of_length
 from vitas_hw.training.trainer import Training
+from vitas_hw.workflows.search.choosing import FINALISTS
+
+Judge = Callable[[nn.Module, Candidate], float]  # loss of a plain model on the search part, as it will run
+_SIDE_BY_SIDE, _GOES_ON = 0.4, 0.6  # of the recipe's epochs: of all finalists together, and of the choice
 
 
-@dataclass(frozen=True)
+@dataclass
 class Finetuned:
-    """A plain model and its top-1 on the search split.
+    """A finalist's plain model, the best that it has been so far.
 
-    ``about`` is the recipe and the mean loss of each epoch (``history``), for the run's manifest; None if the model
-    keeps the supernet's weights.
+    Args:
+        candidate: which.
+        model: in evaluation mode.
+        loss: what finalists are compared by, on the search split.
+        history: mean loss of each epoch of its fine-tuning.
+        whole: whether no training was cut short by the time.
+        seed: of its trainings.
     """
 
+    candidate: Candidate
     model: nn.Module
-    top1: float
-    about: dict[str, Any] | None
+    loss: float
+    history: list[float] = field(default_factory=list)
+    whole: bool = True
+    seed: int = 0
 
 
-def finetuned(supernet: Supernet, data: ImageData, choice: Candidate, seed: int, progress: Progress) -> Finetuned:
-    """Extract the choice (of a bilateral supernet the better side) and fine-tune it where that is brief."""
-    sides = [extract(supernet, choice.subnet, side or None, choice.layers) for side in supernet.sides]
-    model = max(sides, key=lambda side: accuracy(side, data.search).top1) if len(sides) > 1 else sides[0]
-    recipe = finetune_recipe(data.name, choice.subnet.macs, len(data.train))
-    about = None
-    if recipe is None:
-        progress.note("fine-tuning skipped, it would take too long on this data set; the weights are the supernet's")
-    else:
-        with progress.step("fine-tuning the choice", recipe.epochs) as advance:
-            losses = Training(
-                ModelObjective(model, recipe),
-                data.train,
+@dataclass
+class Finetuning:
+    """Fine-tunes and compares finalists.
+
+    Args:
+        supernet: whose weights they inherit.
+        data: trained on and, its search part, compared on.
+        seed: of every training.
+        progress: where to report to.
+        judge: the loss that compares; None is that of the model in float32.
+        until: on ``time.monotonic``'s clock; a training ends there within a step, and the best so far is kept.
+        tuned: by digest, the losses that the finalists were compared by.
+    """
+
+    supernet: Supernet
+    data: ImageData
+    seed: int
+    progress: Progress
+    judge: Judge | None = None
+    until: float = np.inf
+    tuned: dict[str, float] = field(default_factory=dict, init=False)
+
+    def recipe(self, candidate: Candidate) -> Recipe | None:
+        """Of the whole fine-tuning of a finalist; None where that is no matter of seconds."""
+        return finetune_recipe(self.data.name, candidate.subnet.macs, len(self.data.train))
+
+    def best_of(self, finalists: Sequence[Candidate], earlier: Mapping[Candidate, Final]) -> Finetuned:
+        """The finalist of lowest loss after a short training each, trained on.
+
+        Args:
+            finalists: the most wanted first.
+            earlier: choices of earlier searches that this one may take too: one that had come to a lower loss than the
+                best finalist does is made again.
+        """
+        brief = [one for one in finalists if self.recipe(one) is not None]
+        if not brief:
+            self.progress.note(
+                "fine-tuning skipped, it would take too long on this data set; the weights are the supernet's"
+            )
+            found = self._compared(finalists if self.judge is not None else finalists[:1], trained=False)
+            return min(found, key=lambda one: one.loss)
+        best = self._whole(brief)
+        again = {
+            one: final
+            for one, final in earlier.items()
+            if final.loss < best.loss and (one, final.seed) != (best.candidate, best.seed)
+        }
+        if again:
+            candidate = min(again, key=lambda one: again[one].loss)
+            self.progress.note(
+                f"the choice of an earlier search, {candidate.subnet.digest[:8]}, came to a lower loss on the search"
+                f" split ({again[candidate].loss:.4f} against {best.loss:.4f}): it is taken again"
+            )
+            older = replace(self, seed=again[candidate].seed)._whole([candidate])
+            best = min(best, older, key=lambda one: one.loss)
+        return best
+
+    def _whole(self, finalists: Sequence[Candidate]) -> Finetuned:
+        best = min(self._compared(finalists, trained=True), key=lambda one: one.loss)
+        self._train(best, _GOES_ON, "fine-tuning the choice", self.until)
+        return best
+
+    def _compared(self, finalists: Sequence[Candidate], *, trained: bool) -> list[Finetuned]:
+        """As they are inherited or after a share of the fine-tuning each; equal shares of the time, if it is short."""
+        found = [self._inherited(one) for one in finalists]
+        for place, one in enumerate(found if trained else []):
+            now, left = time.monotonic(), len(found) - place + 1  # and one more for the choice
+            until = now + (self.until - now) / left
+            self._train(one, _SIDE_BY_SIDE / FINALISTS, f"fine-tuning finalist {place + 1} of {len(found)}", until)
+        self.tuned |= {one.candidate.subnet.digest: one.loss for one in found}
+        return found
+
+    def _inherited(self, candidate: Candidate) -> Finetuned:
+        """Of a bilateral supernet the better side."""
+        sides = [
+            extract(self.supernet, candidate.subnet, side or None, candidate.layers) for side in self.supernet.sides
+        ]
+        losses = [self._loss(side.eval(), candidate) for side in sides]
+        best = int(np.argmin(losses))
+        return Finetuned(candidate, sides[best], losses[best], seed=self.seed)
+
+    def _train(self, one: Finetuned, share: float, what: str, until: float) -> None:
+        """Keep what a share of the recipe's epochs gives, if it is better."""
+        recipe = self.recipe(one.candidate)
+        assert recipe is not None
+        recipe = of_length(recipe, max(round(recipe.epochs * share), 1))
+        left = until - time.monotonic()
+        if left <= 0:
+            one.whole = False
+            return
+        before = {name: value.detach().clone() for name, value in one.model.state_dict().items()}
+        with self.progress.step(what, recipe.epochs) as advance:
+            history: list[float] = []
+
+            def on_epoch(loss: float) -> None:
+                history.append(loss)
+                advance(f"loss {loss:.3f}")
+
+            runtime = Runtime(device=str(self.data.search.labels.device), max_time_s=None if left == np.inf else left)
+            done = Training(
+                ModelObjective(one.model, recipe),
+                self.data.train,
                 recipe,
-                seed=seed,
-                num_classes=supernet.space.num_classes,
-                runtime=Runtime(device=str(data.search.labels.device)),
-                on_epoch=lambda loss: advance(f"loss {loss:.3f}"),
+                seed=self.seed,
+                num_classes=self.supernet.space.num_classes,
+                runtime=runtime,
+                on_epoch=on_epoch,
             ).run()
-        about = asdict(recipe) | {"history": losses or []}
-    return Finetuned(model, accuracy(model, data.search).top1, about)
+        one.whole = one.whole and done is not None
+        loss = self._loss(one.model, one.candidate)
+        if loss < one.loss:
+            one.loss, one.history = loss, one.history + history
+        else:
+            one.model.load_state_dict(before)
+
+    def _loss(self, model: nn.Module, candidate: Candidate) -> float:
+        return accuracy(model, self.data.search).loss if self.judge is None else self.judge(model, candidate)
+
+    def about(self, best: Finetuned) -> dict[str, Any] | None:
+        """The recipe and what it gave, for the run's manifest; None if nothing was trained."""
+        recipe = self.recipe(best.candidate)
+        if recipe is None:
+            return None
+        return asdict(recipe) | {"history": best.history, "compared": self.tuned, "loss": best.loss}

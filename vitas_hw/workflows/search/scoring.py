@@ -21,12 +21,13 @@ from vitas_hw.runs.artifacts import load_run_data, load_run_supernet
 from vitas_hw.runs.directory import Run
 from vitas_hw.searching.archive import Archive
 from vitas_hw.searching.engine import Evaluate, Evaluations, Job, Scorer
+from vitas_hw.searching.scores import MOST_KEPT, Score
 from vitas_hw.supernet.supernet import Supernet
 from vitas_hw.training.distributed import Ranks, pick_device
 from vitas_hw.training.evaluate import subnet_accuracy
 from vitas_hw.workflows.search.settings import SearchSettings
 
-_FEWEST = 1000  # images in the first part: fewer order subnets hardly better than chance (a top-1 to 1.5 points)
+_FEWEST = 1000  # images in the first part: fewer order subnets hardly better than chance
 _SHARES = (1.0,), (0.5, 0.5), (0.25, 0.25, 0.5)
 
 
@@ -37,14 +38,19 @@ def in_order(scorer: Scorer) -> Evaluate:
 
 @dataclass(frozen=True)
 class SupernetScorer:
-    """Top-1 with the supernet's weights on a part of the search split."""
+    """Loss and top-1 with the supernet's weights on a part of the search split.
+
+    Of each part as large a share of the images has its losses kept, so that ``MOST_KEPT`` are of the whole split.
+    """
 
     supernet: Supernet
     parts: tuple[Split, ...]
 
-    def __call__(self, job: Job) -> float:
-        candidate, part = job
-        return subnet_accuracy(self.supernet, candidate.subnet, self.parts[part], candidate.layers).top1
+    def __call__(self, job: Job) -> Score:
+        candidate, number = job
+        part, images = self.parts[number], sum(len(one) for one in self.parts)
+        found = subnet_accuracy(self.supernet, candidate.subnet, part, candidate.layers)
+        return Score.of(found.losses, found.top1, kept=max(MOST_KEPT * len(part) // max(images, MOST_KEPT), 1))
 
     def to(self, device: str) -> SupernetScorer:
         """The supernet itself is moved, as torch's modules are."""
@@ -72,7 +78,7 @@ def supernet_evaluations(
     archive: Archive,
     spread: Callable[[Scorer], Evaluate] = in_order,
 ) -> Evaluations:
-    """Top-1 of the space's candidates with the supernet's weights on the data's search split.
+    """Scores of the space's candidates with the supernet's weights on the data's search split.
 
     Args:
         space: of the candidates.

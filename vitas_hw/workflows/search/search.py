@@ -4,29 +4,41 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vitas_hw.core.budget import Budget, Range
+from vitas_hw.core.depths import Shares
 from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.core.reading import file_sha256
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.predictors.predictor import Predictor
 from vitas_hw.runs.directory import Run, one_at_a_time
-from vitas_hw.searching.archive import Archive
+from vitas_hw.searching.archive import Archive, Final
 from vitas_hw.searching.costs import Costs, Limit, two_digits
 from vitas_hw.searching.engine import Evaluations
+from vitas_hw.searching.memory import MemoryEstimate
 from vitas_hw.searching.result import SearchResult, save_candidates, save_result
-from vitas_hw.workflows.search.closed_loop import ClosedLoop, Measure, recorded
+from vitas_hw.workflows.search.choosing import Measure, recorded
+from vitas_hw.workflows.search.closed_loop import MEMORY, OWN, ClosedLoop
 from vitas_hw.workflows.search.settings import SearchSettings, axis
+
+if TYPE_CHECKING:  # a refusal loads none of these
+    from torch import nn
+
+    from vitas_hw.data.load import ImageData
+    from vitas_hw.profiling.place import Place
+    from vitas_hw.supernet.supernet import Supernet
 
 _DEFAULT_SHARE = 0.15  # of random subnets that the default budget admits
 _SHARE_SAMPLES = 4000
 _MOST_MARGIN = 0.03
+_EVALUATING = 0.75  # of the time, if it is limited; the rest is for fine-tuning
 
 
 def search(
@@ -40,10 +52,11 @@ def search(
     predictor: Predictor | None = None,
     measure: Measure | None = None,
     pareto: str | None = None,
+    depths: Shares | None = None,
     progress: Progress = SILENT,
     **settings: Any,
 ) -> SearchResult:
-    """The subnet with the best top-1 under a budget.
+    """The subnet of least loss under a budget.
 
     Args:
         space: what to search.
@@ -53,6 +66,7 @@ def search(
         predictor: of the space, for a latency budget.
         measure: subnets to p50 in milliseconds on the target; without it the choice is made by prediction.
         pareto: ``"latency,top1"`` (or flops, params) for the whole front.
+        depths: how often each depth was trained, from the fewest blocks to the most; None is equally often.
         progress: where to report to.
         settings: ``optimizer``, ``population``, ``generations``, ``confidence``, ``choose``, ``accuracy``, ``seed``,
             ``max_time_s``: see ``SearchSettings``. The same seed, supernet and predictor give the same candidates and
@@ -65,12 +79,13 @@ def search(
     asked = SearchSettings(pareto=None if pareto is None else axis(pareto), **settings)
     budget = Budget.parse(latency, flops, params)
     costs = checked_costs(space, predictor, budget, asked.confidence_of(measure is not None))
+    measures = {} if measure is None else {OWN: measure}
     evaluations = Evaluations(None)
     if asked.by_top1:
         from vitas_hw.workflows.search.scoring import supernet_evaluations
 
         evaluations = supernet_evaluations(space, supernet, data, Archive())
-    return ClosedLoop(costs, budget, evaluations, asked, progress, measure).run()
+    return ClosedLoop(costs, budget, evaluations, asked, progress, measures, depths=depths).run()
 
 
 def checked_costs(
@@ -78,19 +93,17 @@ def checked_costs(
     predictor: Predictor | None,
     budget: Budget,
     confidence: float = 0.5,
-    others: Mapping[str, Range] | None = None,
+    limits: Sequence[Limit] = (),
+    memory: MemoryEstimate | None = None,
 ) -> Costs:
     """The costs of a space, after making sure that some subnet fits the budget; raises as ``search`` does.
 
-    ``others`` are further targets: predictors by name or path, and the latency allowed on each.
+    ``limits`` are those of further targets, ``memory`` estimates that of subnets.
     """
-    from vitas_hw.predictors.shipped import load_predictor
-
-    limits = [Limit("latency_ms", bounds, name, load_predictor(name)) for name, bounds in (others or {}).items()]
     for one in [predictor, *(limit.predictor for limit in limits)]:
         if isinstance(one, Predictor) and one.space != space:
             raise InputError(f"The predictor {one.name} was fitted for another space than {space.name!r}.")
-    costs = Costs(space, predictor, confidence, others=tuple(limits))
+    costs = Costs(space, predictor, confidence, others=tuple(limits), memory=memory)
     if costs.limits(budget):
         costs.feasible_code(budget)
     return costs
@@ -125,8 +138,9 @@ def search_run(
         progress: where to report to.
     """
     from vitas_hw.profiling.place import place_of
-    from vitas_hw.runs.artifacts import load_run_predictor, run_anchor_ms
+    from vitas_hw.runs.artifacts import load_run_predictor, run_anchor_ms, run_depth_shares
 
+    started = time.monotonic()
     space, by_top1 = run.space(None), settings.by_top1
     if by_top1 and not run.supernet.exists():
         raise InputError(f"The run {run.path} has no supernet.", step="train")
@@ -141,12 +155,17 @@ def search_run(
         progress.note(f"no budget given, so one that binds: {budget}")
     place = place_of(predictor.target, predictor.fingerprint) if predictor else None
     confidence = settings.confidence_of(place is not None)
+    others, places = _others(run, settings)
+    if place and predictor:
+        places[OWN] = place, predictor
+    depths = run_depth_shares(run) if by_top1 else None
     # before torch is loaded: an impossible budget ends at once
-    costs = checked_costs(space, predictor, budget, confidence, _targets(run, settings))
+    memory = _memory(run, place, predictor) if budget.memory_bytes is not None else None
+    costs = checked_costs(space, predictor, budget, confidence, others, memory)
 
     from vitas_hw.supernet.weights_file import save_model
-    from vitas_hw.workflows.search.finetune import finetuned
     from vitas_hw.workflows.search.measure_finalists import finalist_meter, refitting_of
+    from vitas_hw.workflows.search.memory import memory_meter
     from vitas_hw.workflows.search.scoring import run_evaluations
 
     run.begin(space)
@@ -158,40 +177,138 @@ def search_run(
     noise = predictor.metrics.get("noise_floor") if predictor else None
     margin = min(noise or 0.0, _MOST_MARGIN)  # so that the choice measures inside on another day too
     with run_evaluations(run, space, settings, fresh, progress) as (evaluations, trained):
-        measure = None
-        if place and predictor:
-            meter = finalist_meter(place, run_anchor_ms(run, predictor), settings.seed, progress)
-            measure = recorded(meter, evaluations.archive, name)
-        else:
+        archive = evaluations.archive
+        measures, earlier_ms = {}, {}
+        for target, (at, told_by) in places.items():
+            meter = finalist_meter(at, run_anchor_ms(run, told_by), settings.seed, progress)
+            measures[target] = recorded(meter, archive, name, at.target.slug)
+            earlier_ms[target] = archive.latencies(at.target.slug)
+        memory_by = ""
+        if memory is not None and place is not None:
+            weigh, memory_by = memory_meter(place, progress)
+            measures[MEMORY] = recorded(weigh, archive, name, f"memory of {place.target.slug}")
+            earlier_ms[MEMORY] = archive.latencies(f"memory of {place.target.slug}")
+            progress.note(f"memory is {memory_by}")
+        if place is None:
             progress.note(_unmeasured(budget, settings, confidence))
-        refit = refitting.fit if refitting else None
-        loop = ClosedLoop(costs, budget, evaluations, settings, progress, measure, margin, refit)
+        loop = ClosedLoop(
+            costs,
+            budget,
+            evaluations,
+            _evaluating(settings, space, trained),
+            progress,
+            measures,
+            margin,
+            refit=refitting.fit if refitting else None,
+            depths=depths,
+            first=archive.begin(name),
+            earlier_ms=earlier_ms,
+        )
         try:
             result = loop.run()
         except VitasError:
-            evaluations.archive.end(name)  # whoever tries again wants to measure again
+            archive.end(name)  # whoever tries again wants to measure again
             raise
     if refitting and loop.measured:
         refitting.add(loop.measured)
-    tuned = finetuned(*trained, result.choice, settings.seed, progress) if trained else None
-    result = replace(result, inputs=hashes, final_top1=tuned.top1 if tuned else None)
+    result, about_tuning = replace(result, inputs=hashes, memory_by=memory_by), None
+    if trained:
+        until = started + (settings.max_time_s or np.inf)
+        result, model, about_tuning = _finetuned(loop, result, *trained, predictor, until)
+        save_model(model.cpu(), result.choice.subnet, staged.choice)
     save_candidates(result.candidates, staged.candidates)
-    if tuned:
-        save_model(tuned.model.cpu(), result.choice.subnet, staged.choice)
     save_result(result, staged.result)
     run.end_search(staged)
-    evaluations.archive.end(name)
+    archive.end(name)
     about = {"budget": budget.to_dict(), "targets": result.targets, "seed": settings.seed}
-    about |= {"evolution": settings.to_dict(), "finetune": tuned.about if tuned else None}
+    about |= {"evolution": settings.to_dict(), "finetune": about_tuning}
     kept = [run.candidates, run.result, run.choice, run.searched_profile, run.searched_predictor]
     run.record("search", space, about, inputs, [path for path in kept if path.exists()])
     return result
 
 
-def _targets(run: Run, settings: SearchSettings) -> dict[str, Range]:
-    """The further targets; a name that this run has fitted a predictor by is that file."""
-    own = {name: run.predictors / f"{name}.json" for name in settings.targets}
-    return {str(own[name]) if own[name].exists() else name: bounds for name, bounds in settings.targets.items()}
+def _evaluating(
+    settings: SearchSettings, space: SearchSpace, trained: tuple[Supernet, ImageData] | None
+) -> SearchSettings:
+    """Settings of evaluating alone: where fine-tuning follows, it gets some of the time."""
+    from vitas_hw.training.recipe import finetune_recipe
+
+    if settings.max_time_s is None or trained is None:
+        return settings
+    data = trained[1]
+    follows = finetune_recipe(data.name, space.smallest.macs, len(data.train)) is not None
+    return replace(settings, max_time_s=settings.max_time_s * (_EVALUATING if follows else 1.0))
+
+
+def _finetuned(
+    loop: ClosedLoop,
+    result: SearchResult,
+    supernet: Supernet,
+    data: ImageData,
+    predictor: Predictor | None,
+    until: float,
+) -> tuple[SearchResult, nn.Module, dict[str, Any] | None]:
+    """The result with the finalist chosen that does best after fine-tuning, its model, and how it was trained."""
+    from vitas_hw.training.evaluate import accuracy
+    from vitas_hw.workflows.search.finetune import Finetuning
+    from vitas_hw.workflows.search.quantised import quantised_judge
+
+    archive, by_loss = loop.evaluations.archive, loop.settings.choose == "best"
+    int8 = None if predictor is None or predictor.target.precision != "int8" else predictor.target
+    judge, precision = (None, "fp32") if int8 is None else (quantised_judge(data, int8), "int8")
+    tuning = Finetuning(supernet, data, loop.settings.seed, loop.progress, judge, until)
+    earlier = {}
+    if by_loss:
+        known = {(one.subnet.digest, one.layers): one for one in result.candidates if loop.may_be_taken(one)}
+        ended = {where: final for where, final in archive.final.items() if final.precision == precision}
+        earlier = {known[where]: ended[where] for where in ended if where in known}
+    best = tuning.best_of(loop.finalists(result) if by_loss else [result.choice], earlier)
+    if best.whole and tuning.recipe(best.candidate) is not None:
+        archive.add_final((best.candidate.subnet.digest, best.candidate.layers), Final(best.loss, precision, best.seed))
+    digest = best.candidate.subnet.digest  # an earlier choice that is taken again was measured then
+    before = {name: found[digest] for name, found in loop.earlier_ms.items() if digest in found}
+    own_ms = {digest: before[OWN]} if OWN in before else {}
+    weight = {digest: before[MEMORY]} if MEMORY in before else {}
+    result = replace(
+        result,
+        measured_ms=own_ms | result.measured_ms,
+        memory_bytes=weight | result.memory_bytes,
+        choice=best.candidate,
+        final_top1=accuracy(best.model, data.search).top1,
+        final_loss=best.loss,
+        tuned=tuning.tuned,
+    )
+    return result, best.model, tuning.about(best)
+
+
+def _others(run: Run, settings: SearchSettings) -> tuple[list[Limit], dict[str, tuple[Place, Predictor]]]:
+    """The limits of the further targets, and where those are that are here, with what predicts them; a name that this
+    run has fitted a predictor by is that file.
+    """
+    from vitas_hw.predictors.shipped import load_predictor
+    from vitas_hw.profiling.place import place_of
+
+    limits, places = [], {}
+    for asked, bounds in settings.targets.items():
+        own = run.predictors / f"{asked}.json"
+        name = str(own) if own.exists() else asked
+        predictor = load_predictor(name)
+        place = place_of(predictor.target, predictor.fingerprint)
+        if place is not None:
+            places[name] = place, predictor
+        limits.append(Limit("latency_ms", bounds, name, predictor, settings.confidence_of(place is not None)))
+    return limits, places
+
+
+def _memory(run: Run, place: Place | None, predictor: Predictor | None) -> MemoryEstimate | None:
+    """None where the target is not here: there memory cannot be measured, and so not be promised."""
+    from vitas_hw.profiling.profile import load_profile
+    from vitas_hw.workflows.search.memory import memory_estimate
+
+    if place is None or predictor is None:
+        return None
+    path = run.profiles / f"{predictor.name}.jsonl"
+    return memory_estimate(place, load_profile(path) if path.exists() else None)
 
 
 def _search_name(budget: Budget, settings: SearchSettings, costs: Costs, hashes: dict[str, str]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from vitas_hw.core.budget import Range, parse_range
 from vitas_hw.core.errors import InputError, one_of, shown
 from vitas_hw.core.settings import setting, settings, what_decides
-from vitas_hw.searching.optimizers.registry import DEFAULT, GENERATIONS, OPTIMIZERS, POPULATION, PRESETS
+from vitas_hw.searching.optimizers.registry import DEFAULT, GENERATIONS, OF_FRONTS, OPTIMIZERS, POPULATION, PRESETS
 from vitas_hw.training.recipe import Runtime
 
 _METHOD, _WHERE = "How it searches", "Where and how long"
@@ -43,7 +43,7 @@ class SearchSettings:
         targets: further predictors, by name or path, and the latency allowed on each.
         device: that evaluates and fine-tunes. Latency is measured on the predictor's target.
         ray, ray_gpus: address of a Ray cluster that evaluates instead, and its workers' GPUs, see ``RayPool``.
-        max_time_s: ends evaluating after so many seconds with the best so far.
+        max_time_s: ends evaluating, and the fine-tuning after it, within so many seconds, with the best so far.
 
     Raises:
         InputError: values that do not go together.
@@ -104,12 +104,12 @@ class SearchSettings:
             raise InputError(problem, "Try `ray_gpus=0.5`, 1 or 0.", field="ray_gpus")
         if self.choose == "knee" and self.pareto is None:
             raise InputError("`choose=knee` needs a front.", "Example: `pareto=latency,top1`", field="choose")
-        usual = (self.optimizer or ("nsga2" if self.pareto else DEFAULT), POPULATION, GENERATIONS)
+        usual = (self.optimizer or DEFAULT, POPULATION, GENERATIONS)
         optimizer, population, generations = PRESETS.get(self.optimizer, usual)
-        if self.pareto and optimizer != "nsga2":
+        if self.pareto and optimizer not in OF_FRONTS:
             raise InputError(
-                f"A front needs NSGA-II, not `optimizer={optimizer}`.",
-                "Use `optimizer=nsga2` or `optimizer=paper`.",
+                f"A front needs the surrogate or NSGA-II, not `optimizer={optimizer}`.",
+                "Use `optimizer=surrogate`, `optimizer=nsga2` or `optimizer=paper`.",
                 field="optimizer",
                 value=optimizer,
             )

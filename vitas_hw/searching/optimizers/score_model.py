@@ -1,4 +1,4 @@
-"""A surrogate of top-1: gradient boosting on what codes look like."""
+"""A surrogate of the score: gradient boosting on what codes look like."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ class Surrogate:
 
     Args:
         features: (N, F) of the evaluated subnets.
-        top1: (N,).
+        scores: (N,).
         weights: (N,) share of the search split behind each.
         seed: of the trees.
     """
 
-    def __init__(self, features: Floats, top1: Floats, weights: Floats, seed: int) -> None:
+    def __init__(self, features: Floats, scores: Floats, weights: Floats, seed: int) -> None:
         import xgboost as xgb
 
         self._centre, spread = features.mean(axis=0), features.std(axis=0)
         self._scale = np.where(spread > 0, spread, 1.0)
-        self._unit = max(float(top1.std()), 1e-6)  # trees of the same size whatever the spread of top-1
+        self._unit = max(float(scores.std()), 1e-6)  # trees of the same size whatever the spread of scores
         inputs = (features - self._centre) / self._scale
-        self._mean = float(np.average(top1, weights=weights))
-        target = (top1 - self._mean) / self._unit
+        self._mean = float(np.average(scores, weights=weights))
+        target = (scores - self._mean) / self._unit
         weighted = inputs * weights[:, None]
         self._line = np.linalg.solve(inputs.T @ weighted + _RIDGE * np.eye(inputs.shape[1]), weighted.T @ target)
         self._members = []
@@ -65,7 +65,7 @@ class Surrogate:
             self._members.append(xgb.train(settings, matrix, num_boost_round=_TREES))
 
     def predict(self, features: Floats) -> tuple[Floats, Floats]:
-        """(N,) mean and spread of the members' top-1."""
+        """(N,) mean and spread of the members' scores."""
         import xgboost as xgb
 
         margin = ((features - self._centre) / self._scale) @ self._line
