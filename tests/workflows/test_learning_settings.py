@@ -9,7 +9,7 @@ import pytest
 from vitas_hw.core.errors import InputError
 from vitas_hw.core.settings import what_decides
 from vitas_hw.data.augmentation import Augmentation
-from vitas_hw.training.recipe import supernet_recipe
+from vitas_hw.training.recipe import Recipe, supernet_recipe
 from vitas_hw.workflows.train.settings import RetrainSettings, TrainingSettings, TrainSettings
 
 
@@ -59,6 +59,24 @@ def test_what_is_asked_for_replaces_the_recipes(kind: type[TrainSettings] | type
             kind(**wrong)  # type: ignore[arg-type]
         assert (caught.value.field, caught.value.value, caught.value.allowed) == (field, wrong[field], allowed)
     assert RetrainSettings(drop_path=0.3).recipe("digits").drop_path == 0.3
+
+
+@pytest.mark.parametrize(
+    ("data", "usual_batch", "usual_lr"), [("digits", 64, 1e-3), ("fashion-mnist", 128, 1e-3), ("folder:p", 1024, 1e-3)]
+)
+def test_the_rate_grows_with_the_batch_unless_it_was_given(data: str, usual_batch: int, usual_lr: float) -> None:
+    def recipe(**asked: float) -> Recipe:
+        return TrainSettings(data=data, **asked).recipe()  # type: ignore[arg-type]
+
+    assert (recipe().batch_size, recipe().lr) == (usual_batch, usual_lr)
+    assert recipe(batch_size=2 * usual_batch).lr == pytest.approx(2 * usual_lr)  # AutoFormer's linear rule
+    assert recipe(batch_size=usual_batch // 4).lr == pytest.approx(usual_lr / 4)
+    assert recipe(batch_size=2 * usual_batch, lr=5e-4).lr == 5e-4
+    # a batch is one of all processes and of all that is accumulated: cutting it up changes no rate
+    assert recipe(accumulate=4).lr == usual_lr
+    assert recipe(accumulate=4, batch_size=usual_batch).lr == usual_lr
+    retrained = RetrainSettings(batch_size=2 * usual_batch)
+    assert retrained.recipe(data).lr == pytest.approx(2 * RetrainSettings().recipe(data).lr)
 
 
 def test_the_time_left_is_what_earlier_work_has_not_used() -> None:

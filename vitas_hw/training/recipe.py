@@ -20,7 +20,7 @@ class Recipe:
     Args:
         epochs: passes over the training images.
         batch_size: images an optimizer step, over all processes and accumulated batches.
-        lr: peak learning rate.
+        lr: peak learning rate, for this batch size; see ``of_batch_size``.
         warmup_epochs: linear rise from lr / 100.
         weight_decay: on matrices only.
         label_smoothing: share of the target spread over all classes.
@@ -38,7 +38,7 @@ class Recipe:
 
     epochs: int = setting(help="Passes over the images.", group=RECIPE, at_least=1)
     batch_size: int = setting(help="Over all processes.", group=RECIPE, at_least=1)
-    lr: float = setting(help="Peak learning rate.", group=RECIPE, above=0)
+    lr: float = setting(help="Peak rate. Default: grows with the batch.", group=RECIPE, above=0)
     warmup_epochs: int = setting(at_least=0)
     weight_decay: float = setting(default=0.05, at_least=0)
     label_smoothing: float = setting(default=0.1, at_least=0, below=1)
@@ -95,6 +95,15 @@ def of_length(recipe: Recipe, epochs: int | None) -> Recipe:
     if epochs is None:
         return recipe
     return replace(recipe, epochs=epochs, warmup_epochs=max(min(recipe.warmup_epochs, epochs - 1), 0))
+
+
+def of_batch_size(recipe: Recipe, batch_size: int | None) -> Recipe:
+    """The same in batches of another size, the learning rate scaled linearly with it (as AutoFormer and DeiT do); None
+    changes nothing. Processes and accumulated batches share a batch, so they change no rate.
+    """
+    if batch_size is None:
+        return recipe
+    return replace(recipe, batch_size=batch_size, lr=recipe.lr * batch_size / recipe.batch_size)
 
 
 def supernet_recipe(data: str, images: int | None = None, epochs: int | None = None) -> Recipe:

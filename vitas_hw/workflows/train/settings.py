@@ -9,7 +9,7 @@ from vitas_hw.core.settings import setting, settings, shared
 from vitas_hw.data.options import RECIPE, DataOptions
 from vitas_hw.runs.directory import DEFAULT_DATA
 from vitas_hw.supernet.options import DEFAULT_SHARING, PRIVATE, SHARING, check_private
-from vitas_hw.training.recipe import Recipe, Runtime, retraining_recipe, supernet_recipe
+from vitas_hw.training.recipe import Recipe, Runtime, of_batch_size, retraining_recipe, supernet_recipe
 
 INITS = ("fresh", "supernet")
 
@@ -45,8 +45,10 @@ class TrainingSettings:
     seed: int = setting(default=0, help="Makes the step repeatable.", at_least=0, at_most=2**32 - 1)
 
     def changed(self, usual: Recipe) -> Recipe:
-        """A recipe of the wanted length with whatever else was asked for."""
-        return replace(usual, **{name: value for name, value in shared(self, Recipe).items() if name != "epochs"})
+        """A recipe of the wanted length with whatever else was asked for; a rate that was not follows the batch."""
+        asked = {name: value for name, value in shared(self, Recipe).items() if name not in ("epochs", "batch_size")}
+        scaled = of_batch_size(usual, self.batch_size)
+        return replace(scaled, **asked)
 
     def runtime(self, device: str, spent_s: float) -> Runtime:
         """How the training runs on ``device`` once ``spent_s`` seconds of its time are gone."""
