@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+import vitas_hw as vh
 from vitas_hw.profiling.environment import environment
 
 RESULTS = Path(__file__).parent / "results"
@@ -29,6 +30,21 @@ def bootstrap(values: Sequence[float], statistic: Callable[..., Any] = np.mean) 
     """The 95% percentile interval of a statistic (with ``axis``) of one value a unit."""
     drawn = statistic(np.asarray(values)[resamples(len(values))], axis=1)
     return [round(float(bound), 5) for bound in np.percentile(drawn, (2.5, 97.5))]
+
+
+def identity_codes(space: vh.SearchSpace, count: int, rng: np.random.Generator, p: float) -> npt.NDArray[np.int64]:
+    """(count, code_length) codes whose optional blocks are each the identity with probability ``p``.
+
+    The very codes that studies before 2026-11-25 drew: their rows name subnets that were drawn so.
+    """
+    codes = rng.integers(0, space.cardinalities, size=(count, space.code_length))
+    fewest, most = space.depth
+    ops = rng.integers(1, len(space.num_heads) + 1, size=(count, most))
+    ops[:, fewest:][rng.random((count, most - fewest)) < p] = 0
+    if not space.identity_shifting:
+        ops = rng.permuted(ops, axis=1)
+    codes[:, 2::3] = ops
+    return space.canonical(codes)
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:

@@ -22,11 +22,12 @@ from typing import Any
 
 import numpy as np
 import rank_study
-from bench_tools import RESULTS, Floats, bootstrap, read_rows, run_missing, write
+from bench_tools import RESULTS, Floats, bootstrap, identity_codes, read_rows, run_missing, write
 
 import vitas_hw as vh
+from vitas_hw.core.depths import identity_depths
 from vitas_hw.searching.costs import Costs
-from vitas_hw.searching.identity_probability import identity_probability
+from vitas_hw.searching.depth_shares import depth_shares
 
 ROWS = RESULTS / "identity_probability.jsonl"
 USUAL = 0.5
@@ -57,6 +58,12 @@ def all_costs() -> list[tuple[Costs, list[dict[str, str]]]]:
     ]
 
 
+def found_p(costs: Costs, budget: vh.Budget) -> float:
+    found = depth_shares(costs, budget, how="identity", seed=0).identity
+    assert found is not None
+    return found
+
+
 def samples() -> list[dict[str, Any]]:
     """Of each budget: the p found, the seconds it took, and what random subnets are like with either p."""
     found = []
@@ -65,12 +72,12 @@ def samples() -> list[dict[str, Any]]:
             budget = vh.Budget.parse(**text)
             (cost,), (written,) = budget.asked, text.values()
             start = time.perf_counter()
-            p = identity_probability(costs, budget, seed=0).p
+            p = found_p(costs, budget)
             seconds = time.perf_counter() - start
             row: dict[str, Any] = {"space": costs.space.name, "cost": cost, "budget": written, "p": p}
             row["seconds"] = round(seconds, 3)
             for name, used in (("usual", USUAL), ("found", p)):
-                codes = costs.space.sample_codes(SAMPLES, np.random.default_rng(1), used)
+                codes = identity_codes(costs.space, SAMPLES, np.random.default_rng(1), used)
                 values = costs.of(codes)[cost]
                 inside = (costs.excess(codes, budget) <= 0).mean()
                 error = np.sqrt(inside * (1 - inside) / SAMPLES)
@@ -95,7 +102,7 @@ def show_samples(found: list[dict[str, Any]]) -> None:
 def probabilities() -> dict[str, float]:
     """The p found for each budget of the accuracies."""
     costs = Costs(rank_study.SPACE)
-    return {text["flops"]: identity_probability(costs, vh.Budget.parse(**text), seed=0).p for text in FASHION}
+    return {text["flops"]: found_p(costs, vh.Budget.parse(**text)) for text in FASHION}
 
 
 def subnets(text: str, p: float) -> list[vh.Subnet]:
@@ -104,7 +111,7 @@ def subnets(text: str, p: float) -> list[vh.Subnet]:
     chosen: dict[vh.Subnet, None] = {}
     for used, until in ((USUAL, SUBNETS // 2), (p, SUBNETS)):
         while len(chosen) < until:
-            codes = costs.space.sample_codes(100, rng, used)
+            codes = identity_codes(costs.space, 100, rng, used)
             for code in codes[costs.excess(codes, budget) <= 0][: until - len(chosen)]:
                 chosen.setdefault(costs.space.decode(code))
     return list(chosen)
@@ -124,7 +131,11 @@ def run(job: Job) -> dict[str, Any]:
     train = images.train.subset(list(range(job.images)))
     supernet = vh.build_supernet(rank_study.SPACE, seed=job.seed)
     history = Training(
-        SupernetObjective(supernet, how, p_identity=job.p), train, how, seed=job.seed, num_classes=10
+        SupernetObjective(supernet, how, depths=identity_depths(rank_study.SPACE, job.p)),
+        train,
+        how,
+        seed=job.seed,
+        num_classes=10,
     ).run()
     assert history is not None
     of_budget = {text: p for text, p in probabilities().items() if job.p in (USUAL, p)}

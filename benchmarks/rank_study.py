@@ -24,8 +24,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bench_tools import identity_codes
 
 import vitas_hw as vh
+from vitas_hw.core.depths import identity_depths
 
 RESULTS = Path(__file__).parent / "results"
 SPACE = vh.SearchSpace(
@@ -88,7 +90,7 @@ def subnets() -> list[vh.Subnet]:
     rng = np.random.default_rng(2021)
     chosen: dict[vh.Subnet, None] = {}
     while len(chosen) < SUBNETS:
-        chosen.setdefault(SPACE.sample(rng, p_identity=0.5))
+        chosen.setdefault(SPACE.decode(identity_codes(SPACE, 1, rng, 0.5)[0]))
     return list(chosen)
 
 
@@ -156,7 +158,10 @@ def train_supernet(job: Job, study: Study, images: Any) -> dict[str, Any]:
     space, how = replace(SPACE, identity_shifting=shifting), recipe(study.supernet_epochs, study)
     how = replace(how, sandwich=sandwich)
     supernet = vh.build_supernet(space, sharing, private=PRIVATE if private else (), seed=job.seed)
-    objective, runtime = SupernetObjective(supernet, how, p_identity=0.5), Runtime(device=study.device)
+    objective, runtime = (
+        SupernetObjective(supernet, how, depths=identity_depths(space, 0.5)),
+        Runtime(device=study.device),
+    )
     history = Training(objective, images.train, how, seed=job.seed, num_classes=10, runtime=runtime).run()
     assert history is not None
     rng = np.random.default_rng(7)

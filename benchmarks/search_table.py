@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 import vitas_hw as vh
+from vitas_hw.core.depths import identity_depths
 from vitas_hw.core.files import write_atomic
 from vitas_hw.searching.costs import Costs
 from vitas_hw.searching.engine import Job
@@ -95,7 +96,9 @@ def _make(space: vh.SearchSpace, codes: Ints, path: Path, epochs: int) -> None:
     )
     supernet = vh.build_supernet(space, "cyclic", seed=0)
     how = replace(of_length(DIGITS, epochs), lr=3e-3)  # small nets, few images: a higher peak, as in rank_study.py
-    Training(SupernetObjective(supernet, how, p_identity=0.3), images.train, how, seed=0, num_classes=10).run()
+    Training(
+        SupernetObjective(supernet, how, depths=identity_depths(space, 0.3)), images.train, how, seed=0, num_classes=10
+    ).run()
     lines = [json.dumps({"space": space.to_dict(), "epochs": epochs, "images": len(both)})]
     for number, code in enumerate(codes):
         top1 = subnet_accuracy(supernet, space.decode(code), both).top1

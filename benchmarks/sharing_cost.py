@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
-from bench_tools import RESULTS, spread, write
+from bench_tools import RESULTS, identity_codes, spread, write
 from peak_memory import check, peak
 from sharing_where import where
 from torch import Tensor, nn
@@ -175,7 +175,7 @@ def main() -> None:
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(given.batch, space.in_chans, *space.image_size, generator=generator)
     labels = torch.randint(space.num_classes, (given.batch,), generator=generator)
-    codes = space.sample_codes(given.subnets, np.random.default_rng(2021), 0.5)
+    codes = identity_codes(space, given.subnets, np.random.default_rng(2021), 0.5)
     macs = operators(space.columns(codes)).macs.tolist()
     subnets, rows = [space.decode(code) for code in codes], []
     for subnet, cost in zip(subnets, macs, strict=True):

@@ -12,10 +12,11 @@ import torch
 
 import vitas_hw as vh
 from vitas_hw.core.budget import Budget
+from vitas_hw.core.depths import identity_depths
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Block
 from vitas_hw.searching.costs import Costs
-from vitas_hw.searching.identity_probability import identity_probability
+from vitas_hw.searching.depth_shares import depth_shares
 from vitas_hw.supernet.elastic import read
 
 IMAGES = torch.randn(2, 1, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -58,9 +59,11 @@ def test_the_attention_scale_is_the_subnets_own(small: SearchSpace, heads: int) 
 
 
 def test_the_identity_probability_starts_at_one_half_and_stays_if_that_is_inside(digits: SearchSpace) -> None:
-    codes = digits.sample_codes(1000, np.random.default_rng(4), 0.5)
+    codes = digits.sample_codes(1000, np.random.default_rng(4), identity_depths(digits, 0.5))
     mean = Costs(digits).of(codes)["macs"].mean()
-    assert identity_probability(Costs(digits), Budget.parse(flops=f"{mean / 1e6 * 1.02:.3f}M"), seed=4).p == 0.5
+    budget = Budget.parse(flops=f"{mean / 1e6 * 1.02:.3f}M")
+    assert depth_shares(Costs(digits), budget, how="identity", seed=4).identity == 0.5
+    assert depth_shares(Costs(digits), Budget(), how="identity", seed=4).identity == 0.5
 
 
 def test_the_identity_probability_is_judged_by_a_thousand_samples(digits: SearchSpace) -> None:
@@ -71,13 +74,13 @@ def test_the_identity_probability_is_judged_by_a_thousand_samples(digits: Search
             asked.append(len(codes))
             return super().of(codes)
 
-    identity_probability(Counting(digits), Budget.parse(flops="40M"), seed=0)
+    depth_shares(Counting(digits), Budget.parse(flops="40M"), how="identity", seed=0)
     assert set(asked) == {1000}
 
 
 def test_a_bare_ceiling_means_the_range_from_nine_tenths_of_it(digits: SearchSpace) -> None:
     """As the paper's 1G run, whose floor was 0.9G."""
-    bare, range_ = (identity_probability(Costs(digits), Budget.parse(flops=f), seed=0) for f in ("50M", "45M-50M"))
+    bare, range_ = (depth_shares(Costs(digits), Budget.parse(flops=f), seed=0) for f in ("50M", "45M-50M"))
     assert bare == range_
 
 
@@ -120,7 +123,7 @@ ELSEWHERE = {
         "test_the_papers_recipe",
     ],
     "searching/test_searching.py": [
-        "test_the_identity_probability_brings_the_mean_into_the_budget",
+        "test_the_depths_bring_the_mean_into_the_budget",
         "test_a_mean_out_of_reach_says_which_means_are_not",
         "test_all_candidates_are_different_and_inside_the_budget",
     ],

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from vitas_hw.core.budget import Budget, Range
+from vitas_hw.core.depths import identity_depths
 from vitas_hw.core.errors import InputError
 from vitas_hw.core.presets import preset
 from vitas_hw.core.space import SearchSpace
@@ -46,7 +47,8 @@ SAID: list[tuple[Callable[[Path], object], str]] = [
     (lambda _: replace(SPACE, depth=(5, 3)), "must be 1 <= fewest <= most <= 256, not (5, 3)."),
     (lambda _: replace(SPACE, mlp_dims=tuple(range(1, 1026))), "has 1025 choices; 1024 are allowed."),
     (lambda _: SPACE.decode(np.zeros(SPACE.code_length, int)), "has at least 2 blocks; the code has fewer."),
-    (lambda _: SPACE.sample(0, p_identity=2), "p_identity is a probability, not 2."),
+    (lambda _: identity_depths(SPACE, 2), "An identity probability lies between 0 and 1: 2 does not."),
+    (lambda _: SPACE.sample(0, depths=(1.0,)), "shares of its depths that sum to 1, not (1.0,)."),
     (lambda _: Subnet.from_json("?"), "This is not the JSON of a subnet: it is no JSON at line 1"),
     (lambda _: Subnet.from_dict(SUBNET.to_dict() | {"blocks": 3}), "blocks must be a list, not 3."),
     (lambda _: replace(SUBNET, image_size=32), "image_size must be (height, width), not 32."),

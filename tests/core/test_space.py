@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vitas_hw.core.depths import block_shares, identity_depths, tilted_depths
 from vitas_hw.core.errors import InputError
 from vitas_hw.core.presets import PRESETS, preset
 from vitas_hw.core.published import published_subnet
@@ -89,18 +90,53 @@ def test_sampling_repeats_with_a_seed_and_advances_a_generator(digits: SearchSpa
 
 def test_the_identity_probability_sets_the_depth(digits: SearchSpace, rng: np.random.Generator) -> None:
     fewest, most = digits.depth
-    depths = {p: digits.depths(digits.sample_codes(2000, rng, p)) for p in (0.0, 0.25, 1.0)}
+    depths = {p: digits.depths(digits.sample_codes(2000, rng, identity_depths(digits, p))) for p in (0.0, 0.25, 1.0)}
     assert set(depths[0.0]) == {most}
     assert set(depths[1.0]) == {fewest}
     assert abs(depths[0.25].mean() - (fewest + 0.75 * (most - fewest))) < 0.15
-    with pytest.raises(InputError, match="probability"):
-        digits.sample(0, p_identity=1.5)
+    with pytest.raises(InputError, match=r"lies between 0 and 1: 1\.5 does not"):
+        identity_depths(digits, 1.5)
+
+
+def test_every_depth_is_drawn_equally_often(digits: SearchSpace, rng: np.random.Generator) -> None:
+    """So that the last block is trained, too: binomial depths starve it."""
+    fewest, most = digits.depth
+    counts = np.bincount(digits.depths(digits.sample_codes(13_000, rng)))[fewest:]
+    assert len(counts) == most - fewest + 1
+    assert np.abs(counts - counts.mean()).max() < 5 * np.sqrt(counts.mean())  # five standard errors
+
+
+@pytest.mark.parametrize("tilt", [-50.0, -0.3, 0.0, 0.3, 50.0])
+def test_no_depth_loses_more_than_half_of_its_share(digits: SearchSpace, tilt: float) -> None:
+    shares = np.array(tilted_depths(digits, tilt))
+    assert shares.sum() == pytest.approx(1)
+    assert shares.min() >= 0.5 / len(shares)
+    assert np.sign(np.diff(shares)).tolist() in ([np.sign(tilt)] * (len(shares) - 1), [0.0] * (len(shares) - 1)) or (
+        abs(tilt) > 1  # nearly all at one end
+    )
+
+
+def test_the_shares_of_the_blocks_are_those_of_the_draws(digits: SearchSpace, rng: np.random.Generator) -> None:
+    for space in (digits, replace(digits, identity_shifting=False)):
+        shares = tilted_depths(space, 0.4)
+        codes = space.sample_codes(20_000, rng, shares)
+        drawn = (codes[:, HEADER::PER_BLOCK] > 0).mean(axis=0)
+        np.testing.assert_allclose(drawn, block_shares(space, shares), atol=0.02)
+
+
+@pytest.mark.parametrize("shares", [(1.0,), (0.2,) * 13, (-1.0, 2.0, *(0.0,) * 11)])
+def test_wrong_shares_of_depths_are_refused(digits: SearchSpace, shares: tuple[float, ...]) -> None:
+    with pytest.raises(InputError, match="needs 13 shares of its depths that sum to 1"):
+        digits.sample(0, depths=shares)
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_crossover_and_mutation_stay_in_the_space_and_canonical(name: str, rng: np.random.Generator) -> None:
     space = preset(name)
-    first, second = space.sample_codes(500, rng, 0.9), space.sample_codes(500, rng, 0.2)
+    first, second = (
+        space.sample_codes(500, rng, identity_depths(space, 0.9)),
+        space.sample_codes(500, rng, identity_depths(space, 0.2)),
+    )
     for children in (
         *crossover(space, first, second, rng),
         mutation(space, first, rng),
@@ -110,7 +146,10 @@ def test_crossover_and_mutation_stay_in_the_space_and_canonical(name: str, rng: 
 
 
 def test_crossover_takes_genes_from_both_parents_only(digits: SearchSpace, rng: np.random.Generator) -> None:
-    first, second = digits.sample_codes(200, rng, 0.0), digits.sample_codes(200, rng, 0.0)
+    first, second = (
+        digits.sample_codes(200, rng, identity_depths(digits, 0.0)),
+        digits.sample_codes(200, rng, identity_depths(digits, 0.0)),
+    )
     for child in crossover(digits, first, second, rng):
         assert ((child == first) | (child == second)).all()
     one, other = crossover(digits, first, second, rng)
@@ -119,7 +158,7 @@ def test_crossover_takes_genes_from_both_parents_only(digits: SearchSpace, rng: 
 
 
 def test_mutation_changes_about_as_many_genes_as_asked(digits: SearchSpace, rng: np.random.Generator) -> None:
-    codes = digits.sample_codes(2000, rng, 0.0)
+    codes = digits.sample_codes(2000, rng, identity_depths(digits, 0.0))
     changed = (mutation(digits, codes, rng, genes=2.0)[:, :HEADER] != codes[:, :HEADER]).mean()
     assert 0.3 * 2 / digits.code_length < changed < 2 / digits.code_length
 
@@ -164,12 +203,12 @@ def test_a_subnet_of_another_shape_is_not_contained(digits: SearchSpace) -> None
 
 def test_without_identity_shifting_identities_stay(small: SearchSpace, rng: np.random.Generator) -> None:
     space = replace(small, identity_shifting=False)
-    codes = space.sample_codes(4000, rng, 0.5)
+    codes = space.sample_codes(4000, rng, identity_depths(space, 0.5))
     assert np.array_equal(space.canonical(space.checked(codes)), codes)
     layers = [space.layers(code) for code in codes]
     assert {len(run) for run in layers} == {1, 2, 3, 4}
     assert {run for run in layers if len(run) == 1} == {(0,), (1,), (2,), (3,)}
-    shifted = small.sample_codes(4000, rng, 0.5)
+    shifted = small.sample_codes(4000, rng, identity_depths(small, 0.5))
     assert space.depths(codes).mean() == pytest.approx(small.depths(shifted).mean(), abs=0.06)
     assert {small.layers(code) for code in shifted} == {(0,), (0, 1), (0, 1, 2), (0, 1, 2, 3)}
 

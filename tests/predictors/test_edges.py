@@ -28,7 +28,7 @@ def sample(space: SearchSpace, count: int, seed: int = 0) -> list[Subnet]:
     rng = np.random.default_rng(seed)
     found: dict[Subnet, None] = {}
     while len(found) < count:
-        found[space.sample(rng, p_identity=rng.random())] = None
+        found[space.sample(rng)] = None
     return list(found)
 
 

@@ -50,9 +50,7 @@ def made(way: str) -> Predictor | TablePredictor:
         values = rng.uniform(1, 9, (60, 2))
         jagged = values[:, 0] * np.where(np.sin(values[:, 0] * 3) > 0, 1.5, 1.0)
         return fit_table(Table(("work", "other"), values, jagged, None, 0), "ms")
-    subnets = list(
-        dict.fromkeys(space.sample(rng, p_identity=rng.random()) for _ in range(150 if way == "xgboost" else 60))
-    )
+    subnets = list(dict.fromkeys(space.sample(rng) for _ in range(150 if way == "xgboost" else 60)))
     macs = operators(subnets).macs
     depth = np.array([subnet.depth for subnet in subnets])
     latency = (0.02 * depth + macs * 2e-8) * np.where(np.sin(macs / 4e6) > 0, 1.3, 1.0) * np.where(macs > 8e7, 1.4, 1.0)

@@ -38,7 +38,7 @@ def latency(subnets: list[Subnet], noise: float = 0.0) -> np.ndarray:
 
 def sample(space: SearchSpace, count: int, seed: int = 0) -> list[Subnet]:
     rng = np.random.default_rng(seed)
-    return list(dict.fromkeys(space.sample(rng, p_identity=rng.random()) for _ in range(count)))
+    return list(dict.fromkeys(space.sample(rng) for _ in range(count)))
 
 
 def fitted(space: SearchSpace, count: int = 150, noise: float = 0.0, kind: str = "xgboost") -> Predictor:

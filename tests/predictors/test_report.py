@@ -20,7 +20,7 @@ TARGET = Target("test-cpu", "onnxruntime", "fp32", 1, 1, (32, 32))
 
 def made_up(space: SearchSpace, count: int) -> tuple[list, np.ndarray]:
     rng = np.random.default_rng(0)
-    subnets = list(dict.fromkeys(space.sample(rng, p_identity=rng.random()) for _ in range(count)))
+    subnets = list(dict.fromkeys(space.sample(rng) for _ in range(count)))
     clean = np.array([0.1 * subnet.depth + subnet.macs * 2e-8 for subnet in subnets])
     return subnets, clean * rng.normal(1, 0.03, len(subnets))
 

@@ -41,7 +41,7 @@ def new_ms(subnets: list[Subnet], seed: int = 2) -> np.ndarray:
 
 def sample(space: SearchSpace, count: int, seed: int) -> list[Subnet]:
     rng = np.random.default_rng(seed)
-    return list(dict.fromkeys(space.sample(rng, p_identity=rng.random()) for _ in range(count)))
+    return list(dict.fromkeys(space.sample(rng) for _ in range(count)))
 
 
 @pytest.fixture(scope="module")

@@ -56,7 +56,7 @@ def typed() -> Typed:
 def add_profile(run: Run, space: SearchSpace, typed: Typed) -> Predictor:
     """30 subnets measured on a hot machine, and their predictor."""
     rng = np.random.default_rng(0)
-    subnets = list(dict.fromkeys(space.sample(rng, p_identity=rng.random()) for _ in range(30)))
+    subnets = list(dict.fromkeys(space.sample(rng) for _ in range(30)))
     times = [0.1 * subnet.depth + subnet.macs * 2e-7 for subnet in subnets]
     rows = [Measurement(s, ((ms * rng.normal(1, 0.02),),), drift=(1.0,)) for s, ms in zip(subnets, times, strict=True)]
     conditions = [{"measurement": "first", "round": 1, "conditions": CALM | {"temperature_c": 97.0}}]

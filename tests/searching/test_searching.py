@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from vitas_hw.core.budget import Budget, Range
+from vitas_hw.core.depths import identity_depths
 from vitas_hw.core.errors import FileError, InfeasibleBudgetError, InputError
 from vitas_hw.core.operators import SubnetColumns, operators
 from vitas_hw.core.presets import PRESETS, preset
@@ -17,8 +18,8 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.searching.admission import Admission
 from vitas_hw.searching.costs import Costs
+from vitas_hw.searching.depth_shares import depth_shares
 from vitas_hw.searching.engine import Evaluations, Job, explore
-from vitas_hw.searching.identity_probability import identity_probability
 from vitas_hw.searching.optimizers.registry import GENERATIONS, OPTIMIZERS, POPULATION, make_optimizer
 from vitas_hw.searching.result import (
     Candidate,
@@ -64,9 +65,9 @@ def test_reachable_costs_are_those_of_the_extreme_subnets(name: str) -> None:
     for cost in ("macs", "params"):
         least, most = costs.reachable(cost)
         rng = np.random.default_rng(1)
-        found = costs.of(space.sample_codes(2000, rng, 1.0))[cost]
+        found = costs.of(space.sample_codes(2000, rng, identity_depths(space, 1.0)))[cost]
         assert least <= found.min()
-        assert most >= costs.of(space.sample_codes(2000, rng, 0.0))[cost].max()
+        assert most >= costs.of(space.sample_codes(2000, rng, identity_depths(space, 0.0)))[cost].max()
     assert costs.reachable("macs") == (space.smallest.macs, space.largest.macs)
 
 
@@ -179,24 +180,40 @@ def test_a_latency_budget_needs_a_predictor(digits: SearchSpace) -> None:
 
 
 @pytest.mark.parametrize(
-    "budget",
-    [Budget.parse(flops="40M"), Budget.parse(flops="60M-62M"), Budget.parse(params="6M"), Budget.parse(latency="5ms")],
-    ids=str,
+    ("how", "asked"),
+    [
+        ("identity", {"flops": "40M"}),
+        ("identity", {"flops": "60M-62M"}),
+        ("identity", {"latency": "5ms"}),
+        ("identity", {"params": "6M"}),
+        ("uniform", {"flops": "90M"}),
+        ("uniform", {"flops": "130M-132M"}),
+        ("uniform", {"latency": "9ms"}),
+        ("uniform", {"params": "6M"}),
+    ],
 )
-def test_the_identity_probability_brings_the_mean_into_the_budget(budget: Budget, digits: SearchSpace) -> None:
-    costs = Costs(digits, PerMac())
-    found = identity_probability(costs, budget, seed=0)
+def test_the_depths_bring_the_mean_into_the_budget(how: str, asked: dict[str, str], digits: SearchSpace) -> None:
+    costs, budget = Costs(digits, PerMac()), Budget.parse(**asked)
+    found = depth_shares(costs, budget, how=how, seed=0)
     ((cost, bounds),) = budget.asked.items()
     assert bounds.high is not None
     floor = 0.9 * bounds.high if bounds.low is None else bounds.low
     assert floor <= found.means[cost] <= bounds.high
-    fresh = costs.of(digits.sample_codes(5000, np.random.default_rng(77), found.p))[cost].mean()
+    fresh = costs.of(digits.sample_codes(5000, np.random.default_rng(77), found.shares))[cost].mean()
     assert floor * 0.93 <= fresh <= bounds.high * 1.07
+
+
+@pytest.mark.parametrize(("flops", "end"), [("20M", 0), ("190M", -1)])
+def test_a_budget_that_few_depths_meet_still_trains_every_block(flops: str, end: int, digits: SearchSpace) -> None:
+    """The mean cannot get there with every depth at half of its share; it goes as far as it can."""
+    shares = np.array(depth_shares(Costs(digits), Budget.parse(flops=flops), seed=0).shares)
+    assert np.argmax(shares) == end % len(shares)
+    assert shares.min() >= 0.5 / len(shares)
 
 
 def test_a_mean_out_of_reach_says_which_means_are_not(digits: SearchSpace) -> None:
     with pytest.raises(InfeasibleBudgetError, match=r"means reach .* MMACs to .* MMACs"):
-        identity_probability(Costs(digits), Budget.parse(flops="1M"), seed=0)
+        depth_shares(Costs(digits), Budget.parse(flops="1M"), how="identity", seed=0)
 
 
 def candidate(space: SearchSpace, seed: int, top1: float, predicted: float) -> Candidate:

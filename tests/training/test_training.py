@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from vitas_hw.core.depths import identity_depths
 from vitas_hw.core.errors import FileError, InputError, VitasError
 from vitas_hw.core.presets import preset
 from vitas_hw.core.space import SearchSpace
@@ -37,7 +38,8 @@ def fit_supernet(
     supernet: Supernet, data: ImageData, recipe: Recipe, *, p: float = 0.5, seed: int = 0, **more: Any
 ) -> list[float] | None:
     teacher = more.pop("teacher", None)
-    objective = SupernetObjective(supernet, recipe, p_identity=p, teacher=teacher)
+    depths = identity_depths(supernet.space, p)
+    objective = SupernetObjective(supernet, recipe, depths=depths, teacher=teacher)
     state = more.pop("state", None)
     return Training(objective, data.train, recipe, seed=seed, num_classes=10, **more).run(state)
 
@@ -84,7 +86,7 @@ def test_bilateral_trains_on_the_sum_of_both_sides_and_scores_their_mean(small: 
     assert subnet_accuracy(supernet, subnet, data.search).top1 == pytest.approx(sum(sides) / 2)
     images, labels = next(data.search.batches(4))
     both = supernet(images, subnet, "left") + supernet(images, subnet, "right")
-    objective = SupernetObjective(supernet, QUICK, p_identity=0.5)
+    objective = SupernetObjective(supernet, QUICK)
     loss = objective(images, labels, [tuple(small.encode(subnet).tolist())])
     expected = nn.functional.cross_entropy(both, labels, label_smoothing=QUICK.label_smoothing)
     torch.testing.assert_close(loss, expected)
@@ -99,7 +101,7 @@ def test_training_a_plain_model_learns(small: SearchSpace, data: ImageData) -> N
 
 
 def test_every_step_draws_another_subnet_and_every_process_the_same(small: SearchSpace) -> None:
-    one, other = (SupernetObjective(build_supernet(small), QUICK, p_identity=0.5) for _ in range(2))
+    one, other = (SupernetObjective(build_supernet(small), QUICK) for _ in range(2))
     drawn = [one.codes(3, step) for step in range(50)]
     assert drawn == [other.codes(3, step) for step in range(50)]
     assert len(set(drawn)) > 40
@@ -110,7 +112,7 @@ def test_the_sandwich_trains_largest_random_and_smallest_on_the_largests_logits(
     small: SearchSpace, data: ImageData
 ) -> None:
     supernet = build_supernet(small, seed=0)
-    objective = SupernetObjective(supernet, replace(QUICK, sandwich=True), p_identity=0.5)
+    objective = SupernetObjective(supernet, replace(QUICK, sandwich=True))
     codes = objective.codes(0, 0)
     subnets = [small.decode(code) for code in codes]
     assert (subnets[0], subnets[-1], len(subnets)) == (small.largest, small.smallest, 4)
@@ -128,9 +130,7 @@ def test_a_teacher_shares_the_loss_and_is_not_trained(small: SearchSpace, data: 
     images, labels = next(data.search.batches(8))
     supernet, code = build_supernet(small, seed=0), [tuple(small.encode(small.largest).tolist())]
     losses = [
-        SupernetObjective(supernet, replace(QUICK, teacher_weight=w), p_identity=0.5, teacher=teacher)(
-            images, labels, code
-        )
+        SupernetObjective(supernet, replace(QUICK, teacher_weight=w), teacher=teacher)(images, labels, code)
         for w in (0.0, 1.0, 0.25)
     ]
     expected = nn.functional.cross_entropy(supernet(images, small.largest), teacher(images).softmax(-1))
@@ -195,7 +195,7 @@ def test_compiling_changes_nothing_but_rounding(small: SearchSpace, data: ImageD
     for compiled in (False, True):
         objective: Any = ModelObjective(build_model(small.sample(1), seed=0), recipe)
         if what == "supernet":
-            objective = SupernetObjective(build_supernet(narrow, seed=0), recipe, p_identity=0.5)
+            objective = SupernetObjective(build_supernet(narrow, seed=0), recipe)
         runtime = Runtime(compile=compiled)
         history = Training(objective, few(data, 128).train, recipe, seed=0, num_classes=10, runtime=runtime).run()
         assert history is not None

@@ -54,7 +54,7 @@ def train(
             ["", "value"],
             [
                 ["epochs", str(done.epochs)],
-                ["identity probability", f"{done.identity.p:.3f}"],
+                ["steps that train the last block", console.percent(done.depths.shares[-1])],
                 ["top-1 of 10 random subnets, mean (search split)", console.percent(done.top1)],
             ],
         )

@@ -247,26 +247,39 @@ class SearchSpace(Record):
             mlp_dim=np.where(there, self._mlp_table[codes[:, 1:2], mlp], 0),
         )
 
-    def sample_codes(self, count: int, rng: np.random.Generator, p_identity: float | None = None) -> Ints:
-        """(count, code_length) canonical codes: every choice uniform, each optional block the identity with
-        probability ``p_identity`` (None: 0.5, where the paper's search of it starts).
+    def sample_codes(self, count: int, rng: np.random.Generator, depths: Sequence[float] | None = None) -> Ints:
+        """(count, code_length) canonical codes, every choice uniform.
 
-        Without identity shifting the identities lie anywhere, as many of them as with it.
+        Args:
+            count: how many.
+            rng: advanced.
+            depths: share of each depth, from the fewest blocks to the most; None draws all equally often (see
+                ``core/depths.py``). Without identity shifting the identities lie anywhere, as many of them as with it.
+
+        Raises:
+            InputError: other than one share for each depth, or shares that do not sum to 1.
         """
-        p = 0.5 if p_identity is None else p_identity
-        if not 0.0 <= p <= 1.0:
-            raise InputError(f"p_identity is a probability, not {p}.")
+        fewest, most = self.depth
+        shares = None if depths is None else np.asarray(depths, np.float64)
+        if shares is not None and (
+            shares.shape != (most - fewest + 1,) or (shares < 0).any() or abs(shares.sum() - 1) > 1e-6
+        ):
+            count_of = most - fewest + 1
+            raise InputError(
+                f"Space {self.name!r} needs {count_of} shares of its depths that sum to 1, not {shown(depths)}."
+            )
         codes = rng.integers(0, self.cardinalities, size=(count, self.code_length))
-        ops = rng.integers(1, len(self.num_heads) + 1, size=(count, self.depth[1]))
-        ops[:, self.depth[0] :][rng.random((count, self.depth[1] - self.depth[0])) < p] = 0
+        ops = rng.integers(1, len(self.num_heads) + 1, size=(count, most))
+        drawn = rng.choice(np.arange(fewest, most + 1), size=count, p=None if shares is None else shares / shares.sum())
+        ops[np.arange(most) >= drawn[:, None]] = 0
         if not self.identity_shifting:
             ops = rng.permuted(ops, axis=1)
         codes[:, HEADER::PER_BLOCK] = ops
         return self.canonical(codes)
 
-    def sample(self, seed: int | np.random.Generator, *, p_identity: float | None = None) -> Subnet:
+    def sample(self, seed: int | np.random.Generator, *, depths: Sequence[float] | None = None) -> Subnet:
         """One random subnet, see ``sample_codes``. The same seed gives the same subnet; a Generator is advanced."""
-        return self.decode(self.sample_codes(1, np.random.default_rng(seed), p_identity)[0])
+        return self.decode(self.sample_codes(1, np.random.default_rng(seed), depths)[0])
 
     def _block(self, op: int, attn: int, embed: int, mlp: int) -> Block:
         num_heads = (0, *self.num_heads)[op]

@@ -90,12 +90,12 @@ def load_subnets(path: str | Path, space: SearchSpace) -> list[Subnet]:
 
 def _random(space: SearchSpace, rng: np.random.Generator) -> Iterator[Subnet]:
     while True:
-        yield space.sample(rng, p_identity=rng.random())
+        yield space.sample(rng)
 
 
 def _stratified(space: SearchSpace, rng: np.random.Generator) -> Iterator[Subnet]:
     """A large pool in an order that fills the range of log MACs evenly at every length, then random ones."""
-    groups = [space.sample_codes(_POOL_GROUP_SIZE, rng, rng.random()) for _ in range(_POOL_GROUPS)]
+    groups = [space.sample_codes(_POOL_GROUP_SIZE, rng) for _ in range(_POOL_GROUPS)]
     pool: Ints = np.unique(np.concatenate(groups), axis=0)
     log_macs = np.log(operators(space.columns(pool)).macs)
     lowest, highest = log_macs.min(), log_macs.max()

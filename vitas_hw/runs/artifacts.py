@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from vitas_hw.core.depths import Shares, identity_depths, uniform_depths
 from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.reading import read_json, reason
+from vitas_hw.core.records import from_json, refusing
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.runs.directory import Run
 from vitas_hw.searching.result import SearchResult, load_result
@@ -83,6 +87,23 @@ def read_training(run: Run) -> dict[str, Any] | None:
     if not run.training.exists():
         return None
     return _read_json(run.training, "a training's settings", "top1", "history", "recipe")
+
+
+def run_depth_shares(run: Run) -> Shares:
+    """How often each depth was drawn when the run's supernet was trained: a search draws alike. Equally often without.
+
+    Raises:
+        FileError: the file is broken, or of another space.
+    """
+    space, about = run.space(None), read_training(run) or {}
+    with refusing(run.training, "does not tell how often each depth was trained", step="train"):
+        if "depth_shares" in about:
+            shares: Shares = from_json(Shares, about["depth_shares"], "depth_shares")
+            space.sample_codes(0, np.random.default_rng(0), shares)  # checks them
+            return shares
+        if "identity_probability" in about:  # trained before depths were drawn by their shares
+            return identity_depths(space, from_json(float, about["identity_probability"], "identity_probability"))
+    return uniform_depths(space)
 
 
 def read_exports(run: Run) -> dict[str, dict[str, Any]]:

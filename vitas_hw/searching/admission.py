@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from vitas_hw.core.budget import Budget
+from vitas_hw.core.depths import Shares, tilted_depths, uniform_depths
 from vitas_hw.core.operators import Ints
 from vitas_hw.core.variation import mutation
 from vitas_hw.searching.costs import Costs
 
-_IDENTITY_PROBABILITIES = (0.5, 0.7, 0.3, 0.9, 0.1)  # tried in turn until enough are found
+_TILTS = (-0.5, 0.5, -2.0)  # tried in turn with the shares asked for, until enough are found
 _MOST_DRAWS = 40
 _DRAWN = 500
 
@@ -21,12 +22,14 @@ class Admission:
         costs: of the space's codes.
         budget: an empty one admits all.
         seen: codes (N, code_length) that an earlier part of the search has asked for.
+        depths: how often each depth is drawn first; see ``SearchSpace.sample_codes``.
 
     Raises InfeasibleBudgetError if no subnet fits.
     """
 
-    def __init__(self, costs: Costs, budget: Budget, seen: Ints | None = None) -> None:
+    def __init__(self, costs: Costs, budget: Budget, seen: Ints | None = None, depths: Shares | None = None) -> None:
         self.space, self.costs, self.budget = costs.space, costs, budget
+        self._shares = (depths or uniform_depths(self.space), *(tilted_depths(self.space, tilt) for tilt in _TILTS))
         nothing = np.zeros((0, self.space.code_length), np.int64)
         self._inside = costs.feasible_code(budget)[None] if costs.limits(budget) else nothing
         self._seen: set[bytes] = set()
@@ -57,8 +60,8 @@ class Admission:
         """
         found = self.new(self._inside)
         for draw in range(_MOST_DRAWS):
-            drawn = self.space.sample_codes(_DRAWN, rng, _IDENTITY_PROBABILITIES[draw % len(_IDENTITY_PROBABILITIES)])
-            if draw >= len(_IDENTITY_PROBABILITIES) and len(self._inside):
+            drawn = self.space.sample_codes(_DRAWN, rng, self._shares[draw % len(self._shares)])
+            if draw >= len(self._shares) and len(self._inside):
                 parents = self._inside[rng.integers(0, len(self._inside), _DRAWN)]
                 drawn = np.concatenate([drawn, mutation(self.space, parents, rng)])
             found = distinct(np.concatenate([found, self.new(drawn)]))

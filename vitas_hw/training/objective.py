@@ -63,29 +63,34 @@ class ModelObjective(nn.Module):
 
 
 class SupernetObjective(ModelObjective):
-    """A random subnet a step, identity drawn with ``p_identity`` (ViTAS section 3.4), or a sandwich of four.
+    """A random subnet a step, or a sandwich of four.
 
     Args:
         supernet: trained.
         recipe: label smoothing, sandwich, weight of the teacher.
-        p_identity: probability that an optional block is the identity.
+        depths: how often each depth is drawn, see ``SearchSpace.sample_codes``; None: all equally often.
         teacher: from images to logits, on the same device; not trained.
     """
 
     trained: Supernet
 
     def __init__(
-        self, supernet: Supernet, recipe: Recipe, *, p_identity: float, teacher: nn.Module | None = None
+        self,
+        supernet: Supernet,
+        recipe: Recipe,
+        *,
+        depths: Sequence[float] | None = None,
+        teacher: nn.Module | None = None,
     ) -> None:
         super().__init__(supernet, recipe, teacher=teacher)
-        self._p = p_identity
+        self._depths = depths
 
     def codes(self, seed: int, step: int) -> tuple[Code, ...]:
         """See ``ModelObjective``."""
         space = self.trained.space
         sandwich = self.recipe.sandwich
         count = _RANDOM_OF_A_SANDWICH if sandwich else 1
-        drawn = space.sample_codes(count, np.random.default_rng([seed, 1, step]), self._p)
+        drawn = space.sample_codes(count, np.random.default_rng([seed, 1, step]), self._depths)
         rows = [space.encode(space.largest), *drawn, space.encode(space.smallest)] if sandwich else drawn
         return tuple(tuple(row.tolist()) for row in rows)
 

@@ -8,6 +8,7 @@ from vitas_hw.core.budget import Budget
 from vitas_hw.core.settings import setting, settings, shared
 from vitas_hw.data.options import RECIPE, DataOptions
 from vitas_hw.runs.directory import DEFAULT_DATA
+from vitas_hw.searching.depth_shares import DEPTHS
 from vitas_hw.supernet.options import DEFAULT_SHARING, PRIVATE, SHARING, check_private
 from vitas_hw.training.recipe import Recipe, Runtime, of_batch_size, retraining_recipe, supernet_recipe
 
@@ -64,8 +65,9 @@ class TrainSettings(DataOptions, TrainingSettings):
         data: see ``load_data``.
         sharing: weight-sharing scheme.
         private: which parts are private, see ``build_supernet``.
-        budget: sampled subnets cost this much in the mean, by the identity probability searched for it; without one
-            the probability is 0.5. A latency needs the run's predictor.
+        budget: sampled subnets cost this much in the mean, by how often each depth is drawn. A latency needs the run's
+            predictor.
+        depths: how their depths are drawn, see ``depth_shares``.
         sandwich: see ``Recipe``.
         init: a pretrained ViT that the supernet starts from, see ``fill_from_pretrained``.
     """
@@ -76,6 +78,9 @@ class TrainSettings(DataOptions, TrainingSettings):
         default=PRIVATE, help="patch_embed,cls_token,pos_embed,qk, or none.", group=RECIPE, reads=_parts
     )
     budget: Budget = Budget()  # frozen
+    depths: str = setting(
+        default="uniform", help="Drawn uniform, or with the paper's identity probability.", group=RECIPE, choices=DEPTHS
+    )
     sandwich: bool = setting(default=False, like=Recipe)
     init: str | None = setting(default=None, help="A pretrained ViT: a name timm knows, or NAME:FILE.", group=RECIPE)
 

@@ -14,7 +14,7 @@ import numpy as np
 import timm
 from torch import nn
 
-from vitas_hw.core.budget import show_cost
+from vitas_hw.core.depths import Shares, block_shares
 from vitas_hw.core.files import atomic_path, write_atomic
 from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.core.settings import shared
@@ -24,7 +24,7 @@ from vitas_hw.data.options import DataOptions
 from vitas_hw.runs.artifacts import load_run_predictor
 from vitas_hw.runs.directory import Run, one_at_a_time
 from vitas_hw.searching.costs import Costs
-from vitas_hw.searching.identity_probability import IdentityProbability, identity_probability
+from vitas_hw.searching.depth_shares import DepthShares, depth_shares, described
 from vitas_hw.supernet.pretrained import Filled, fill_from_pretrained
 from vitas_hw.supernet.supernet import Supernet, build_supernet
 from vitas_hw.supernet.weights_file import save_supernet
@@ -44,13 +44,12 @@ class Trained:
     """A trained supernet, or how far it got.
 
     ``path`` is the supernet's file, or the checkpoint's if time ran out; ``top1`` the mean over ten subnets
-    drawn as in training, on the search split, None if time ran out; ``identity`` the probability used and the mean
-    costs it gives.
+    drawn as in training, on the search split, None if time ran out; ``depths`` how often each depth was drawn.
     """
 
     path: Path
     epochs: int
-    identity: IdentityProbability
+    depths: DepthShares
     top1: float | None
 
 
@@ -90,7 +89,7 @@ def train(
             advance("")
         recipe = settings.recipe(len(data.train))
         ranks.on_first(lambda: run.begin(found))
-        identity, inputs = ranks.on_first(lambda: _identity(run, found, settings, report))
+        depths, inputs = ranks.on_first(lambda: _depths(run, found, settings, report))
         supernet = build_supernet(found, settings.sharing, private=settings.private, seed=settings.seed)
         training = Resumable(
             what="the supernet",
@@ -100,7 +99,7 @@ def train(
             device=device,
             ranks=ranks,
             checkpoint=run.training_state,
-            about={"space": found.to_dict(), "identity": identity.p},
+            about={"space": found.to_dict(), "depths": depths.shares},
             progress=report,
             started=started,
         )
@@ -112,19 +111,20 @@ def train(
             teacher = load_teacher(settings.teacher, found)
         for source in filter(None, (settings.init, settings.teacher)):
             _warn_of_normalisation(source, data, report)
-        objective = SupernetObjective(supernet, recipe, p_identity=identity.p, teacher=on_device(teacher, device))
+        objective = SupernetObjective(supernet, recipe, depths=depths.shares, teacher=on_device(teacher, device))
         log = _tensorboard(run, fresh=not state.begun) if ranks.first else None
         with closing(log) if log is not None else nullcontext():
             history = training.run(objective, state, log)
         if history is None:
             training.tell_stopped()
-            return Trained(run.training_state, state.epoch, identity, None)
+            return Trained(run.training_state, state.epoch, depths, None)
         if not ranks.first:
-            return Trained(run.supernet, recipe.epochs, identity, None)
-        top1 = _mean_top1(supernet, data, identity.p, settings.seed, device, report)
+            return Trained(run.supernet, recipe.epochs, depths, None)
+        top1 = _mean_top1(supernet, data, depths.shares, settings.seed, device, report)
         about = training.settled | {
-            "identity_probability": identity.p,
-            "mean_costs": identity.means,
+            "depth_shares": depths.shares,
+            "block_shares": block_shares(found, depths.shares),
+            "mean_costs": depths.means,
             "top1": top1,
             "history": [{"epoch": number, "loss": loss} for number, loss in enumerate(history, 1)],
         }
@@ -136,7 +136,7 @@ def train(
         # in its place only now: where it is, the rest is too
         run.training_state.unlink(missing_ok=True)
         run.record("train", found, training.settled, inputs, [run.supernet, run.training, run.data])
-        return Trained(run.supernet, recipe.epochs, identity, top1)
+        return Trained(run.supernet, recipe.epochs, depths, top1)
 
 
 def _started_from(source: str, filled: Filled, supernet: Supernet) -> str:
@@ -158,22 +158,17 @@ def _warn_of_normalisation(source: str, data: ImageData, progress: Progress) -> 
         )
 
 
-def _identity(
+def _depths(
     run: Run, space: SearchSpace, settings: TrainSettings, progress: Progress
-) -> tuple[IdentityProbability, list[Path]]:
-    """The identity probability, and the files it was derived from."""
-    budget, inputs = settings.budget, []
-    if not budget.asked:
-        progress.note("identity probability 0.5 (no budget given)")
-        return IdentityProbability(0.5, {}), []
-    predictor = None
+) -> tuple[DepthShares, list[Path]]:
+    """How often each depth is drawn, and the files that this was derived from."""
+    budget, inputs, predictor = settings.budget, [], None
     if budget.latency_ms:
         predictor, path = load_run_predictor(run)
         inputs.append(path)
-    identity = identity_probability(Costs(space, predictor), budget, seed=settings.seed)
-    means = ", ".join(show_cost(mean, cost) for cost, mean in identity.means.items())
-    progress.note(f"identity probability {identity.p:.3f} for a budget of {budget}: mean {means}")
-    return identity, inputs
+    found = depth_shares(Costs(space, predictor), budget, how=settings.depths, seed=settings.seed)
+    progress.note(described(found, budget))
+    return found, inputs
 
 
 def _tensorboard(run: Run, *, fresh: bool) -> Scalars | None:
@@ -188,9 +183,11 @@ def _tensorboard(run: Run, *, fresh: bool) -> Scalars | None:
     return writer(str(run.tensorboard))
 
 
-def _mean_top1(supernet: Supernet, data: ImageData, p: float, seed: int, device: str, progress: Progress) -> float:
+def _mean_top1(
+    supernet: Supernet, data: ImageData, depths: Shares, seed: int, device: str, progress: Progress
+) -> float:
     space, split = supernet.space, data.search.to(device)
-    codes = space.sample_codes(_SAMPLED, np.random.default_rng([seed, 2]), p)
+    codes = space.sample_codes(_SAMPLED, np.random.default_rng([seed, 2]), depths)
     found = []
     with progress.step("evaluating random subnets", len(codes)) as advance:
         for code in codes:
