@@ -102,15 +102,13 @@ class RetrainSettings(TrainingSettings):
     """How to train one subnet: what every training is told, and this.
 
     Args:
-        init: ``fresh`` weights, or those of the run's ``supernet``, with a tenth of the epochs.
+        init: ``fresh`` weights, or those of the run's ``supernet``, with fewer epochs.
         teacher: also ``supernet``, its largest subnet.
         data: of a subnet outside of the run; None is the run's.
         drop_path: see ``Recipe``.
     """
 
-    init: str = setting(
-        default="fresh", help="fresh, or supernet: its weights and a tenth of the epochs.", choices=INITS
-    )
+    init: str = setting(default="fresh", help="fresh, or supernet: its weights and fewer epochs.", choices=INITS)
     teacher: str | None = setting(default=None, help="supernet (its largest), a name timm knows, or NAME:FILE.")
     data: str | None = setting(default=None, help="Default: the run's.")
     drop_path: float | None = setting(default=None, like=Recipe)
