@@ -51,7 +51,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory, small: SearchSpace) -> Pat
     lines = [f"{key}: {list(value) if isinstance(value, tuple) else value}" for key, value in vars(small).items()]
     (folder / "small.yaml").write_text("\n".join(line for line in lines if line.split(":")[0] in small.to_dict()))
     checkpoint = run_json(folder, "train", "--space", "small.yaml", "--epochs", "4")
-    assert set(checkpoint) == {"checkpoint", "epochs", "top1"}
+    assert set(checkpoint) == {"checkpoint", "epochs", "top1", "health"}
+    assert [one["name"] for one in checkpoint["health"]["groups"][:3]] == ["smallest", "largest", "depth 1"]
     assert (folder / checkpoint["checkpoint"]).is_file()
     profiled = run_json(folder, "profile", "--num-subnets", "24")
     assert (profiled["ok"], profiled["failed"]) == (24, 0)

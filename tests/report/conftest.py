@@ -18,6 +18,7 @@ from vitas_hw.predictors.predictor import Predictor, save_predictor
 from vitas_hw.profiling.profile import Measurement, NoiseFloor, Profile, save_profile
 from vitas_hw.runs.directory import Run
 from vitas_hw.searching.result import Candidate, SearchResult, save_candidates, save_result
+from vitas_hw.training.health import Group, Health
 from vitas_hw.workflows.fit import fit_predictor
 
 TARGET = Target("made-up", "onnxruntime", "fp32", 1, 1, (32, 32))
@@ -38,6 +39,18 @@ CALM = {
     "gpu": None,
     "gpu_busy_before": None,
 }
+HEALTH = Health(
+    images=360,
+    groups=(
+        Group("size", "smallest", 0.25, 0.925, 0.0, 0.0),
+        Group("size", "largest", 0.5, 0.906, 0.25, 0.0125),
+        Group("depth", "depth 1", 0.3, 0.91, 0.0, 0.0),
+        Group("depth", "depth 4", 0.4, 0.90, 0.1, 0.01),
+        Group("width", "width 24", 0.35, 0.905, 0.0, 0.0),
+        Group("width", "width 48", 0.36, 0.904, 0.01, 0.02),
+    ),
+    advice=("The width <i>makes</i> no difference.",),
+)
 Typed = Callable[..., None]
 
 
@@ -74,6 +87,7 @@ def add_profile(run: Run, space: SearchSpace, typed: Typed) -> Predictor:
 def add_training(run: Run, space: SearchSpace, typed: Typed) -> None:
     history = [{"epoch": epoch, "loss": 2.5 / epoch} for epoch in range(1, 6)]
     about = {"data": "digits", "sharing": "ordinal", "seed": 0, "recipe": {"epochs": 5}, "top1": 0.4321}
+    about |= {"block_shares": [1.0, 0.75, 0.5, 0.25], "health": HEALTH.to_dict()}
     run.training.write_text(json.dumps(about | {"history": history}))
     typed(run, space, "train --epochs 5", {"recipe": {"epochs": 5}}, [run.training])
 

@@ -13,9 +13,11 @@ import pytest
 import vl_convert
 
 from vitas_hw.cli.main import main
+from vitas_hw.core.errors import FileError
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.report.collect import collect
 from vitas_hw.report.page import report
+from vitas_hw.runs.artifacts import read_health
 from vitas_hw.runs.directory import Run
 from vitas_hw.searching.result import SearchResult
 
@@ -143,6 +145,36 @@ def test_it_tells_how_to_repeat_it_and_how_training_went(page: Page) -> None:
     assert [row["y"] for row in page.specs["curve-2"]["data"]["values"]] == [1.0, 0.5, 0.25]
 
 
+def test_the_supernet_tells_how_it_is(page: Page, whole: Whole) -> None:
+    health = read_health(whole[0])
+    assert health is not None
+    drawn = page.specs["health"]["data"]["values"]
+    assert [(row["name"], row["x"]) for row in drawn] == [(one.name, one.loss) for one in health.groups]
+    assert (drawn[1]["low"], drawn[1]["high"]) == (0.4875, 0.5125)  # one standard error to each side
+    table = {row[0]: row[1:] for row in page.rows if row[0] in ("largest", "depth 1")}
+    assert table == {
+        "largest": ["0.5000", "90.60%", "0.2500 ± 0.0125"],
+        "depth 1": ["0.3000", "91.00%", "the lowest"],
+    }
+    assert [row["y"] for row in page.specs["blocks"]["data"]["values"]] == [100, 75, 50, 25]
+    assert "The width <i>makes</i> no difference." in page.words  # among the warnings, escaped
+    assert "supernet" in page.ids
+
+
+def test_a_run_of_before_supernets_told_how_they_are_gets_its_page(
+    tmp_path: Path, whole: Whole, small: SearchSpace
+) -> None:
+    run = Run(tmp_path)
+    run.begin(small)
+    about = json.loads(whole[0].training.read_text())
+    run.training.write_text(json.dumps({key: about[key] for key in about if key not in ("health", "block_shares")}))
+    page = Page(report(run)[0].read_text(encoding="utf-8"))
+    assert set(page.specs) == {"curve-1"}
+    run.training.write_text(json.dumps(about | {"health": {"images": "many"}}))
+    with pytest.raises(FileError, match=r"train\.json is broken: .*groups"):
+        report(run)
+
+
 def test_it_fetches_nothing_and_escapes_what_users_named(page: Page, whole: Whole) -> None:
     assert page.fetched == []
     html = (whole[0].report).read_text(encoding="utf-8")
@@ -194,7 +226,14 @@ def test_a_run_that_has_only_begun_gets_a_page_of_what_there_is(
             shutil.copytree(getattr(whole[0], folder), tmp_path / folder)
         run.manifest.write_text(whole[0].manifest.read_text())
     page = Page(report(run)[0].read_text(encoding="utf-8"))
-    assert set(page.specs) == {"nothing": set(), "profile": {"fit-1"}, "train": {"curve-1"}}[step]
+    assert (
+        set(page.specs)
+        == {
+            "nothing": set(),
+            "profile": {"fit-1"},
+            "train": {"curve-1", "health", "blocks"},
+        }[step]
+    )
     assert "architecture" not in page.ids
     assert "asked" in page.ids
     if step == "train":

@@ -27,7 +27,7 @@ def retrain(
 ) -> None:
     """Train one subnet to its full accuracy; also under torchrun. Goes on where it was killed.
 
-    Example: vitas-hw retrain --init supernet --teacher supernet
+    Example: vitas-hw retrain --init supernet
     """
     from vitas_hw.cli import console
 

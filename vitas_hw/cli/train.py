@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from textwrap import fill
 
 from vitas_hw.cli.from_settings import takes
 from vitas_hw.cli.options import (
@@ -46,7 +47,8 @@ def train(
     if not ranks_of_environment().first:
         return
     if as_json:
-        console.print_json({"checkpoint": str(done.path), "epochs": done.epochs, "top1": done.top1})
+        found = {"checkpoint": str(done.path), "epochs": done.epochs, "top1": done.top1}
+        console.print_json(found | {"health": None if done.health is None else done.health.to_dict()})
         return
     if done.top1 is not None:
         console.table(
@@ -58,5 +60,13 @@ def train(
                 ["top-1 of 10 random subnets, mean (search split)", console.percent(done.top1)],
             ],
         )
+        assert done.health is not None
+        console.table(
+            f"Loss and top-1 on {done.health.images} images of the search split",
+            ["subnets", "loss", "top-1"],
+            [[one.name, f"{one.loss:.3f}", console.percent(one.top1)] for one in done.health.groups],
+        )
+        shares = ", ".join(f"{share:.0%}" for share in done.block_shares)
+        console.OUT.print(fill(f"Share of the training steps of each block: {shares}.", 80), markup=False)
         console.OUT.print("Next: vitas-hw profile, then vitas-hw search --latency 5ms", markup=False)
     console.OUT.print(f"Checkpoint: {done.path}", markup=False)

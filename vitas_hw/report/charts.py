@@ -16,6 +16,7 @@ from vitas_hw.core.subnet import Subnet
 from vitas_hw.report.architecture import blocks_words, in_words
 from vitas_hw.report.fits import Fit
 from vitas_hw.report.search import Point, Search, ms
+from vitas_hw.training.health import Group, Health
 
 Spec = dict[str, Any]
 Row = tuple[str, ...]
@@ -227,6 +228,51 @@ def score_words(point: Point, by: str) -> str:
     if by == "size":
         return show_cost(point.score, "params")
     return f"{point.score:.4f}, {point.top1:.2%}" if by == "loss" else f"{point.score:.2%}"
+
+
+def health_chart(health: Health) -> Chart:
+    """A supernet's loss by size, depth, width and patch size; the lines are one standard error to each side."""
+    drawn = [
+        {"name": one.name, "group": one.dimension, "x": one.loss, "loss": f"{one.loss:.4f}", "top-1": f"{one.top1:.2%}"}
+        | {"low": one.loss - one.error, "high": one.loss + one.error, "above the lowest": _behind(one)}
+        for one in health.groups
+    ]
+    names, shown = [row["name"] for row in drawn], list(dict.fromkeys(row["group"] for row in drawn))
+    y = {"field": "name", "type": "nominal", "sort": names, "title": None}
+    x = _number("x", f"loss on {health.images} images of the search part", zero=False, nice=True)
+    colors = {"domain": shown, "range": [_STRONG, _MAIN, _OTHER, _MUTED][: len(shown)]}
+    color = {"color": {"field": "group", "type": "nominal", "scale": colors}}
+    ends = {"y": y, "x": {**x, "field": "low"}, "x2": {"field": "high"}}
+    tooltip = {"tooltip": _tooltip(("name", "loss", "top-1", "above the lowest"))}
+    layers: list[Spec] = [
+        {"mark": {"type": "rule", "strokeWidth": 2, "opacity": 0.5, "tooltip": False}, "encoding": ends | color},
+        {"mark": {"type": "point", "filled": True, "size": 70}, "encoding": {"y": y, "x": x} | color | tooltip},
+    ]
+    what = "loss of a supernet's subnets by size, depth, width and patch size"
+    spec = _spec(drawn, layers, what, height=60 + 22 * len(drawn))
+    caption = (
+        "Random subnets with the supernet's weights; those of one colour are the same but for what is named (the"
+        " smallest and the largest stand for themselves). Lower is better; a line is one standard error of the"
+        " difference from the lowest of its colour, image by image."
+    )
+    rows = [(one.name, f"{one.loss:.4f}", f"{one.top1:.2%}", _behind(one)) for one in health.groups]
+    return Chart("health", caption, spec, ("subnets", "loss", "top-1", "above the lowest"), rows)
+
+
+def blocks_chart(shares: Sequence[float]) -> Chart:
+    """How many of the training steps trained each block."""
+    rows = [(f"{block}", f"{share:.1%}") for block, share in enumerate(shares, 1)]
+    drawn = [{"block": block, "y": 100 * share, "share": f"{share:.1%}"} for block, share in enumerate(shares, 1)]
+    y = _number("y", "training steps, %", domain=[0, 100])
+    x = {"field": "block", "type": "ordinal", "axis": {"labelAngle": 0}}
+    encoding = {"x": x, "y": y, "tooltip": _tooltip(("block", "share"))}
+    layer = {"mark": {"type": "bar", "color": _MAIN}, "encoding": encoding}
+    spec = _spec(drawn, [layer], "share of the training steps that trained each block", height=220)
+    return Chart("blocks", "Share of the training steps that trained each block.", spec, ("block", "steps"), rows)
+
+
+def _behind(group: Group) -> str:
+    return f"{group.behind:.4f} ± {group.error:.4f}" if group.behind else "the lowest"
 
 
 def _spec(rows: Sequence[Spec], layers: Sequence[Spec], description: str, height: int = _HEIGHT) -> Spec:

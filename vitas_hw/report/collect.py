@@ -15,9 +15,10 @@ from vitas_hw.predictors.predictor import Predictor
 from vitas_hw.report.fits import Fit, collect_profiles
 from vitas_hw.report.headlines import Figure, asked_for, headline, warnings_of
 from vitas_hw.report.search import Search, search_shown
-from vitas_hw.runs.artifacts import load_run_predictor, read_exports, read_training
+from vitas_hw.runs.artifacts import load_run_predictor, read_exports, read_health, read_training
 from vitas_hw.runs.directory import Run
 from vitas_hw.searching.result import SearchResult, load_result
+from vitas_hw.training.health import Health
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,8 @@ class Report:
         warnings: one sentence each.
         subnet: the choice's architecture.
         fits: the search's predictor first.
+        health: of the supernet; None if an older version trained it.
+        block_shares: of the training steps, of each block; empty as health is.
         curves: mean training loss of each epoch, by name of the training.
         machines: a title, names and values.
         steps: of the manifest.
@@ -47,6 +50,8 @@ class Report:
     search: Search | None
     subnet: Subnet | None
     fits: list[Fit]
+    health: Health | None
+    block_shares: Sequence[float]
     curves: dict[str, Sequence[float]]
     machines: list[tuple[str, dict[str, Any]]]
     steps: list[dict[str, Any]]
@@ -66,17 +71,19 @@ def collect(run: Run, progress: Progress = SILENT) -> Report:
     result = load_result(run.result, run.candidates) if run.result.exists() else None
     search = None if result is None else search_shown(run, space, result, predictor)
     profiles = collect_profiles(run, predictor, search.finalists if search else (), progress)
-    training, exports = read_training(run), read_exports(run)
+    training, exports, health = read_training(run), read_exports(run), read_health(run)
     return Report(
         name=run.path.name if run.path.is_absolute() else str(run.path),
         space=space,
         made=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         asked=asked_for(run, space, result, training),
         figures=headline(result, profiles, training, exports),
-        warnings=warnings_of(run, result, profiles, exports),
+        warnings=warnings_of(run, result, profiles, exports, health),
         search=search,
         subnet=None if result is None else result.choice.subnet,
         fits=profiles.fits,
+        health=health,
+        block_shares=(training or {}).get("block_shares", ()),
         curves=_curves(steps, training, result),
         machines=profiles.machines + [("The last step ran on", _libraries(step)) for step in steps[-1:]],
         steps=steps,

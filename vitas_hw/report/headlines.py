@@ -13,6 +13,7 @@ from vitas_hw.report.fits import Profiles
 from vitas_hw.report.runs import on_test
 from vitas_hw.runs.directory import Run
 from vitas_hw.searching.result import SearchResult, ties_words
+from vitas_hw.training.health import Health
 
 _NOISY = 0.05
 
@@ -110,10 +111,14 @@ def _latency(result: SearchResult) -> list[Figure]:
 
 
 def warnings_of(
-    run: Run, result: SearchResult | None, profiles: Profiles, exports: Mapping[str, dict[str, Any]]
+    run: Run,
+    result: SearchResult | None,
+    profiles: Profiles,
+    exports: Mapping[str, dict[str, Any]],
+    health: Health | None,
 ) -> list[str]:
     """What a reader must know before trusting a figure, a sentence each."""
-    found = []
+    found = [] if health is None else list(health.advice)
     if result is not None:
         found += _of_the_search(result, exports)
     found += [

@@ -12,7 +12,15 @@ from vitas_hw.core.errors import InputError
 from vitas_hw.core.files import write_atomic
 from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.report.architecture import draw
-from vitas_hw.report.charts import curve_chart, fit_chart, front_chart, progress_charts, published_chart
+from vitas_hw.report.charts import (
+    blocks_chart,
+    curve_chart,
+    fit_chart,
+    front_chart,
+    health_chart,
+    progress_charts,
+    published_chart,
+)
 from vitas_hw.report.collect import Report, collect
 from vitas_hw.report.runs import command_of
 from vitas_hw.runs.directory import Run
@@ -58,6 +66,10 @@ def render(report: Report) -> str:
         "front": [front_chart(search), *([published_chart(search)] if search.published else [])] if search else [],
         "fits": [fit_chart(fit, number) for number, fit in enumerate(report.fits, 1)],
         "progress": progress_charts(search) if search else [],
+        "supernet": [
+            *([health_chart(report.health)] if report.health else []),
+            *([blocks_chart(report.block_shares)] if report.block_shares else []),
+        ],
         "curves": [curve_chart(name, losses, number) for number, (name, losses) in enumerate(curves, 1)],
     }
     return environment.get_template("page.html.jinja").render(

@@ -14,6 +14,7 @@ from vitas_hw.core.records import from_json, refusing
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.runs.directory import Run
 from vitas_hw.searching.result import SearchResult, load_result
+from vitas_hw.training.health import Health
 
 if TYPE_CHECKING:  # what lists runs loads none of these
     from vitas_hw.data.load import ImageData
@@ -104,6 +105,18 @@ def run_depth_shares(run: Run) -> Shares:
         if "identity_probability" in about:  # trained before depths were drawn by their shares
             return identity_depths(space, from_json(float, about["identity_probability"], "identity_probability"))
     return uniform_depths(space)
+
+
+def read_health(run: Run) -> Health | None:
+    """What the supernet's training said of it; None if there is none, or an older version trained it.
+
+    Raises FileError if the file is broken.
+    """
+    training = read_training(run)
+    if training is None or "health" not in training:
+        return None
+    with refusing(run.training, "is broken", step="train"):
+        return Health.from_dict(training["health"])
 
 
 def read_exports(run: Run) -> dict[str, dict[str, Any]]:

@@ -20,7 +20,7 @@ class Recipe:
     Args:
         epochs: passes over the training images.
         batch_size: images an optimizer step, over all processes and accumulated batches.
-        lr: peak learning rate.
+        lr: peak learning rate, for this batch size; see ``of_batch_size``.
         warmup_epochs: linear rise from lr / 100.
         weight_decay: on matrices only.
         label_smoothing: share of the target spread over all classes.
@@ -38,7 +38,7 @@ class Recipe:
 
     epochs: int = setting(help="Passes over the images.", group=RECIPE, at_least=1)
     batch_size: int = setting(help="Over all processes.", group=RECIPE, at_least=1)
-    lr: float = setting(help="Peak learning rate.", group=RECIPE, above=0)
+    lr: float = setting(help="Peak rate. Default: grows with the batch.", group=RECIPE, above=0)
     warmup_epochs: int = setting(at_least=0)
     weight_decay: float = setting(default=0.05, at_least=0)
     label_smoothing: float = setting(default=0.1, at_least=0, below=1)
@@ -81,12 +81,14 @@ FASHION = replace(DIGITS, epochs=60, batch_size=128)
 """Fashion-MNIST's supernet: small gray images, which neither crops nor CutMix suit."""
 
 FEW_IMAGES = 20_000  # up to here a training of minutes is proposed, not one of the paper's 300 epochs
-_SMALL_STEPS, _SMALL_EPOCHS = 1000, (20, 200)
+_SMALL_STEPS, _SMALL_EPOCHS = 3000, (40, 300)
 _OWN = {"digits": DIGITS, "fashion-mnist": FASHION}
 _FINETUNE_MACS = 1.5e12  # forward and backward, about 25 s on two CPU cores
 _FINETUNE_EPOCHS = (4, 20)
 _BRIEF_MACS = 4 * _FINETUNE_MACS  # most work of other data sets: minutes
 _SHORTER = 10  # times fewer epochs from the supernet's weights than from scratch
+_ALONE = 2  # times the supernet's epochs for one subnet of few images, and their inverse from the supernet's weights
+# not mirrored, cropped or erased: what is in a stranger's image may be a letter, small, or at its border
 _SLIGHT = Augmentation(max_shift=0.08, max_rotation=8.0, max_scale=0.08)
 
 
@@ -97,11 +99,21 @@ def of_length(recipe: Recipe, epochs: int | None) -> Recipe:
     return replace(recipe, epochs=epochs, warmup_epochs=max(min(recipe.warmup_epochs, epochs - 1), 0))
 
 
+def of_batch_size(recipe: Recipe, batch_size: int | None) -> Recipe:
+    """The same in batches of another size, the learning rate scaled linearly with it (as AutoFormer and DeiT do); None
+    changes nothing. Processes and accumulated batches share a batch, so they change no rate.
+    """
+    if batch_size is None:
+        return recipe
+    return replace(recipe, batch_size=batch_size, lr=recipe.lr * batch_size / recipe.batch_size)
+
+
 def supernet_recipe(data: str, images: int | None = None, epochs: int | None = None) -> Recipe:
     """The recipe that suits a data set: the paper's, except for the small ones.
 
-    A few images of any kind get the digits' recipe, and as many steps whatever their number; without augmentation too:
-    whether the mirror image of a stranger's picture shows the same, nobody here knows.
+    A few images of any kind are trained on in as many steps whatever their number, within bounds, and slightly shifted,
+    turned and scaled; never mirrored, for nobody here knows whether the mirror image of a stranger's picture shows the
+    same.
 
     Args:
         data: as given to ``load_data``.
@@ -112,7 +124,7 @@ def supernet_recipe(data: str, images: int | None = None, epochs: int | None = N
     if usual == VITAS_SUPERNET and images is not None and images <= FEW_IMAGES:
         fewest, most = _SMALL_EPOCHS
         wanted = round(_SMALL_STEPS * DIGITS.batch_size / max(images, 1))
-        usual = of_length(DIGITS, min(max(wanted, fewest), most))
+        usual = replace(of_length(DIGITS, min(max(wanted, fewest), most)), augmentation=_SLIGHT)
     return of_length(usual, epochs)
 
 
@@ -130,18 +142,24 @@ def retraining_recipe(
     """The recipe for one subnet that suits a data set: the paper's; for small ones the supernet's with the slight
     changes of an image that the fine-tuning after a search makes.
 
+    Of few images, twice the supernet's epochs, or from its weights half of them, but at least twice as many as the
+    longest fine-tuning after a search: it would otherwise be no better than that. Of many images, as many epochs, or
+    from the supernet's weights a tenth, and a tenth of their warm-up.
+
     Args:
         data: as given to ``load_data``.
         images: to train on; None if that is not known yet: then as for many.
         epochs: None takes the recipe's own.
-        inherits: it starts from the supernet's weights: a tenth of the epochs, and of their warm-up.
+        inherits: it starts from the supernet's weights.
     """
     usual = supernet_recipe(data, images)
+    few = usual not in (VITAS_SUPERNET, FASHION)
     usual = vitas_retraining() if usual == VITAS_SUPERNET else replace(usual, augmentation=_SLIGHT)
+    own = usual.epochs * (_ALONE if few else 1)
     if inherits:
-        epochs = max(usual.epochs // _SHORTER, 1) if epochs is None else epochs
+        own = max(usual.epochs // _ALONE, 2 * _FINETUNE_EPOCHS[1]) if few else usual.epochs // _SHORTER
         usual = replace(usual, warmup_epochs=max(usual.warmup_epochs // _SHORTER, 1))
-    return of_length(usual, epochs)
+    return of_length(usual, own if epochs is None else epochs)
 
 
 def finetune_recipe(data: str, macs: int, images: int) -> Recipe | None:

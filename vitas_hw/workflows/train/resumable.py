@@ -74,6 +74,10 @@ class Resumable:
             state: see ``state``; moves on.
             scalars: where the loss is logged.
         """
+        if self.settings.batch_size is not None:
+            rate, images = self.recipe.lr, self.recipe.batch_size
+            how = "as asked for" if self.settings.lr is not None else "scaled with it"
+            self.progress.note(f"batches of {images} images, peak learning rate {rate:g} ({how})")
         if state.begun:
             self.progress.note(f"going on from {self.checkpoint}: epoch {state.epoch + 1}, step {state.step + 1}")
         with self.progress.step(f"training {self.what} on {self.data.name}", self.recipe.epochs) as advance:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vitas_hw.core.errors import InputError
 from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.core.subnet import Subnet
-from vitas_hw.runs.artifacts import load_run_supernet
+from vitas_hw.runs.artifacts import load_run_supernet, read_health
 from vitas_hw.runs.directory import Run, one_at_a_time
 from vitas_hw.runs.subnets import Chosen, choose, data_for
 from vitas_hw.supernet.plain import build_model
@@ -92,6 +92,11 @@ def retrain(
         recipe = settings.recipe(data.name, len(data.train))
         model = _start(chosen, settings, recipe)
         teacher = _teacher(run, settings.teacher, chosen.subnet)
+        if settings.teacher == "supernet" and (health := read_health(run)) and health.largest_is_worse:
+            report.note(
+                "the teacher, the supernet's largest subnet, does worse than its smallest: leave the teacher out, or"
+                " train the supernet for longer first"
+            )
         training = Resumable(
             what="the subnet",
             settings=settings,

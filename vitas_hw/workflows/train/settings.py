@@ -10,7 +10,7 @@ from vitas_hw.data.options import RECIPE, DataOptions
 from vitas_hw.runs.directory import DEFAULT_DATA
 from vitas_hw.searching.depth_shares import DEPTHS
 from vitas_hw.supernet.options import DEFAULT_SHARING, PRIVATE, SHARING, check_private
-from vitas_hw.training.recipe import Recipe, Runtime, retraining_recipe, supernet_recipe
+from vitas_hw.training.recipe import Recipe, Runtime, of_batch_size, retraining_recipe, supernet_recipe
 
 INITS = ("fresh", "supernet")
 
@@ -46,8 +46,10 @@ class TrainingSettings:
     seed: int = setting(default=0, help="Makes the step repeatable.", at_least=0, at_most=2**32 - 1)
 
     def changed(self, usual: Recipe) -> Recipe:
-        """A recipe of the wanted length with whatever else was asked for."""
-        return replace(usual, **{name: value for name, value in shared(self, Recipe).items() if name != "epochs"})
+        """A recipe of the wanted length with whatever else was asked for; a rate that was not follows the batch."""
+        asked = {name: value for name, value in shared(self, Recipe).items() if name not in ("epochs", "batch_size")}
+        scaled = of_batch_size(usual, self.batch_size)
+        return replace(scaled, **asked)
 
     def runtime(self, device: str, spent_s: float) -> Runtime:
         """How the training runs on ``device`` once ``spent_s`` seconds of its time are gone."""
@@ -98,15 +100,13 @@ class RetrainSettings(TrainingSettings):
     """How to train one subnet: what every training is told, and this.
 
     Args:
-        init: ``fresh`` weights, or those of the run's ``supernet``, with a tenth of the epochs.
+        init: ``fresh`` weights, or those of the run's ``supernet``, with fewer epochs.
         teacher: also ``supernet``, its largest subnet.
         data: of a subnet outside of the run; None is the run's.
         drop_path: see ``Recipe``.
     """
 
-    init: str = setting(
-        default="fresh", help="fresh, or supernet: its weights and a tenth of the epochs.", choices=INITS
-    )
+    init: str = setting(default="fresh", help="fresh, or supernet: its weights and fewer epochs.", choices=INITS)
     teacher: str | None = setting(default=None, help="supernet (its largest), a name timm knows, or NAME:FILE.")
     data: str | None = setting(default=None, help="Default: the run's.")
     drop_path: float | None = setting(default=None, like=Recipe)

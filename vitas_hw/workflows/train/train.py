@@ -30,9 +30,11 @@ from vitas_hw.supernet.supernet import Supernet, build_supernet
 from vitas_hw.supernet.weights_file import save_supernet
 from vitas_hw.training.distributed import joined
 from vitas_hw.training.evaluate import subnet_accuracy
+from vitas_hw.training.health import Health
 from vitas_hw.training.objective import SupernetObjective
 from vitas_hw.training.teacher import load_teacher, on_device
 from vitas_hw.training.trainer import Scalars
+from vitas_hw.workflows.train.checkup import checkup
 from vitas_hw.workflows.train.resumable import Resumable
 from vitas_hw.workflows.train.settings import TrainSettings
 
@@ -44,13 +46,17 @@ class Trained:
     """A trained supernet, or how far it got.
 
     ``path`` is the supernet's file, or the checkpoint's if time ran out; ``top1`` the mean over ten subnets
-    drawn as in training, on the search split, None if time ran out; ``depths`` how often each depth was drawn.
+    drawn as in training, on the search split, None if time ran out; ``depths`` how often each depth was drawn,
+    ``block_shares`` how many of the steps trained each block; ``health`` what the supernet says of itself, None as
+    ``top1``.
     """
 
     path: Path
     epochs: int
     depths: DepthShares
-    top1: float | None
+    block_shares: Shares
+    top1: float | None = None
+    health: Health | None = None
 
 
 @one_at_a_time
@@ -103,6 +109,7 @@ def train(
             progress=report,
             started=started,
         )
+        blocks = (1.0,) * found.depth[1] if recipe.sandwich else block_shares(found, depths.shares)
         state = training.state(fresh=fresh)
         if settings.init and not state.begun:
             filled = fill_from_pretrained(supernet, settings.init)
@@ -117,15 +124,25 @@ def train(
             history = training.run(objective, state, log)
         if history is None:
             training.tell_stopped()
-            return Trained(run.training_state, state.epoch, depths, None)
+            return Trained(run.training_state, state.epoch, depths, blocks)
         if not ranks.first:
-            return Trained(run.supernet, recipe.epochs, depths, None)
+            return Trained(run.supernet, recipe.epochs, depths, blocks)
         top1 = _mean_top1(supernet, data, depths.shares, settings.seed, device, report)
+        health = checkup(
+            supernet,
+            data.search.to(device),
+            depths=depths.shares,
+            trained_images=recipe.epochs * len(data.train),
+            history=history,
+            seed=settings.seed,
+            progress=report,
+        )
         about = training.settled | {
             "depth_shares": depths.shares,
-            "block_shares": block_shares(found, depths.shares),
+            "block_shares": blocks,
             "mean_costs": depths.means,
             "top1": top1,
+            "health": health.to_dict(),
             "history": [{"epoch": number, "loss": loss} for number, loss in enumerate(history, 1)],
         }
         with atomic_path(run.supernet) as made:
@@ -136,7 +153,7 @@ def train(
         # in its place only now: where it is, the rest is too
         run.training_state.unlink(missing_ok=True)
         run.record("train", found, training.settled, inputs, [run.supernet, run.training, run.data])
-        return Trained(run.supernet, recipe.epochs, depths, top1)
+        return Trained(run.supernet, recipe.epochs, depths, blocks, top1, health)
 
 
 def _started_from(source: str, filled: Filled, supernet: Supernet) -> str:
