@@ -144,9 +144,8 @@ def _from_folder(folder: Path) -> Original:
     with refusing(path, "describes no model"):
         config = from_json(dict[str, Any], parse_json(read_text(path, "the model's configuration", most=_MOST_BYTES)))
     outline = _outline(config, path)
-    file = next(
-        (folder / name for name in ("model.safetensors", "pytorch_model.bin") if (folder / name).exists()), None
-    )
+    files = [folder / name for name in ("model.safetensors", "pytorch_model.bin")]
+    file = next((file for file in files if file.exists()), None)
     if file is None:
         raise FileError(
             f"{folder} has no weights in one file: neither model.safetensors nor pytorch_model.bin.",
@@ -169,15 +168,11 @@ def _outline(config: dict[str, Any], path: Path) -> Subnet:
             raise ValueError(f"its hidden_act is {shown(act)}, not 'gelu'")
         if not 0 <= (epsilon := from_json(float, config.get("layer_norm_eps", 1e-12))) <= LAYER_NORM_EPSILON:
             raise ValueError(f"its layer_norm_eps is {epsilon:g}, above {LAYER_NORM_EPSILON:g}")
-        usual = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
-        usual |= {"image_size": 224, "patch_size": 16, "num_channels": 3}  # transformers leaves out what is usual
-        size, heads = config.get("image_size", usual["image_size"]), "num_attention_heads"
-        number = {
-            key: from_json(int, config.get(key, value), key) for key, value in usual.items() if key != "image_size"
-        }
+        number = {key: positive_int(config.get(key, usual), key) for key, usual in _USUAL.items()}
+        size, heads = config.get("image_size", _USUAL_SIZE), number["num_attention_heads"]
         height, width = size if isinstance(size, list) and len(size) == 2 else (size, size)
-        block = Block(number[heads], number["hidden_size"] // number[heads], number["intermediate_size"])
-        blocks = (block,) * min(number["num_hidden_layers"], 1025)  # the Subnet refuses so many
+        block = Block(heads, number["hidden_size"] // heads, number["intermediate_size"])
+        blocks = (block,) * min(number["num_hidden_layers"], _TOO_MANY)
         return Subnet((height, width), number["num_channels"], number["patch_size"], number["hidden_size"], blocks, 1)
 
 
