@@ -31,7 +31,8 @@ class Filled:
     """What came of a checkpoint.
 
     Args:
-        subnet: of the space; on the first side of the sharing scheme it computes what the checkpoint does.
+        subnet: of the space; on the first side of the sharing scheme it computes what the checkpoint does, but for what
+            is unused.
         fresh: what has no weights from the checkpoint, in words; empty if nothing.
         unused: what of the checkpoint has no place in the supernet, or has been changed to have one, in words.
         sorted_by: what says which channels matter: so many images, or the size of the weights; empty if the sharing

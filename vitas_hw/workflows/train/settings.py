@@ -65,7 +65,7 @@ class TrainSettings(DataOptions, TrainingSettings):
         budget: sampled subnets cost this much in the mean, by the identity probability searched for it; without one
             the probability is 0.5. A latency needs the run's predictor.
         sandwich: see ``Recipe``.
-        init: a pretrained ViT that the supernet starts from, see ``fill_from_pretrained``.
+        init: a pretrained ViT that the supernet starts from, see ``load_original``.
     """
 
     data: str = setting(default=DEFAULT_DATA, help="digits, folder:PATH, hfds/NAME, wds/PATH ...")
@@ -75,7 +75,7 @@ class TrainSettings(DataOptions, TrainingSettings):
     )
     budget: Budget = Budget()  # frozen
     sandwich: bool = setting(default=False, like=Recipe)
-    init: str | None = setting(default=None, help="A pretrained ViT: a name timm knows, or NAME:FILE.", group=RECIPE)
+    init: str | None = setting(default=None, help="A pretrained ViT: a name timm knows, NAME:FILE, or a folder.", group=RECIPE)
 
     def __post_init__(self) -> None:
         super().__post_init__()
