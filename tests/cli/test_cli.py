@@ -210,6 +210,7 @@ MISTAKES = [
     (["evaluate", "--random", "1", "--run", "runs/nothing"], ["has no supernet", "Run: vitas-hw train"]),
     (["spaces", "missing.yml"], ["Cannot read the space missing.yml"]),
     (["spaces", "vitas-digits", "--for", "digits"], ["Give the name of a space, or --for DATA"]),
+    (["spaces", "--init", "deit_tiny_patch16_224"], ["Give the name of a space, or --for DATA"]),
     (["spaces", "--for", "folder:none"], ["none is not a folder", "--data folder:PATH"]),
     (["nonsense"], ["No such command 'nonsense'", "See: vitas-hw --help"]),
     (["search", "--nonsense"], ["No such option", "See: vitas-hw search --help"]),
@@ -339,7 +340,26 @@ def test_training_starts_from_a_pretrained_vit(trained: Path, small: SearchSpace
     words = ["--space", "small.yaml", "--run", "runs/init", "--init", "vit.safetensors", "--epochs", "1"]
     done = run(trained, "train", *words)
     assert done.returncode == 0, done.stderr
-    assert f"starts from vit.safetensors, its subnet {subnet.digest}" in done.stderr
+    told = f"starts from vit.safetensors, its subnet {subnet.digest}; sorted by: 128 images; fresh: the blocks"
+    assert told in done.stderr
+
+
+def test_a_space_around_a_model_goes_the_whole_road(trained: Path) -> None:
+    shape = vh.Subnet((32, 32), 1, 8, 24, (vh.Block(2, 8, 32),) * 4, 12)
+    save_model(vh.build_model(shape, seed=5), shape, trained / "whole.safetensors")
+    model, where = ["--init", "whole.safetensors"], ["--run", "runs/around"]
+    found = run_json(trained, "spaces", "--for", "digits", "--output", "around.yaml", *model)
+    order = found["rows"][0]["space"]["block_order"]
+    assert sorted(order) == [0, 1, 2, 3]
+    done = run(trained, "train", "--space", "around.yaml", "--epochs", "2", *model, *where)
+    assert "not used: its classifier of 12 classes; fresh: the classifier (12 classes" in done.stderr, done.stderr
+    run_json(trained, "search", "--flops", "400k", "--population", "6", "--generations", "2", *where)
+    candidates = "runs/around/candidates.jsonl"
+    lines = [json.loads(line) for line in (trained / candidates).read_text().splitlines()]
+    assert any(len(line["subnet"]["blocks"]) < 4 for line in lines)
+    found = run_json(trained, "evaluate", candidates, "--split", "search", *where)
+    assert [row["top1"] for row in found["rows"]] == pytest.approx([line["top1"] for line in lines])
+    assert run_json(trained, "export", "--onnx", *where)["agreement"] == 1.0
 
 
 def test_a_corrupt_image_ends_the_training_in_a_sentence_and_it_goes_on_once_repaired(trained: Path) -> None:

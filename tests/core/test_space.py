@@ -248,9 +248,12 @@ def test_autoformers_published_models_are_as_large_as_subnets_of_its_spaces(name
         ({"mlp_dims": [], "mlp_ratios": [1.0, 1.001]}, "round to the same"),
         ({"attn_dims": [], "head_dim": -64}, "head_dim"),
         ({"identity_shifting": 1}, "true or false"),
+        ({"block_order": [0, 1, 2]}, "block_order .* must hold each of 0 to 3 once"),
+        ({"block_order": [0, 1, 2, 2]}, "must hold each of 0 to 3 once"),
+        ({"block_order": [3, 1, 2, 0], "identity_shifting": False}, "is of no use without identity_shifting"),
     ],
 )
-def test_impossible_tied_widths_are_refused(changes: dict[str, object], words: str, small: SearchSpace) -> None:
+def test_impossible_spaces_are_refused(changes: dict[str, object], words: str, small: SearchSpace) -> None:
     with pytest.raises(InputError, match=words):
         SearchSpace.from_dict(small.to_dict() | changes)
 
@@ -261,3 +264,14 @@ def test_a_spaces_dict_names_only_what_is_not_the_default(small: SearchSpace) ->
     assert unshifted.to_dict()["identity_shifting"] is False
     assert SearchSpace.from_dict(unshifted.to_dict()) == unshifted != small
     assert SearchSpace.from_dict(preset("autoformer-tiny").to_dict()) == preset("autoformer-tiny")
+
+
+def test_a_shallower_subnet_keeps_the_first_of_the_block_order(small: SearchSpace) -> None:
+    space = replace(small, block_order=(2, 0, 3, 1))
+    assert [space.kept(depth) for depth in range(1, 5)] == [(2,), (0, 2), (0, 2, 3), (0, 1, 2, 3)]
+    assert [small.kept(depth) for depth in range(1, 5)] == [(0,), (0, 1), (0, 1, 2), (0, 1, 2, 3)]
+    for seed in range(20):
+        subnet = space.sample(seed)
+        assert space.layers(space.encode(subnet)) == space.kept(subnet.depth)
+    assert SearchSpace.from_dict(space.to_dict()) == space
+    assert "block_order" not in small.to_dict()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.supernet.options import PRIVATE
 from vitas_hw.supernet.sharing import SCHEMES, Channels, take
 from vitas_hw.supernet.supernet import Supernet, build_supernet, extract
+from vitas_hw.supernet.weights_file import load_supernet, save_supernet
 
 IMAGES = torch.randn(2, 1, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -196,3 +198,18 @@ def test_without_identity_shifting_a_subnet_runs_on_the_blocks_its_code_names(
     for wrong in ((0,), (2, 0), (0, 9)):
         with pytest.raises(InputError, match="runs as many"):
             supernet(IMAGES, subnet, layers=wrong)
+
+
+def test_a_subnet_runs_on_the_blocks_that_the_space_keeps(
+    small: SearchSpace, randomise: Callable[[object, int], None], tmp_path: Path
+) -> None:
+    space = replace(small, name="ordered", block_order=(2, 0, 3, 1))
+    supernet = random_supernet(space, randomise, "ordinal")
+    subnet = next(one for one in map(space.sample, range(100)) if one.depth == 2)
+    with torch.no_grad():
+        logits = supernet(IMAGES, subnet)
+        torch.testing.assert_close(logits, supernet(IMAGES, subnet, layers=(0, 2)))
+        assert not torch.allclose(logits, supernet(IMAGES, subnet, layers=(0, 1)))
+        torch.testing.assert_close(extract(supernet, subnet)(IMAGES), logits, rtol=1e-4, atol=1e-5)
+        save_supernet(supernet, tmp_path / "s.safetensors")
+        torch.testing.assert_close(load_supernet(tmp_path / "s.safetensors")(IMAGES, subnet), logits)

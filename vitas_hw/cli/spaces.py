@@ -15,12 +15,16 @@ def spaces(
     data: Annotated[
         str | None, typer.Option("--for", help="Write a space that fits data: folder:PATH, torch/NAME ...")
     ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option("--init", help="Of a pretrained ViT and its parts: a name, a file, a folder."),
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", help="That file. Default: the data's name.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """The search spaces: their size, and what their subnets cost. Or a new one, which fits your data.
 
-    Example: vitas-hw spaces --for folder:photos
+    Example: vitas-hw spaces --for folder:photos --init deit_small_patch16_224
     """
     from vitas_hw.cli import console
     from vitas_hw.core.budget import show_cost
@@ -29,13 +33,13 @@ def spaces(
     from vitas_hw.runs.space_file import load_space
     from vitas_hw.searching.costs import Costs
 
-    if (data is None and output is not None) or (data is not None and name is not None):
-        raise InputError("Give the name of a space, or --for DATA with or without --output.")
+    if (data is None and (output or init) is not None) or (data is not None and name is not None):
+        raise InputError("Give the name of a space, or --for DATA with or without --init and --output.")
     proposal = None
     if data is not None:
         from vitas_hw.workflows.propose_space import propose_space
 
-        proposal = propose_space(data, output)
+        proposal = propose_space(data, output, init)
         name = str(proposal.path)
     found = [load_space(name)] if name else [load_space(known) for known in PRESETS]
     params = {space.name: Costs(space).reachable("params") for space in found}
@@ -70,4 +74,6 @@ def spaces(
         path = proposal.path
         about = f"{proposal.images} images of {found[0].num_classes} classes"
         console.OUT.print(f"Space: {path}, for {about}", markup=False)
-        console.OUT.print(f"Next: vitas-hw profile --space {path}, then vitas-hw train --data {data}", markup=False)
+        start = f" --init {init}" if init else ""
+        then = f"vitas-hw train --data {data}{start}"
+        console.OUT.print(f"Next: vitas-hw profile --space {path}, then {then}", markup=False)

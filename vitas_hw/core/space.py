@@ -42,6 +42,8 @@ class SearchSpace(Record):
         head_dim: instead of ``attn_dims``: the attention is as wide as the heads need.
         mlp_ratios: instead of ``mlp_dims``: the MLP is round(ratio x embed_dim) wide.
         identity_shifting: whether identities move to the end of a code.
+        block_order: every block of the supernet once, those to keep longest first: a subnet of d blocks runs the first
+            d of them, in the supernet's order. Empty: blocks are dropped from the end.
 
     Choices are given in increasing order. Raises InputError on a space that holds an impossible subnet.
     """
@@ -59,6 +61,7 @@ class SearchSpace(Record):
     head_dim: int | None = None
     mlp_ratios: tuple[float, ...] = ()
     identity_shifting: bool = True
+    block_order: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not (isinstance(self.name, str) and 0 < len(self.name) <= 64 and set(self.name) <= _NAME_CHARACTERS):
@@ -80,6 +83,10 @@ class SearchSpace(Record):
         fewest, most = self.depth
         if not 1 <= positive_int(fewest, "depth") <= positive_int(most, "depth") <= 256:
             raise self._wrong("depth", f"must be 1 <= fewest <= most <= 256, not {shown(self.depth)}.")
+        if self.block_order and not self.identity_shifting:
+            raise self._wrong("block_order", "is of no use without identity_shifting: a code then names its blocks.")
+        if self.block_order and sorted(self.block_order) != list(range(most)):
+            raise self._wrong("block_order", f"must hold each of 0 to {most - 1} once.")
         for heads in self.num_heads:
             for width in self.attn_dims:
                 if width % heads:
@@ -197,8 +204,13 @@ class SearchSpace(Record):
         return self._subnet(self.patch_sizes[genes[0]], self.embed_dims[genes[1]], blocks)
 
     def layers(self, code: Sequence[int] | Ints) -> tuple[int, ...]:
-        """Which blocks of the supernet a canonical code runs: 0 to depth - 1, unless identities are not shifted."""
-        return tuple(np.flatnonzero(np.asarray(code)[HEADER::PER_BLOCK]).tolist())
+        """Which blocks of the supernet a canonical code runs: those of its depth, unless identities are not shifted."""
+        there = np.flatnonzero(np.asarray(code)[HEADER::PER_BLOCK])
+        return self.kept(len(there)) if self.identity_shifting else tuple(there.tolist())
+
+    def kept(self, depth: int) -> tuple[int, ...]:
+        """Which blocks of the supernet a subnet of so many blocks runs, increasing: the first in ``block_order``."""
+        return tuple(sorted(self.block_order[:depth])) if self.block_order else tuple(range(depth))
 
     def checked(self, codes: Ints) -> Ints:
         """``codes`` (N, code_length) if each is of this space; raises InputError otherwise."""

@@ -3,37 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from timm.layers import resample_abs_pos_embed, resample_patch_embed
 from timm.models import adapt_input_conv
 from torch import Tensor
 
-from vitas_hw.core.errors import FileError, InputError
+from vitas_hw.core.errors import InputError
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Block, Subnet
 from vitas_hw.supernet.elastic import ElasticAttention, ElasticBlock, ElasticStem, Weights
-from vitas_hw.supernet.plain import build_model
-from vitas_hw.supernet.sharing import put
+from vitas_hw.supernet.importance import Batch, Importance, importance
+from vitas_hw.supernet.original import KERNEL, Grid, Original, cells, load_original
+from vitas_hw.supernet.permute import apart, permuted
+from vitas_hw.supernet.sharing import Channels, put, take
 from vitas_hw.supernet.supernet import Supernet
-from vitas_hw.supernet.timm_models import (
-    HEAD,
-    SUFFIXES,
-    download,
-    has_weights,
-    known_model,
-    read_plain,
-    subnet_of_timm,
-)
-from vitas_hw.supernet.weights_file import header, load_model
+from vitas_hw.supernet.timm_models import HEAD
 
-Grid = tuple[int, int]
-_KERNEL = "patch_embed.proj.weight"
 _RGB = 3  # the channels that timm adapts a projection from
-_USUAL_HEAD_DIM = 64  # of every ViT and DeiT from tiny to large
+_SORTED = "ordinal"  # the scheme whose narrower subnets all have the first channels
 
 
 @dataclass(frozen=True)
@@ -41,27 +31,36 @@ class Filled:
     """What came of a checkpoint.
 
     Args:
-        subnet: of the space; on the first side of the sharing scheme it computes what the checkpoint does.
+        subnet: of the space; on the first side of the sharing scheme it computes what the checkpoint does, but for what
+            is unused.
         fresh: what has no weights from the checkpoint, in words; empty if nothing.
+        unused: what of the checkpoint has no place in the supernet, or has been changed to have one, in words.
+        sorted_by: what says which channels matter: so many images, or the size of the weights; empty if the sharing
+            scheme needs no order.
     """
 
     subnet: Subnet
     fresh: tuple[str, ...]
+    unused: tuple[str, ...]
+    sorted_by: str
 
 
-def fill_from_pretrained(supernet: Supernet, source: str) -> Filled:
+def fill_from_pretrained(supernet: Supernet, source: str, batches: Iterable[Batch] = ()) -> Filled:
     """Write a checkpoint's weights into the supernet, so that the subnet of its shape starts equal to it.
 
-    Of a bilateral supernet that is the left side. Deeper blocks and wider channels stay fresh, and so does a classifier
-    of another number of classes; positions of another grid and input channels are adapted as timm does. The private
-    patch projections, class tokens, positions, q and k of other patch sizes and head counts get the checkpoint's too.
+    With ordinal sharing channels are sorted first, so that narrower subnets keep those that matter most (see
+    ``importance``); which blocks a shallower subnet keeps stands in the space. Deeper blocks, more heads and wider MLPs
+    than the checkpoint's start without any effect, so that subnets that have more of them compute the same too. The
+    other channels of a wider embedding start without effect on others, but change the norms. A classifier of another
+    number of classes stays fresh. Positions of another grid, another patch size and other input channels are adapted
+    as timm does. The private patch projections, class tokens, positions, q and k of other patch sizes and head counts
+    get the checkpoint's too. Of a bilateral supernet all this is true of the left side.
 
     Args:
         supernet: changed in place.
-        source: a model that timm knows by name, whose weights it downloads; a file of weights (safetensors, or a torch
-            file that holds nothing else); or ``NAME:FILE``, the weights of a file for a model that timm knows by name.
-            Weights alone do not tell the number of heads: a file alone must be one of vitas-hw, or the space's
-            ``head_dim`` 64, which the checkpoint's then is taken to be.
+        source: see ``load_original``.
+        batches: training images (B, in_chans, height, width), preprocessed for the space, with labels (B,): what
+            matters is scored on them; without any, by the weights alone.
 
     Raises:
         InputError: an unknown name, a model of another kind, or of a shape that is not in the space.
@@ -69,100 +68,44 @@ def fill_from_pretrained(supernet: Supernet, source: str) -> Filled:
         VitasError: the download failed.
     """
     space = supernet.space
-    given, weights = _checkpoint(source, space)
-    subnet = _member(space, given, source)
-    if given.in_chans != space.in_chans:
-        weights = weights | {_KERNEL: adapt_input_conv(space.in_chans, weights[_KERNEL])}
-    classes = len(weights["head.bias"]) if "head.bias" in weights else 0
-    if classes != space.num_classes:
-        weights = {name: weight for name, weight in weights.items() if name not in HEAD}
-    _fill(supernet, weights, subnet, _cells(given))
-    return Filled(subnet, _fresh(space, subnet, classes))
+    original = load_original(source, space, fits=lambda outline: _member(space, outline, source))
+    subnet = _member(space, original.subnet, source)
+    weights, sorted_by = _adapted(original, subnet), ""
+    if supernet.sharing == _SORTED:
+        scores = score(original, space, batches)
+        weights = permuted(weights, subnet, scores.order)
+        sorted_by = f"{scores.images} images" if scores.images else "the size of the weights"
+    _fill(supernet, weights, subnet, cells(original.subnet))
+    return Filled(subnet, _fresh(space, original, subnet), _unused(space, original, subnet), sorted_by)
 
 
-def _checkpoint(source: str, space: SearchSpace) -> tuple[Subnet, Weights]:
-    """Weights under timm's names, and the plain model they are of; without a classifier its ``num_classes`` is 1."""
-    name, colon, file = source.partition(":")
-    if not source.endswith(SUFFIXES):
-        name, file = source, ""
-    elif not colon or not known_model(name) or Path(source).is_file():
-        return _from_file(Path(source), space)
-    outline = subnet_of_timm(name, least_classes=1)
-    if not file:
-        _member(space, outline, source)  # a download of what does not fit would be for nothing
-        if not has_weights(name):
-            hint = f"Give them as a file: `init={name}:FILE`."
-            raise InputError(f"timm knows {name}, but has no weights of it.", hint)
-        return outline, {key: weight.float() for key, weight in download(name).state_dict().items()}
-    weights = read_plain(Path(file))
-    heads = [block.num_heads for block in outline.blocks]
-    if _depth(weights) != len(heads):
-        heads = [1] * _depth(weights)  # to say what it is instead
-    given = _described(weights, heads, _grid(weights, _cells(outline), space, file), file)
-    ours, theirs = ((one.patch_size, one.embed_dim, one.blocks) for one in (given, outline))
-    if ours != theirs:
-        raise InputError(f"{file} is no checkpoint of {name}: it holds {_words(given)}, not {_words(outline)}.")
-    return given, weights
+def score(original: Original, space: SearchSpace, batches: Iterable[Batch] = ()) -> Importance:
+    """How much channels, heads and blocks of a model matter on images of the space's size and classes.
+
+    Raises InputError if its shape is not in the space.
+    """
+    subnet = _member(space, original.subnet, "The model")
+    weights = _adapted(original, subnet)
+    positions = resample_abs_pos_embed(weights["pos_embed"], list(cells(subnet)), list(cells(original.subnet)))
+    return importance(weights | {"pos_embed": positions}, subnet, batches)
 
 
-def _from_file(path: Path, space: SearchSpace) -> tuple[Subnet, Weights]:
-    if not path.is_file():
-        raise FileError(f"There is no file {path}.", "Check the path, and of NAME:FILE the name, which timm must know.")
-    kind = header(path, "the weights").get("kind") if path.suffix == ".safetensors" else None
-    if kind == "supernet":
-        raise InputError(f"{path} holds a supernet, and a supernet starts from one plain model.")
-    if kind == "subnet":
-        model, subnet = load_model(path)
-        return subnet, model.state_dict()
-    weights = read_plain(path)
-    if space.head_dim != _USUAL_HEAD_DIM:
-        raise InputError(
-            f"{path} holds weights without the number of heads.",
-            f"Name the model they are of, as timm does: `init=NAME:{path}`, for example deit_tiny_patch16_224:{path}.",
-        )
-    attn = [len(weights[f"blocks.{index}.attn.proj.weight"].T) for index in range(_depth(weights))]
-    heads = [max(width // _USUAL_HEAD_DIM, 1) for width in attn]
-    return _described(weights, heads, _grid(weights, None, space, path), path), weights
-
-
-def _described(weights: Weights, heads: Sequence[int], grid: Grid, source: object) -> Subnet:
-    """The plain model that the weights are of. Raises InputError where their shapes make none."""
-    kernel, blocks = weights[_KERNEL].shape, []
-    for index, count in enumerate(heads):
-        attn, mlp = (weights[f"blocks.{index}.{name}.weight"].shape[-1] for name in ("attn.proj", "mlp.fc2"))
-        blocks.append(Block(count, max(attn // count, 1), mlp))
-    size, patch = tuple(side * kernel[-1] for side in grid), kernel[-1]
-    classes = len(weights["head.bias"]) if "head.bias" in weights else 1
-    subnet = Subnet((size[0], size[1]), kernel[1], patch, weights["cls_token"].shape[-1], tuple(blocks), classes)
-    with torch.device("meta"):
-        expected = build_model(subnet).state_dict()
-    for name, weight in weights.items():
-        if weight.shape != expected[name].shape:
-            shape, wanted = tuple(weight.shape), tuple(expected[name].shape)
-            raise InputError(f"{source}: {name} has shape {shape}, and of {_words(subnet)} it would be {wanted}.")
-    return subnet
-
-
-def _depth(weights: Weights) -> int:
-    return len({name.split(".")[1] for name in weights if name.startswith("blocks.")})
-
-
-def _cells(subnet: Subnet) -> Grid:
-    return subnet.image_size[0] // subnet.patch_size, subnet.image_size[1] // subnet.patch_size
-
-
-def _grid(weights: Weights, usual: Grid | None, space: SearchSpace, source: object) -> Grid:
-    """Rows and columns of the positions: the usual ones, a square, or those of the space's images."""
-    patches, patch = weights["pos_embed"].shape[1] - 1, max(weights[_KERNEL].shape[-1], 1)
-    side = math.isqrt(max(patches, 0))
-    for grid in (usual or (0, 0), (side, side), (space.image_size[0] // patch, space.image_size[1] // patch)):
-        if grid[0] * grid[1] == patches > 0:
-            return grid
-    raise InputError(f"{source}: {patches} positions besides the class token's make no square grid.")
+def _adapted(original: Original, subnet: Subnet) -> Weights:
+    """Its weights in the subnet's shapes, but for positions, which stay on their grid, and a classifier of others."""
+    weights, kernel = dict(original.weights), original.weights[KERNEL]
+    if original.subnet.in_chans != subnet.in_chans:
+        kernel = adapt_input_conv(subnet.in_chans, kernel)
+    weights[KERNEL] = resample_patch_embed(kernel, [subnet.patch_size] * 2)
+    if original.classes != subnet.num_classes:
+        return {name: weight for name, weight in weights.items() if name not in HEAD}
+    return weights
 
 
 def _member(space: SearchSpace, given: Subnet, source: str) -> Subnet:
-    """The subnet of that shape in the space. Raises InputError naming the dimension that the space does not have."""
+    """The subnet of that shape in the space, of the nearest patch size.
+
+    Raises InputError naming the dimension that the space does not have.
+    """
 
     def check(what: str, value: int, choices: Collection[int]) -> None:
         if value not in choices:
@@ -172,7 +115,6 @@ def _member(space: SearchSpace, given: Subnet, source: str) -> Subnet:
                 "Take a checkpoint of a shape in the space, or a space with that choice.",
             )
 
-    check("patch_size", given.patch_size, space.patch_sizes)
     check("embed_dim", given.embed_dim, space.embed_dims)
     check("depth", given.depth, range(space.depth[0], space.depth[1] + 1))
     mlp_dims = space.mlp_dims or tuple(round(ratio * given.embed_dim) for ratio in space.mlp_ratios)
@@ -185,23 +127,22 @@ def _member(space: SearchSpace, given: Subnet, source: str) -> Subnet:
             f"{source}: in_chans {given.in_chans} cannot be adapted to the {space.in_chans} of space {space.name!r}; "
             f"{_RGB} can."
         )
-    return replace(given, image_size=space.image_size, in_chans=space.in_chans, num_classes=space.num_classes)
-
-
-def _words(subnet: Subnet) -> str:
-    first = subnet.blocks[0]
-    return (
-        f"a model of {subnet.depth} blocks with patch_size {subnet.patch_size}, embed_dim {subnet.embed_dim}, "
-        f"attn_dim {first.attn_dim} and mlp_dim {first.mlp_dim}"
+    return replace(
+        given,
+        image_size=space.image_size,
+        in_chans=space.in_chans,
+        patch_size=min(space.patch_sizes, key=lambda size: abs(math.log(size / given.patch_size))),
+        num_classes=space.num_classes,
     )
 
 
-def _fresh(space: SearchSpace, subnet: Subnet, classes: int) -> tuple[str, ...]:
+def _fresh(space: SearchSpace, original: Original, subnet: Subnet) -> tuple[str, ...]:
     fresh = []
-    if classes != space.num_classes:
-        fresh.append(f"the classifier ({classes} classes in the checkpoint, {space.num_classes} in the space)")
+    if original.classes != space.num_classes:
+        fresh.append(f"the classifier ({original.classes} classes in the checkpoint, {space.num_classes} in the space)")
     if subnet.depth < space.depth[1]:
-        fresh.append(f"the blocks from {subnet.depth} to {space.depth[1] - 1}")
+        rest = sorted(set(range(space.depth[1])) - set(space.kept(subnet.depth)))
+        fresh.append(f"the blocks {', '.join(map(str, rest))}")
     for what, width, most in (
         ("embedding", subnet.embed_dim, space.embed_dims[-1]),
         ("attention", min(block.attn_dim for block in subnet.blocks), space.attn_widths()[-1]),
@@ -212,13 +153,27 @@ def _fresh(space: SearchSpace, subnet: Subnet, classes: int) -> tuple[str, ...]:
     return tuple(fresh)
 
 
+def _unused(space: SearchSpace, original: Original, subnet: Subnet) -> tuple[str, ...]:
+    given, unused = original.subnet, list(original.unused)
+    if original.classes not in (0, space.num_classes):
+        unused.append(f"its classifier of {original.classes} classes")
+    if given.patch_size != subnet.patch_size:
+        unused.append(f"its patch size {given.patch_size} (resampled to {subnet.patch_size})")
+    if cells(given) != cells(subnet):
+        grids = ["x".join(map(str, cells(one))) for one in (given, subnet)]
+        unused.append(f"its {grids[0]} positions (resampled to {grids[1]})")
+    if given.in_chans != subnet.in_chans:
+        unused.append(f"its {given.in_chans} input channels (summed up for {subnet.in_chans})")
+    return tuple(unused)
+
+
 @torch.no_grad()
 def _fill(supernet: Supernet, weights: Weights, subnet: Subnet, grid: Grid) -> None:
     """Make ``subnet`` compute what the plain model of ``weights`` does, on the first side of the sharing scheme.
 
-    What the model has no weights for stays as it is: channels beyond its widths, deeper blocks, and the classifier
-    where ``weights`` has none. Patch sizes and head counts other than the model's get its weights as well, resampled
-    or cut, if they have private ones.
+    What the model has no weights for has no effect, see ``_silence``, except a classifier where ``weights`` has none.
+    Patch sizes and head counts other than the model's get its weights as well, resampled or cut, if they have private
+    ones.
 
     Args:
         supernet: changed in place.
@@ -227,31 +182,71 @@ def _fill(supernet: Supernet, weights: Weights, subnet: Subnet, grid: Grid) -> N
         subnet: of the supernet's space.
         grid: rows and columns of patches whose positions ``weights`` has.
     """
-    side, embed_dim = supernet.sides[0], subnet.embed_dim
+    side, layers, own = supernet.sides[0], supernet.space.kept(subnet.depth), apart(weights)
+    _silence(supernet, subnet, side, classifier="head.weight" in weights)
     _fill_stem(supernet.stem, weights, subnet, grid, side)
-    apart = dict(weights)
-    for index, shape in enumerate(subnet.blocks):
-        attn, block = f"blocks.{index}.attn", supernet.blocks[index]
-        for kind in ("weight", "bias"):
-            q, k, v = weights[f"{attn}.qkv.{kind}"].chunk(3)
-            apart |= {f"{attn}.q.{kind}": q, f"{attn}.k.{kind}": k, f"{attn}.v.{kind}": v}
+    for index, (layer, shape) in enumerate(zip(layers, subnet.blocks, strict=True)):
+        block = supernet.blocks[layer]
         assert isinstance(block, ElasticBlock)
-        for like in _other_heads(block.attn, shape):
-            places = block.attn.places(embed_dim, like, side)
-            for name in ("q.weight", "k.weight", "q.bias", "k.bias"):
-                put(apart[f"{attn}.{name}"], *places[name])
-    for name, place in supernet.places(subnet, side, range(subnet.depth)).items():
-        if name in apart:
-            put(apart[name], *place)
+        _fill_heads(block.attn, own, f"blocks.{index}.attn", shape, subnet.embed_dim, side)
+    for name, place in supernet.places(subnet, side, layers).items():
+        if name in own:
+            put(own[name], *place)
 
 
-def _other_heads(attention: ElasticAttention, shape: Block) -> list[Block]:
-    """The block with every number of heads, as wide as it is; where a number has one width only (head_dim is tied),
-    that wide: its heads are filled as far as both have them.
+def _silence(supernet: Supernet, subnet: Subnet, side: str, *, classifier: bool) -> None:
+    """Zero what writes to the tokens, and what reads embedding channels that ``subnet`` does not have.
+
+    What it has is written afterwards. The rest learns from the first step on: of a head or an MLP channel only what
+    writes is zero, and a zero channel of the embedding is none any more behind a norm.
     """
-    widths = {count: attention.qk[owner] for count, owner in attention.owner.items()}
-    wide = {count: shape.attn_dim if shape.attn_dim in axis.widths else axis.most for count, axis in widths.items()}
-    return [replace(shape, num_heads=count, head_dim=width // count) for count, width in wide.items()]
+    for parameters in (supernet.stem.cls_token, supernet.stem.pos_embed, supernet.stem.proj):
+        for weight in parameters.parameters():
+            weight.zero_()
+    own = torch.zeros(supernet.embed.most, dtype=torch.bool)
+    own[_numbers(supernet.embed.channels(subnet.embed_dim, side), supernet.embed.most)] = True
+    for block in supernet.blocks:
+        assert isinstance(block, ElasticBlock)
+        attn, mlp = block.attn, block.mlp
+        for weight in (attn.proj_weight, attn.proj_bias, mlp.fc2_weight, mlp.fc2_bias):
+            weight.zero_()
+        for weight in (*attn.q_weight.values(), *attn.k_weight.values(), attn.v_weight, mlp.fc1_weight):
+            weight[:, ~own] = 0.0
+    if classifier:
+        supernet.head.weight[:, ~own] = 0.0
+
+
+def _fill_heads(attention: ElasticAttention, own: Weights, name: str, shape: Block, embed_dim: int, side: str) -> None:
+    """The private q and k of every number of heads: those of the heads whose v it shares, as far as the model has them.
+
+    A number of heads is as wide as the model's block, or, where it has one width only (head_dim is tied), that wide.
+
+    Args:
+        attention: changed in place.
+        own: the model's weights, q, k and v apart.
+        name: of the attention among them.
+        shape: of the model's block.
+        embed_dim: of the model.
+        side: of the sharing scheme.
+    """
+    held = torch.full((attention.attn.most,), -1)  # by the shared channels of v: the model's channel there
+    held[_numbers(attention.attn.channels(shape.attn_dim, side), attention.attn.most)] = torch.arange(shape.attn_dim)
+    columns = _numbers(attention.embed.channels(embed_dim, side), attention.embed.most)
+    for owner, axis in attention.qk.items():
+        width = shape.attn_dim if shape.attn_dim in axis.widths else axis.most
+        rows = held[_numbers(attention.attn.channels(width, side), attention.attn.most)]
+        places = _numbers(axis.channels(width, side), axis.most)[rows >= 0]
+        for part, weight, bias in (
+            ("q", attention.q_weight[owner], attention.q_bias[owner]),
+            ("k", attention.k_weight[owner], attention.k_bias[owner]),
+        ):
+            weight[places[:, None], columns] = own[f"{name}.{part}.weight"][rows[rows >= 0]].to(weight)
+            bias[places] = own[f"{name}.{part}.bias"][rows[rows >= 0]].to(bias)
+
+
+def _numbers(channels: Channels, most: int) -> Tensor:
+    """Which of ``most`` channels these are."""
+    return take(torch.arange(most), channels)
 
 
 def _fill_stem(stem: ElasticStem, weights: Weights, subnet: Subnet, grid: Grid, side: str) -> None:
@@ -262,10 +257,10 @@ def _fill_stem(stem: ElasticStem, weights: Weights, subnet: Subnet, grid: Grid, 
     if "pos_embed" not in stem.private:
         own = resample_abs_pos_embed(positions, list(stem.grids[subnet.patch_size]), list(grid))
         shared["pos_embed"] = _shared_positions(stem, own, subnet.patch_size)
-    for patch_size, cells in stem.grids.items():
+    for patch_size, own_grid in stem.grids.items():
         resampled = {
             "patch_embed.proj.weight": resample_patch_embed(kernel, [patch_size] * 2),
-            "pos_embed": resample_abs_pos_embed(positions, list(cells), list(grid)),
+            "pos_embed": resample_abs_pos_embed(positions, list(own_grid), list(grid)),
         }
         values = weights | resampled | shared
         for name, place in stem.places(patch_size, subnet.embed_dim, side).items():

@@ -58,8 +58,8 @@ class Supernet(nn.Module):
             images: preprocessed.
             subnet: of the space.
             side: of a bilateral supernet; None sums the logits of both (BCNet, section 3.2).
-            layers: which blocks the subnet's blocks run with, increasing; None is the first ones, as identities
-                stand at the end. See ``SearchSpace.layers``.
+            layers: which blocks the subnet's blocks run with, increasing; None is those that the space keeps at that
+                depth. See ``SearchSpace.layers``.
 
         Raises:
             InputError: the subnet is not of the space, or there is no such side or layer.
@@ -104,7 +104,7 @@ class Supernet(nn.Module):
         if not self.space.contains(subnet):
             raise InputError(f"Subnet {subnet.digest} is not in the supernet's space {self.space.name!r}.")
         if layers is None:
-            return range(subnet.depth)
+            return self.space.kept(subnet.depth)
         if len(layers) != subnet.depth or list(layers) != sorted(set(layers) & set(range(len(self.blocks)))):
             raise InputError(f"A subnet of {subnet.depth} blocks runs as many of {len(self.blocks)}, not {layers}.")
         return layers

@@ -15,6 +15,7 @@ import timm
 import torch
 from timm.layers import Attention, Mlp, PatchEmbed
 from timm.models import clean_state_dict, is_model, split_model_name_tag
+from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import Block as TimmBlock
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
@@ -24,6 +25,7 @@ from vitas_hw.core.reading import check_regular, reason
 from vitas_hw.core.subnet import Block, Subnet
 from vitas_hw.supernet.elastic import LAYER_NORM_EPSILON, Weights
 from vitas_hw.supernet.plain import build_model
+from vitas_hw.supernet.plain_weights import plain_weights
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".pth.tar")
 _NESTED = ("state_dict_ema", "model_ema", "state_dict", "model")  # timm's order: averaged weights first
@@ -34,6 +36,7 @@ _EXTRA = {  # parts of names that only other architectures have
     "rel_pos": "relative positions",
     ".ls": "layer scale",
     "gamma_": "layer scale",
+    "register_tokens": "register tokens",
     "q_norm": "normalised q and k",
     "norm_pre": "a norm before the blocks",
     "patch_embed.norm": "a norm after the patch projection",
@@ -49,8 +52,13 @@ def known_model(name: str) -> bool:
     return not set(name) & set(":/\\") and bool(is_model(split_model_name_tag(name)[0]))
 
 
-def subnet_of_timm(name: str, *, least_classes: int = 0) -> Subnet:
-    """What timm's model of that name is, with ``least_classes`` if it has no classifier.
+def subnet_of_timm(name: str, *, least_classes: int = 0, converted: bool = False) -> Subnet:
+    """What timm's model of that name is.
+
+    Args:
+        name: of the model.
+        least_classes: its classes if it has no classifier.
+        converted: also a model that is a plain one only after ``plain_weights``.
 
     Raises InputError if timm knows no such name, or the model does not compute what the plain one of a subnet does.
     """
@@ -68,7 +76,8 @@ def subnet_of_timm(name: str, *, least_classes: int = 0) -> Subnet:
         model = timm.create_model(name, pretrained=False)
     if not isinstance(model, VisionTransformer):
         raise _no_plain(name, [f"it is timm's {type(model).__name__}"])
-    if odd := _odd_parts(model) + _odd_names(model.state_dict()):
+    weights = plain_weights(model.state_dict())[0] if converted else model.state_dict()
+    if odd := _odd_parts(model, converted=converted) + _odd_names(weights):
         raise _no_plain(name, odd)
     size = model.patch_embed.img_size
     blocks = tuple(Block(b.attn.num_heads, b.attn.head_dim, b.mlp.fc1.out_features) for b in model.blocks)
@@ -141,12 +150,15 @@ def check_stored(path: Path) -> None:
             raise FileError(f"{path} is packed, which torch.save never does, and was not unpacked.")
 
 
-def read_plain(path: Path) -> Weights:
-    """The same. Raises InputError, with the reasons, unless the names are those of a plain vision transformer's."""
-    weights = read_weights(path)
+def read_plain(path: Path) -> tuple[Weights, tuple[str, ...]]:
+    """The weights of a file as ``plain_weights`` makes them, and what it leaves out.
+
+    Raises as ``read_weights`` does, and InputError, with the reasons, if they are not those of a plain model.
+    """
+    weights, left_out = plain_weights(read_weights(path))
     if odd := _odd_names(weights):
         raise _no_plain(str(path), odd)
-    return weights
+    return weights, left_out
 
 
 def _no_plain(source: str, reasons: list[str]) -> InputError:
@@ -175,12 +187,13 @@ def _odd_names(weights: Weights) -> list[str]:
     return list(dict.fromkeys(odd))[:6]
 
 
-def _odd_parts(model: VisionTransformer) -> list[str]:
+def _odd_parts(model: VisionTransformer, *, converted: bool) -> list[str]:
     """What the names of the weights do not show."""
+    kinds = (VisionTransformer, VisionTransformerDistilled) if converted else (VisionTransformer,)
     wanted = {
-        f"it is timm's {type(model).__name__}": type(model) is VisionTransformer,
+        f"it is timm's {type(model).__name__}": type(model) in kinds,
         f"it pools by {model.global_pool!r}, not by the class token": model.global_pool == "token",
-        "its class token has no position": not model.no_embed_class,
+        "its class token has no position": converted or not model.no_embed_class,
         "its patch projection is another": type(model.patch_embed) is PatchEmbed,
         "its blocks are others": all(
             type(b) is TimmBlock and (type(b.attn), type(b.mlp)) == (Attention, Mlp) for b in model.blocks

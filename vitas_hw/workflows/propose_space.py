@@ -15,6 +15,7 @@ from vitas_hw.core.reading import read_bytes
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.data.load import find_sources
 from vitas_hw.training.recipe import FEW_IMAGES
+from vitas_hw.workflows.propose_space_around import space_from_model
 
 _LOOKED_AT = 50  # images, for their size and colours
 _SIDES = (32, 64, 128, 224)
@@ -33,16 +34,19 @@ class Proposal:
     path: Path
 
 
-def propose_space(spec: str, output: Path | None = None) -> Proposal:
+def propose_space(spec: str, output: Path | None = None, init: str | None = None) -> Proposal:
     """Write a space that fits a data set: its classes, its colours, and sizes for as many images as there are.
 
     Args:
         spec: as given to ``load_data``; no stream, which does not tell its classes.
         output: the YAML file; None is the data's name, in this directory.
+        init: a pretrained ViT, see ``load_original``: the space is then that model and its parts, with the model's
+            image size and colours, and drops first the blocks that matter least on the data.
 
     Raises:
-        FileError: data that are missing or broken.
-        InputError: an unknown data set, or a file of other content is there.
+        FileError: data, or a model's file, that are missing or broken.
+        InputError: an unknown data set or model, a model of another kind, or a file of other content is there.
+        VitasError: the model could not be downloaded.
     """
     if spec.startswith("wds/"):
         raise InputError(
@@ -56,8 +60,14 @@ def propose_space(spec: str, output: Path | None = None) -> Proposal:
     looked = [source.image(int(i)) for i in np.unique(np.linspace(0, count - 1, _LOOKED_AT).astype(int))]
     side = int(np.median([min(image.size) for image in looked]))
     gray = all(image.mode in _GRAY for image in looked)
-    space = _space(path.stem.lower(), count, len(source.class_names), side, 1 if gray else 3)
-    text = _yaml(space, f"# For {spec!r}: {count} images of {space.num_classes} classes, {side} pixels or so a side.")
+    name, classes = path.stem.lower(), len(source.class_names)
+    title = f"# For {spec!r}: {count} images of {classes} classes, {side} pixels or so a side."
+    if init is None:
+        space = _space(name, count, classes, side, 1 if gray else 3)
+    else:
+        space = space_from_model(spec, init, name, classes)
+        title += f" Its largest subnet is {init!r}."
+    text = _yaml(space, title)
     if path.exists() and read_bytes(path, "the space") != text.encode():
         raise InputError(f"{path} is there already, with other content.", "Name another file with `output`.")
     write_atomic(path, text)
@@ -99,6 +109,8 @@ def _yaml(space: SearchSpace, title: str) -> str:
         "depth": "fewest, most blocks",
         "num_heads": "one choice per block, as are the next two",
         "attn_dims": "width of each of q, k and v; every number of heads divides it",
+        "head_dim": "width of a head in each of q, k and v",
+        "block_order": "the blocks of the largest subnet; a shallower one lacks the last of these",
     }
     lines = [title, "# Change what you like before the first step of a run."]
     for key, value in space.to_dict().items():

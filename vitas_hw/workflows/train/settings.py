@@ -69,7 +69,7 @@ class TrainSettings(DataOptions, TrainingSettings):
             predictor.
         depths: how their depths are drawn, see ``depth_shares``.
         sandwich: see ``Recipe``.
-        init: a pretrained ViT that the supernet starts from, see ``fill_from_pretrained``.
+        init: a pretrained ViT that the supernet starts from, see ``load_original``.
     """
 
     data: str = setting(default=DEFAULT_DATA, help="digits, folder:PATH, hfds/NAME, wds/PATH ...")
@@ -80,7 +80,9 @@ class TrainSettings(DataOptions, TrainingSettings):
     budget: Budget = Budget()  # frozen
     depths: str = setting(default="uniform", help="uniform, or identity: the paper's.", group=RECIPE, choices=DEPTHS)
     sandwich: bool = setting(default=False, like=Recipe)
-    init: str | None = setting(default=None, help="A pretrained ViT: a name timm knows, or NAME:FILE.", group=RECIPE)
+    init: str | None = setting(
+        default=None, help="A pretrained ViT: a name timm knows, NAME:FILE, or a folder.", group=RECIPE
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -34,6 +34,7 @@ from vitas_hw.training.health import Health
 from vitas_hw.training.objective import SupernetObjective
 from vitas_hw.training.teacher import load_teacher, on_device
 from vitas_hw.training.trainer import Scalars
+from vitas_hw.workflows.few_images import few_images
 from vitas_hw.workflows.train.checkup import checkup
 from vitas_hw.workflows.train.resumable import Resumable
 from vitas_hw.workflows.train.settings import TrainSettings
@@ -112,7 +113,7 @@ def train(
         blocks = (1.0,) * found.depth[1] if recipe.sandwich else block_shares(found, depths.shares)
         state = training.state(fresh=fresh)
         if settings.init and not state.begun:
-            filled = fill_from_pretrained(supernet, settings.init)
+            filled = fill_from_pretrained(supernet, settings.init, few_images(data))
             report.note(_started_from(settings.init, filled, supernet))
         if teacher is None and settings.teacher:
             teacher = load_teacher(settings.teacher, found)
@@ -158,7 +159,8 @@ def train(
 
 def _started_from(source: str, filled: Filled, supernet: Supernet) -> str:
     fresh = [*filled.fresh, *(["what only the right side uses"] if len(supernet.sides) > 1 else [])]
-    rest = f"; fresh: {', '.join(fresh)}" if fresh else ""
+    said = {"sorted by": filled.sorted_by, "not used": ", ".join(filled.unused), "fresh": ", ".join(fresh)}
+    rest = "".join(f"; {what}: {words}" for what, words in said.items() if words)
     return f"the supernet starts from {source}, its subnet {filled.subnet.digest}{rest}"
 
 

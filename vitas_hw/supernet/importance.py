@@ -1,0 +1,116 @@
+"""What matters most in a plain model: scores of its channels, heads and blocks, and the order that follows.
+
+With images a score is first-order Taylor: |weight x gradient of the loss|, summed over all weights of a group and over
+small batches (Molchanov et al., arXiv 1906.10771; Torch-Pruning's ``GroupTaylorImportance``, arXiv 2301.12900). The
+absolute value is taken in each batch, because the gradient of a trained model is small in the mean over its own
+training images. Without images a score is the sum of squared weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from vitas_hw.core.subnet import Subnet
+from vitas_hw.supernet.elastic import Weights
+from vitas_hw.supernet.permute import Group, Order, apart, block_of, dimensions
+from vitas_hw.supernet.plain import build_model
+
+_RIDGE = 0.1  # of the mean variance of a feature: a classifier of a few images must not know them by heart
+
+Batch = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Importance:
+    """Scores, the higher the more it matters.
+
+    Args:
+        channels: of each group: (channels of the embedding or an MLP,) or (heads,).
+        blocks: (depth,).
+        images: whose gradients the scores are of; 0 if they are those of the weights alone.
+    """
+
+    channels: dict[Group, Tensor]
+    blocks: Tensor
+    images: int
+
+    @property
+    def order(self) -> Order:
+        """The most important first; of equals the earlier."""
+        return {group: _falling(scores) for group, scores in self.channels.items()}
+
+    @property
+    def block_order(self) -> tuple[int, ...]:
+        """Every block once, those to keep longest first."""
+        return tuple(_falling(self.blocks).tolist())
+
+
+def importance(weights: Weights, subnet: Subnet, batches: Iterable[Batch] = ()) -> Importance:
+    """Score a plain model's channels, heads and blocks.
+
+    Args:
+        weights: under timm's names, of the subnet's shapes; a classifier may lack. Without one a linear classifier is
+            fitted to the class tokens of all batches, in closed form, and not scored.
+        subnet: the model's shape; its ``num_classes`` are those of the labels.
+        batches: images (B, in_chans, height, width), preprocessed, with labels (B,); none for scores of the weights.
+    """
+    kept = list(batches)
+    if not kept:
+        return _scored({name: weight.square() for name, weight in apart(weights).items()}, subnet, 0)
+    model = build_model(subnet, seed=0).eval()
+    model.load_state_dict(weights, strict=False)
+    own_classifier = "head.weight" in weights
+    if not own_classifier:
+        features = torch.cat([_features(model, images) for images, _ in kept])
+        weight, bias = _fitted(features, torch.cat([labels for _, labels in kept]), subnet.num_classes)
+        model.load_state_dict({"head.weight": weight, "head.bias": bias}, strict=False)
+    parameters = {name: p for name, p in model.named_parameters() if own_classifier or not name.startswith("head.")}
+    sums = {name: torch.zeros_like(weight) for name, weight in parameters.items()}
+    for images, labels in kept:
+        loss = F.cross_entropy(model(images), labels)
+        for (name, weight), gradient in zip(
+            parameters.items(), torch.autograd.grad(loss, [*parameters.values()]), strict=True
+        ):
+            sums[name] += (weight.detach() * gradient).abs()
+    return _scored(apart(sums), subnet, sum(len(labels) for _, labels in kept))
+
+
+def _scored(each: Weights, subnet: Subnet, images: int) -> Importance:
+    """Sums over groups of a score of each weight; q, k and v apart."""
+    channels: dict[Group, Tensor] = {}
+    blocks = torch.zeros(subnet.depth, dtype=torch.float64)
+    for name, scores in each.items():
+        number, _ = block_of(name)
+        if number is not None:
+            blocks[number] += scores.sum(dtype=torch.float64)
+        for dim, group, size in dimensions(name, subnet):
+            first = scores.movedim(dim, 0)
+            of_group = first.reshape(len(first) // size, -1).sum(1, dtype=torch.float64)
+            channels[group] = channels[group] + of_group if group in channels else of_group
+    return Importance(channels, blocks, images)
+
+
+@torch.no_grad()
+def _features(model: torch.nn.Module, images: Tensor) -> Tensor:
+    """(B, embed_dim) what the classifier reads."""
+    found: Tensor = model.forward_head(model.forward_features(images), pre_logits=True)  # type: ignore[operator]
+    return found
+
+
+def _fitted(features: Tensor, labels: Tensor, classes: int) -> Batch:
+    """Weight (classes, E) and bias (classes,) of the ridge regression from features (N, E) to one-hot labels (N,)."""
+    x, y = features.double(), F.one_hot(labels, classes).double()
+    centre, mean = x.mean(0), y.mean(0)
+    x = x - centre
+    ridge = torch.eye(x.shape[1], dtype=x.dtype) * (x.square().sum(0).mean() * _RIDGE).clamp_min(1e-12)
+    weight = torch.linalg.solve(x.T @ x + ridge, x.T @ (y - mean)).T
+    return weight.float(), (mean - weight @ centre).float()
+
+
+def _falling(scores: Tensor) -> Tensor:
+    return torch.argsort(scores, descending=True, stable=True)
