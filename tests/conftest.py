@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,13 @@ from vitas_hw.core.space import SearchSpace
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a background job's is, and its processes inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """For ``-m gpu`` only the files that hold such tests: a bare GPU machine lacks what others import."""
+    if config.option.markexpr == "gpu" and collection_path.suffix == ".py":
+        return "pytest.mark.gpu" not in collection_path.read_text(encoding="utf-8") or None
+    return None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -14,7 +14,7 @@ from vitas_hw.workflows.doctor.gpu_facts import GpuFacts, OnnxRuntime, Torch
 
 # requirements of the newest wheels built for a CUDA
 _TORCH = {"12": "'torch<2.11'", "13": "torch"}
-_TORCH_OF_OLD_GPUS = "'torch<2.8'"  # with kernels from compute capability 5.0 on
+_TORCH_OF_OLD_GPUS = {70: "'torch<2.11'", 50: "'torch<2.8'"}  # by the compute capability from which they have kernels
 _ONNXRUNTIME = {"12": "'onnxruntime-gpu{extras}<1.27'", "13": "'onnxruntime-gpu{extras}>=1.28'"}
 _OLDEST_DRIVER = {"12": "525", "13": "580"}
 _OVER = "pip install --force-reinstall --no-deps"
@@ -62,8 +62,9 @@ def _torch_faults(facts: GpuFacts, torch: Torch) -> Iterator[Gap]:
         if not _runs_on(torch.kernels, capability):
             kernels = ", ".join(torch.kernels)
             what = f"torch: {torch.version} has no kernels for {name} (compute capability {capability}), but {kernels}"
-            too_old = _number(capability) < min(map(_architecture, torch.kernels))
-            yield Gap(what, f"pip install {_TORCH_OF_OLD_GPUS if too_old else '-U torch'} torchvision")
+            number, older = _number(capability), min(map(_architecture, torch.kernels))
+            wanted = next((torch for least, torch in _TORCH_OF_OLD_GPUS.items() if least <= number < older), "-U torch")
+            yield Gap(what, f"pip install {wanted} torchvision" if number >= min(_TORCH_OF_OLD_GPUS) else "")
 
 
 def _onnxruntime_faults(facts: GpuFacts, runtime: OnnxRuntime) -> Iterator[Gap]:
