@@ -216,10 +216,11 @@ def run(step: Step, seconds: float, words: list[str], kept: Kept) -> dict[str, A
 
     def read() -> None:
         assert process.stdout is not None
-        for line in process.stdout:
-            lines.append(line.rstrip("\n"))
-            if step.name != "doctor":  # one object of JSON
-                kept.say(f"  {lines[-1]}")
+        with process.stdout:
+            for line in process.stdout:
+                lines.append(line.rstrip("\n"))
+                if step.name != "doctor":  # one object of JSON
+                    kept.say(f"  {lines[-1]}")
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
@@ -308,7 +309,9 @@ def take(step: Step, until: float, kept: Kept, only: list[str]) -> None:
         return
     kept.say(f"=== {step.name}: at most {seconds:.0f} s")
     allowed = f"{seconds * 0.9:.0f}"  # scripts end by themselves, a little late
-    words = [word.format(seconds=allowed, work=kept.work, profile=profile) for word in step.words]
+    words = list(step.words)
+    for name, value in (("seconds", allowed), ("work", kept.work), ("profile", profile)):
+        words = [word.replace(f"{{{name}}}", str(value)) for word in words]
     found = run(step, seconds, words, kept)
     found["call"] = len(kept.results["calls"]) - 1
     if step.goes_on:

@@ -71,8 +71,9 @@ def said(python: Path, program: str) -> list[str]:
 
 @pytest.mark.full
 def test_the_line_that_the_doctor_names_puts_the_gpus_files_on_top(python: Path) -> None:
-    """Fails if pip begins to write them last by itself, if the finding is not made, if its line does not mend it, or if a
-    provider that cannot load here ends in anything but our own sentence.
+    """Fails if pip begins to write them last by itself, if the finding is not made, if its line does not mend it.
+
+    Or if a provider that cannot load here ends in anything but our own sentence.
     """
     install(python, "pip install --no-deps onnxruntime onnxruntime-gpu>=1.28")
     replaced, line = said(python, FACTS)

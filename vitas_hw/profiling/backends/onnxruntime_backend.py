@@ -22,6 +22,7 @@ from vitas_hw.core.files import writing
 from vitas_hw.core.subnet import Block, Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.export.onnx_graph import INPUT, OUTPUT
+from vitas_hw.export.tensorrt_engine import library_missing
 from vitas_hw.profiling.backend import BackendInfo, Floats, Session
 from vitas_hw.profiling.backends.common import (
     check_precision,
@@ -34,7 +35,7 @@ from vitas_hw.profiling.backends.common import (
 )
 from vitas_hw.profiling.environment import cpu_model
 
-_INSTALL_CUDA = "pip uninstall -y onnxruntime && pip install onnxruntime-gpu"
+_INSTALL_CUDA = "pip install 'onnxruntime-gpu[cuda,cudnn]>=1.28'  # a driver before 580: '<1.27'"
 _CUDA, _TENSORRT, _CPU = "CUDAExecutionProvider", "TensorrtExecutionProvider", "CPUExecutionProvider"
 _TYPES = {
     onnx.TensorProto.FLOAT: "fp32",
@@ -108,6 +109,7 @@ class OnnxRuntimeBackend:
         if self._device == "cpu":
             return _CPU, {}
         if self.target.backend == "onnxruntime-trt":
+            library_missing("tensorrt")  # its import opens the libraries, which lie where the loader does not look
             flags = {f"trt_{kind}_enable": self.target.precision == kind for kind in ("fp16", "int8")}
             return _TENSORRT, {"device_id": self._index, **flags}
         return _CUDA, {"device_id": self._index, "use_tf32": 0}
