@@ -6,25 +6,21 @@ pytest.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
 LACKS = ("xgboost", "pydantic", "pydantic_core", "pymoo", "moocore", "openvino", "ray", "tensorrt", "tensorrt_rtx")
 ALSO = ("vl_convert", "webdataset", "datasets", "atheris", "playwright")
+_found = PathFinder.find_spec
 
 
-class Bare(MetaPathFinder):
-    """Refuses them as if they were not there."""
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if fullname.partition(".")[0] in LACKS + ALSO:
-            raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
-        return None
+@classmethod  # type: ignore[misc]
+def find_spec(
+    cls: type, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+) -> ModuleSpec | None:
+    """None for those, as if they were not there."""
+    return None if fullname.partition(".")[0] in LACKS + ALSO else _found(fullname, path, target)
 
 
-sys.meta_path.insert(0, Bare())
+PathFinder.find_spec = find_spec  # type: ignore[method-assign, assignment]

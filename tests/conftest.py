@@ -15,10 +15,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a background job's i
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """For ``-m gpu`` only the files that hold such tests: a bare GPU machine lacks what others import."""
-    if config.option.markexpr == "gpu" and collection_path.suffix == ".py":
-        return "pytest.mark.gpu" not in collection_path.read_text(encoding="utf-8") or None
-    return None
+    """For ``-m gpu`` only files and folders that hold such tests: a bare GPU machine lacks what others import."""
+    if config.option.markexpr != "gpu":
+        return None
+    files = collection_path.rglob("test_*.py") if collection_path.is_dir() else [collection_path]
+    return None if any("pytest.mark.gpu" in file.read_text(encoding="utf-8") for file in files) else True
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -90,8 +90,6 @@ def test_every_script_of_the_plan_is_there_and_takes_its_options() -> None:
                 text = script.read_text()
                 for word in one.words:
                     assert not word.startswith("--") or f'"{word}"' in text, (script, word)
-    for test in everything.GPU_TESTS:
-        assert "pytest.mark." + "gpu" in (ROOT / test).read_text()
 
 
 def test_what_comes_back_is_put_in_its_place_and_replaces_nothing(tmp_path: Path) -> None:

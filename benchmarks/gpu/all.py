@@ -36,12 +36,6 @@ RESERVE_S = 8.0  # of all seconds, for the last packing and the table
 PACK_EVERY_S = 20.0
 LAST_LINES = 60
 MOST_BYTES = 15 << 20  # of one file that comes back
-GPU_TESTS = (
-    "tests/profiling/test_backend_torch.py",
-    "tests/profiling/test_backends_onnx.py",
-    "tests/profiling/test_backend_tensorrt.py",
-    "tests/test_gpu_benchmarks.py",
-)
 
 
 @dataclass(frozen=True)
@@ -74,7 +68,7 @@ def steps(cpu: bool) -> tuple[Step, ...]:
     gpu = str(HERE)
     return (
         Step("doctor", ("-m", "vitas_hw", "doctor", "--json"), 60, 20),
-        Step("tests", ("-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", *GPU_TESTS), 170, 60),
+        Step("tests", ("-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", "tests"), 170, 60),
         Step(
             "probe",
             (f"{gpu}/probe.py", "--device", device, "--seconds", "{seconds}", "--out", "{work}/probe.json"),
