@@ -21,9 +21,7 @@ def test_gpu_tests_are_collected_and_spaces_load_without_what_such_a_machine_lac
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "error" not in done.stdout
-    marked = {
-        path.relative_to(ROOT) for path in ROOT.glob("tests/**/test_*.py") if "@pytest.mark.gpu" in path.read_text()
-    }
+    marked = {path.relative_to(ROOT) for path in ROOT.glob("tests/**/test_*.py") if MARK in path.read_text()}
     assert marked <= {Path(line.partition("::")[0]) for line in done.stdout.splitlines() if "::" in line}
 
 

@@ -232,8 +232,8 @@ def run(step: Step, seconds: float, words: list[str], kept: Kept) -> dict[str, A
     reader.join(5)
     state = state or ("done" if process.returncode == 0 else f"failed ({process.returncode})")
     found: dict[str, Any] = {"state": state, "seconds": round(time.monotonic() - started, 1)}
-    if step.name == "doctor" and state == "done":
-        found["result"] = json.loads(lines[-1] if lines[-1].startswith("{") else "\n".join(lines[lines.index("{") :]))
+    if step.name == "doctor" and lines and lines[-1].startswith("{"):
+        found["result"] = json.loads(lines[-1])
     else:
         found["last_lines"] = lines[-LAST_LINES:]
     path = kept.work / step.result
