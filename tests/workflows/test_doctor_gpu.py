@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import tomllib
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -12,10 +13,11 @@ from typing import Any
 import pynvml
 import pytest
 
-from vitas_hw.workflows.doctor import gpu_facts
+from vitas_hw.workflows.doctor import gpu_faults as gpu_faults_module
 from vitas_hw.workflows.doctor.gpu_facts import GpuFacts, OnnxRuntime, read_gpu_facts
 from vitas_hw.workflows.doctor.gpu_faults import gpu_faults, tensorrt_line
 
+ROOT = Path(__file__).parent.parent.parent
 MACHINES: dict[str, Any] = json.loads((Path(__file__).parent / "gpu_machines.json").read_text())
 
 
@@ -37,6 +39,22 @@ def test_facts_survive_json() -> None:
 )
 def test_tensorrt_is_installed_for_the_machines_cuda(name: str, line: str) -> None:
     assert tensorrt_line(GpuFacts.from_dict(MACHINES[name]["facts"]), "tensorrt") == line
+
+
+def test_the_doctor_the_extras_and_the_page_name_the_same_versions() -> None:
+    """Fails if one of them is changed alone."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    page = (ROOT / "docs/gpu.md").read_text()
+    for cuda, extra in (("13", "gpu"), ("12", "gpu-cu12")):
+        wanted = gpu_faults_module._ONNXRUNTIME[cuda].format(extras="").strip("'").removeprefix("onnxruntime-gpu")
+        (runtime,) = [one for one in extras[extra] if one.startswith("onnxruntime-gpu[cuda,cudnn]")]
+        assert runtime.endswith(wanted)
+        assert f"--no-deps 'onnxruntime-gpu{wanted}'" in page
+        assert gpu_faults_module._TORCH[cuda].strip("'") in [*extras[extra], "torch"]
+        assert f"{gpu_faults_module._OLDEST_DRIVER[cuda]} or newer" in page
+    for library in ("tensorrt", "tensorrt-cu12", "tensorrt-rtx", "tensorrt-rtx-cu12"):
+        package = extras[library][0].partition(">")[0]
+        assert f"| `{library}` | `{package}` |" in page
 
 
 @pytest.fixture
@@ -123,7 +141,7 @@ def test_a_provider_that_does_not_load_says_what_the_loader_says(
         if "tensorrt" in path:
             raise OSError("libnvinfer.so.10: cannot open shared object file:\n No such file or directory")
 
-    monkeypatch.setattr(gpu_facts.ctypes, "CDLL", library)
+    monkeypatch.setattr(ctypes, "CDLL", library)
     found = read_gpu_facts().onnxruntime
     assert found is not None
     assert found.unloadable == {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 from collections.abc import Mapping
@@ -14,6 +13,8 @@ from typing import Any
 
 import pynvml
 
+from vitas_hw.profiling.backends.provider_library import CUDA, TENSORRT, refusal
+
 # distributions that share a folder or need one another
 _WATCHED = (
     "onnxruntime",
@@ -24,7 +25,7 @@ _WATCHED = (
     "tensorrt-rtx-cu12",
     "tensorrt-rtx-cu13",
 )
-_PROVIDERS = {"cuda": "libonnxruntime_providers_cuda.so", "tensorrt": "libonnxruntime_providers_tensorrt.so"}
+_PROVIDERS = {"cuda": CUDA, "tensorrt": TENSORRT}
 
 
 @dataclass(frozen=True)
@@ -165,17 +166,6 @@ def _onnxruntime(open_libraries: bool) -> OnnxRuntime:
         import_module("tensorrt")
     unloadable = {}
     for provider, library in _PROVIDERS.items() if open_libraries else ():
-        if library in libraries and (said := _refusal(libraries[library])):
+        if library in libraries and (said := refusal(libraries[library])):
             unloadable[provider] = said
     return OnnxRuntime(package.version, cuda and cuda[1], replaced, unloadable)
-
-
-def _refusal(library: Path) -> str:
-    """What the loader says against a library; empty if it loads."""
-    try:
-        # the libraries of one folder: the providers want this one's functions and do not name it
-        ctypes.CDLL(str(library.with_name("libonnxruntime_providers_shared.so")), mode=ctypes.RTLD_GLOBAL)
-        ctypes.CDLL(str(library))
-    except OSError as error:
-        return " ".join(str(error).split())
-    return ""

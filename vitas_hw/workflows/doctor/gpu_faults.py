@@ -62,8 +62,8 @@ def _torch_faults(facts: GpuFacts, torch: Torch) -> Iterator[Gap]:
         if not _runs_on(torch.kernels, capability):
             kernels = ", ".join(torch.kernels)
             what = f"torch: {torch.version} has no kernels for {name} (compute capability {capability}), but {kernels}"
-            number, older = _number(capability), min(map(_architecture, torch.kernels))
-            wanted = next((torch for least, torch in _TORCH_OF_OLD_GPUS.items() if least <= number < older), "-U torch")
+            number, oldest = _number(capability), min(map(_architecture, torch.kernels))
+            wanted = next((one for least, one in _TORCH_OF_OLD_GPUS.items() if least <= number < oldest), "-U torch")
             yield Gap(what, f"pip install {wanted} torchvision" if number >= min(_TORCH_OF_OLD_GPUS) else "")
 
 
