@@ -4,9 +4,9 @@
 
 Needs this checkout, Python >= 3.11, PyTorch, timm, scikit-learn and xgboost (``xgboost-cpu`` is small enough to be
 carried to a machine without a network); nothing is installed or downloaded. ``OUT`` gets a profile and its journal for
-each entry of the plan that was begun (the journal goes on in a later call with ``--resume``), ``log.txt`` with what was
-said, and ``machine.json``. Predictors are fitted elsewhere: ``vitas-hw fit PROFILE``. ``--plan cpu`` tries all of it on
-a machine without a GPU, with few and small subnets.
+each entry of the plan that was begun, ``plan.json`` with what became of each, ``log.txt`` with what was said, and
+``machine.json``. A later call with the same ``OUT``, or with ``--resume``, goes on. Predictors are fitted elsewhere:
+``vitas-hw fit PROFILE``. ``--plan cpu`` tries all of it on a machine without a GPU, with few and small subnets.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from vitas_hw.core.errors import VitasError
 from vitas_hw.profiling.environment import environment
@@ -90,8 +91,8 @@ class Log:
         yield advance
 
 
-def measure(entry: Entry, seconds: float, out: Path, log: Log) -> None:
-    """One profile into ``out``; a runtime that does not load or run here costs a line of the log."""
+def measure(entry: Entry, seconds: float, out: Path, log: Log) -> dict[str, Any]:
+    """One profile into ``out``, and what became of it; a runtime that does not load or run here costs a line."""
     run = Run(out / "run" / entry.space)
     settings = ProfileSettings(
         device=entry.device,
@@ -107,12 +108,12 @@ def measure(entry: Entry, seconds: float, out: Path, log: Log) -> None:
         profile = measured(run, settings, entry.space, False, log)
     except VitasError as error:
         log.note(f"NOT MEASURED: {error}")
-        return
+        return {"complete": True, "refused": str(error)}
     except Exception:
         log.note(f"NOT MEASURED, and not expected:\n{traceback.format_exc()}")
-        return
+        return {"complete": False, "refused": traceback.format_exc()}
     if not profile.measurements:
-        return
+        return {"complete": False}
     save_profile(profile, out / f"{profile.name}.jsonl")
     floor = profile.noise_floor
     latencies = sorted(row.latency_ms for row in profile.ok)
@@ -121,6 +122,14 @@ def measure(entry: Entry, seconds: float, out: Path, log: Log) -> None:
         f"{profile.name}: {len(profile.ok)} of {entry.num_subnets} subnets, {ends}, noise floor "
         + ("not measured" if floor is None else f"{floor.mean:.2%}, 90th percentile {floor.p90:.2%}")
     )
+    return {
+        "complete": len(profile.measurements) >= entry.num_subnets and floor is not None,
+        "profile": profile.name,
+        "ok": len(profile.ok),
+        "failed": len(profile.measurements) - len(profile.ok),
+        "latency_ms": latencies and [latencies[0], latencies[-1]],
+        "noise_floor": floor and {"mean": floor.mean, "p90": floor.p90},
+    }
 
 
 def pack(out: Path) -> None:
@@ -136,7 +145,9 @@ def unpack(earlier: Path, out: Path) -> None:
         space = packed.name.removesuffix(".journal.jsonl.gz").split("--", 1)[1]
         folder = out / "run" / space / "profiles"
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / packed.name.removesuffix(".gz")).write_bytes(gzip.decompress(packed.read_bytes()))
+        journal = folder / packed.name.removesuffix(".gz")
+        if not journal.exists():  # one that is there was killed before it was packed, and is newer
+            journal.write_bytes(gzip.decompress(packed.read_bytes()))
 
 
 def main() -> None:
@@ -150,19 +161,24 @@ def main() -> None:
     started = time.monotonic()
     given.out.mkdir(parents=True, exist_ok=True)
     log = Log(given.out / "log.txt")
-    if given.resume is not None:
-        unpack(given.resume, given.out)
+    unpack(given.resume or given.out, given.out)
     about = environment({"plan": given.plan, "seconds": given.seconds})
     (given.out / "machine.json").write_text(json.dumps(about, indent=1) + "\n")
     log.note(json.dumps(about))
-    for entry in PLANS[given.plan][given.first :]:
+    entries = PLANS[given.plan]
+    progress = given.out / "plan.json"
+    states = json.loads(progress.read_text()) if progress.exists() else [{"complete": False} for _ in entries]
+    for number, entry in enumerate(entries):
+        if number < given.first or states[number]["complete"]:
+            continue
         left = given.seconds - (time.monotonic() - started)
         if left * entry.share < _LEAST_S:
             log.note(f"no time left for {asdict(entry)}")
             continue
-        measure(entry, left * entry.share, given.out, log)
+        states[number] = {**asdict(entry), **measure(entry, left * entry.share, given.out, log)}
         pack(given.out)
-    shutil.rmtree(given.out / "run")  # deeper than what comes back; its journals are packed
+        progress.write_text(json.dumps(states, indent=1) + "\n")
+    shutil.rmtree(given.out / "run", ignore_errors=True)  # deeper than what comes back; its journals are packed
 
 
 if __name__ == "__main__":

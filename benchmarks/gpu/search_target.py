@@ -37,7 +37,7 @@ from vitas_hw.workflows.search.measure_finalists import finalist_meter
 SHARES = (0.5, 0.7, 1.0)
 RANDOM, SHOWN = 200_000, 1_500  # subnets predicted; of them drawn in the plot
 NEAR = 0.02
-EFFORT = {"population": 16, "generations": 6}
+EFFORT, SMALL_EFFORT = {"population": 16, "generations": 6}, {"population": 4, "generations": 3}
 _LAST_S = 60.0  # for measuring all again
 
 
@@ -58,7 +58,15 @@ def reference_of(space: vh.SearchSpace) -> tuple[str, Subnet]:
     return ("deit-ti", deit) if space.contains(deit) else ("largest", space.largest)
 
 
-def searched(space: vh.SearchSpace, predictor: Predictor, meter: Any, ceiling: float, share: float, seed: int) -> Pair:
+def searched(
+    space: vh.SearchSpace,
+    predictor: Predictor,
+    meter: Any,
+    ceiling: float,
+    share: float,
+    seed: int,
+    effort: dict[str, int],
+) -> Pair:
     """The two searches."""
     fast = vh.search(
         space,
@@ -67,10 +75,10 @@ def searched(space: vh.SearchSpace, predictor: Predictor, meter: Any, ceiling: f
         measure=meter,
         accuracy="params",
         seed=seed,
-        **EFFORT,
+        **effort,
     ).choice
     macs = f"{fast.subnet.macs / 1e3 + 1e-4:.4f}K"  # that number and no rounding below it
-    light = vh.search(space, flops=macs, accuracy="params", seed=seed, **EFFORT).choice
+    light = vh.search(space, flops=macs, accuracy="params", seed=seed, **effort).choice
     return Pair(share, seed, fast.subnet, light.subnet, (fast.subnet.params, light.subnet.params))
 
 
@@ -114,6 +122,7 @@ def main() -> None:
         "--seconds", type=float, default=480, help="begin no search after this, less the last measuring"
     )
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--small", action="store_true", help="one ceiling, few evaluations: to try it")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--plot", type=Path, help="draw a result found earlier, beside it")
     given = parser.parse_args()
@@ -122,10 +131,13 @@ def main() -> None:
     elif given.profile is None or given.out is None:
         parser.error("give a profile and --out, or --plot")
     else:
-        run(vh.load_profile(given.profile), given.out, given.seconds, given.seeds)
+        effort, shares = (SMALL_EFFORT, SHARES[1:2]) if given.small else (EFFORT, SHARES)
+        run(vh.load_profile(given.profile), given.out, given.seconds, given.seeds, shares, effort)
 
 
-def run(profile: Profile, out: Path, seconds: float, seeds: int) -> None:
+def run(
+    profile: Profile, out: Path, seconds: float, seeds: int, shares: tuple[float, ...], effort: dict[str, int]
+) -> None:
     started = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
     log, space, predictor = Log(out / "log.txt"), profile.space, fit_predictor(profile)
@@ -138,13 +150,18 @@ def run(profile: Profile, out: Path, seconds: float, seeds: int) -> None:
     macs, predicted = cloud(space, predictor)
     log.note(f"{name}: {reference_ms:.4g} ms on {profile.target.slug}")
     pairs: list[Pair] = []
+
+    def keep(result: dict[str, Any]) -> None:
+        (out / "search_target.json").write_text(json.dumps(result, indent=1) + "\n")
+
     for seed in range(seeds):  # all ceilings once before a second seed
-        for share in SHARES:
+        for share in shares:
             if time.monotonic() - started > seconds - _LAST_S:
                 log.note(f"no time left for share {share}, seed {seed}")
                 continue
             try:
-                pairs.append(searched(space, predictor, meter, share * reference_ms, share, seed))
+                pairs.append(searched(space, predictor, meter, share * reference_ms, share, seed, effort))
+                keep({"begun": [asdict(pair) for pair in pairs]})
             except VitasError as error:
                 log.note(f"share {share}, seed {seed}: {error}")
     everything = {subnet.digest: subnet for pair in pairs for subnet in (pair.by_latency, pair.by_macs)}
@@ -158,7 +175,7 @@ def run(profile: Profile, out: Path, seconds: float, seeds: int) -> None:
         "random": {"macs": macs[:SHOWN].tolist(), "predicted_ms": np.round(predicted[:SHOWN], 5).tolist()},
         "environment": environment({"random": RANDOM, "near": NEAR}, place.accelerator),
     }
-    (out / "search_target.json").write_text(json.dumps(result, indent=1) + "\n")
+    keep(result)
     for row in result["rows"]:
         log.note(
             f"{row['share']:.0%} of {name}, seed {row['seed']}: by latency {row['by_latency']['ms']:.4g} ms,"

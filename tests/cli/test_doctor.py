@@ -12,8 +12,9 @@ from vitas_hw.cli.main import main
 from vitas_hw.core.target import BACKENDS, PRECISIONS
 from vitas_hw.profiling.backend import BackendInfo
 from vitas_hw.profiling.environment import cpu_model
-from vitas_hw.workflows import doctor
-from vitas_hw.workflows.doctor import diagnose
+from vitas_hw.workflows.doctor import diagnosis as doctor
+from vitas_hw.workflows.doctor.diagnosis import diagnose
+from vitas_hw.workflows.doctor.gpu_facts import GpuFacts, Torch
 
 CPU = BackendInfo("torch", "2.6", {"cpu": "A CPU"}, ("fp32",))
 
@@ -102,7 +103,10 @@ def test_the_tables_fit_the_terminal(
     for name in BACKENDS:
         assert f"│ {name} " in printed
     assert "2026.4.1 " in printed
-    assert "tensorrt: it is not installed\n    pip install tensorrt\n" in printed
+    assert "tensorrt: it" not in printed  # without a driver nobody misses it
+    monkeypatch.setattr(doctor, "read_gpu_facts", lambda: GpuFacts("550.163.01", "", "12.4", (("NVIDIA L4", "8.9"),)))
+    assert main(["doctor"]) == 0
+    assert "tensorrt: it is not installed\n    pip install tensorrt-cu12\n" in capsys.readouterr().out
 
 
 def test_the_driver_is_the_one_that_nvml_tells(
@@ -114,6 +118,20 @@ def test_the_driver_is_the_one_that_nvml_tells(
     assert "NVIDIA  driver 580.95.05: NVIDIA H200, NVIDIA L4\n" in capsys.readouterr().out
     monkeypatch.setattr(doctor, "driver_and_gpus", lambda: (None, ()))
     assert printed_json(capsys)["machine"]["nvidia_driver"] is None
+
+
+def test_parts_that_do_not_fit_together_are_told_first(
+    ask: dict[str, BackendInfo | Exception], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ask
+    facts = GpuFacts("550.163.01", "", "12.4", (("NVIDIA L4", "8.9"),), None, Torch("2.14.1+cu130", "13.0", 0))
+    monkeypatch.setattr(doctor, "read_gpu_facts", lambda: facts)
+    found = printed_json(capsys)
+    assert found["gaps"][0]["line"] == "pip install 'torch<2.11' torchvision"
+    assert found["gpu_facts"]["torch"]["cuda"] == "13.0"
+    assert main(["doctor"]) == 0
+    told = capsys.readouterr().out.split("Missing\n")[1]
+    assert told.startswith("torch: 2.14.1+cu130 is built for CUDA 13.0, too new for driver 550.163.01 (CUDA 12.4)")
 
 
 def test_targets_shipped_predictors_and_gaps_are_told(

@@ -161,7 +161,9 @@ def test_a_machine_without_a_driver_cannot_build(
 
 def test_a_library_that_is_not_there_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(tensorrt_engine.LIBRARIES, "tensorrt", "no_such_tensorrt")
-    with pytest.raises(VitasError, match=r"not installed\. Run: pip install tensorrt$"):
+    with pytest.raises(
+        VitasError, match=r"not installed\. Run: pip install tensorrt-cu13  # a driver before 580: tensorrt-cu12$"
+    ):
         build_engine(b"", library="tensorrt", precision="fp32")
     with pytest.raises(InputError, match="tensorrt, tensorrt-rtx"):
         build_engine(b"", library="trt", precision="fp32")

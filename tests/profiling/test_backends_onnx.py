@@ -37,6 +37,33 @@ def backend(request: pytest.FixtureRequest) -> Backend:
     return open_backend(target(request.param), "cpu")
 
 
+@pytest.mark.parametrize(
+    ("runtime", "provider", "file"),
+    [
+        ("onnxruntime", "CUDAExecutionProvider", "libonnxruntime_providers_cuda.so"),
+        ("onnxruntime-trt", "TensorrtExecutionProvider", "libonnxruntime_providers_tensorrt.so"),
+    ],
+)
+def test_a_provider_whose_library_does_not_load_says_which_is_missing(
+    runtime: str, provider: str, file: str, small: SearchSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails if ONNX Runtime is left to speak, which names nodes on the CPU, or if such a provider is offered."""
+    said = "libcublas.so.13: cannot open shared object file"
+    monkeypatch.setattr(onnxruntime_backend, "refusal", lambda path: said if path.name == file else "")
+    with pytest.raises(VitasError) as caught:
+        OnnxRuntimeBackend(target(runtime, threads=None), "cuda:0").open(small.smallest)
+    assert caught.value.problem == f"ONNX Runtime could not load its {provider}: {said}."
+    assert caught.value.step == "doctor"
+    monkeypatch.setattr(ort, "get_available_providers", lambda: [provider])
+    monkeypatch.setattr("vitas_hw.profiling.backends.torch_session.cuda_devices", lambda: {"cuda:0": "NVIDIA L4"})
+    found = backend_info(runtime)
+    assert "cuda:0" not in found.devices
+    if runtime == "onnxruntime-trt":
+        assert found.missing == f"its provider does not load: {said}"
+    monkeypatch.setattr(onnxruntime_backend, "refusal", lambda path: "")
+    assert backend_info(runtime).devices["cuda:0"] == "NVIDIA L4"
+
+
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_both_say_what_they_can_do_here(runtime: str) -> None:
     found = backend_info(runtime)

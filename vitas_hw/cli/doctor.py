@@ -9,7 +9,8 @@ from vitas_hw.cli.from_settings import flag
 from vitas_hw.cli.options import JsonOption
 
 if TYPE_CHECKING:
-    from vitas_hw.workflows.doctor import Gap, Machine
+    from vitas_hw.workflows.doctor.diagnosis import Machine
+    from vitas_hw.workflows.doctor.gap import Gap
 
 
 def doctor(as_json: JsonOption = False) -> None:
@@ -18,7 +19,7 @@ def doctor(as_json: JsonOption = False) -> None:
     Example: vitas-hw doctor --json
     """
     from vitas_hw.cli import console
-    from vitas_hw.workflows.doctor import diagnose
+    from vitas_hw.workflows.doctor.diagnosis import diagnose
 
     found = diagnose(console.Reporter())
     if as_json:

@@ -15,7 +15,7 @@ from vitas_hw.core.errors import InputError, VitasError, one_of
 from vitas_hw.core.files import atomic_path
 
 LIBRARIES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}  # as we call them: as Python does
-_PACKAGES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt-rtx-cu13"}
+_PACKAGES = {library: f"{library}-cu13  # a driver before 580: {library}-cu12" for library in LIBRARIES}
 _MOST_MESSAGES = 5
 _TYPES = {"FLOAT": "fp32", "HALF": "fp16", "BF16": "bf16"}
 

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import product
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-import xgboost as xgb
 from pydantic import AfterValidator
 
 from vitas_hw.predictors.cross_validation import Choice, relative_error
@@ -19,6 +18,9 @@ from vitas_hw.predictors.features import FeatureTable, Floats
 from vitas_hw.predictors.line import Line, Smooth, choose_columns, fit_line
 from vitas_hw.predictors.sealed_file import LogRange, Number
 from vitas_hw.predictors.trees import checked_booster
+
+if TYPE_CHECKING:  # profiling needs none, also where XGBoost is not installed
+    import xgboost as xgb
 
 _PENALTIES = (3.0, 30.0, 300.0)
 _DEPTHS = (2, 4)
@@ -77,6 +79,8 @@ class Boosted:
 
     @cached_property
     def _trees(self) -> xgb.Booster:
+        import xgboost as xgb
+
         trees = xgb.Booster(params={"nthread": 1})
         trees.load_model(bytearray(json.dumps(self.booster, separators=(",", ":")), "utf-8"))
         return trees
@@ -88,6 +92,8 @@ def fit_boosted(examples: Examples, seed: int) -> Boosted:
     Each part is taken only if it makes the held-out errors smaller, so the model never does worse than the line by
     more than the luck of the folds.
     """
+    import xgboost as xgb
+
     names, held_out = choose_columns(examples, seed)
     fits = {penalty: partial(_fit_base, names=names, penalty=penalty) for penalty in (None, *_PENALTIES)}
     smoothed = {penalty: examples.held_out(fits[penalty], seed) for penalty in _PENALTIES}
@@ -139,5 +145,7 @@ def _residual(model: Boosted, examples: Examples) -> Floats:
 
 
 def _boost(examples: Examples, residual: Floats, depth: int, rounds: int, seed: int) -> xgb.Booster:
+    import xgboost as xgb
+
     data = xgb.DMatrix(examples.table.values, residual, nthread=1)
     return xgb.train({**_TREES, "max_depth": depth, "seed": seed}, data, rounds)

@@ -22,6 +22,7 @@ from vitas_hw.core.files import writing
 from vitas_hw.core.subnet import Block, Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.export.onnx_graph import INPUT, OUTPUT
+from vitas_hw.export.tensorrt_engine import library_missing
 from vitas_hw.profiling.backend import BackendInfo, Floats, Session
 from vitas_hw.profiling.backends.common import (
     check_precision,
@@ -32,9 +33,10 @@ from vitas_hw.profiling.backends.common import (
     runtime_errors,
     wall_clock_ms,
 )
+from vitas_hw.profiling.backends.provider_library import CUDA, TENSORRT, refusal
 from vitas_hw.profiling.environment import cpu_model
 
-_INSTALL_CUDA = "pip uninstall -y onnxruntime && pip install onnxruntime-gpu"
+_INSTALL_CUDA = "pip install 'onnxruntime-gpu[cuda,cudnn]>=1.28'  # a driver before 580: '<1.27'"
 _CUDA, _TENSORRT, _CPU = "CUDAExecutionProvider", "TensorrtExecutionProvider", "CPUExecutionProvider"
 _TYPES = {
     onnx.TensorProto.FLOAT: "fp32",
@@ -55,9 +57,13 @@ def info(name: str) -> BackendInfo:
         from vitas_hw.profiling.backends.torch_session import cuda_devices
 
         gpus = cuda_devices()
+    refused = _refused(provider) if gpus else ""
+    if refused:
+        gpus = {}
     install = _INSTALL_CUDA if not there and which("nvidia-smi") else ""
     if name == "onnxruntime-trt":
-        missing = "" if gpus else "there is no CUDA device" if there else f"this ONNX Runtime has no {provider}"
+        absent = "there is no CUDA device" if there else f"this ONNX Runtime has no {provider}"
+        missing = "" if gpus else f"its provider does not load: {refused}" if refused else absent
         return BackendInfo(name, ort.__version__, gpus, ("fp32", "fp16", "int8"), missing, install)
     devices = {"cpu": cpu_model(), **gpus}
     try:
@@ -182,9 +188,19 @@ def _cpu_precisions() -> tuple[str, ...]:
     return tuple(found)
 
 
+def _refused(provider: str) -> str:
+    """What the loader says against the library of a GPU's provider; empty if it loads."""
+    if provider == _TENSORRT:
+        library_missing("tensorrt")  # its import opens the libraries, which lie where the loader does not look
+    return refusal(Path(ort.__file__).parent / "capi" / {_CUDA: CUDA, _TENSORRT: TENSORRT}[provider])
+
+
 def _runtime_session(
     model: bytes, options: ort.SessionOptions, provider: tuple[str, dict[str, Any]]
 ) -> ort.InferenceSession:
+    refused = "" if provider[0] == _CPU else _refused(provider[0])
+    if refused:
+        raise VitasError(f"ONNX Runtime could not load its {provider[0]}: {refused}.", step="doctor")
     with runtime_errors("ONNX Runtime refused the model", Exception):  # its exceptions share no base class
         session = ort.InferenceSession(model, options, providers=[provider])
     session.disable_fallback()

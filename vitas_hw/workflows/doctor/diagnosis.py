@@ -19,6 +19,9 @@ from vitas_hw.profiling.backend import BackendInfo, backend_info
 from vitas_hw.profiling.environment import cpu_model
 from vitas_hw.profiling.nvidia import driver_and_gpus
 from vitas_hw.profiling.place import place_of
+from vitas_hw.workflows.doctor.gap import Gap
+from vitas_hw.workflows.doctor.gpu_facts import GpuFacts, read_gpu_facts
+from vitas_hw.workflows.doctor.gpu_faults import gpu_faults, tensorrt_line
 
 _LITTLE_DISK, _LITTLE_MEMORY = 2 * 2**30, 2 * 2**30
 # for a runtime that is there and broken, if it is not called as its package; one that is missing says its own line
@@ -79,22 +82,6 @@ class Shipped:
 
 
 @dataclass(frozen=True)
-class Gap:
-    """A missing requirement, in half a sentence, and what meets it.
-
-    Args:
-        what: is missing.
-        line: a command of the system's that meets it; empty if none does.
-        step: a step of ours that does instead, and its ``settings``.
-    """
-
-    what: str
-    line: str = ""
-    step: str = ""
-    settings: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True)
 class Diagnosis:
     """The machine, all backends in the order of ``BACKENDS``, what they can measure here, and what lacks."""
 
@@ -104,6 +91,7 @@ class Diagnosis:
     targets: tuple[dict[str, str], ...]
     predictors: tuple[Shipped, ...]
     gaps: tuple[Gap, ...]
+    gpu_facts: GpuFacts
 
 
 def diagnose(progress: Progress = SILENT) -> Diagnosis:
@@ -121,10 +109,9 @@ def diagnose(progress: Progress = SILENT) -> Diagnosis:
         for device in info.devices
         for precision in info.precisions
     )
-    predictors = tuple(_shipped(backends))
-    return Diagnosis(
-        machine, _devices(backends), backends, targets, predictors, tuple(_gaps(machine, backends, predictors))
-    )
+    predictors, facts = tuple(_shipped(backends)), read_gpu_facts()
+    gaps = (*gpu_faults(facts), *_gaps(machine, backends, predictors, facts))
+    return Diagnosis(machine, _devices(backends), backends, targets, predictors, gaps, facts)
 
 
 def _shipped(backends: Sequence[BackendInfo]) -> Iterator[Shipped]:
@@ -134,10 +121,16 @@ def _shipped(backends: Sequence[BackendInfo]) -> Iterator[Shipped]:
         yield Shipped(path.stem, place_of(found.target, found.fingerprint, here[found.target.backend]) is not None)
 
 
-def _gaps(machine: Machine, backends: Sequence[BackendInfo], predictors: Sequence[Shipped]) -> Iterator[Gap]:
+def _gaps(
+    machine: Machine, backends: Sequence[BackendInfo], predictors: Sequence[Shipped], facts: GpuFacts
+) -> Iterator[Gap]:
     for info in backends:
-        if info.missing or info.install:
-            yield Gap(f"{info.name}: {info.missing or 'more devices can be had'}", info.install)
+        if not info.missing or info.name == "onnxruntime-trt":  # the facts tell what it lacks
+            continue
+        if not info.name.startswith("tensorrt"):
+            yield Gap(f"{info.name}: {info.missing}", info.install)
+        elif facts.driver is not None:  # without one nobody misses them
+            yield Gap(f"{info.name}: {info.missing}", info.install and tensorrt_line(facts, info.name))
     if machine.disk_free_bytes < _LITTLE_DISK:
         yield Gap(
             f"disk: {machine.disk_free_bytes / 2**30:.1f} GiB are free here, too few for a checkpoint of a large run",

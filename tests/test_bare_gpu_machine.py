@@ -1,0 +1,36 @@
+"""A machine with a GPU that has PyTorch and its friends, and nothing else of what we depend on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+MARK = "pytest.mark" + ".gpu"
+
+
+def test_gpu_tests_are_collected_and_spaces_load_without_what_such_a_machine_lacks() -> None:
+    """Fails if a file with GPU tests, or what it imports, needs more than ``bare_gpu_machine`` names."""
+    program = (
+        "import sys; sys.path[:0] = ['tests', '.']; import bare_gpu_machine, pytest\n"
+        "from vitas_hw.runs.space_file import load_space\n"
+        "assert load_space('vitas-deit-tiny').size > 1\n"
+        "sys.exit(pytest.main(['-m', 'gpu', '--collect-only', '-q', '-p', 'no:cacheprovider', 'tests']))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "error" not in done.stdout
+    marked = {path.relative_to(ROOT) for path in ROOT.glob("tests/**/test_*.py") if MARK in path.read_text()}
+    assert marked <= {Path(line.partition("::")[0]) for line in done.stdout.splitlines() if "::" in line}
+
+
+def test_profiling_imports_without_xgboost_and_pymoo() -> None:
+    """Fails if a fit or an optimizer is imported before it is used; pydantic is carried, see benchmarks/gpu."""
+    program = (
+        "import sys; sys.path[:0] = ['tests']; import bare_gpu_machine as bare\n"
+        "bare.LACKS = tuple(name for name in bare.LACKS if not name.startswith('pydantic'))\n"
+        "import vitas_hw.workflows.profile.profile, vitas_hw.workflows.search.search"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
