@@ -27,7 +27,7 @@ class FakeMeter:
         """Of the machine before and after a visit."""
         return 1.0, 1.0
 
-    def renew(self) -> None:
+    def renew(self, measurement: str) -> None:
         self.renewed_at.append(len(self.visited))
 
     def visit(self, subnet: Subnet) -> Visit:

@@ -25,12 +25,14 @@ class Journal:
     ``attempts`` maps (measurement, round, digest) to its visits in order: more than one if the machine was unsteady.
     ``devices`` maps the same to the device that made the last of them, where several shared the work.
     ``failures`` maps a digest to the reason why the subnet cannot run, ``conditions`` is what was seen of the machine.
+    ``passing`` maps a digest to a reason that may pass, of this opening alone: the next one tries the subnet again.
     """
 
     path: Path
     attempts: dict[Key, list[Visit]] = field(default_factory=dict)
     devices: dict[Key, str] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    passing: dict[str, str] = field(default_factory=dict)
     conditions: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
@@ -83,10 +85,14 @@ class Journal:
         self._append(line)
         self._read_visit(line)  # as rounded in the file, so that a resume finds the very same
 
-    def add_failure(self, digest: str, reason: str) -> None:
-        """Keep that a subnet cannot run."""
-        self.failures[digest] = reason
-        self._append({"subnet": digest, "failed": reason})
+    def add_failure(self, digest: str, reason: str, *, passing: bool = False) -> None:
+        """Keep that a subnet cannot run, or, with a reason that may pass, that it did not run this time."""
+        (self.passing if passing else self.failures)[digest] = reason
+        self._append({"subnet": digest, "lost" if passing else "failed": reason})
+
+    def is_out(self, digest: str) -> bool:
+        """Whether the subnet is not to be visited any more."""
+        return digest in self.failures or digest in self.passing
 
     def add_conditions(self, measurement: str, round_: int, conditions: dict[str, Any]) -> None:
         """Keep what was seen of the machine when a round began."""
@@ -100,6 +106,8 @@ class Journal:
     def _read(self, line: dict[str, Any]) -> None:
         if "failed" in line:
             self.failures[str(line["subnet"])] = str(line["failed"])
+        elif "lost" in line:
+            pass  # for people: whoever opens the journal tries that subnet again
         elif "conditions" in line:
             self.conditions.append(line)
         else:

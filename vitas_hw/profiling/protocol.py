@@ -54,6 +54,16 @@ def profile_of(
     return Profile(target, space, about, floor, anchor_ms(journal) if journal.attempts else None, tuple(first))
 
 
+def say_what_may_pass(journal: Journal, progress: Progress) -> None:
+    """Say how many subnets did not run for a reason that may pass."""
+    if journal.passing:
+        *_, last = journal.passing.values()
+        progress.note(
+            f"warning: {len(journal.passing)} subnets did not run for a reason that may pass; the same command tries "
+            f"them again. The last reason: {last}"
+        )
+
+
 def side_by_side(
     place: Place, subnets: Sequence[Subnet], *, rounds: int, seed: int, on_visit: Callable[[], None]
 ) -> tuple[list[Measurement], float]:
