@@ -30,6 +30,7 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.profiling import worker as worker_module
+from vitas_hw.profiling.nvidia import GpuLooks, GpuMeanwhile
 from vitas_hw.profiling.timing import Timing
 from vitas_hw.profiling.worker import SubnetFailedError, Worker
 
@@ -134,6 +135,29 @@ def test_renewing_takes_a_new_process_and_closing_leaves_none(worker: Worker, sm
     assert is_gone(first)
     assert is_gone(second)
     worker.close()  # twice is fine
+
+
+def test_the_gpu_is_looked_at_while_a_session_is_timed_and_only_then(
+    small: SearchSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Looks(GpuLooks):
+        def __init__(self, uuid: str) -> None:
+            self.count = 0
+
+        def look(self) -> None:
+            self.count += 1
+
+        def take(self) -> GpuMeanwhile | None:
+            count, self.count = self.count, 0
+            return GpuMeanwhile(count) if count else None
+
+    monkeypatch.setattr(worker_module, "GpuLooks", Looks)
+    with Worker(TARGET, "cpu", Timing(), timeout_s=1.0, gpu_uuid="0", program=FAKE) as worker:
+        with pytest.raises(SubnetFailedError, match="longer than 1 s"):
+            worker.visit(subnet_that(HANGS_TIMED, small))
+        assert 3 <= worker._gpu.count <= 20
+        seen = worker.visit(subnet_that(BUILDS_SLOWLY, small)).gpu  # 1.5 s; what the one before left is not its own
+    assert seen is None or seen.looks <= 3
 
 
 def test_the_time_of_a_visit_does_not_hold_its_build(small: SearchSpace) -> None:

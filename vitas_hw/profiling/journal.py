@@ -10,7 +10,8 @@ from typing import Any
 from vitas_hw.core.errors import InputError
 from vitas_hw.core.files import append_line, cut
 from vitas_hw.core.reading import journal_lines
-from vitas_hw.core.records import each_line, from_json
+from vitas_hw.core.records import each_line, from_json, to_json
+from vitas_hw.profiling.nvidia import GpuMeanwhile
 from vitas_hw.profiling.timing import Visit
 
 SCHEMA = 2
@@ -80,6 +81,8 @@ class Journal:
         }
         if visit.peak_bytes is not None:
             line["peak_bytes"] = visit.peak_bytes
+        if visit.gpu is not None:
+            line["gpu"] = to_json(visit.gpu)
         if device is not None:
             line["device"] = device
         self._append(line)
@@ -120,7 +123,9 @@ class Journal:
         )
         if not (samples and before and after and min(samples + before + after) > 0):
             raise ValueError("samples are missing or not positive")
-        visit = Visit(samples, before, after, from_json(int | None, line.get("peak_bytes"), "peak_bytes"))
+        peak_bytes = from_json(int | None, line.get("peak_bytes"), "peak_bytes")
+        gpu = from_json(GpuMeanwhile | None, line.get("gpu"), "gpu")
+        visit = Visit(samples, before, after, peak_bytes, gpu)
         self.attempts.setdefault(key, []).append(visit)
         if "device" in line:
             self.devices[key] = str(line["device"])

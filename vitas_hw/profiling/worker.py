@@ -10,14 +10,16 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
+from vitas_hw.profiling.nvidia import GpuLooks
 from vitas_hw.profiling.timing import Timing, Visit
 
 DEFAULT_TIMEOUT_S = 120.0
@@ -25,6 +27,7 @@ _START_TIMEOUT_S = 300.0  # importing and building the anchor, the first time on
 _BUILD_TIMEOUT_S = 900.0  # TensorRT times kernels while it builds an engine
 _PROGRAM = (sys.executable, "-m", "vitas_hw.profiling.worker_main")
 _FIRST = "first"  # measurement
+_LOOK_EVERY_S = 0.05  # at the GPU: a visit takes at least 0.06 s
 _TRIES = 2  # at one subnet whose process crashed or broke, in a new one each, before it counts as failed
 
 
@@ -52,6 +55,7 @@ class Worker:
         memory_bytes: most address space, so that a giant is refused before the machine suffers; None for no limit.
         work: a folder where a backend whose sessions are slow to build (see ``KeepsWork``) keeps what it built, for
             later processes of the same measurement too; None builds all anew.
+        gpu_uuid: of the NVIDIA GPU to look at while a session is timed; None looks at none.
         program: what to run.
     """
 
@@ -66,17 +70,19 @@ class Worker:
         cores: list[int] | None = None,
         memory_bytes: int | None = None,
         work: Path | None = None,
+        gpu_uuid: str | None = None,
         program: tuple[str, ...] = _PROGRAM,
     ) -> None:
         self._program = program
         self._setup = {
             "target": target.to_dict(),
             "device": device,
-            "timing": asdict(timing),
+            "timing": timing.to_dict(),
             "cores": cores,
             "memory_bytes": memory_bytes,
         }
         self._work, self._measurement = work, _FIRST
+        self._gpu = None if gpu_uuid is None else GpuLooks(gpu_uuid)
         self._timeout_s, self._build_timeout_s = timeout_s, build_timeout_s
         self._process: subprocess.Popen[str] | None = None
         self._replies: queue.Queue[str | None] = queue.Queue()
@@ -98,7 +104,9 @@ class Worker:
             self._send({"subnet": subnet.to_dict()})
             reply = self._receive_within(self._build_timeout_s, "Building it took")
             if reply == {"built": True}:
-                reply = self._receive_within(self._timeout_s, "It took")
+                if self._gpu is not None:
+                    self._gpu.take()  # of another visit, which failed
+                reply = self._receive_within(self._timeout_s, "It took", self._gpu)
             passing = False
             if reply is None:
                 reason = self._end()
@@ -111,7 +119,7 @@ class Worker:
                 parts: dict[str, Any] = {
                     name: tuple(part) if isinstance(part, list) else part for name, part in reply.items()
                 }
-                return Visit(**parts)
+                return replace(Visit(**parts), gpu=None if self._gpu is None else self._gpu.take())
         raise SubnetFailedError(reason, passing=passing)
 
     def renew(self, measurement: str = _FIRST) -> None:
@@ -182,10 +190,15 @@ class Worker:
         line = self._replies.get(timeout=timeout_s)
         return json.loads(line) if line is not None and line.endswith("\n") else None
 
-    def _receive_within(self, timeout_s: float, what: str) -> dict[str, Any] | None:
-        """As ``_receive``; when time is up, the process is ended and the subnet has failed."""
+    def _receive_within(self, timeout_s: float, what: str, gpu: GpuLooks | None = None) -> dict[str, Any] | None:
+        """As ``_receive``, looking at the GPU meanwhile; when time is up, the process is ended, a subnet has failed."""
+        end = time.monotonic() + timeout_s
         try:
-            return self._receive(timeout_s)
+            while gpu is not None and time.monotonic() + _LOOK_EVERY_S < end:
+                with suppress(queue.Empty):
+                    return self._receive(_LOOK_EVERY_S)
+                gpu.look()
+            return self._receive(max(end - time.monotonic(), 0))
         except queue.Empty:
             self.close()
             raise SubnetFailedError(f"{what} longer than {timeout_s:g} s.") from None

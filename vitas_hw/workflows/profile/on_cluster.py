@@ -14,7 +14,13 @@ from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.core.target import Target
 from vitas_hw.profiling.journal import Journal
 from vitas_hw.profiling.measure import passes
-from vitas_hw.profiling.protocol import REPEAT_EVERY, open_journal, profile_of, say_what_may_pass
+from vitas_hw.profiling.protocol import (
+    REPEAT_EVERY,
+    open_journal,
+    profile_of,
+    say_what_may_pass,
+    say_what_slowed_the_gpu,
+)
 from vitas_hw.runs.directory import Run, one_at_a_time
 from vitas_hw.workflows.profile.profile import Profiled, keep
 from vitas_hw.workflows.profile.settings import ProfileSettings
@@ -99,6 +105,7 @@ def profile_fleet(
         if group.failed is None
     ]
     for group in groups:
+        say_what_slowed_the_gpu(group.journal, progress)
         say_what_may_pass(group.journal, progress)
         if group.failed is not None:
             raise group.failed
