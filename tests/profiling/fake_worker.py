@@ -17,7 +17,7 @@ from vitas_hw.core.target import Target
 from vitas_hw.profiling import worker_main
 
 FINE, REFUSED, BROKEN, CRASHES, HANGS, HANGS_LOCKED, OUT_OF_MEMORY, CRASHES_ONCE, FORKS = range(101, 110)
-HANGS_TIMED, BUILDS_SLOWLY = range(110, 112)
+HANGS_TIMED, BUILDS_SLOWLY, TELLS_TF32 = range(110, 113)
 VISITS = "FAKE_VISITS"  # variable: a file that counts the visits of all processes, one byte each
 STICKY, FULL = "FAKE_STICKY", "FAKE_FULL"  # variables: visits that break the GPU for their process, find it full
 
@@ -90,6 +90,8 @@ class Backend:
             if not os.path.exists(note):
                 open(note, "w").close()
                 os._exit(3)
+        if kind == TELLS_TF32:
+            raise VitasError(f"TF32 override: {os.environ.get('NVIDIA_TF32_OVERRIDE')}")
         if kind == BUILDS_SLOWLY:
             time.sleep(1.5)
         if kind == FORKS and os.fork() == 0:  # as a library's telemetry does: it keeps every pipe open

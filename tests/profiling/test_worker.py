@@ -23,6 +23,7 @@ from fake_worker import (
     HANGS_TIMED,
     OUT_OF_MEMORY,
     REFUSED,
+    TELLS_TF32,
 )
 
 from vitas_hw.core.errors import VitasError
@@ -174,6 +175,19 @@ def test_what_is_built_for_a_measurement_is_not_used_by_one_that_repeats_it(smal
             worker.visit(small.largest)
     assert (tmp_path / "processes").read_text() == ".."
     assert (tmp_path / "second" / "processes").read_text() == ".."
+
+
+@pytest.mark.parametrize(("precision", "override"), [("fp32", "0"), ("fp16", "None")])
+def test_float32_is_float32_in_all_of_nvidias_libraries(
+    precision: str, override: str, small: SearchSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
+    target = replace(TARGET, precision=precision)
+    with (
+        Worker(target, "cpu", Timing(), program=FAKE) as worker,
+        pytest.raises(SubnetFailedError, match=f"^TF32 override: {override}$"),
+    ):
+        worker.visit(subnet_that(TELLS_TF32, small))
 
 
 def test_what_a_runtime_forked_neither_blocks_nor_stays(worker: Worker, small: SearchSpace) -> None:

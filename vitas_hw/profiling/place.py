@@ -8,7 +8,7 @@ from typing import Any
 
 import psutil
 
-from vitas_hw.core.errors import InputError, VitasError, one_of
+from vitas_hw.core.errors import InputError, one_of
 from vitas_hw.core.settings import setting, settings
 from vitas_hw.core.target import BACKENDS, Target, device_slug
 from vitas_hw.profiling.backend import BackendInfo, backend_info
@@ -155,8 +155,8 @@ def _backend(device: str, wanted: str | None) -> BackendInfo:
         if device in found.devices and not found.missing:
             return found
     found = next((one for one in tried if device in one.devices), tried[-1])
-    if found.missing and (wanted or device in found.devices):
-        raise VitasError(f"The backend {found.name} cannot be used: {found.missing}.", found.install, field="backend")
+    if wanted or device in found.devices:
+        found.check(device)
     there = ", ".join(found.devices) or "none"
     raise InputError(
         f"There is no device {device!r} for {found.name}; this machine has: {there}.",

@@ -81,6 +81,9 @@ def _read(requests: queue.Queue[dict[str, Any]]) -> None:
 
 
 def _prepare(setup: dict[str, Any]) -> None:
+    if setup["target"]["precision"] == "fp32":
+        # before any library of NVIDIA's is loaded, and for those too that have no switch of their own for TF32
+        os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
     if sys.platform == "linux":
         # the kernel ends this process with its parent even while a runtime's code holds Python's lock
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
