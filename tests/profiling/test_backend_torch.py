@@ -153,7 +153,7 @@ def test_a_session_on_a_stream_times_each_image_and_lets_all_go(monkeypatch: pyt
             assert log[-1] == "waited"
             return 1.5
 
-    stream = SimpleNamespace(wait_stream=lambda _: None, synchronize=lambda: log.append("waited"))
+    stream = SimpleNamespace(cuda_stream=5, wait_stream=lambda _: None, synchronize=lambda: log.append("waited"))
     monkeypatch.setattr(torch.cuda, "Stream", lambda: stream)
     monkeypatch.setattr(torch.cuda, "stream", lambda _: nullcontext())
     monkeypatch.setattr(torch.cuda, "current_stream", lambda: None)

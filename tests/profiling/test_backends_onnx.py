@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,11 +20,12 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Block, Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.export.onnx_graph import onnx_graph, random_weights
-from vitas_hw.profiling.backend import INPUTS, Backend, backend_info, open_backend
-from vitas_hw.profiling.backends import onnxruntime_backend, openvino_backend
+from vitas_hw.profiling.backend import INPUTS, Backend, KeepsWork, backend_info, open_backend
+from vitas_hw.profiling.backends import onnxruntime_backend, openvino_backend, torch_session
 from vitas_hw.profiling.backends.common import digest_seed, finest, random_images, wall_clock_ms
-from vitas_hw.profiling.backends.onnxruntime_backend import OnnxRuntimeBackend
+from vitas_hw.profiling.backends.onnxruntime_backend import OnnxRuntimeBackend, TensorRTProviderBackend
 from vitas_hw.profiling.backends.openvino_backend import OpenVinoBackend
+from vitas_hw.profiling.place import TargetAsked, find_place
 from vitas_hw.supernet.plain import build_model
 
 RUNTIMES = ("onnxruntime", "openvino")
@@ -35,33 +39,6 @@ def target(runtime: str, precision: str = "fp32", batch: int = 2, threads: int |
 @pytest.fixture(params=RUNTIMES)
 def backend(request: pytest.FixtureRequest) -> Backend:
     return open_backend(target(request.param), "cpu")
-
-
-@pytest.mark.parametrize(
-    ("runtime", "provider", "file"),
-    [
-        ("onnxruntime", "CUDAExecutionProvider", "libonnxruntime_providers_cuda.so"),
-        ("onnxruntime-trt", "TensorrtExecutionProvider", "libonnxruntime_providers_tensorrt.so"),
-    ],
-)
-def test_a_provider_whose_library_does_not_load_says_which_is_missing(
-    runtime: str, provider: str, file: str, small: SearchSpace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Fails if ONNX Runtime is left to speak, which names nodes on the CPU, or if such a provider is offered."""
-    said = "libcublas.so.13: cannot open shared object file"
-    monkeypatch.setattr(onnxruntime_backend, "refusal", lambda path: said if path.name == file else "")
-    with pytest.raises(VitasError) as caught:
-        OnnxRuntimeBackend(target(runtime, threads=None), "cuda:0").open(small.smallest)
-    assert caught.value.problem == f"ONNX Runtime could not load its {provider}: {said}."
-    assert caught.value.step == "doctor"
-    monkeypatch.setattr(ort, "get_available_providers", lambda: [provider])
-    monkeypatch.setattr("vitas_hw.profiling.backends.torch_session.cuda_devices", lambda: {"cuda:0": "NVIDIA L4"})
-    found = backend_info(runtime)
-    assert "cuda:0" not in found.devices
-    if runtime == "onnxruntime-trt":
-        assert found.missing == f"its provider does not load: {said}"
-    monkeypatch.setattr(onnxruntime_backend, "refusal", lambda path: "")
-    assert backend_info(runtime).devices["cuda:0"] == "NVIDIA L4"
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -81,13 +58,98 @@ def test_a_missing_provider_is_said_and_not_replaced_by_the_cpu() -> None:
         open_backend(target("onnxruntime-trt", threads=None), "cuda:0")
 
 
+GPU_KINDS = {"onnxruntime": OnnxRuntimeBackend, "onnxruntime-trt": TensorRTProviderBackend}
+
+
 @pytest.mark.filterwarnings("ignore:Specified provider")
-@pytest.mark.parametrize("runtime", ["onnxruntime", "onnxruntime-trt"])
+@pytest.mark.parametrize("runtime", GPU_KINDS)
 def test_a_provider_that_falls_back_to_the_cpu_is_an_error(runtime: str, small: SearchSpace) -> None:
     if "CUDAExecutionProvider" in ort.get_available_providers():
         pytest.skip("this ONNX Runtime has the provider")
     with pytest.raises(VitasError, match=r"(fell back to the CPU|refused)"):
-        OnnxRuntimeBackend(target(runtime, threads=None), "cuda:0").open(small.smallest)
+        GPU_KINDS[runtime](target(runtime, threads=None), "cuda:0").open(small.smallest)
+
+
+SAID = "libcublasLt.so.13: cannot open shared object file: No such file or directory"
+
+
+@pytest.fixture
+def unloadable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """onnxruntime-gpu beside a GPU, without its libraries: what the loader says, and what ONNX Runtime raises."""
+    whole = ort.InferenceSession
+
+    def session(model: bytes, options: Any, providers: list[tuple[str, Any]], enable_fallback: int) -> Any:
+        if providers[0][0] == "CPUExecutionProvider":
+            return whole(model, options, providers=providers)
+        raise RuntimeError("fallback to CPU EP has been explicitly disabled by the user.")
+
+    monkeypatch.setattr(ort, "InferenceSession", session)
+    monkeypatch.setattr(ort, "get_available_providers", lambda: ["TensorrtExecutionProvider", "CUDAExecutionProvider"])
+    monkeypatch.setattr(torch_session, "cuda_devices", lambda: {"cuda:0": "NVIDIA H200"})
+    monkeypatch.setattr(onnxruntime_backend, "refusal", lambda path: SAID if path.suffix == ".so" else "")
+    onnxruntime_backend._gpu_failure.cache_clear()
+    yield
+    onnxruntime_backend._gpu_failure.cache_clear()
+
+
+@pytest.mark.usefixtures("unloadable")
+def test_a_provider_that_does_not_load_says_which_library_lacks(small: SearchSpace) -> None:
+    says = r"could not load its CUDAExecutionProvider: libcublasLt\.so\.13: cannot open.*No such file or directory\."
+    with pytest.raises(VitasError, match=says) as e:
+        OnnxRuntimeBackend(target("onnxruntime", threads=None), "cuda:0").open(small.smallest)
+    assert e.value.step == "doctor"
+    with pytest.raises(VitasError, match="could not load its TensorrtExecutionProvider: libcublasLt"):
+        TensorRTProviderBackend(target("onnxruntime-trt", threads=None), "cuda:0").open(small.smallest)
+
+
+@pytest.mark.usefixtures("unloadable")
+def test_a_provider_that_does_not_load_is_not_called_usable() -> None:
+    found = backend_info("onnxruntime")
+    assert (set(found.devices), found.missing) == ({"cpu"}, "")
+    assert "libcublasLt.so.13" in found.gpu_missing
+    with pytest.raises(VitasError, match=r"onnxruntime cannot use the GPU: ONNX Runtime could not load its CUDAExec"):
+        open_backend(target("onnxruntime", threads=None), "cuda:0")
+    with pytest.raises(VitasError, match=r"onnxruntime cannot use the GPU: .*libcublasLt\.so\.13"):
+        find_place(TargetAsked(device="cuda", backend="onnxruntime"), (32, 32))
+    assert open_backend(target("onnxruntime"), "cpu")
+    tensorrt = backend_info("onnxruntime-trt")
+    assert (dict(tensorrt.devices), tensorrt.gpu_missing) == ({}, "")
+    assert "libcublasLt.so.13" in tensorrt.missing
+
+
+def test_the_tensorrt_provider_keeps_an_engine_for_each_graph(
+    small: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names engines by the nodes, which subnets of one depth share: only our prefix tells them apart."""
+    given: list[dict[str, Any]] = []
+
+    def runtime_session(model: bytes, options: Any, provider: tuple[str, dict[str, Any]]) -> Any:
+        given.append(provider[1])
+        return None
+
+    monkeypatch.setattr(onnxruntime_backend, "_runtime_session", runtime_session)
+    monkeypatch.setattr(onnxruntime_backend, "_binding", lambda *_: None)
+    backend = TensorRTProviderBackend(target("onnxruntime-trt", "fp16", threads=None), "cuda:0")
+    backend.open(small.smallest)
+    assert given.pop() == {"device_id": 0, "trt_fp16_enable": True, "trt_int8_enable": False}
+    assert isinstance(backend, KeepsWork)
+    backend.keep_in(tmp_path / "engines")
+    narrow = replace(small.smallest, num_classes=7)
+    for subnet in (small.smallest, narrow, small.smallest):
+        backend.open(subnet)
+    prefixes = [options["trt_engine_cache_prefix"] for options in given]
+    assert prefixes[0] == prefixes[2] != prefixes[1]
+    assert all(options["trt_engine_cache_path"] == str(tmp_path / "engines") for options in given)
+    assert all(options["trt_engine_cache_enable"] and options["trt_timing_cache_enable"] for options in given)
+    kept = tmp_path / "engines" / f"{prefixes[1]}_0_sm90.engine"
+    kept.write_bytes(b"engine")
+    os.utime(kept, (0, 0))
+    backend.open(narrow)
+    assert kept.stat().st_mtime > 0  # it goes last where room is short
+    other = TensorRTProviderBackend(target("onnxruntime-trt", threads=None), "cuda:0")
+    other.keep_in(tmp_path / "engines")
+    other.open(narrow)
+    assert given[-1]["trt_engine_cache_prefix"] not in prefixes
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

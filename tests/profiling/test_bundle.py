@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -156,7 +156,7 @@ def test_the_plan_comes_back_and_is_in_shuffled_rounds(
     assert all(sorted(order) == sorted(digests) for order in rounds)
     assert len({tuple(order) for order in rounds}) > 1
     assert sorted(bundle.visits[len(first) :]) == sorted(("second", r, d) for r in range(6) for d in digests[:2])
-    assert bundle.timing == asdict(SHORT)
+    assert bundle.timing == SHORT.to_dict()
 
 
 def test_the_readme_is_filled_in(write: Callable[..., Bundle], folder: Path) -> None:

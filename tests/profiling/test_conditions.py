@@ -17,7 +17,16 @@ import pytest
 from vitas_hw.core.progress import Silent
 from vitas_hw.profiling import conditions, nvidia
 from vitas_hw.profiling.conditions import Conditions, CpuTimes, cores_for, snapshot, warnings
-from vitas_hw.profiling.nvidia import Gpu, driver_and_gpus, read_gpu
+from vitas_hw.profiling.nvidia import (
+    Gpu,
+    GpuLooks,
+    GpuMeanwhile,
+    driver_and_gpus,
+    gpu_setting,
+    gpu_uuid,
+    read_gpu,
+    summary,
+)
 
 H100 = Gpu(1980.0, 1980.0, 2619.0, 41.0, 121.38, 700.0, 0.37, (), 0)
 THROTTLED = Gpu(1095.0, 1980.0, 2619.0, 70.0, 699.8, 700.0, 1.0, ("power cap", "thermal slowdown"), 0)
@@ -317,16 +326,18 @@ class Nvml:
         self.lacks: set[str] = set()
         self.clocks = {pynvml.NVML_CLOCK_SM: 1980, pynvml.NVML_CLOCK_MEM: 2619}
         self.reasons = 0
+        self.kind = "GPU"  # the driver's prefix of UUIDs
         answers: dict[str, Callable[..., Any]] = {
             "nvmlDeviceGetCount": lambda: 4,
             "nvmlDeviceGetHandleByIndex": self.handle,
-            "nvmlDeviceGetUUID": lambda gpu: f"GPU-{gpu}{gpu}-long",
+            "nvmlDeviceGetHandleByUUID": self.handle_by_uuid,
             "nvmlDeviceGetName": lambda gpu: ("NVIDIA H100", "NVIDIA L4", "NVIDIA L4", "NVIDIA H100")[gpu],
             "nvmlDeviceGetClockInfo": lambda gpu, kind: self.clocks[kind],
             "nvmlDeviceGetMaxClockInfo": lambda gpu, kind: self.clocks[kind],
             "nvmlDeviceGetTemperature": lambda gpu, sensor: 41,
             "nvmlDeviceGetPowerUsage": lambda gpu: 121380,
             "nvmlDeviceGetEnforcedPowerLimit": lambda gpu: 700000,
+            "nvmlDeviceGetPowerManagementLimit": lambda gpu: 700000,
             "nvmlDeviceGetUtilizationRates": lambda gpu: SimpleNamespace(gpu=37, memory=5),
             "nvmlDeviceGetCurrentClocksEventReasons": lambda gpu: self.reasons,
             "nvmlDeviceGetCurrentClocksThrottleReasons": lambda gpu: self.reasons,
@@ -346,6 +357,12 @@ class Nvml:
             raise pynvml.NVMLError(pynvml.NVML_ERROR_INVALID_ARGUMENT)
         return index
 
+    def handle_by_uuid(self, uuid: str) -> int:
+        kind, _, name = uuid.partition("-")
+        if kind != self.kind or name not in "0123":
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
+        return int(name)
+
     def asked(self, name: str, answer: Callable[..., Any]) -> Callable[..., Any]:
         def told(*about: Any) -> Any:
             if not self.open:
@@ -359,14 +376,13 @@ class Nvml:
 
 @pytest.fixture
 def nvml(monkeypatch: pytest.MonkeyPatch) -> Nvml:
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     return Nvml(monkeypatch)
 
 
 def test_an_h100_is_read(nvml: Nvml) -> None:
-    assert read_gpu(0, others=(1, 4242)) == replace(H100, other_processes=1)
-    assert read_gpu(0, others=None) == replace(H100, other_processes=None)
-    assert read_gpu(4, ()) is None
+    assert read_gpu("0", others=(1, 4242)) == replace(H100, other_processes=1)
+    assert read_gpu("0", others=None) == replace(H100, other_processes=None)
+    assert read_gpu("4", ()) is None
     assert nvml.open == 0  # left again
 
 
@@ -381,46 +397,87 @@ def test_an_h100_is_read(nvml: Nvml) -> None:
 )
 def test_reasons_for_slow_clocks_are_told(nvml: Nvml, bits: int, reasons: tuple[str, ...]) -> None:
     nvml.reasons = bits
-    gpu = read_gpu(0, ())
+    gpu = read_gpu("0", ())
     assert gpu is not None
     assert gpu.throttling == reasons
 
 
 def test_what_a_gpu_does_not_tell_is_none(nvml: Nvml) -> None:
     nvml.lacks = {"nvmlDeviceGetPowerUsage", "nvmlDeviceGetEnforcedPowerLimit", "nvmlDeviceGetComputeRunningProcesses"}
-    gpu = read_gpu(0, ())
+    gpu = read_gpu("0", ())
     assert gpu == replace(H100, power_w=None, power_limit_w=None, other_processes=None)
-    nvml.lacks = {name for name in vars(pynvml) if name.startswith("nvmlDeviceGet")} - {"nvmlDeviceGetHandleByIndex"}
-    assert read_gpu(0, ()) == Gpu(*[None] * 9)
+    nvml.lacks = {name for name in vars(pynvml) if name.startswith("nvmlDeviceGet")} - {"nvmlDeviceGetHandleByUUID"}
+    assert read_gpu("0", ()) == Gpu(*[None] * 9)
     assert warnings(replace(QUIET, gpu=Gpu(*[None] * 9))) == []
 
 
-@pytest.mark.parametrize(
-    ("index", "visible", "gpu"),
-    [
-        (1, None, 1),
-        (0, "3,1", 3),
-        (1, "GPU-11-long, GPU-22-long", 2),
-        (0, "GPU-33", 3),  # a start is enough for CUDA
-        (0, "GPU-44", None),
-        (2, "3,1", None),
-        (0, "", None),
-    ],
-)
-def test_cuda_visible_devices_renumbers(
-    nvml: Nvml, monkeypatch: pytest.MonkeyPatch, index: int, visible: str | None, gpu: int | None
-) -> None:
+class Torch:
+    """Two GPUs of a machine, which CUDA numbers the other way round than the driver, and the fastest first."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, uuids: tuple[str, ...] = ("3", "1")) -> None:
+        properties = [SimpleNamespace(uuid=uuid) for uuid in uuids]
+        monkeypatch.setattr("torch.cuda.is_available", lambda: bool(uuids))
+        monkeypatch.setattr("torch.cuda.device_count", lambda: len(uuids))
+        monkeypatch.setattr("torch.cuda.get_device_properties", lambda index: properties[index])
+
+
+def test_a_gpu_is_found_by_its_own_name_whatever_its_number(nvml: Nvml, monkeypatch: pytest.MonkeyPatch) -> None:
+    Torch(monkeypatch)
+    devices = ("cuda:0", "cuda", "cuda:1", "cuda:2", "cuda:x", "cpu", "mps")
+    assert [gpu_uuid(device) for device in devices] == ["3", "3", "1", None, None, None, None]
     with nvidia._driver():
-        assert nvidia._handle(index, visible) == gpu
-    if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert (read_gpu(index, ()) is None) == (gpu is None)
+        assert [nvidia._handle(uuid) for uuid in ("3", "1", "7")] == [3, 1, None]
+        nvml.kind = "MIG"  # a part of a GPU
+        assert nvidia._handle("2") == 2
+    Torch(monkeypatch, ())
+    assert gpu_uuid("cuda:0") is None
+
+
+def test_what_people_set_on_a_gpu_is_told(nvml: Nvml) -> None:
+    assert gpu_setting("0") == {"driver": "580.95.05", "power_limit_w": 700}
+    nvml.lacks = {"nvmlDeviceGetPowerManagementLimit"}
+    assert gpu_setting("0") == gpu_setting("9") == {"driver": "580.95.05"}
+    assert nvml.open == 0
+
+
+def test_a_gpu_is_looked_at_while_it_works(nvml: Nvml) -> None:
+    looks = GpuLooks("2")
+    assert looks.take() is None
+    looks.look()
+    nvml.clocks[pynvml.NVML_CLOCK_SM], nvml.reasons = 1410, 0x24
+    looks.look()
+    nvml.reasons = 0x4
+    looks.look()
+    slowed = GpuMeanwhile(3, (1410, 1980), 41, 121.38, ("power cap", "thermal slowdown"))
+    assert looks.take() == slowed
+    assert looks.take() is None
+    nvml.lacks = {name for name in vars(pynvml) if name.startswith("nvmlDeviceGet")}
+    looks.look()
+    assert looks.take() == GpuMeanwhile(1)
+    assert summary([None, slowed, GpuMeanwhile(1), GpuMeanwhile(2, (1500, 1700), 55, 90.0)]) == {
+        "visits": 3,
+        "sm_mhz": [1410, 1840, 1980],
+        "temperature_c": 55,
+        "power_w": 121.38,
+        "throttling": {"power cap": 1 / 3, "thermal slowdown": 1 / 3},
+    }
+    assert summary([GpuMeanwhile(1)]) == {
+        "visits": 1,
+        "sm_mhz": None,
+        "temperature_c": None,
+        "power_w": None,
+        "throttling": {},
+    }
+    assert summary([None]) is None
+    absent = GpuLooks("9")
+    absent.look()
+    assert absent.take() is None
 
 
 @pytest.mark.parametrize("lacks", ["nvmlDeviceGetCurrentClocksEventReasons", ""])
 def test_old_and_new_drivers_are_asked(nvml: Nvml, lacks: str, monkeypatch: pytest.MonkeyPatch) -> None:
     nvml.lacks, nvml.reasons = {lacks}, 0x4
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    Torch(monkeypatch, ("3",))
     gpu = read_gpu(0, (77, 14))
     assert gpu is not None
     assert (gpu.throttling, gpu.other_processes) == (("power cap",), 1)
@@ -442,7 +499,7 @@ def test_without_a_driver_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(pynvml, "nvmlInit", fails)
     monkeypatch.setattr(pynvml, "nvmlShutdown", fails)
     assert driver_and_gpus() == (None, ())
-    assert read_gpu(0, ()) is None
+    assert read_gpu("0", ()) is None
 
 
 def test_cores_are_fast_physical_ones_from_the_end(laptop: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,3 +34,13 @@ def test_an_accelerator_is_the_hardware_that_counts() -> None:
         machine.fingerprint("NVIDIA H200") == machine.fingerprint("NVIDIA H200") != machine.fingerprint("NVIDIA H100")
     )
     assert machine.environment({}, "NVIDIA H200")["hardware"]["accelerator"] == "NVIDIA H200"
+
+
+def test_cpu_driver_and_power_limit_of_a_gpu_count_too() -> None:
+    beside = {"cpu": "AMD EPYC 9654", "driver": "580.95.05", "power_limit_w": 700}
+    others = [beside | change for change in ({"cpu": "Xeon"}, {"driver": "570.1"}, {"power_limit_w": 350})]
+    marks = [machine.fingerprint("NVIDIA H200", **facts) for facts in (beside, {}, *others)]
+    assert len(set(marks)) == 5
+    about = machine.environment({}, "NVIDIA H200", **beside)
+    assert about["fingerprint"] == marks[0]
+    assert about["hardware"].items() >= beside.items()

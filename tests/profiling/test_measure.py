@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 from vitas_hw.core.errors import FileError, InputError, VitasError
+from vitas_hw.core.progress import Silent
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.profiling.journal import Journal
 from vitas_hw.profiling.measure import ATTEMPTS, anchor_ms, measure, measurements
+from vitas_hw.profiling.nvidia import GpuMeanwhile, summary
 from vitas_hw.profiling.profile import Measurement
+from vitas_hw.profiling.protocol import gpu_during, say_what_slowed_the_gpu
 from vitas_hw.profiling.timing import Visit
 from vitas_hw.profiling.worker import SubnetFailedError
 
@@ -27,7 +30,7 @@ class FakeMeter:
         """Of the machine before and after a visit."""
         return 1.0, 1.0
 
-    def renew(self) -> None:
+    def renew(self, measurement: str) -> None:
         self.renewed_at.append(len(self.visited))
 
     def visit(self, subnet: Subnet) -> Visit:
@@ -207,6 +210,26 @@ def test_a_journal_of_another_machine_is_never_continued(subnets: list[Subnet], 
     take(FakeMeter(), subnets[:2], path)
     with pytest.raises(InputError, match=r"begun with another machine.*with fresh"):
         Journal.open(path, {"machine": 2})
+
+
+def test_what_the_gpu_did_meanwhile_is_kept_with_each_visit(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    seen = GpuMeanwhile(2, (1410.0, 1980.0), 61.0, 250.5, ("power cap",))
+    journal = Journal.open(path, {})
+    journal.add_visit("first", 0, "a", Visit((1.0,), (1.0,), (1.0,), gpu=seen))
+    journal.add_visit("first", 0, "b", Visit((1.0,), (1.0,), (1.0,)))
+    again = Journal.open(path, {})
+    assert [visits[0].gpu for visits in again.attempts.values()] == [seen, None]
+    assert gpu_during(again) == summary([seen])
+    said: list[str] = []
+
+    class Told(Silent):
+        def note(self, text: str) -> None:
+            said.append(text)
+
+    say_what_slowed_the_gpu(again, Told())
+    say_what_slowed_the_gpu(Journal.open(tmp_path / "other", {}), Told())
+    assert said == ["warning: The GPU was slowed down while it was measured: power cap in 100% of the visits."]
 
 
 def test_conditions_are_kept_and_come_back(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ class Alone:
     def visit(self, subnet: Subnet) -> Visit:
         return timed(subnet)
 
-    def renew(self) -> None:
+    def renew(self, measurement: str) -> None:
         pass
 
 

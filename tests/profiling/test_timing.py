@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import repeat
+from itertools import chain, cycle, repeat
 
 import pytest
 
-from vitas_hw.profiling.timing import Timing, Visit, anchor_subnet, time_session, time_visit, warm_up
+from vitas_hw.profiling.timing import Timing, Visit, _anchor_burst, anchor_subnet, time_session, time_visit, warm_up
 
 
 class FakeSession:
@@ -62,6 +62,37 @@ def test_the_anchor_is_timed_right_before_and_right_after() -> None:
     assert (visit.before_ms, visit.after_ms) == ((4.0, 4.0), (6.0, 6.0))  # the first of each burst is not counted
     assert (order[0], order[-1]) == ("anchor", "anchor")
     assert set(order[1:-1]) == {"subnet"}
+
+
+GPU = Timing().on_a_gpu()
+
+
+def test_a_steady_anchor_takes_few_samples_and_a_noisy_one_fifty() -> None:
+    steady = [9.0, *[1.0, 1.002] * 5]
+    anchor = FakeSession(iter(steady))
+    assert len(_anchor_burst(anchor, GPU)) == 10
+    assert anchor.runs == 11
+    noisy = FakeSession(cycle([1.0, 1.1]))
+    assert len(_anchor_burst(noisy, GPU)) == 50
+    calming = FakeSession(chain([9.0], [1.0, 1.1] * 5, [9.0], repeat(1.0)))  # 9.0 wakes it up again, and is not counted
+    found = _anchor_burst(calming, GPU)
+    assert 20 < len(found) < 50
+    assert 9.0 not in found
+
+
+def test_only_on_a_gpu_the_anchors_samples_depend_on_their_spread() -> None:
+    assert len(_anchor_burst(FakeSession(cycle([1.0, 2.0])), Timing())) == 3
+    assert Timing().to_dict() == {  # as in the journals and bundles of earlier versions
+        "steady": 0.03,
+        "max_warmup_s": 0.1,
+        "sample_s": 0.06,
+        "min_samples": 3,
+        "max_samples": 200,
+        "anchor_samples": 3,
+    }
+    assert (GPU.to_dict()["anchor_spread"], GPU.to_dict()["anchor_most"]) == (0.01, 50)
+    assert Timing(**GPU.to_dict()) == GPU  # type: ignore[arg-type]
+    assert Timing(anchor_samples=20).on_a_gpu().anchor_samples == 20
 
 
 def test_a_visit_knows_how_much_the_machine_changed() -> None:

@@ -13,14 +13,17 @@ from pathlib import Path
 import pytest
 from fake_worker import (
     BROKEN,
+    BUILDS_SLOWLY,
     CRASHES,
     CRASHES_ONCE,
     FINE,
     FORKS,
     HANGS,
     HANGS_LOCKED,
+    HANGS_TIMED,
     OUT_OF_MEMORY,
     REFUSED,
+    TELLS_TF32,
 )
 
 from vitas_hw.core.errors import VitasError
@@ -28,6 +31,7 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.profiling import worker as worker_module
+from vitas_hw.profiling.nvidia import GpuLooks, GpuMeanwhile
 from vitas_hw.profiling.timing import Timing
 from vitas_hw.profiling.worker import SubnetFailedError, Worker
 
@@ -37,7 +41,8 @@ FAKE = (sys.executable, str(Path(__file__).parent / "fake_worker.py"))
 
 @pytest.fixture
 def worker() -> Iterator[Worker]:
-    with Worker(TARGET, "cpu", Timing(), timeout_s=3.0, memory_bytes=2**36, program=FAKE) as started:
+    limits = {"timeout_s": 2.0, "build_timeout_s": 3.0, "memory_bytes": 2**36}
+    with Worker(TARGET, "cpu", Timing(), program=FAKE, **limits) as started:  # type: ignore[arg-type]
         yield started
 
 
@@ -95,16 +100,18 @@ def test_a_visit_is_made_in_another_process_between_two_bursts_of_the_anchor(
         (REFUSED, r"^this engine cannot$"),
         (BROKEN, r"^RuntimeError: an error of the runtime's own over two lines$"),
         (CRASHES, r"ended by SIGSEGV"),
-        (HANGS, r"longer than 3 s"),
-        (HANGS_LOCKED, r"longer than 3 s"),
+        (HANGS, r"^Building it took longer than 3 s\.$"),
+        (HANGS_LOCKED, r"^Building it took longer than 3 s\.$"),
+        (HANGS_TIMED, r"^It took longer than 2 s\.$"),
         (OUT_OF_MEMORY, r"MemoryError: Unable to allocate 1.00 TiB"),
     ],
 )
 def test_a_subnet_that_cannot_run_gives_its_reason_and_the_next_one_runs(
     worker: Worker, small: SearchSpace, kind: int, reason: str
 ) -> None:
-    with pytest.raises(SubnetFailedError, match=reason):
+    with pytest.raises(SubnetFailedError, match=reason) as e:
         worker.visit(subnet_that(kind, small))
+    assert not e.value.passing
     assert worker.visit(subnet_that(FINE, small)).samples_ms
 
 
@@ -129,6 +136,58 @@ def test_renewing_takes_a_new_process_and_closing_leaves_none(worker: Worker, sm
     assert is_gone(first)
     assert is_gone(second)
     worker.close()  # twice is fine
+
+
+def test_the_gpu_is_looked_at_while_a_session_is_timed_and_only_then(
+    small: SearchSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Looks(GpuLooks):
+        def __init__(self, uuid: str) -> None:
+            self.count = 0
+
+        def look(self) -> None:
+            self.count += 1
+
+        def take(self) -> GpuMeanwhile | None:
+            count, self.count = self.count, 0
+            return GpuMeanwhile(count) if count else None
+
+    monkeypatch.setattr(worker_module, "GpuLooks", Looks)
+    with Worker(TARGET, "cpu", Timing(), timeout_s=1.0, gpu_uuid="0", program=FAKE) as worker:
+        with pytest.raises(SubnetFailedError, match="longer than 1 s"):
+            worker.visit(subnet_that(HANGS_TIMED, small))
+        assert 3 <= worker._gpu.count <= 20
+        seen = worker.visit(subnet_that(BUILDS_SLOWLY, small)).gpu  # 1.5 s; what the one before left is not its own
+    assert seen is None or seen.looks <= 3
+
+
+def test_the_time_of_a_visit_does_not_hold_its_build(small: SearchSpace) -> None:
+    with Worker(TARGET, "cpu", Timing(), timeout_s=1.0, program=FAKE) as worker:
+        assert worker.visit(subnet_that(BUILDS_SLOWLY, small)).samples_ms
+
+
+def test_what_is_built_for_a_measurement_is_not_used_by_one_that_repeats_it(small: SearchSpace, tmp_path: Path) -> None:
+    """Or the noise floor would hold no difference between two builds."""
+    with Worker(TARGET, "cpu", Timing(), work=tmp_path, program=FAKE) as worker:
+        worker.visit(small.largest)
+        for measurement in ("first", "second", "second"):
+            worker.renew(measurement)
+            worker.visit(small.largest)
+    assert (tmp_path / "processes").read_text() == ".."
+    assert (tmp_path / "second" / "processes").read_text() == ".."
+
+
+@pytest.mark.parametrize(("precision", "override"), [("fp32", "0"), ("fp16", "None")])
+def test_float32_is_float32_in_all_of_nvidias_libraries(
+    precision: str, override: str, small: SearchSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
+    target = replace(TARGET, precision=precision)
+    with (
+        Worker(target, "cpu", Timing(), program=FAKE) as worker,
+        pytest.raises(SubnetFailedError, match=f"^TF32 override: {override}$"),
+    ):
+        worker.visit(subnet_that(TELLS_TF32, small))
 
 
 def test_what_a_runtime_forked_neither_blocks_nor_stays(worker: Worker, small: SearchSpace) -> None:

@@ -20,8 +20,9 @@ HARDWARE = "FAKE_HARDWARE"
 
 
 class FakePlace(Place):
-    def worker(self, timing: Timing, timeout_s: float = 60.0) -> Worker:
-        return Worker(self.target, "cpu", timing, timeout_s=timeout_s, program=(sys.executable, FAKE, "of-a-fleet"))
+    def worker(self, timing: Timing, timeout_s: float = 60.0, work: Path | None = None) -> Worker:
+        program = (sys.executable, FAKE, "of-a-fleet")
+        return Worker(self.target, "cpu", timing, timeout_s=timeout_s, work=work, program=program)
 
 
 def find_place(asked: TargetAsked, image_size: tuple[int, int]) -> Place:

@@ -20,6 +20,7 @@ from machines_of_ray import Machines, machines_of
 
 from vitas_hw.cli.main import main
 from vitas_hw.cluster.devices import Device, Devices
+from vitas_hw.cluster.visits import Errand
 from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.progress import Silent
 from vitas_hw.core.space import SearchSpace
@@ -158,9 +159,9 @@ def test_an_actor_that_is_killed_loses_nothing_and_the_other_goes_on(
     killed: list[str] = []
     visit = Devices.visit
 
-    def visit_and_kill(self: Devices, device: Any, subnet: Any, anew: bool) -> Any:
-        ticket = visit(self, device, subnet, anew)
-        if len(killed) == 0 and device.about["fingerprint"] == fingerprint("a") and not anew:
+    def visit_and_kill(self: Devices, device: Any, errand: Errand) -> Any:
+        ticket = visit(self, device, errand)
+        if len(killed) == 0 and device.about["fingerprint"] == fingerprint("a") and not errand.anew:
             killed.append(device.name)
             ray.kill(device.actor)
         return ticket
@@ -184,8 +185,8 @@ def test_when_the_last_device_of_a_kind_is_lost_the_others_finish_and_a_repeat_g
     visit = Devices.visit
     made: list[int] = []
 
-    def visit_and_kill(self: Devices, device: Any, subnet: Any, anew: bool) -> Any:
-        ticket = visit(self, device, subnet, anew)
+    def visit_and_kill(self: Devices, device: Any, errand: Errand) -> Any:
+        ticket = visit(self, device, errand)
         if device.about["fingerprint"] == fingerprint("b"):
             made.append(1)
             if len(made) == 10:  # once

@@ -78,6 +78,22 @@ def test_a_known_target_is_found_again_by_its_hardware() -> None:
 
 
 @pytest.mark.usefixtures("machine")
+def test_a_gpu_is_known_by_its_cpu_driver_and_power_limit_and_in_older_files_by_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("vitas_hw.profiling.place.gpu_uuid", lambda device: f"uuid of {device}")
+    limits = {"uuid of cuda:0": 700, "uuid of cuda:1": 350}
+    monkeypatch.setattr("vitas_hw.profiling.place.gpu_setting", lambda uuid: {"power_limit_w": limits[uuid]})
+    capped = find_place(TargetAsked(device="cuda:1"), (32, 32))
+    assert capped.beside == {"cpu": cpu_model(), "power_limit_w": 350}
+    assert place_of(capped.target, capped.fingerprint) == capped  # not the first of that name
+    limits["uuid of cuda:1"] = 300
+    assert place_of(capped.target, fingerprint("NVIDIA H200", cpu=cpu_model(), power_limit_w=350)) is None
+    assert place_of(capped.target, fingerprint("NVIDIA H200")) is not None
+    assert (capped.timing(Timing()).anchor_most, find_place(TargetAsked(), (32, 32)).timing(Timing())) == (50, Timing())
+
+
+@pytest.mark.usefixtures("machine")
 def test_a_precision_can_be_compared_with_float32() -> None:
     assert find_place(TargetAsked(device="cpu"), (32, 32)).in_fp32() is None
     half = find_place(TargetAsked(device="cuda", precision="fp16"), (32, 32)).in_fp32()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from vitas_hw.cluster.connection import Actor, Connection, Ticket
-from vitas_hw.cluster.visits import Report
+from vitas_hw.cluster.visits import Errand, Report
 from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.progress import Progress, Silent
-from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.profiling.conditions import Watch
 from vitas_hw.profiling.place import TargetAsked, find_place
@@ -36,7 +37,8 @@ class MeasuringActor(Silent):
             self._place = find_place(self._asked, self._image_size)
             self._watch = Watch(self._place.device, self._place.target.threads or 1, self)
             self._watch.look()  # before any work of ours
-            self._worker = self._place.worker(TIMING, self._timeout_s)
+            self._built = TemporaryDirectory(prefix="vitas-hw-")  # engines of this profiling
+            self._worker = self._place.worker(TIMING, self._timeout_s, Path(self._built.name))
             return self._place.target, environment_of(self._place, self._worker.start())
         except VitasError as error:
             return str(error)
@@ -48,21 +50,26 @@ class MeasuringActor(Silent):
             self.note(str(error))
         return self._said()
 
-    def visit(self, subnet: Subnet, anew: bool) -> Report | str:
+    def visit(self, errand: Errand) -> Report | str:
         conditions = None
-        if anew:
-            self._worker.renew()
+        if errand.anew:
+            self._worker.renew(errand.measurement)
             conditions = self._watch.look()
         try:
-            return Report(self._worker.visit(subnet), conditions=conditions, notes=self._said())
+            return Report(self._worker.visit(errand.subnet), conditions=conditions, notes=self._said())
         except SubnetFailedError as error:
-            return Report(None, str(error), conditions, self._said())
+            return Report(None, str(error), error.passing, conditions, self._said())
         except VitasError as error:
             return str(error)
 
     def look(self) -> tuple[str, ...]:
         self._watch.look()
         return self._said()
+
+    def close(self) -> None:
+        """End the measuring process and remove what it built."""
+        self._worker.close()
+        self._built.cleanup()
 
     def _said(self) -> tuple[str, ...]:
         notes, self._notes = tuple(self._notes), []
@@ -138,9 +145,9 @@ class Devices:
                 f"No {wanted} in the cluster can be measured on. {' '.join(reasons)}".rstrip(), "See: ray status"
             )
 
-    def visit(self, device: Device, subnet: Subnet, anew: bool) -> Ticket:
+    def visit(self, device: Device, errand: Errand) -> Ticket:
         """Start a visit there."""
-        return device.actor.visit.remote(subnet, anew)
+        return device.actor.visit.remote(errand)
 
     def leave_out(self, device: Device) -> None:
         """Have nothing more to do with a device."""
@@ -156,6 +163,10 @@ class Devices:
         tickets = {device.actor.look.remote(): device for device in self.all}
         for ticket in self._cluster.done(tickets, _LOOK_S):
             self._repeat(tickets[ticket], self._cluster.result(ticket))
+
+    def close(self) -> None:
+        """Have the devices clear up, those that still answer."""
+        self._cluster.done([device.actor.close.remote() for device in self.all], _LOOK_S)
 
     def _repeat(self, device: Device, notes: tuple[str, ...] | str) -> None:
         for note in () if isinstance(notes, str) else notes:  # a device that is lost is told of at its next visit

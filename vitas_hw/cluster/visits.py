@@ -19,23 +19,33 @@ class Report:
 
     Args:
         visit: its samples; None if the subnet cannot run there.
-        refused: why it cannot.
+        refused: why it cannot,
+        passing: and whether it may another time, see ``SubnetFailedError``.
         conditions: of the machine when its round began, in the first visit of a round.
         notes: what people should know of the machine.
     """
 
     visit: Visit | None
     refused: str = ""
+    passing: bool = False
     conditions: dict[str, Any] | None = None
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Errand:
-    """A visit that a device has to make now; ``anew`` if it has to forget all that is built before."""
+    """A visit that a device has to make now.
+
+    Args:
+        device: its name.
+        subnet: what to visit.
+        measurement: for which of them; what is built for one is not used by another.
+        anew: whether the device has to forget all that is built before.
+    """
 
     device: str
     subnet: Subnet
+    measurement: str
     anew: bool
 
 
@@ -86,7 +96,7 @@ class Spread:
         if report.conditions is not None:
             self._journal.add_conditions(pass_.name, pass_.round_, {"device": device, **report.conditions})
         if report.visit is None:
-            keep_failure(self._journal, subnet, report.refused)
+            keep_failure(self._journal, subnet, report.refused, passing=report.passing)
         else:
             self._journal.add_visit(pass_.name, pass_.round_, subnet.digest, report.visit, device=device)
         self._count()
@@ -113,7 +123,7 @@ class Spread:
                 round_ = (self._now.name, self._now.round_)
                 anew = self._begun.get(device) != round_
                 self._begun[device] = round_
-                return Errand(device, subnet, anew)
+                return Errand(device, subnet, self._now.name, anew)
         return None
 
     def _is_for_others(self, device: str, subnet: Subnet) -> bool:

@@ -55,6 +55,12 @@ class EngineCache:
                 self._shrink()
         return engine
 
+    def used(self, key: str) -> None:
+        """Note that the engines whose names begin with ``key`` and a line were used now; who wrote them does not."""
+        for path in self._folder.glob(f"{key}_*.engine"):
+            os.utime(path)
+        self._shrink()
+
     def _shrink(self) -> None:
         """Files of writers that were killed count too, and go in their turn."""
         found = []

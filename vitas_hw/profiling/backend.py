@@ -111,6 +111,7 @@ class BackendInfo:
         devices: what can be measured on, with the hardware's own name: ``{"cuda:0": "NVIDIA H200"}``.
         precisions: those that may be asked for.
         missing: why it cannot be used, in half a sentence; empty if it can.
+        gpu_missing: why it cannot use the NVIDIA GPUs that are here, while it can be used otherwise.
         install: the one line that closes the gap; empty if there is none.
     """
 
@@ -120,6 +121,16 @@ class BackendInfo:
     precisions: tuple[str, ...] = ()
     missing: str = ""
     install: str = ""
+    gpu_missing: str = ""
+
+    def check(self, device: str) -> None:
+        """Raises VitasError if it cannot be used there for want of something; says the line that brings it."""
+        if self.missing:
+            raise VitasError(f"The backend {self.name} cannot be used: {self.missing}.", self.install, field="backend")
+        if self.gpu_missing and device.startswith("cuda"):
+            raise VitasError(
+                f"The backend {self.name} cannot use the GPU: {self.gpu_missing}.", self.install, field="backend"
+            )
 
 
 # One file for each runtime; a runtime's variants are backends of their own, because their latencies differ.
@@ -128,7 +139,7 @@ _CLASSES = {
     "torch-eager": ("torch_backend", "TorchBackend"),
     "torch-compile": ("torch_backend", "TorchBackend"),
     "onnxruntime": ("onnxruntime_backend", "OnnxRuntimeBackend"),
-    "onnxruntime-trt": ("onnxruntime_backend", "OnnxRuntimeBackend"),  # its TensorRT provider
+    "onnxruntime-trt": ("onnxruntime_backend", "TensorRTProviderBackend"),
     "openvino": ("openvino_backend", "OpenVinoBackend"),
     "tensorrt": ("tensorrt_backend", "TensorRTBackend"),
     "tensorrt-rtx": ("tensorrt_backend", "TensorRTBackend"),
@@ -148,8 +159,7 @@ def open_backend(target: Target, device: str) -> Backend:
         VitasError: the runtime, device or precision is not there; says the line that helps.
     """
     found = backend_info(target.backend)
-    if found.missing:
-        raise VitasError(f"The backend {target.backend} cannot be used: {found.missing}.", found.install)
+    found.check(device)
     if device not in found.devices:
         raise one_of(device, found.devices, f"device of {target.backend}")
     if target.precision not in found.precisions:

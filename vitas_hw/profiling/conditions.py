@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import psutil
 
 from vitas_hw.core.progress import Progress
-from vitas_hw.profiling.nvidia import Gpu, read_gpu
+from vitas_hw.profiling.nvidia import Gpu, gpu_uuid, read_gpu
 
 T = TypeVar("T")
 PROC, SYS = Path("/proc"), Path("/sys")  # for what psutil does not tell
@@ -92,9 +92,8 @@ def snapshot(device: str, previous: Conditions | None = None) -> Conditions:
     steal, others, own = _shares(previous.cpu_times if previous else None, times, cpus)
     throttled = _throttled_ms()
     throttled_before = previous.throttled_total_ms if previous else None
-    kind, _, index = device.partition(":")
-    is_cuda = kind == "cuda" and (index or "0").isdigit()
-    gpu = read_gpu(int(index or 0), _told(_strangers)) if is_cuda else None
+    uuid = gpu_uuid(device)
+    gpu = None if uuid is None else read_gpu(uuid, _told(_strangers))
     return Conditions(
         cpus=cpus,
         load_1m=_told(lambda: psutil.getloadavg()[0]),

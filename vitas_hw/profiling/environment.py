@@ -48,10 +48,14 @@ def cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
-def hardware(accelerator: str | None = None) -> dict[str, Any]:
-    """What makes two machines the same for a profile: the accelerator's name, or the facts of the CPU without one."""
+def hardware(accelerator: str | None = None, **beside: Any) -> dict[str, Any]:
+    """What makes two machines the same for a profile: the accelerator's name, or the facts of the CPU without one.
+
+    ``beside`` are further facts on which the latencies of an accelerator depend. Those of an NVIDIA GPU are ``cpu``,
+    ``driver`` and ``power_limit_w``; profiles from before these were kept have the name alone.
+    """
     if accelerator is not None:
-        return {"accelerator": accelerator, "machine": platform.machine()}
+        return {"accelerator": accelerator, "machine": platform.machine(), **beside}
     facts: dict[str, Any] = {"cpu": cpu_model(), "machine": platform.machine(), "cpus": os.cpu_count()}
     for key, value in _cpuinfo().items():
         if key in _CPU_FACTS or key in _ARM_FACTS:
@@ -69,16 +73,16 @@ def _cpuinfo() -> dict[str, str]:
     return {key.strip(): value.strip() for key, value in pairs}
 
 
-def fingerprint(accelerator: str | None = None) -> str:
-    """16 hexadecimal digits that stay the same on the same hardware."""
-    return _short_hash(json.dumps(hardware(accelerator), sort_keys=True))
+def fingerprint(accelerator: str | None = None, **beside: Any) -> str:
+    """16 hexadecimal digits that stay the same on the same hardware; arguments are those of ``hardware``."""
+    return _short_hash(json.dumps(hardware(accelerator, **beside), sort_keys=True))
 
 
-def environment(settings: dict[str, Any], accelerator: str | None = None) -> dict[str, Any]:
-    """Hardware, system, libraries and the settings of the measurement, as JSON types."""
+def environment(settings: dict[str, Any], accelerator: str | None = None, **beside: Any) -> dict[str, Any]:
+    """Hardware (see there), system, libraries and the settings of the measurement, as JSON types."""
     return {
-        "fingerprint": fingerprint(accelerator),
-        "hardware": hardware(accelerator),
+        "fingerprint": fingerprint(accelerator, **beside),
+        "hardware": hardware(accelerator, **beside),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "libraries": {name: found for name in _PACKAGES if (found := _version(name)) is not None},

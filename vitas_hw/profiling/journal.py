@@ -10,7 +10,8 @@ from typing import Any
 from vitas_hw.core.errors import InputError
 from vitas_hw.core.files import append_line, cut
 from vitas_hw.core.reading import journal_lines
-from vitas_hw.core.records import each_line, from_json
+from vitas_hw.core.records import each_line, from_json, to_json
+from vitas_hw.profiling.nvidia import GpuMeanwhile
 from vitas_hw.profiling.timing import Visit
 
 SCHEMA = 2
@@ -25,12 +26,14 @@ class Journal:
     ``attempts`` maps (measurement, round, digest) to its visits in order: more than one if the machine was unsteady.
     ``devices`` maps the same to the device that made the last of them, where several shared the work.
     ``failures`` maps a digest to the reason why the subnet cannot run, ``conditions`` is what was seen of the machine.
+    ``passing`` maps a digest to a reason that may pass, of this opening alone: the next one tries the subnet again.
     """
 
     path: Path
     attempts: dict[Key, list[Visit]] = field(default_factory=dict)
     devices: dict[Key, str] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    passing: dict[str, str] = field(default_factory=dict)
     conditions: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
@@ -78,15 +81,21 @@ class Journal:
         }
         if visit.peak_bytes is not None:
             line["peak_bytes"] = visit.peak_bytes
+        if visit.gpu is not None:
+            line["gpu"] = to_json(visit.gpu)
         if device is not None:
             line["device"] = device
         self._append(line)
         self._read_visit(line)  # as rounded in the file, so that a resume finds the very same
 
-    def add_failure(self, digest: str, reason: str) -> None:
-        """Keep that a subnet cannot run."""
-        self.failures[digest] = reason
-        self._append({"subnet": digest, "failed": reason})
+    def add_failure(self, digest: str, reason: str, *, passing: bool = False) -> None:
+        """Keep that a subnet cannot run, or, with a reason that may pass, that it did not run this time."""
+        (self.passing if passing else self.failures)[digest] = reason
+        self._append({"subnet": digest, "lost" if passing else "failed": reason})
+
+    def is_out(self, digest: str) -> bool:
+        """Whether the subnet is not to be visited any more."""
+        return digest in self.failures or digest in self.passing
 
     def add_conditions(self, measurement: str, round_: int, conditions: dict[str, Any]) -> None:
         """Keep what was seen of the machine when a round began."""
@@ -100,6 +109,8 @@ class Journal:
     def _read(self, line: dict[str, Any]) -> None:
         if "failed" in line:
             self.failures[str(line["subnet"])] = str(line["failed"])
+        elif "lost" in line:
+            pass  # for people: whoever opens the journal tries that subnet again
         elif "conditions" in line:
             self.conditions.append(line)
         else:
@@ -112,7 +123,9 @@ class Journal:
         )
         if not (samples and before and after and min(samples + before + after) > 0):
             raise ValueError("samples are missing or not positive")
-        visit = Visit(samples, before, after, from_json(int | None, line.get("peak_bytes"), "peak_bytes"))
+        peak_bytes = from_json(int | None, line.get("peak_bytes"), "peak_bytes")
+        gpu = from_json(GpuMeanwhile | None, line.get("gpu"), "gpu")
+        visit = Visit(samples, before, after, peak_bytes, gpu)
         self.attempts.setdefault(key, []).append(visit)
         if "device" in line:
             self.devices[key] = str(line["device"])

@@ -33,7 +33,7 @@ class Pass:
     def unsettled(self, journal: Journal, subnet: Subnet) -> bool:
         """Whether this visit is still to be made, or to be repeated in this attempt."""
         visits = journal.attempts.get((self.name, self.round_, subnet.digest), [])
-        if subnet.digest in journal.failures or len(visits) > self.attempt:
+        if journal.is_out(subnet.digest) or len(visits) > self.attempt:
             return False
         return not visits or _disturbance(visits[-1], _usual(journal)) > 1
 
@@ -90,7 +90,7 @@ def measure(
                 if time_is_up():
                     return False
                 if begun < pass_.round_:
-                    meter.renew()
+                    meter.renew(name)
                     on_round(name, pass_.round_)
                     begun = pass_.round_
                 _visit(meter, subnet, journal, pass_)
@@ -122,12 +122,16 @@ def noise_floor(first: Sequence[Measurement], second: Sequence[Measurement]) -> 
     return NoiseFloor.of([a for a, _ in pairs], [b for _, b in pairs])
 
 
-def keep_failure(journal: Journal, subnet: Subnet, reason: str) -> None:
-    """Note that a subnet cannot run. Raises VitasError if none has run so far: the fault is not theirs."""
-    journal.add_failure(subnet.digest, reason)
-    if len(journal.failures) >= _HOPELESS and not journal.attempts:
+def keep_failure(journal: Journal, subnet: Subnet, reason: str, *, passing: bool = False) -> None:
+    """Note that a subnet cannot run, or did not run this time where the reason may pass.
+
+    Raises VitasError if none has run so far: the fault is not theirs.
+    """
+    journal.add_failure(subnet.digest, reason, passing=passing)
+    failed = len(journal.failures) + len(journal.passing)
+    if failed >= _HOPELESS and not journal.attempts:
         raise VitasError(
-            f"None of the first {len(journal.failures)} subnets runs; the last one's reason: {reason}",
+            f"None of the first {failed} subnets runs; the last one's reason: {reason}",
             step="doctor",
         )
 
@@ -136,7 +140,7 @@ def _visit(meter: Worker, subnet: Subnet, journal: Journal, pass_: Pass) -> None
     try:
         journal.add_visit(pass_.name, pass_.round_, subnet.digest, meter.visit(subnet))
     except SubnetFailedError as error:
-        keep_failure(journal, subnet, str(error))
+        keep_failure(journal, subnet, str(error), passing=error.passing)
 
 
 def _usual(journal: Journal) -> float:
@@ -156,7 +160,8 @@ def _measurement(journal: Journal, subnet: Subnet, name: str, rounds: int, refer
     made = [journal.attempts.get((name, round_, subnet.digest), []) for round_ in range(rounds)]
     visits = [min(attempts, key=lambda visit: _disturbance(visit, reference)) for attempts in made if attempts]
     if not visits:
-        return None
+        reason = journal.passing.get(subnet.digest)
+        return None if reason is None else Measurement(subnet, failed=reason)
     peaks = [visit.peak_bytes for visit in visits if visit.peak_bytes is not None]
     return Measurement(
         subnet,

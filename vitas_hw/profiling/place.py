@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 
-from vitas_hw.core.errors import InputError, VitasError, one_of
+from vitas_hw.core.errors import InputError, one_of
 from vitas_hw.core.settings import setting, settings
 from vitas_hw.core.target import BACKENDS, Target, device_slug
 from vitas_hw.profiling.backend import BackendInfo, backend_info
 from vitas_hw.profiling.conditions import cores_for
-from vitas_hw.profiling.environment import fingerprint
+from vitas_hw.profiling.environment import cpu_model, fingerprint
+from vitas_hw.profiling.nvidia import gpu_setting, gpu_uuid
 from vitas_hw.profiling.timing import Timing
 from vitas_hw.profiling.worker import DEFAULT_TIMEOUT_S, Worker
 
@@ -54,7 +56,23 @@ class Place:
     @property
     def fingerprint(self) -> str:
         """Of the hardware that matters to this target."""
-        return fingerprint(self.accelerator)
+        return fingerprint(self.accelerator, **self.beside)
+
+    @property
+    def beside(self) -> dict[str, Any]:
+        """Of an NVIDIA GPU what else its latencies depend on: the CPU that launches its work, driver, power limit."""
+        if not self._on_cuda:
+            return {}
+        uuid = gpu_uuid(self.device)
+        return {"cpu": cpu_model(), **({} if uuid is None else gpu_setting(uuid))}
+
+    @property
+    def _on_cuda(self) -> bool:
+        return self.device.startswith("cuda")
+
+    def timing(self, usual: Timing) -> Timing:
+        """How to time here."""
+        return usual.on_a_gpu() if self._on_cuda else usual
 
     def worker(self, timing: Timing, timeout_s: float = DEFAULT_TIMEOUT_S, work: Path | None = None) -> Worker:
         """A measuring process, ``work`` as of ``Worker``; on a CPU kept on cores of its own and inside its memory."""
@@ -62,11 +80,12 @@ class Place:
         return Worker(
             self.target,
             self.device,
-            timing,
+            self.timing(timing),
             timeout_s=timeout_s,
             cores=cores_for(self.target.threads or 1) if on_cpu else None,
             memory_bytes=psutil.virtual_memory().total if on_cpu else None,
             work=work,
+            gpu_uuid=gpu_uuid(self.device),
         )
 
     def in_fp32(self) -> Place | None:
@@ -114,7 +133,8 @@ def place_of(target: Target, wanted_fingerprint: str, found: BackendInfo | None 
     for device, name in found.devices.items():
         place = Place(target, device, None if device == "cpu" else name)
         fits = (device == "cpu") == (target.threads is not None) and not found.missing
-        if fits and place.fingerprint == wanted_fingerprint:
+        # older profiles of a GPU know its name alone
+        if fits and wanted_fingerprint in (place.fingerprint, fingerprint(place.accelerator)):
             return place
     return None
 
@@ -135,8 +155,8 @@ def _backend(device: str, wanted: str | None) -> BackendInfo:
         if device in found.devices and not found.missing:
             return found
     found = next((one for one in tried if device in one.devices), tried[-1])
-    if found.missing and (wanted or device in found.devices):
-        raise VitasError(f"The backend {found.name} cannot be used: {found.missing}.", found.install, field="backend")
+    if wanted or device in found.devices:
+        found.check(device)
     there = ", ".join(found.devices) or "none"
     raise InputError(
         f"There is no device {device!r} for {found.name}; this machine has: {there}.",

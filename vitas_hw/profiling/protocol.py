@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,6 +14,7 @@ from vitas_hw.core.target import Target
 from vitas_hw.profiling.environment import environment
 from vitas_hw.profiling.journal import Journal
 from vitas_hw.profiling.measure import anchor_ms, measure, measurements, noise_floor
+from vitas_hw.profiling.nvidia import summary
 from vitas_hw.profiling.place import Place
 from vitas_hw.profiling.profile import Measurement, Profile
 from vitas_hw.profiling.timing import Timing, anchor_subnet
@@ -26,7 +26,8 @@ REPEAT_EVERY = 8  # one subnet in eight is measured twice, for the noise floor
 
 def environment_of(place: Place, backend_version: str) -> dict[str, Any]:
     """The environment of a profiling on this machine, as JSON types."""
-    about = environment({**asdict(TIMING), "repeat_every": REPEAT_EVERY}, place.accelerator)
+    settings = {**place.timing(TIMING).to_dict(), "repeat_every": REPEAT_EVERY}
+    about = environment(settings, place.accelerator, **place.beside)
     anchor = anchor_subnet(place.target.image_size).to_dict()
     return about | {"device": place.device, "backend_version": backend_version, "anchor": anchor}
 
@@ -49,9 +50,35 @@ def profile_of(
     first = measurements(journal, subnets, "first", rounds)
     floor = noise_floor(first, measurements(journal, subnets[::REPEAT_EVERY], "second", rounds))
     about = {**about, "rounds": rounds, "conditions": journal.conditions}
+    gpu = gpu_during(journal)
+    if gpu is not None:
+        about["gpu_during_visits"] = gpu
     if journal.devices:  # several shared the work: the noise floor has the difference between them in it
         about["devices"] = sorted(set(journal.devices.values()))
     return Profile(target, space, about, floor, anchor_ms(journal) if journal.attempts else None, tuple(first))
+
+
+def gpu_during(journal: Journal) -> dict[str, Any] | None:
+    """What the GPU did during the visits, see ``nvidia.summary``."""
+    return summary(visit.gpu for visits in journal.attempts.values() for visit in visits)
+
+
+def say_what_slowed_the_gpu(journal: Journal, progress: Progress) -> None:
+    """Say in how many visits the GPU ran slower than it could, and why."""
+    found = gpu_during(journal)
+    if found is not None and found["throttling"]:
+        reasons = ", ".join(f"{name} in {share:.0%} of the visits" for name, share in found["throttling"].items())
+        progress.note(f"warning: The GPU was slowed down while it was measured: {reasons}.")
+
+
+def say_what_may_pass(journal: Journal, progress: Progress) -> None:
+    """Say how many subnets did not run for a reason that may pass."""
+    if journal.passing:
+        *_, last = journal.passing.values()
+        progress.note(
+            f"warning: {len(journal.passing)} subnets did not run for a reason that may pass; the same command tries "
+            f"them again. The last reason: {last}"
+        )
 
 
 def side_by_side(

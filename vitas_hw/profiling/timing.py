@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gc
 import statistics
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 from vitas_hw.core.subnet import Block, Subnet
 from vitas_hw.profiling.backend import Session
+from vitas_hw.profiling.nvidia import GpuMeanwhile
 
 _WINDOW = 3
 _PATCHES = (16, 14, 8, 7, 4, 2, 1)
@@ -23,7 +24,9 @@ class Timing:
         max_warmup_s: or, after one window at least, when it has lasted this many seconds.
         sample_s: least seconds of sampling.
         min_samples, max_samples: bounds on the number of samples whatever the time.
-        anchor_samples: inferences of the anchor before the subnet's and after them, each after one that is not counted.
+        anchor_samples: inferences of the anchor before the subnet's and after them, each after one that is not counted;
+        anchor_spread: more of them until their quartiles lie less than this share of their median apart,
+        anchor_most: or there are so many. None for both takes ``anchor_samples`` whatever their spread.
     """
 
     steady: float = 0.03
@@ -32,16 +35,31 @@ class Timing:
     min_samples: int = 3
     max_samples: int = 200
     anchor_samples: int = 3
+    anchor_spread: float | None = None
+    anchor_most: int | None = None
+
+    def to_dict(self) -> dict[str, int | float]:
+        """The fields that are set."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    def on_a_gpu(self) -> Timing:
+        """The same for a GPU, where the anchor takes a tenth of a millisecond: three samples of it are mostly noise."""
+        fewest = max(self.anchor_samples, 10)  # fewer have quartiles by chance
+        return replace(self, anchor_samples=fewest, anchor_spread=0.01, anchor_most=50)
 
 
 @dataclass(frozen=True)
 class Visit:
-    """One visit of a subnet: raw samples in milliseconds, of the anchor before, the subnet, the anchor after."""
+    """One visit of a subnet: raw samples in milliseconds, of the anchor before, the subnet, the anchor after.
+
+    ``gpu`` is what an NVIDIA GPU did meanwhile.
+    """
 
     samples_ms: tuple[float, ...]
     before_ms: tuple[float, ...]
     after_ms: tuple[float, ...]
     peak_bytes: int | None = None
+    gpu: GpuMeanwhile | None = None
 
     @property
     def anchor_ms(self) -> float:
@@ -113,4 +131,15 @@ def warm_up(session: Session, timing: Timing) -> None:
 
 
 def _anchor_burst(anchor: Session, timing: Timing) -> tuple[float, ...]:
-    return tuple(anchor.samples_ms(timing.anchor_samples + 1)[1:])
+    samples = anchor.samples_ms(timing.anchor_samples + 1)[1:]
+    if timing.anchor_spread is not None and timing.anchor_most is not None:
+        while len(samples) < timing.anchor_most and _spread(samples) >= timing.anchor_spread:
+            more = min(timing.anchor_samples, timing.anchor_most - len(samples))
+            samples += anchor.samples_ms(more + 1)[1:]
+    return tuple(samples)
+
+
+def _spread(samples: list[float]) -> float:
+    """How far the quartiles lie apart, as a share of the median."""
+    lower, median, upper = statistics.quantiles(samples, n=4, method="inclusive")
+    return (upper - lower) / median

@@ -10,24 +10,36 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
+from vitas_hw.profiling.nvidia import GpuLooks
 from vitas_hw.profiling.timing import Timing, Visit
 
 DEFAULT_TIMEOUT_S = 120.0
 _START_TIMEOUT_S = 300.0  # importing and building the anchor, the first time on a cold disk
+_BUILD_TIMEOUT_S = 900.0  # TensorRT times kernels while it builds an engine
 _PROGRAM = (sys.executable, "-m", "vitas_hw.profiling.worker_main")
-_CRASHES = 2  # of one subnet, in fresh processes, before it counts as failed
+_FIRST = "first"  # measurement
+_LOOK_EVERY_S = 0.05  # at the GPU: a visit takes at least 0.06 s
+_TRIES = 2  # at one subnet whose process crashed or broke, in a new one each, before it counts as failed
 
 
 class SubnetFailedError(VitasError):
-    """A subnet cannot run on this target: the reason, for its row."""
+    """A subnet cannot run on this target: the reason, for its row.
+
+    ``passing`` says that it may run another time: the GPU had no memory left or failed, in two processes.
+    """
+
+    def __init__(self, reason: str, *, passing: bool = False) -> None:
+        super().__init__(reason)
+        self.passing = passing
 
 
 class Worker:
@@ -37,11 +49,13 @@ class Worker:
         target: device, backend, precision, batch size, threads, image size.
         device: ``cpu``, ``cuda:0``, ...
         timing: of every visit.
-        timeout_s: seconds for one visit, building included.
+        timeout_s: seconds to time one visit.
+        build_timeout_s: seconds to build its session beforehand.
         cores: logical CPUs to keep it on; None leaves that to the system.
         memory_bytes: most address space, so that a giant is refused before the machine suffers; None for no limit.
         work: a folder where a backend whose sessions are slow to build (see ``KeepsWork``) keeps what it built, for
-            later processes too; None builds all anew.
+            later processes of the same measurement too; None builds all anew.
+        gpu_uuid: of the NVIDIA GPU to look at while a session is timed; None looks at none.
         program: what to run.
     """
 
@@ -52,21 +66,24 @@ class Worker:
         timing: Timing,
         *,
         timeout_s: float = DEFAULT_TIMEOUT_S,
+        build_timeout_s: float = _BUILD_TIMEOUT_S,
         cores: list[int] | None = None,
         memory_bytes: int | None = None,
         work: Path | None = None,
+        gpu_uuid: str | None = None,
         program: tuple[str, ...] = _PROGRAM,
     ) -> None:
         self._program = program
         self._setup = {
             "target": target.to_dict(),
             "device": device,
-            "timing": asdict(timing),
+            "timing": timing.to_dict(),
             "cores": cores,
             "memory_bytes": memory_bytes,
-            "work": None if work is None else str(work.resolve()),
         }
-        self._timeout_s = timeout_s
+        self._work, self._measurement = work, _FIRST
+        self._gpu = None if gpu_uuid is None else GpuLooks(gpu_uuid)
+        self._timeout_s, self._build_timeout_s = timeout_s, build_timeout_s
         self._process: subprocess.Popen[str] | None = None
         self._replies: queue.Queue[str | None] = queue.Queue()
         self._errors: IO[bytes] | None = None
@@ -74,32 +91,45 @@ class Worker:
     def visit(self, subnet: Subnet) -> Visit:
         """Build a session anew and time it.
 
+        What another process may do better is tried once more in a new one: it died, or the GPU had no memory left, or
+        does nothing any more for that process, as after an illegal access.
+
         Raises:
-            SubnetFailedError: the runtime refuses it, it takes longer than the timeout, or its process died twice.
+            SubnetFailedError: the runtime refuses it, it takes longer than the timeout, or failed in two processes.
             VitasError: the process cannot start: nothing can be measured.
         """
-        for _ in range(_CRASHES):
+        for _ in range(_TRIES):
             if self._process is None:
                 self.start()
             self._send({"subnet": subnet.to_dict()})
-            try:
-                reply = self._receive(self._timeout_s)
-            except queue.Empty:
+            reply = self._receive_within(self._build_timeout_s, "Building it took")
+            if reply == {"built": True}:
+                if self._gpu is not None:
+                    self._gpu.take()  # of another visit, which failed
+                reply = self._receive_within(self._timeout_s, "It took", self._gpu)
+            passing = False
+            if reply is None:
+                reason = self._end()
+            elif "refused" in reply:
+                reason, passing = reply["refused"], reply["passing"]
+                if not passing:
+                    break
                 self.close()
-                raise SubnetFailedError(f"It took longer than {self._timeout_s:g} s.") from None
-            if reply is not None and "refused" in reply:
-                raise SubnetFailedError(reply["refused"])
-            if reply is not None:
+            else:
                 parts: dict[str, Any] = {
                     name: tuple(part) if isinstance(part, list) else part for name, part in reply.items()
                 }
-                return Visit(**parts)
-            reason = self._end()
-        raise SubnetFailedError(reason)
+                return replace(Visit(**parts), gpu=None if self._gpu is None else self._gpu.take())
+        raise SubnetFailedError(reason, passing=passing)
 
-    def renew(self) -> None:
-        """Forget all that is built: the next visit is made by a new process, at other addresses, with cold caches."""
+    def renew(self, measurement: str = _FIRST) -> None:
+        """Forget all that is built: the next visit is made by a new process, at other addresses, with cold caches.
+
+        What a backend keeps in ``work`` is kept for each measurement apart: one that repeats another builds its own, so
+        that a noise floor holds the difference between two builds.
+        """
         self.close()
+        self._measurement = measurement
 
     def close(self) -> None:
         """End the process, whatever it does."""
@@ -128,7 +158,7 @@ class Worker:
         )
         threading.Thread(target=_forward, args=(self._process.stdout, self._replies), daemon=True).start()
         try:
-            self._send({**self._setup, "parent": os.getpid()})
+            self._send({**self._setup, "work": self._work_folder(), "parent": os.getpid()})
             reply = self._receive(_START_TIMEOUT_S)
             if reply is None:
                 raise VitasError(f"The measuring process cannot start. {self._end()}")
@@ -142,6 +172,12 @@ class Worker:
             raise
         return str(reply["version"])
 
+    def _work_folder(self) -> str | None:
+        if self._work is None:
+            return None
+        # timings of kernels in the first one's folder serve an export too
+        return str((self._work if self._measurement == _FIRST else self._work / self._measurement).resolve())
+
     def _send(self, request: dict[str, Any]) -> None:
         assert self._process is not None
         assert self._process.stdin is not None
@@ -153,6 +189,19 @@ class Worker:
         """The reply; None if the process ended without a whole one. Raises queue.Empty when time is up."""
         line = self._replies.get(timeout=timeout_s)
         return json.loads(line) if line is not None and line.endswith("\n") else None
+
+    def _receive_within(self, timeout_s: float, what: str, gpu: GpuLooks | None = None) -> dict[str, Any] | None:
+        """As ``_receive``, looking at the GPU meanwhile; when time is up, the process is ended, a subnet has failed."""
+        end = time.monotonic() + timeout_s
+        try:
+            while gpu is not None and time.monotonic() + _LOOK_EVERY_S < end:
+                with suppress(queue.Empty):
+                    return self._receive(_LOOK_EVERY_S)
+                gpu.look()
+            return self._receive(max(end - time.monotonic(), 0))
+        except queue.Empty:
+            self.close()
+            raise SubnetFailedError(f"{what} longer than {timeout_s:g} s.") from None
 
     def _end(self, patience_s: float = 5.0) -> str:
         """Kill the process if it still runs, and what it started; clear up and say how it ended."""

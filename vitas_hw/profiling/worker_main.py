@@ -1,6 +1,7 @@
 """The process that opens and times sessions: ``python -m vitas_hw.profiling.worker_main``, spoken to in JSON lines.
 
-The first line sets it up, every other one asks for a visit. Whatever happens to a session happens to this process only.
+The first line sets it up, every other one asks for a visit, which is answered twice: when the session is built, and
+when it is timed. Whatever happens to a session happens to this process only.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import ctypes
 import json
 import os
 import queue
+import re
 import signal
 import sys
 import threading
@@ -20,10 +22,12 @@ from typing import IO, Any
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
-from vitas_hw.profiling.backend import KeepsWork, open_backend
+from vitas_hw.profiling.backend import KeepsWork, Session, open_backend
 from vitas_hw.profiling.timing import Timing, anchor_subnet, time_visit
 
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
+# as torch, cuBLAS, cuDNN, ONNX Runtime and TensorRT say it of a GPU
+_NO_MEMORY = re.compile(r"out ?of ?memory|alloc_failed|failed to allocate|bad_alloc", re.IGNORECASE)
 
 
 def main() -> None:
@@ -33,6 +37,7 @@ def main() -> None:
     requests: queue.Queue[dict[str, Any]] = queue.Queue()
     threading.Thread(target=_read, args=(requests,), daemon=True).start()
     setup = requests.get()
+    on_cuda = setup["device"].startswith("cuda")
     _prepare(setup)
     try:
         target = Target.from_dict(setup["target"])
@@ -49,10 +54,24 @@ def main() -> None:
         subnet = Subnet.from_dict(requests.get()["subnet"])
         try:
             with closing(backend.open(subnet)) as session:
+                _send(replies, {"built": True})
                 visit = time_visit(session, anchor, timing)
             _send(replies, asdict(visit))
         except Exception as error:  # a runtime's exceptions share no base class, and each costs one row only
-            _send(replies, {"refused": _reason(error)})
+            reason = _reason(error)
+            passing = on_cuda and (bool(_NO_MEMORY.search(reason)) or not _runs(anchor))
+            _send(replies, {"refused": reason, "passing": passing})
+            if passing:  # no cleaning up: CUDA may be beyond it
+                os._exit(0)
+
+
+def _runs(anchor: Session) -> bool:
+    """Whether the device still works for this process: after some errors of CUDA nothing does any more."""
+    try:
+        anchor.samples_ms(1)
+    except Exception:
+        return False
+    return True
 
 
 def _read(requests: queue.Queue[dict[str, Any]]) -> None:
@@ -62,6 +81,9 @@ def _read(requests: queue.Queue[dict[str, Any]]) -> None:
 
 
 def _prepare(setup: dict[str, Any]) -> None:
+    if setup["target"]["precision"] == "fp32":
+        # before any library of NVIDIA's is loaded, and for those too that have no switch of their own for TF32
+        os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
     if sys.platform == "linux":
         # the kernel ends this process with its parent even while a runtime's code holds Python's lock
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)

@@ -71,6 +71,6 @@ def baseline_of(data: ImageData, *, seed: int = 0) -> Baseline:
 
 def _thumbnails(images: Tensor) -> Floats:
     """(B, numbers) of images (B, C, H, W)."""
-    size = [min(side, _SIDE) for side in images.shape[2:]]
-    found: Floats = F.adaptive_avg_pool2d(images, size).flatten(1).double().numpy()
+    height, width = (min(side, _SIDE) for side in images.shape[2:])
+    found: Floats = F.adaptive_avg_pool2d(images, (height, width)).flatten(1).double().numpy()
     return found

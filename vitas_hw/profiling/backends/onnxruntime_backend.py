@@ -21,6 +21,7 @@ from vitas_hw.core.errors import VitasError, brief
 from vitas_hw.core.files import writing
 from vitas_hw.core.subnet import Block, Subnet
 from vitas_hw.core.target import Target
+from vitas_hw.export.engine_cache import EngineCache, engine_key
 from vitas_hw.export.onnx_graph import INPUT, OUTPUT
 from vitas_hw.export.tensorrt_engine import library_missing
 from vitas_hw.profiling.backend import BackendInfo, Floats, Session
@@ -49,7 +50,7 @@ _PROBE = Subnet((16, 16), 1, 8, 16, (Block(2, 8, 32),), 8)
 
 
 def info(name: str) -> BackendInfo:
-    """What ONNX Runtime can do here."""
+    """What ONNX Runtime can do here; a provider for GPUs is tried with a tiny model: it may be there and not load."""
     provider = _TENSORRT if name == "onnxruntime-trt" else _CUDA
     there = provider in ort.get_available_providers()
     gpus: Mapping[str, str] = {}
@@ -57,14 +58,13 @@ def info(name: str) -> BackendInfo:
         from vitas_hw.profiling.backends.torch_session import cuda_devices
 
         gpus = cuda_devices()
-    refused = _refused(provider) if gpus else ""
-    if refused:
-        gpus = {}
     install = _INSTALL_CUDA if not there and which("nvidia-smi") else ""
+    failed = _gpu_failure(name, next(iter(gpus))) if gpus else ""
     if name == "onnxruntime-trt":
-        absent = "there is no CUDA device" if there else f"this ONNX Runtime has no {provider}"
-        missing = "" if gpus else f"its provider does not load: {refused}" if refused else absent
+        missing = failed if gpus else "there is no CUDA device" if there else f"this ONNX Runtime has no {provider}"
+        gpus = {} if failed else gpus
         return BackendInfo(name, ort.__version__, gpus, ("fp32", "fp16", "int8"), missing, install)
+    gpus = {} if failed else gpus
     devices = {"cpu": cpu_model(), **gpus}
     try:
         precisions = dict.fromkeys([*_cpu_precisions(), *(["fp16"] if gpus else [])])
@@ -72,7 +72,19 @@ def info(name: str) -> BackendInfo:
         return BackendInfo(
             name, ort.__version__, devices, (), f"it cannot run a small model: {brief(error.problem).rstrip('.')}"
         )
-    return BackendInfo(name, ort.__version__, devices, tuple(precisions), "", install)
+    return BackendInfo(name, ort.__version__, devices, tuple(precisions), "", install, failed)
+
+
+@lru_cache
+def _gpu_failure(name: str, device: str) -> str:
+    """Why a tiny model does not run there, in half a sentence; empty if it does."""
+    target = Target("probe", name, "fp32", 1, None, _PROBE.image_size)
+    kind = TensorRTProviderBackend if name == "onnxruntime-trt" else OnnxRuntimeBackend
+    try:
+        kind(target, device).open(_PROBE).samples_ms(1)
+    except VitasError as error:
+        return brief(error.problem).rstrip(".")
+    return ""
 
 
 class OnnxRuntimeBackend:
@@ -101,21 +113,18 @@ class OnnxRuntimeBackend:
             # TensorRT's engine hides its types: what the graph and the flags say
             told = self.target.backend == "onnxruntime-trt"
             self._runs_in = (
-                self.target.precision if told else effective_precision(model, self._options(), self._provider())
+                self.target.precision if told else effective_precision(model, self._options(), self._provider(model))
             )
         how = ", converting to it and back around each product"
         check_precision(self.target, self._runs_in, f"ONNX Runtime on {self._device}", how)
-        session = _runtime_session(model, self._options(), self._provider())
+        session = _runtime_session(model, self._options(), self._provider(model))
         images = random_images(subnet, self.target.batch_size)
         bindings = cycle([_binding(session, batch, self._device, self._index) for batch in images])
         return _session(session, bindings, self._runs_in)
 
-    def _provider(self) -> tuple[str, dict[str, object]]:
+    def _provider(self, model: bytes) -> tuple[str, dict[str, object]]:  # noqa: ARG002  # of a kind that builds engines
         if self._device == "cpu":
             return _CPU, {}
-        if self.target.backend == "onnxruntime-trt":
-            flags = {f"trt_{kind}_enable": self.target.precision == kind for kind in ("fp16", "int8")}
-            return _TENSORRT, {"device_id": self._index, **flags}
         return _CUDA, {"device_id": self._index, "use_tf32": 0}
 
     def _options(self) -> ort.SessionOptions:
@@ -127,6 +136,33 @@ class OnnxRuntimeBackend:
         if self._device != "cpu":
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         return options
+
+
+class TensorRTProviderBackend(OnnxRuntimeBackend):
+    """The same by ONNX Runtime's TensorRT provider, which builds an engine for each session.
+
+    It has no switch for TF32: fp32 is fp32 only where ``NVIDIA_TF32_OVERRIDE=0`` is set before anything of NVIDIA's is
+    loaded, as a measuring process does.
+    """
+
+    _folder: Path | None = None
+
+    def keep_in(self, folder: Path) -> None:
+        """See ``KeepsWork``: engines and timings of kernels, by the provider itself."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+
+    def _provider(self, model: bytes) -> tuple[str, dict[str, object]]:
+        options: dict[str, object] = {"device_id": self._index}
+        options |= {f"trt_{kind}_enable": self.target.precision == kind for kind in ("fp16", "int8")}
+        if self._folder is not None:
+            options |= {f"trt_{what}_cache_enable": True for what in ("engine", "timing")}
+            options |= {f"trt_{what}_cache_path": str(self._folder) for what in ("engine", "timing")}
+            # the provider names engines by the graph's nodes, and subnets of one depth have the same
+            facts = {"version": self.version, "precision": self.target.precision, "gpu": self._index}
+            options["trt_engine_cache_prefix"] = key = engine_key(model, facts)[:32]
+            EngineCache(self._folder).used(key)
+        return _TENSORRT, options
 
 
 def _session(session: ort.InferenceSession, bindings: Iterator[ort.IOBinding], precision: str) -> Session:
@@ -198,11 +234,13 @@ def _refused(provider: str) -> str:
 def _runtime_session(
     model: bytes, options: ort.SessionOptions, provider: tuple[str, dict[str, Any]]
 ) -> ort.InferenceSession:
+    """Raises VitasError if the provider cannot be loaded or refuses the model."""
     refused = "" if provider[0] == _CPU else _refused(provider[0])
     if refused:
         raise VitasError(f"ONNX Runtime could not load its {provider[0]}: {refused}.", step="doctor")
     with runtime_errors("ONNX Runtime refused the model", Exception):  # its exceptions share no base class
-        session = ort.InferenceSession(model, options, providers=[provider])
+        # without enable_fallback=0 it tries the CPU by itself, and tells of the error of that
+        session = ort.InferenceSession(model, options, providers=[provider], enable_fallback=0)
     session.disable_fallback()
     if session.get_providers()[0] != provider[0]:
         raise VitasError(f"ONNX Runtime could not load its {provider[0]} and fell back to the CPU.", _INSTALL_CUDA)

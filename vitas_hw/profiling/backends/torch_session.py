@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import cycle
@@ -13,6 +14,7 @@ from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.profiling.backend import Floats, Session
 
 _WARMUP_RUNS = 3  # libraries choose and compile their kernels in the first ones, which no graph may capture
+_IN_USE: set[int] = set()  # handles of the streams that carry a live session of this process
 
 
 def cuda_devices() -> dict[str, str]:
@@ -20,6 +22,32 @@ def cuda_devices() -> dict[str, str]:
     if not torch.cuda.is_available():
         return {}
     return {f"cuda:{index}": torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())}
+
+
+class OwnStream:
+    """A stream that no other live session of this process works on; it may be taken again when this object is gone.
+
+    Torch hands streams out of a ring of 32, so a new one may be that of a session which is still open. When a captured
+    graph is freed, torch (2.12 to 2.14) frees cuBLAS's workspace of the graph's stream too, and a graph of another
+    session on that stream would read freed memory: an illegal access, after which nothing runs in the process
+    (https://github.com/pytorch/pytorch/issues/193402).
+
+    Raises:
+        VitasError: all streams of torch are in use.
+    """
+
+    def __init__(self) -> None:
+        drawn: set[int] = set()
+        while True:
+            self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            handle = self.stream.cuda_stream
+            if handle not in _IN_USE:
+                break
+            if handle in drawn:  # once around
+                raise VitasError(f"All {len(drawn)} streams of torch carry open sessions.", "Close some of them.")
+            drawn.add(handle)
+        _IN_USE.add(handle)
+        weakref.finalize(self, _IN_USE.discard, handle)
 
 
 def capture(run: Callable[[], torch.Tensor]) -> Callable[[], torch.Tensor]:
@@ -82,7 +110,8 @@ def cuda_session(
         peak_bytes: asked when all is built.
     """
     static_input, rotating = images[0].clone(), cycle(images)
-    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    own = OwnStream()  # held by samples_ms alone, so that it ends with the graph
+    stream = own.stream
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         run = bind(static_input)
@@ -105,7 +134,7 @@ def cuda_session(
             start.record()
             run()
             end.record()
-        stream.synchronize()
+        own.stream.synchronize()
         return [start.elapsed_time(end) for start, end in events]
 
     def logits(images: Floats) -> Floats:

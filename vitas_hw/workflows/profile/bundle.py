@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -84,7 +83,7 @@ def write_bundle(
         seed=seed,
         subnets={subnet.digest: subnet for subnet in subnets},
         anchor=anchor_subnet(space.image_size),
-        timing=asdict(timing),
+        timing=timing.to_dict(),
         visits=tuple(
             (pass_.name, pass_.round_, subnet.digest)
             for pass_ in passes({"first": subnets, "second": repeats}, rounds=settings.rounds, seed=seed)

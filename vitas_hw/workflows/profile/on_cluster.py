@@ -14,7 +14,13 @@ from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.core.target import Target
 from vitas_hw.profiling.journal import Journal
 from vitas_hw.profiling.measure import passes
-from vitas_hw.profiling.protocol import REPEAT_EVERY, open_journal, profile_of
+from vitas_hw.profiling.protocol import (
+    REPEAT_EVERY,
+    open_journal,
+    profile_of,
+    say_what_may_pass,
+    say_what_slowed_the_gpu,
+)
 from vitas_hw.runs.directory import Run, one_at_a_time
 from vitas_hw.workflows.profile.profile import Profiled, keep
 from vitas_hw.workflows.profile.settings import ProfileSettings
@@ -92,12 +98,15 @@ def profile_fleet(
                     devices.compare_with_fp32(group.first)
             _measure(cluster, devices, groups, progress)
         devices.look()
+        devices.close()
     done = [
         keep(run, profile_of(group.journal, group.target, found, group.first.about, subnets, settings.rounds), settings)
         for group in groups
         if group.failed is None
     ]
     for group in groups:
+        say_what_slowed_the_gpu(group.journal, progress)
+        say_what_may_pass(group.journal, progress)
         if group.failed is not None:
             raise group.failed
     return done
@@ -130,7 +139,7 @@ def _measure(cluster: Connection, devices: Devices, groups: list[_Group], progre
         for group in groups:
             for errand in group.spread.errands() if group.failed is None else []:
                 device = group.devices[errand.device]
-                waiting[devices.visit(device, errand.subnet, errand.anew)] = group, device
+                waiting[devices.visit(device, errand)] = group, device
         if not waiting:
             return
         (ticket,) = cluster.done(waiting, first=True)

@@ -30,6 +30,8 @@ from vitas_hw.profiling.protocol import (
     environment_of,
     open_journal,
     profile_of,
+    say_what_may_pass,
+    say_what_slowed_the_gpu,
 )
 from vitas_hw.profiling.selection import choose_subnets
 from vitas_hw.runs.directory import Run, one_at_a_time
@@ -126,6 +128,8 @@ def measured(run: Run, settings: ProfileSettings, space: str | None, fresh: bool
                 progress.note(f"time is up: {len(ran)} of {len(subnets)} subnets measured; the same command goes on")
         take("second", [subnet for subnet in subnets[::REPEAT_EVERY] if grown or subnet in ran])
     watch.look()
+    say_what_slowed_the_gpu(journal, progress)
+    say_what_may_pass(journal, progress)
     result = profile_of(journal, place.target, found, about, subnets, settings.rounds)
     return replace(result, environment={**result.environment, "grown": grown}) if grown else result
 

@@ -78,7 +78,7 @@ class TrainSettings(DataOptions, TrainingSettings):
         default=PRIVATE, help="patch_embed,cls_token,pos_embed,qk, or none.", study=True, reads=_parts
     )
     budget: Budget = Budget()  # frozen
-    depths: str = setting(default="uniform", help="uniform, or identity: the paper's.", group=RECIPE, choices=DEPTHS)
+    depths: str = setting(default="uniform", help="uniform, or identity: the paper's.", study=True, choices=DEPTHS)
     sandwich: bool = setting(default=False, like=Recipe)
     init: str | None = setting(
         default=None, help="A pretrained ViT: a name timm knows, NAME:FILE, or a folder.", group=RECIPE
