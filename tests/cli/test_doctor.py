@@ -12,9 +12,9 @@ from vitas_hw.cli.main import main
 from vitas_hw.core.target import BACKENDS, PRECISIONS
 from vitas_hw.profiling.backend import BackendInfo
 from vitas_hw.profiling.environment import cpu_model
-from vitas_hw.workflows.doctor import diagnosis as doctor
-from vitas_hw.workflows.doctor.diagnosis import diagnose
-from vitas_hw.workflows.doctor.gpu_facts import GpuFacts, Torch
+from vitas_hw.profiling.installation.facts import GpuFacts, Torch
+from vitas_hw.workflows import doctor
+from vitas_hw.workflows.doctor import diagnose
 
 CPU = BackendInfo("torch", "2.6", {"cpu": "A CPU"}, ("fp32",))
 
@@ -44,7 +44,7 @@ def test_json_holds_this_machine_and_every_backend(capsys: pytest.CaptureFixture
     found = printed_json(capsys)
     assert [row["name"] for row in found["backends"]] == list(BACKENDS)
     for row in found["backends"]:
-        assert set(row) == {"name", "version", "devices", "precisions", "missing", "install"}
+        assert set(row) == {"name", "version", "devices", "gpu_missing", "precisions", "missing", "install"}
         assert set(row["precisions"]) <= set(PRECISIONS)
         assert row["missing"] or row["devices"]
     machine = found["machine"]

@@ -14,8 +14,8 @@ ROOT = Path(__file__).parent.parent.parent
 FACTS = """
 import json
 from dataclasses import asdict
-from vitas_hw.workflows.doctor.gpu_facts import read_gpu_facts
-from vitas_hw.workflows.doctor.gpu_faults import gpu_faults
+from vitas_hw.profiling.installation.facts import read_gpu_facts
+from vitas_hw.profiling.installation.faults import gpu_faults
 facts = read_gpu_facts()
 print(facts.onnxruntime.cuda, facts.onnxruntime.replaced > 0)
 for gap in gpu_faults(facts):
@@ -24,7 +24,7 @@ for gap in gpu_faults(facts):
 LOADS = """
 import onnxruntime
 from pathlib import Path
-from vitas_hw.workflows.doctor.gpu_facts import _onnxruntime
+from vitas_hw.profiling.installation.facts import _onnxruntime
 print("CUDAExecutionProvider" in onnxruntime.get_available_providers())
 print(_onnxruntime(open_libraries=True).unloadable)
 """

@@ -13,9 +13,9 @@ from typing import Any
 import pynvml
 import pytest
 
-from vitas_hw.workflows.doctor import gpu_faults as gpu_faults_module
-from vitas_hw.workflows.doctor.gpu_facts import GpuFacts, OnnxRuntime, read_gpu_facts
-from vitas_hw.workflows.doctor.gpu_faults import gpu_faults, tensorrt_line
+from vitas_hw.profiling.installation import faults as gpu_faults_module
+from vitas_hw.profiling.installation.facts import GpuFacts, OnnxRuntime, read_gpu_facts
+from vitas_hw.profiling.installation.faults import gpu_faults, tensorrt_line
 
 ROOT = Path(__file__).parent.parent.parent
 MACHINES: dict[str, Any] = json.loads((Path(__file__).parent / "gpu_machines.json").read_text())

@@ -9,8 +9,8 @@ from vitas_hw.cli.from_settings import flag
 from vitas_hw.cli.options import JsonOption
 
 if TYPE_CHECKING:
-    from vitas_hw.workflows.doctor.diagnosis import Machine
-    from vitas_hw.workflows.doctor.gap import Gap
+    from vitas_hw.profiling.installation.gap import Gap
+    from vitas_hw.workflows.doctor import Machine
 
 
 def doctor(as_json: JsonOption = False) -> None:
@@ -19,7 +19,7 @@ def doctor(as_json: JsonOption = False) -> None:
     Example: vitas-hw doctor --json
     """
     from vitas_hw.cli import console
-    from vitas_hw.workflows.doctor.diagnosis import diagnose
+    from vitas_hw.workflows.doctor import diagnose
 
     found = diagnose(console.Reporter())
     if as_json:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from vitas_hw.workflows.doctor.gap import Gap
-from vitas_hw.workflows.doctor.gpu_facts import GpuFacts, OnnxRuntime, Torch
+from vitas_hw.profiling.installation.facts import GpuFacts, OnnxRuntime, Torch
+from vitas_hw.profiling.installation.gap import Gap
 
 # requirements of the newest wheels built for a CUDA
 _TORCH = {"12": "'torch<2.11'", "13": "torch"}

@@ -17,11 +17,11 @@ from vitas_hw.predictors.predictor import read_predictor
 from vitas_hw.predictors.shipped import shipped
 from vitas_hw.profiling.backend import BackendInfo, backend_info
 from vitas_hw.profiling.environment import cpu_model
+from vitas_hw.profiling.installation.facts import GpuFacts, read_gpu_facts
+from vitas_hw.profiling.installation.faults import gpu_faults, tensorrt_line
+from vitas_hw.profiling.installation.gap import Gap
 from vitas_hw.profiling.nvidia import driver_and_gpus
 from vitas_hw.profiling.place import place_of
-from vitas_hw.workflows.doctor.gap import Gap
-from vitas_hw.workflows.doctor.gpu_facts import GpuFacts, read_gpu_facts
-from vitas_hw.workflows.doctor.gpu_faults import gpu_faults, tensorrt_line
 
 _LITTLE_DISK, _LITTLE_MEMORY = 2 * 2**30, 2 * 2**30
 # for a runtime that is there and broken, if it is not called as its package; one that is missing says its own line
