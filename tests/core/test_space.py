@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vitas_hw.core.depths import block_shares, identity_depths, tilted_depths
+from vitas_hw.core.depths import block_shares, identity_depths, tilted_depths, uniform_depths
 from vitas_hw.core.errors import InputError
 from vitas_hw.core.presets import PRESETS, preset
 from vitas_hw.core.published import published_subnet
@@ -122,6 +122,13 @@ def test_the_shares_of_the_blocks_are_those_of_the_draws(digits: SearchSpace, rn
         codes = space.sample_codes(20_000, rng, shares)
         drawn = (codes[:, HEADER::PER_BLOCK] > 0).mean(axis=0)
         np.testing.assert_allclose(drawn, block_shares(space, shares), atol=0.02)
+
+
+def test_the_blocks_that_are_dropped_first_are_trained_least(digits: SearchSpace) -> None:
+    order = (*range(digits.depth[1] - 1, -1, -1),)  # the first block goes first
+    shares = block_shares(replace(digits, block_order=order), uniform_depths(digits))
+    assert shares == block_shares(digits, uniform_depths(digits))[::-1]
+    assert shares[-1] == 1
 
 
 @pytest.mark.parametrize("shares", [(1.0,), (0.2,) * 13, (-1.0, 2.0, *(0.0,) * 11)])

@@ -15,6 +15,7 @@ from vitas_hw.core.space import HEADER, PER_BLOCK, SearchSpace
 from vitas_hw.data.load import load_data
 from vitas_hw.data.splits import Split
 from vitas_hw.supernet.supernet import Supernet, build_supernet
+from vitas_hw.training.baseline import Baseline
 from vitas_hw.training.evaluate import subnet_accuracy
 from vitas_hw.training.health import (
     DEPTH,
@@ -26,6 +27,7 @@ from vitas_hw.training.health import (
     Group,
     Health,
     Scored,
+    below_baseline,
     grouped,
     judged,
     late_fall,
@@ -103,7 +105,37 @@ def test_a_loss_that_still_falls_is_told_by_how_much() -> None:
     assert advice(history=flattened) == ()
 
 
+BASELINE = Baseline(commonest=0.1, linear=0.82, images=1000)
+
+
+def test_a_supernet_below_a_linear_model_is_told() -> None:
+    """All groups have a top-1 of 80%."""
+    (said,) = judged(groups(SIZE, LEARNT), FLAT, IMAGES, BASELINE).advice
+    assert said.startswith(
+        "Even the best of these subnets (80.0%) is below a linear model on thumbnails (82.0%): train"
+    )
+    assert judged(groups(SIZE, LEARNT), FLAT, IMAGES, replace(BASELINE, linear=0.79)).advice == ()
+    (said,) = judged(groups(SIZE, LEARNT), FLAT, IMAGES, Baseline(0.9, 0.82, 1000)).advice
+    assert "always the commonest class (90.0%)" in said
+
+
+def test_a_choice_below_a_linear_model_is_told() -> None:
+    health = judged(groups(SIZE, LEARNT), FLAT, IMAGES, BASELINE)
+    assert below_baseline(health, 0.819).startswith(
+        "The choice's top-1 of 81.9% is below a linear model on thumbnails (82.0%): train for more epochs"
+    )
+    assert below_baseline(health, 0.82) == ""
+    assert below_baseline(health, None) == ""
+    assert below_baseline(replace(health, baseline=None), 0.1) == ""
+    assert below_baseline(None, 0.1) == ""
+
+
 def test_it_is_kept_and_read_again() -> None:
+    old = to_json(judged(groups(SIZE, LEARNT), FLAT, IMAGES))
+    assert "baseline" not in old  # as before it was asked
+    assert Health.from_dict(old).baseline is None
+    whole = judged(groups(SIZE, LEARNT), FLAT, IMAGES, BASELINE)
+    assert Health.from_dict(to_json(whole)) == whole
     health = judged(groups(SIZE, {SMALLEST: 0.5, LARGEST: 0.53}), FLAT, IMAGES)
     assert Health.from_dict(to_json(health)) == health
 
@@ -135,7 +167,8 @@ def split(small: SearchSpace) -> Split:
 
 def scores(supernet: Supernet, split: Split, trained_images: int = 10**6) -> Health:
     depths = uniform_depths(supernet.space)
-    return checkup(supernet, split, depths=depths, trained_images=trained_images, history=FLAT, seed=3, progress=SILENT)
+    about = {"depths": depths, "trained_images": trained_images, "history": FLAT}
+    return checkup(supernet, split, BASELINE, **about, seed=3, progress=SILENT)  # type: ignore[arg-type]
 
 
 def test_it_is_measured_on_the_supernet(small: SearchSpace, split: Split) -> None:

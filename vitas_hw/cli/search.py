@@ -40,8 +40,10 @@ def search(
 
     own, targets = parse_latencies(latency)
     budget, asked = Budget.parse(own, flops, params, memory), settings(targets=targets)
+    from vitas_hw.runs.artifacts import read_health
     from vitas_hw.runs.directory import Run
     from vitas_hw.searching.result import ties_words
+    from vitas_hw.training.health import LARGEST, below_baseline
     from vitas_hw.workflows.search.search import search_run
 
     here = Run(run)
@@ -53,7 +55,11 @@ def search(
     if weight := result.memory_bytes.get(result.choice.subnet.digest):
         weighed = show_cost(weight, "memory_bytes")
         console.OUT.print(f"Memory of the choice: {weighed} ({result.memory_by})", markup=False)
-    if said := ties_words(result):
+    health = read_health(here) if result.choice.top1 is not None else None
+    largest = [one for one in health.groups if one.name == LARGEST] if health else []
+    if largest:
+        console.OUT.print(f"Beside it, the largest subnet inherits {largest[0].top1:.1%}.", markup=False)
+    for said in filter(None, (ties_words(result), below_baseline(health, result.final_top1))):
         console.OUT.print(said, markup=False)
     console.OUT.print(f"Result: {here.result}", markup=False)
     if result.choice.top1 is None:

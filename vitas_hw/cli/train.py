@@ -56,15 +56,19 @@ def train(
             ["", "value"],
             [
                 ["epochs", str(done.epochs)],
-                ["steps that train the last block", console.percent(done.depths.shares[-1])],
+                ["least share of the steps that a block got", console.percent(min(done.block_shares))],
                 ["top-1 of 10 random subnets, mean (search split)", console.percent(done.top1)],
             ],
         )
         assert done.health is not None
+        base = done.health.baseline
         console.table(
             f"Loss and top-1 on {done.health.images} images of the search split",
             ["subnets", "loss", "top-1"],
-            [[one.name, f"{one.loss:.3f}", console.percent(one.top1)] for one in done.health.groups],
+            [
+                *([one.name, f"{one.loss:.3f}", console.percent(one.top1)] for one in done.health.groups),
+                *([[base.name, "-", console.percent(base.best)]] if base else []),
+            ],
         )
         shares = ", ".join(f"{share:.0%}" for share in done.block_shares)
         console.OUT.print(fill(f"Share of the training steps of each block: {shares}.", 80), markup=False)

@@ -56,4 +56,7 @@ def block_shares(space: SearchSpace, depths: Sequence[float]) -> Shares:
         mean = float(np.dot(depths, np.arange(space.depth[0], space.depth[1] + 1)))
         return (mean / space.depth[1],) * space.depth[1]
     deeper = np.cumsum(depths[::-1])[::-1]
-    return (1.0,) * space.depth[0] + tuple(deeper[1:].tolist())
+    kept = np.concatenate([np.ones(space.depth[0]), deeper[1:]])  # of the block that is dropped last, first
+    shares = np.empty(space.depth[1])
+    shares[list(space.block_order or range(space.depth[1]))] = kept
+    return tuple(shares.tolist())

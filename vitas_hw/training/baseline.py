@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from vitas_hw.core.records import Record
 from vitas_hw.data.augmentation import Augmentation
 from vitas_hw.data.load import ImageData
 from vitas_hw.data.splits import Pass
@@ -22,7 +23,7 @@ _ITERATIONS = 200
 
 
 @dataclass(frozen=True)
-class Baseline:
+class Baseline(Record):
     """Top-1 on the search part, as shares.
 
     Args:
@@ -37,7 +38,13 @@ class Baseline:
 
     @property
     def best(self) -> float:
+        """The better of both."""
         return max(self.commonest, self.linear)
+
+    @property
+    def name(self) -> str:
+        """Which is the better of both, in words."""
+        return "a linear model on thumbnails" if self.linear >= self.commonest else "always the commonest class"
 
 
 def baseline_of(data: ImageData, *, seed: int = 0) -> Baseline:

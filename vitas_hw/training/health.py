@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vitas_hw.core.records import Record
+from vitas_hw.training.baseline import Baseline
 
 Losses = npt.NDArray[np.float32]
 SIZE, DEPTH, WIDTH, PATCH = "size", "depth", "width", "patch size"
@@ -18,6 +19,7 @@ SMALLEST, LARGEST = "smallest", "largest"
 _SAME = 2.0  # standard errors: the largest of several differences passes one by chance more often than not
 _END = 4  # the fall of the loss is looked at in the last quarter of the epochs
 _STEEP = 0.05
+_BETTER = "train for more epochs, or start from a pretrained ViT (`init`)"
 _FEWEST_EPOCHS = 8  # fewer have no last quarter to speak of
 
 
@@ -50,16 +52,26 @@ class Health(Record):
         images: of the search part, on which the groups were scored.
         groups: by dimension.
         advice: a sentence for each thing that is not as it should be.
+        baseline: what trivial classifiers reach; None in files of before they were asked.
     """
 
     images: int
     groups: tuple[Group, ...]
     advice: tuple[str, ...]
+    baseline: Baseline | None = None
 
     @property
     def largest_is_worse(self) -> bool:
         """Whether the largest subnet's loss is above the smallest's by more than a standard error."""
         return any(one.name == LARGEST and one.behind > one.error for one in self.groups)
+
+
+def below_baseline(health: Health | None, top1: float | None) -> str:
+    """A sentence for a choice that is worse than trivial classifiers; empty if it is not, or nobody knows."""
+    baseline = None if health is None else health.baseline
+    if baseline is None or top1 is None or top1 >= baseline.best:
+        return ""
+    return f"The choice's top-1 of {top1:.1%} is below {baseline.name} ({baseline.best:.1%}): {_BETTER}."
 
 
 @dataclass(frozen=True)
@@ -82,13 +94,14 @@ def grouped(dimension: str, scored: dict[str, Scored]) -> list[Group]:
     return found
 
 
-def judged(groups: Sequence[Group], history: Sequence[float], images: int) -> Health:
+def judged(groups: Sequence[Group], history: Sequence[float], images: int, baseline: Baseline | None = None) -> Health:
     """The groups with a sentence for each thing that is not as it should be.
 
     Args:
         groups: of all dimensions.
         history: mean training loss of each epoch.
         images: that the groups were scored on.
+        baseline: of the same images.
     """
     health = Health(images, tuple(groups), ())
     by_name = {one.name: one for one in groups}
@@ -113,7 +126,12 @@ def judged(groups: Sequence[Group], history: Sequence[float], images: int) -> He
             f"The training loss still fell steeply, by {fallen:.0%} over the last quarter of the epochs: train for more"
             " epochs."
         )
-    return Health(images, tuple(groups), tuple(advice))
+    best = max((one.top1 for one in groups), default=0.0)
+    if baseline is not None and best < baseline.best:
+        advice.append(
+            f"Even the best of these subnets ({best:.1%}) is below {baseline.name} ({baseline.best:.1%}): {_BETTER}."
+        )
+    return Health(images, tuple(groups), tuple(advice), baseline)
 
 
 def late_fall(history: Sequence[float]) -> float:

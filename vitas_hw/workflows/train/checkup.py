@@ -12,6 +12,7 @@ from vitas_hw.core.progress import Progress
 from vitas_hw.core.space import HEADER, PER_BLOCK, SearchSpace
 from vitas_hw.data.splits import Split
 from vitas_hw.supernet.supernet import Supernet
+from vitas_hw.training.baseline import Baseline
 from vitas_hw.training.evaluate import subnet_accuracy
 from vitas_hw.training.health import DEPTH, LARGEST, PATCH, SIZE, SMALLEST, WIDTH, Health, Scored, grouped, judged
 
@@ -25,6 +26,7 @@ _BACKWARD = 3  # forward and backward together, in forward passes
 def checkup(
     supernet: Supernet,
     split: Split,
+    baseline: Baseline,
     *,
     depths: Shares,
     trained_images: int,
@@ -37,6 +39,7 @@ def checkup(
     Args:
         supernet: trained, in evaluation mode.
         split: the search part, on the supernet's device.
+        baseline: what trivial classifiers reach on it.
         depths: how the training drew them.
         trained_images: seen by it, over all epochs.
         history: its mean loss of each epoch.
@@ -63,7 +66,7 @@ def checkup(
 
         for dimension, named in wanted.items():
             groups += grouped(dimension, {name: scored(codes) for name, codes in named.items()})
-    health = judged(groups, history, len(looked))
+    health = judged(groups, history, len(looked), baseline)
     for sentence in health.advice:
         progress.note(sentence)
     return health

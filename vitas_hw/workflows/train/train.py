@@ -28,6 +28,7 @@ from vitas_hw.searching.depth_shares import DepthShares, depth_shares, described
 from vitas_hw.supernet.pretrained import Filled, fill_from_pretrained
 from vitas_hw.supernet.supernet import Supernet, build_supernet
 from vitas_hw.supernet.weights_file import save_supernet
+from vitas_hw.training.baseline import baseline_of
 from vitas_hw.training.distributed import joined
 from vitas_hw.training.evaluate import subnet_accuracy
 from vitas_hw.training.health import Health
@@ -129,9 +130,13 @@ def train(
         if not ranks.first:
             return Trained(run.supernet, recipe.epochs, depths, blocks)
         top1 = _mean_top1(supernet, data, depths.shares, settings.seed, device, report)
+        with report.step("fitting a linear model, to compare with", 1) as advance:
+            baseline = baseline_of(data, seed=settings.seed)
+            advance("")
         health = checkup(
             supernet,
             data.search.to(device),
+            baseline,
             depths=depths.shares,
             trained_images=recipe.epochs * len(data.train),
             history=history,
