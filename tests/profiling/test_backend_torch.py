@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import warnings
 import weakref
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -16,8 +17,11 @@ from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
-from vitas_hw.export.onnx_graph import Floats
+from vitas_hw.export.onnx_graph import Floats, random_weights
 from vitas_hw.profiling.backend import Backend, backend_info, open_backend
+from vitas_hw.profiling.backends import torch_backend
+from vitas_hw.profiling.backends.common import digest_seed
+from vitas_hw.profiling.backends.torch_backend import plain_model
 from vitas_hw.profiling.backends.torch_session import capture, cuda_session, session_settings
 from vitas_hw.supernet.plain import build_model
 
@@ -103,12 +107,14 @@ def test_the_gpu_runs_the_model_of_timm(name: str, precision: str, subnet: Subne
 @pytest.mark.gpu
 @needs_gpu
 def test_a_session_on_the_gpu_tells_its_memory_and_frees_it(subnet: Subnet) -> None:
+    workspace = 33 * 2**20  # of cuBLAS on the session's stream; torch 2.11 keeps it, on Hopper 32 MiB
+    torch.cuda.synchronize()
     before = torch.cuda.memory_allocated()
     session = opened("torch", "cuda:0").open(subnet)
     assert session.peak_bytes is not None
-    assert session.peak_bytes >= 4 * subnet.params
+    assert 4 * subnet.params <= session.peak_bytes < 4 * subnet.params + 2**22
     session.close()
-    assert torch.cuda.memory_allocated() - before < 4 * subnet.params
+    assert torch.cuda.memory_allocated() - before < 4 * subnet.params + workspace
 
 
 @pytest.mark.gpu
@@ -184,6 +190,41 @@ def test_a_session_on_a_stream_times_each_image_and_lets_all_go(monkeypatch: pyt
     gc.collect()
     assert kept() is None
     assert log[-1] == "freed"
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+def test_the_model_has_exactly_the_weights_it_is_given(subnet: Subnet, drawn: bool) -> None:
+    values = random_weights(subnet, digest_seed(subnet))
+    found = plain_model(subnet, None if drawn else values)
+    initialised = build_model(subnet, seed=0).eval()  # as before: initial weights, overwritten
+    initialised.load_state_dict({name: torch.tensor(value) for name, value in values.items()})
+    assert {one.device.type for one in [*found.parameters(), *found.buffers()]} == {"cpu"}
+    expected, state = initialised.state_dict(), found.state_dict()
+    assert list(state) == list(expected)
+    assert all(value.is_contiguous() for value in state.values())
+    assert all(torch.equal(state[name], value) and state[name].dtype == value.dtype for name, value in expected.items())
+    images = torch.from_numpy(images_of(subnet, 2))
+    with torch.inference_mode():
+        assert torch.equal(found(images), initialised(images))
+    for value in values.values():
+        value += 1  # the caller's, not the model's
+    assert torch.equal(found.state_dict()["head.bias"], expected["head.bias"])
+
+
+def test_the_compilers_advice_to_take_tf32_is_no_warning_of_ours(
+    subnet: Subnet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def advising(model: torch.nn.Module) -> torch.nn.Module:
+        warnings.warn(
+            "TensorFloat32 tensor cores for float32 matrix multiplication available but not enabled.", stacklevel=1
+        )
+        return model
+
+    monkeypatch.setattr(torch_backend, "_compile", advising)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        opened("torch-compile", "cpu").open(subnet).close()
+    assert [str(one.message) for one in seen if "TensorFloat32" in str(one.message)] == []
 
 
 def test_weights_come_from_the_digest_and_leave_the_generator_alone(subnet: Subnet) -> None:

@@ -170,6 +170,19 @@ def test_a_subnet_that_cannot_run_is_tried_once(subnets: list[Subnet], tmp_path:
     assert len(fleet.ticks) == ROUNDS * (len(subnets) + len(subnets[::4]))
 
 
+def test_a_failure_that_may_pass_is_not_kept_for_the_next_fleet(subnets: list[Subnet], tmp_path: Path) -> None:
+    path, bad = tmp_path / "journal", subnets[4]
+    lost = Report(None, "CUDA out of memory", passing=True)
+    fleet = Fleet(subnets, path)
+    fleet.run(lambda errand: lost if errand.subnet == bad else fine(errand))
+    assert (fleet.journal.failures, fleet.journal.passing) == ({}, {bad.digest: "CUDA out of memory"})
+    assert sum(errand.subnet == bad for errand in fleet.errands) == 1
+    again = Fleet(subnets, path)
+    again.run(fine)
+    assert {errand.subnet for errand in again.errands} == {bad}
+    assert len(again.errands) == ROUNDS * (2 if bad in subnets[::4] else 1)
+
+
 def test_when_nothing_runs_the_reason_is_said(subnets: list[Subnet], tmp_path: Path) -> None:
     fleet = Fleet(subnets, tmp_path / "journal")
     with pytest.raises(VitasError, match=r"None of the first 5 subnets runs.*this engine cannot.*doctor"):

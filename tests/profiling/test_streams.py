@@ -104,6 +104,23 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> Cuda:
     return Cuda(monkeypatch)
 
 
+def test_the_workspace_of_a_new_stream_is_not_the_models_memory(cuda: Cuda, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first product on a stream takes 32 MiB, on Hopper; torch counts them as allocated."""
+    whole, allocated, warm = torch.nn.functional.linear, [100], set[int]()
+
+    def linear(images: torch.Tensor, *rest: Any) -> torch.Tensor:
+        if cuda.current.cuda_stream not in warm:
+            warm.add(cuda.current.cuda_stream)
+            allocated[0] += 2**25
+        return whole(images, *rest)
+
+    monkeypatch.setattr(torch.nn.functional, "linear", linear)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda: allocated[0])
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: allocated[0] + 7)
+    assert opened().peak_bytes == 7
+    assert len(warm) == 1
+
+
 def opened(name: str = "torch") -> Session:
     """A session as on a GPU, its tensors on the CPU."""
     backend = TorchBackend(Target("here", name, "fp32", 1, 1, (16, 16)), "cpu")

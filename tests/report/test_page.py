@@ -16,6 +16,7 @@ from vitas_hw.cli.main import main
 from vitas_hw.core.errors import FileError
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.report.collect import collect
+from vitas_hw.report.fits import _gpu_rows
 from vitas_hw.report.page import report
 from vitas_hw.runs.artifacts import read_health
 from vitas_hw.runs.directory import Run
@@ -261,3 +262,24 @@ def test_the_command_prints_the_figures(whole: Whole, tmp_path: Path, capsys: py
     assert said["report"] == str(output)
     assert said["figures"]["Top-1 on test"] == "96.11%"
     assert output.stat().st_size > 500_000  # the library is in it
+
+
+def test_a_profile_of_a_gpu_says_what_was_set_on_it_and_what_it_did_meanwhile() -> None:
+    hardware = {"accelerator": "NVIDIA H200", "cpu": "AMD EPYC 9654", "driver": "580.95.05", "power_limit_w": 700}
+    seen = {
+        "visits": 40,
+        "sm_mhz": [1410.0, 1965.0, 1980.0],
+        "temperature_c": 61.0,
+        "power_w": 312.4,
+        "throttling": {"power cap": 0.25},
+    }
+    assert _gpu_rows({"hardware": hardware, "gpu_during_visits": seen}) == {
+        "GPU's driver, power limit": "580.95.05, 700 W",
+        "CPU beside it": "AMD EPYC 9654",
+        "GPU during visits": "clock 1410, 1965, 1980 MHz (lowest, median, highest); at most 61 °C; at most 312 W; "
+        "slowed down: power cap in 25% of the visits",
+    }
+    untold = {"visits": 1, "sm_mhz": None, "temperature_c": None, "power_w": None, "throttling": {}}
+    assert _gpu_rows({"gpu_during_visits": untold}) == {"GPU during visits": "slowed down: never"}
+    assert _gpu_rows({"hardware": {"accelerator": "NVIDIA H200"}}) == {}  # an older profile
+    assert _gpu_rows({"hardware": {"cpu": "A CPU"}}) == {}

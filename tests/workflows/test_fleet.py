@@ -15,18 +15,20 @@ from typing import Any
 
 import pytest
 import yaml
-from fake_place import MeasuringFakes
+from fake_place import HARDWARE, MeasuringFakes
 from machines_of_ray import Machines, machines_of
 
 from vitas_hw.cli.main import main
 from vitas_hw.cluster.devices import Device, Devices
-from vitas_hw.cluster.visits import Errand
+from vitas_hw.cluster.visits import Errand, Report
 from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.progress import Silent
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.target import Target
 from vitas_hw.profiling.environment import fingerprint
+from vitas_hw.profiling.place import TargetAsked
 from vitas_hw.profiling.protocol import REPEAT_EVERY
+from vitas_hw.profiling.worker import SubnetFailedError
 from vitas_hw.runs.directory import Run
 from vitas_hw.workflows.profile.on_cluster import kinds_of, profile_fleet
 from vitas_hw.workflows.profile.profile import Profiled
@@ -280,6 +282,40 @@ def test_each_gpu_is_a_device_of_its_own(space: str, tmp_path: Path) -> None:
         (done,) = profile_fleet(Run(tmp_path), settings, address=machines.address, space=space)
     assert len(done.profile.environment["devices"]) == 2
     assert_whole(journal_of(done))
+
+
+def test_a_device_keeps_what_it_builds_for_each_measurement_apart_until_it_is_closed(
+    small: SearchSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(HARDWARE, "a")
+    monkeypatch.setattr("vitas_hw.cluster.devices.find_place", None)  # put back what the actor sets
+    actor = MeasuringFakes(TargetAsked(), 60.0, small.image_size)
+    assert isinstance(actor.open(), tuple)
+    built = Path(actor._built.name)
+    for measurement, anew in (("first", True), ("first", False), ("second", True), ("second", True)):
+        report = actor.visit(Errand("a", small.largest, measurement, anew))
+        assert isinstance(report, Report)
+        assert report.visit is not None
+    assert (built / "processes").read_text() == ".."  # one to say its version, one for the round
+    assert (built / "second" / "processes").read_text() == ".."
+    actor.close()
+    assert not built.exists()
+
+
+def test_a_failure_that_may_pass_is_told_as_one(small: SearchSpace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(HARDWARE, "a")
+    monkeypatch.setattr("vitas_hw.cluster.devices.find_place", None)  # put back what the actor sets
+    actor = MeasuringFakes(TargetAsked(), 60.0, small.image_size)
+    assert isinstance(actor.open(), tuple)
+
+    def refuse(subnet: object) -> None:
+        raise SubnetFailedError("CUDA out of memory", passing=True)
+
+    monkeypatch.setattr(actor._worker, "visit", refuse)
+    report = actor.visit(Errand("a", small.largest, "first", False))
+    assert isinstance(report, Report)
+    assert (report.visit, report.refused, report.passing) == (None, "CUDA out of memory", True)
+    actor.close()
 
 
 def test_other_hardware_of_the_same_name_is_told_apart_and_other_runtimes_are_refused() -> None:

@@ -134,6 +134,7 @@ def _machine(profile: Profile) -> dict[str, Any]:
         "precision, batch": f"{target.precision}, {target.batch_size}",
         "threads": "-" if target.threads is None else target.threads,
         "logical CPUs": hardware.get("cpus", "-"),
+        **_gpu_rows(about),
         "system": about.get("system", "not recorded"),
         "Python": about.get("python", "not recorded"),
         "subnets measured": f"{len(profile.ok)} of {len(profile.measurements)}, rounds: {about.get('rounds', '-')}",
@@ -142,6 +143,24 @@ def _machine(profile: Profile) -> dict[str, Any]:
         "fingerprint": about.get("fingerprint", "not recorded"),
         "libraries": ", ".join(f"{name} {value}" for name, value in libraries.items()) or "not recorded",
     }
+
+
+def _gpu_rows(about: dict[str, Any]) -> dict[str, str]:
+    """Of a profile of an NVIDIA GPU: what was set on it, and what it did while subnets were timed."""
+    hardware, seen = about.get("hardware", {}), about.get("gpu_during_visits")
+    rows = {}
+    if "driver" in hardware:
+        limit = f", {hardware['power_limit_w']} W" if "power_limit_w" in hardware else ""
+        rows["GPU's driver, power limit"] = f"{hardware['driver']}{limit}"
+    if "accelerator" in hardware and "cpu" in hardware:
+        rows["CPU beside it"] = hardware["cpu"]
+    if seen is not None:
+        told = {"sm_mhz": "clock {0[0]:.0f}, {0[1]:.0f}, {0[2]:.0f} MHz (lowest, median, highest)"}
+        told |= {"temperature_c": "at most {0:.0f} °C", "power_w": "at most {0:.0f} W"}
+        parts = [text.format(seen[name]) for name, text in told.items() if seen[name] is not None]
+        slowed = [f"{name} in {share:.0%} of the visits" for name, share in seen["throttling"].items()]
+        rows["GPU during visits"] = "; ".join([*parts, f"slowed down: {', '.join(slowed) or 'never'}"])
+    return rows
 
 
 def _floor(profile: Profile) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import types
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import cycle
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -16,6 +18,7 @@ from vitas_hw.export.onnx_graph import random_weights
 from vitas_hw.profiling.backend import BackendInfo, Floats, Session
 from vitas_hw.profiling.backends.common import cpu_threads, digest_seed, random_images, wall_clock_ms
 from vitas_hw.profiling.backends.torch_session import (
+    OwnStream,
     check_shape,
     cuda_devices,
     cuda_session,
@@ -59,7 +62,9 @@ class TorchBackend:
         self._threads = cpu_threads(target) if device == "cpu" else None
 
     def open(self, subnet: Subnet, weights: Mapping[str, Floats] | None = None) -> Session:
-        with torch_errors("PyTorch refused the model"), session_settings(self._threads):
+        with torch_errors("PyTorch refused the model"), session_settings(self._threads), warnings.catch_warnings():
+            # the compiler recommends TF32
+            warnings.filterwarnings("ignore", "TensorFloat32 tensor cores for float32", UserWarning)
             if self._device.type == "cuda":
                 with torch.cuda.device(self._device):
                     return self._open_cuda(subnet, weights)
@@ -86,6 +91,9 @@ class TorchBackend:
         return session
 
     def _open_cuda(self, subnet: Subnet, weights: Mapping[str, Floats] | None) -> Session:
+        own = OwnStream()
+        with torch.cuda.stream(own.stream):
+            _make_workspace(self._device, DTYPES[self.target.precision])
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         forward, precision = self._forward(subnet, weights)
@@ -93,6 +101,7 @@ class TorchBackend:
             lambda images: lambda: forward(images),
             self._images(subnet),
             precision,
+            own=own,
             as_graph=self.target.backend != "torch-eager",
             peak_bytes=lambda: torch.cuda.max_memory_allocated() - before,
         )
@@ -108,6 +117,13 @@ class TorchBackend:
         return [torch.from_numpy(batch).to(self._device, DTYPES[self.target.precision]) for batch in images]
 
 
+def _make_workspace(device: torch.device, dtype: torch.dtype) -> None:
+    """Have cuBLAS take its workspace on the current stream: up to 32 MiB, which are not the model's."""
+    matrix = torch.ones(16, 16, device=device, dtype=dtype)
+    matrix @ matrix
+    nn.functional.linear(matrix, matrix, matrix[0])  # by cuBLASLt
+
+
 def _finished_on_mps(forward: Forward) -> Forward:
     """Calls to an Apple GPU return before it has done its work; these do not."""
 
@@ -121,9 +137,12 @@ def _finished_on_mps(forward: Forward) -> Forward:
 
 def plain_model(subnet: Subnet, weights: Mapping[str, Floats] | None) -> nn.Module:
     """The model of timm in evaluation mode; ``weights`` None draws them from the subnet's digest."""
-    model: nn.Module = build_model(subnet, seed=0)  # the seed keeps torch's global generator as it is
+    with torch.device("meta"):  # initial weights would cost longer than all else, and draw from torch's generator
+        model: nn.Module = build_model(subnet)
     values = random_weights(subnet, digest_seed(subnet)) if weights is None else weights
-    model.load_state_dict({name: torch.tensor(value) for name, value in values.items()})
+    # drawn weights are transposed views, whose order in memory ``assign`` would take over: other kernels would run
+    ordered = {name: torch.from_numpy(np.array(value, order="C")) for name, value in values.items()}
+    model.load_state_dict(ordered, assign=True)
     return model.eval()
 
 

@@ -92,6 +92,7 @@ def cuda_session(
     images: list[torch.Tensor],
     precision: str,
     *,
+    own: OwnStream | None = None,
     as_graph: bool = True,
     peak_bytes: Callable[[], int | None],
 ) -> Session:
@@ -106,12 +107,13 @@ def cuda_session(
             current stream and returns its logits.
         images: tensors like that on the device, in rotation.
         precision: what really runs.
+        own: the stream to work on; None takes a new one.
         as_graph: whether a CUDA graph is replayed.
         peak_bytes: asked when all is built.
     """
     static_input, rotating = images[0].clone(), cycle(images)
-    own = OwnStream()  # held by samples_ms alone, so that it ends with the graph
-    stream = own.stream
+    mine = own or OwnStream()  # held by samples_ms, so that it ends with the graph
+    stream = mine.stream
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         run = bind(static_input)
@@ -134,7 +136,7 @@ def cuda_session(
             start.record()
             run()
             end.record()
-        own.stream.synchronize()
+        mine.stream.synchronize()
         return [start.elapsed_time(end) for start, end in events]
 
     def logits(images: Floats) -> Floats:

@@ -34,7 +34,7 @@ class ProfileSettings(TargetAsked):
         until: the cross-validated error, a fraction, at which to stop.
         old: name or file of a predictor of the same space, of any target, to start from: few subnets are enough then.
         max_time_s: stop after so many seconds with what is measured; the same command goes on.
-        timeout_s: of one visit; a subnet that takes longer has failed.
+        timeout_s: of one visit, once its session is built; a subnet that takes longer has failed.
         seed: of subnets and orders.
     """
 
@@ -51,7 +51,11 @@ class ProfileSettings(TargetAsked):
         default=None, help="Stop in time: 90s, 30m, 8h.", group=_WHICH, reads=parse_duration, runs=True
     )
     timeout_s: float = setting(
-        default=DEFAULT_TIMEOUT_S, help="Most seconds for one visit.", group=_WHICH, above=0, runs=True
+        default=DEFAULT_TIMEOUT_S,
+        help="Most seconds to time one visit.",
+        group=_WHICH,
+        above=0,
+        runs=True,
     )
     seed: int = setting(default=0, help="Makes the step repeatable.", at_least=0, at_most=2**32 - 1)
 
