@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+
+import pytest
+
+from vitas_hw.core.presets import preset
+from vitas_hw.runs import directory
+from vitas_hw.runs.directory import Run
 
 ROOT = Path(__file__).parent.parent
 MARK = "pytest.mark" + ".gpu"
@@ -34,3 +41,20 @@ def test_profiling_imports_without_xgboost_and_pymoo() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_step_is_recorded_where_some_libraries_are_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails if a training ends with an error after all its work: a checkout alone, xgboost-cpu, onnxruntime-gpu."""
+
+    def version(name: str) -> str:
+        if name in ("vitas-hw", "xgboost", "pymoo", "onnxruntime"):
+            raise PackageNotFoundError(name)
+        return "1.2"
+
+    monkeypatch.setattr(directory, "version", version)
+    Run(tmp_path).record("train", preset("vitas-digits"), {}, [], [])
+    (step,) = Run(tmp_path).read()["steps"]
+    there = {"python", "numpy", "scikit-learn", "timm", "torch", "onnxruntime-gpu", "xgboost-cpu"}
+    assert set(step["versions"]) == there

@@ -2,8 +2,8 @@
 
     PYTHONPATH=. python benchmarks/gpu/kill_and_resume.py --seconds 150 --out resume.json [--device cuda:0]
 
-On a GPU the images are scikit-learn's digits, enlarged to 224 x 224 pixels and saved as JPEG files in folders; on a
-CPU they are the digits themselves. The kill is signal 9, as soon as the training has kept a state.
+The images are scikit-learn's digits, enlarged and saved as JPEG files in folders; on a CPU few and small ones, to try
+it. The kill is signal 9, as soon as the training has kept a state.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from vitas_hw.runs.directory import Run
 from vitas_hw.workflows.train.settings import TrainSettings
 from vitas_hw.workflows.train.train import train
 
-SPACE = """image_size: [224, 224]
+SPACE = """image_size: [{side}, {side}]
 in_chans: 3
 num_classes: 10
 patch_sizes: [16]
@@ -39,19 +40,31 @@ mlp_ratios: [2, 4]
 """
 
 
-def write_images(folder: Path, count: int) -> None:
+@dataclass(frozen=True)
+class Size:
+    """Pixels of a side, images, epochs, batch."""
+
+    side: int
+    images: int
+    epochs: int
+    batch_size: int
+
+
+SIZES = {"cuda": Size(224, 1500, 6, 128), "cpu": Size(32, 160, 3, 32)}
+
+
+def write_images(folder: Path, size: Size) -> None:
     """Folders ``0`` to ``9`` of JPEG files."""
-    digits = load_digits()
-    for number in range(count):
-        pixels = np.kron(digits.images[number] * 15, np.ones((28, 28))).astype(np.uint8)
+    digits, times = load_digits(), size.side // 8
+    for number in range(size.images):
+        pixels = np.kron(digits.images[number] * 15, np.ones((times, times))).astype(np.uint8)
         path = folder / str(digits.target[number]) / f"{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).convert("RGB").save(path)
 
 
-def command(run: Path, device: str, space: str, data: str, epochs: int) -> list[str]:
-    words = ["--as-training", str(run), "--device", device, "--space", space, "--data", data, "--epochs", str(epochs)]
-    return [sys.executable, __file__, *words]
+def command(run: Path, device: str, folder: Path) -> list[str]:
+    return [sys.executable, __file__, "--as-training", str(run), "--device", device, "--folder", str(folder)]
 
 
 def finish(words: list[str], seconds: float) -> float:
@@ -89,26 +102,27 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=150)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--as-training", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--space", help=argparse.SUPPRESS)
-    parser.add_argument("--data", help=argparse.SUPPRESS)
-    parser.add_argument("--epochs", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    size = SIZES[given.device.partition(":")[0]]
     if given.as_training is not None:
-        asked = TrainSettings(data=given.data, epochs=given.epochs, device=given.device, save_every_s=0.5)
-        train(Run(given.as_training), asked, space=given.space)
+        asked = TrainSettings(
+            data=f"folder:{given.folder / 'images'}",
+            epochs=size.epochs,
+            batch_size=size.batch_size,
+            device=given.device,
+            save_every_s=0.0,
+        )
+        train(Run(given.as_training), asked, space=str(given.folder / "space.yaml"))
         return
     with tempfile.TemporaryDirectory() as name:
         folder, until = Path(name), time.monotonic() + given.seconds
-        gpu = given.device != "cpu"
-        if gpu:
-            write_images(folder / "images", 1500)
-            (folder / "space.yaml").write_text(SPACE)
-        space, data = (str(folder / "space.yaml"), str(folder / "images")) if gpu else ("vitas-digits", "digits")
+        write_images(folder / "images", size)
+        (folder / "space.yaml").write_text(SPACE.format(side=size.side))
         alone, killed = folder / "alone", folder / "killed"
-        epochs = 6 if gpu else 2
-        found: dict[str, Any] = {"device": given.device, "epochs": epochs, "torch": torch.__version__}
-        found["alone_s"] = finish(command(alone, given.device, space, data, epochs), until - time.monotonic())
-        words = command(killed, given.device, space, data, epochs)
+        found: dict[str, Any] = {"device": given.device, **asdict(size), "torch": torch.__version__}
+        found["alone_s"] = finish(command(alone, given.device, folder), until - time.monotonic())
+        words = command(killed, given.device, folder)
         found["killed"] = kill_once_kept(words, killed / "training.pt", until - time.monotonic())
         found["resumed_s"] = finish(words, until - time.monotonic())
         found |= apart(alone, killed)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, wraps
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -28,7 +28,18 @@ from vitas_hw.runs.space_file import load_space
 P = ParamSpec("P")
 Made = TypeVar("Made")
 SCHEMA = 1
-_LIBRARIES = ("vitas-hw", "numpy", "onnxruntime", "pymoo", "scikit-learn", "timm", "torch", "xgboost")
+_LIBRARIES = (
+    "vitas-hw",
+    "numpy",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "pymoo",
+    "scikit-learn",
+    "timm",
+    "torch",
+    "xgboost",
+    "xgboost-cpu",
+)
 DEFAULT_RUN = Path("runs/default")
 HOLDERS = ("quickstart", "profile", "train", "search", "retrain", "export")  # hold a run and record its steps
 DEFAULT_SPACE = "vitas-digits"
@@ -36,6 +47,15 @@ DEFAULT_DATA = "digits"
 _ELSEWHERE = "Give another directory with `run`, or move it away."
 _LOCK, _HOLDER = ".lock", ".lock.by"  # the second says whose it is: nobody else can read a locked file on Windows
 _PATIENCE_S, _PAUSE_S = 2.0, 0.25  # of a process that was killed, helpers may live, and hold the lock, a moment longer
+
+
+def _versions() -> dict[str, str]:
+    """Of the installed libraries: one may stand in for another, and a checkout may be used without being installed."""
+    found = {}
+    for name in _LIBRARIES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _inside(name: str, about: str) -> cached_property[Path]:
@@ -256,7 +276,7 @@ class Run:
                 "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                 "command": sys.argv[1:],
                 "settings": settings,
-                "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
+                "versions": {"python": platform.python_version(), **_versions()},
                 "inputs": self._hashes(inputs),
                 "outputs": self._hashes(outputs),
             }
