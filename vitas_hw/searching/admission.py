@@ -100,7 +100,7 @@ class Admission:
             quota = np.ceil(count * reached / max(reached.sum(), 1e-12))
             lacking = np.maximum(quota - have, 0.0)
             drawn = _DRAWN
-            if not reached.any():
+            if not reached.any() and round_ < _TRIED:
                 continue
             if not lacking.any():
                 break
