@@ -166,7 +166,7 @@ def test_a_race_ends_for_what_is_worse_by_two_errors_of_the_paired_difference(sm
 
 
 def test_a_front_of_the_surrogate_is_better_than_that_of_the_evolution(small: SearchSpace) -> None:
-    costs, macs = Costs(small), Costs(small).of(all_codes(small))["macs"]
+    costs = Costs(small)
 
     def volume(name: str, seed: int) -> float:
         """Under the front, over the logarithm of the MACs."""
@@ -174,8 +174,7 @@ def test_a_front_of_the_surrogate_is_better_than_that_of_the_evolution(small: Se
             name, Admission(costs, Budget(), near=False), seed=seed, against="macs", population=8
         )
         found = explore(optimizer, Evaluations(Scorer()), costs, 40)
-        edges = np.log(np.array([macs.min(), macs.max()]))
-        grid = np.linspace(*edges, 200)
+        grid = np.linspace(np.log(small.smallest.macs), np.log(small.largest.macs), 200)
         best = [max((-(c.loss or 9) for c in found if np.log(c.subnet.macs) <= at), default=-2.0) for at in grid]
         return float(np.mean(best))
 

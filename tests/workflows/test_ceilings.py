@@ -111,6 +111,8 @@ def test_known_subnets_cost_nothing_and_are_not_asked_for_again(digits: SearchSp
     small, large = runs.search(flops="20M"), runs.search(flops="40M")
     assert runs.evaluated == 36
     assert {one.subnet for one in small.candidates} < {one.subnet for one in large.candidates}
+    assert (small.known, large.known) == (0, 18)
+    assert large.candidates[:18] == small.candidates
     assert len(large.candidates) == len({one.subnet for one in large.candidates}) == 36
 
 

@@ -97,7 +97,7 @@ def summary(run: Run, result: SearchResult) -> dict[str, Any]:
 
 
 def finalists_table(result: SearchResult) -> None:
-    """Predicted beside measured, losses before and after a short fine-tuning and top-1 (by size none of them)."""
+    """Predicted beside measured, the loss that they were compared by and top-1 (by size neither), the choice first."""
     from vitas_hw.cli import console
     from vitas_hw.searching.result import best_first
 
@@ -106,9 +106,9 @@ def finalists_table(result: SearchResult) -> None:
 
     def row(candidate: Candidate, chosen: bool) -> list[str]:
         subnet = candidate.subnet
-        tuned = result.tuned.get(subnet.digest)
-        losses = ["-" if loss is None else f"{loss:.4f}" for loss in (candidate.loss, tuned)]
-        top1 = [*losses, console.percent(candidate.top1), console.percent(result.final_top1) if chosen else "-"]
+        loss = result.tuned.get(subnet.digest, candidate.loss)
+        final = console.percent(result.final_top1) if chosen else "-"
+        top1 = ["-" if loss is None else f"{loss:.4f}", console.percent(candidate.top1), final]
         return [
             ("* " if chosen else "  ") + subnet.digest[:8],
             *(top1 if by_top1 else []),
@@ -119,7 +119,8 @@ def finalists_table(result: SearchResult) -> None:
 
     by_top1 = result.choice.top1 is not None
     rows = [row(result.choice, True), *(row(candidate, False) for candidate in finalists if candidate != result.choice)]
-    ranked = ["loss", "tuned", "inherited", "final"] if by_top1 else []
+    ranked = ["loss", "inherited", "final"] if by_top1 else []
     columns = ["subnet", *ranked, "predicted", "measured", "MACs", "params"]
-    what = "loss and top-1 on the search split" if by_top1 else "ranked by parameters, no top-1"
+    after = " after a short fine-tuning" if result.tuned else ""
+    what = f"loss{after} and top-1 on the search split" if by_top1 else "ranked by parameters, no top-1"
     console.table(f"Finalists under {result.budget}: {what}, p50", columns, rows)

@@ -138,9 +138,10 @@ def published_chart(search: Search) -> Chart:
 def progress_charts(search: Search) -> list[Chart]:
     """The best score so far, over evaluations and, where it was recorded, over time."""
     drawn, rows, by = [], [], search.ranked_by
-    best = search.points[0]
-    for point in search.points:
-        if point.number == 1 or search.better(point, best):
+    points = search.points[search.known :] or search.points
+    best = points[0]
+    for point in points:
+        if point is points[0] or search.better(point, best):
             best = point
             when = "not recorded" if point.seconds is None else f"{point.seconds:.0f} s"
             rows.append((f"{point.number}", when, score_words(best, by), in_words(point.subnet)))
@@ -156,9 +157,9 @@ def progress_charts(search: Search) -> list[Chart]:
         caption = f"The line is the best so far; each mark is an evaluated subnet{when}."
         return Chart(name, caption, spec, ("evaluation", "since the first", "best so far", "architecture"), rows)
 
-    found = [over("progress", "evaluation", [point.number for point in search.points])]
-    times = [point.seconds / 60 for point in search.points if point.seconds is not None]
-    if len(times) == len(search.points):
+    found = [over("progress", "evaluation", [point.number for point in points])]
+    times = [point.seconds / 60 for point in points if point.seconds is not None]
+    if len(times) == len(points):
         title = "minutes since the first evaluation"
         found.append(over("progress-time", title, times, ", at the time it was evaluated"))
     return found

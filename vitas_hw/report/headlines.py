@@ -43,8 +43,10 @@ def asked_for(
         rows.append(("unfinished", "a training: repeat its command to go on"))
     if result is not None:
         how = result.evolution
+        earlier = f" and {result.known} known from earlier searches" if result.known else ""
         rows.append(("budget", str(result.budget)))
-        rows.append(("search", f"{how['optimizer']}, {len(result.candidates)} subnets evaluated, seed {result.seed}"))
+        evaluated = f"{len(result.candidates) - result.known} subnets evaluated{earlier}"
+        rows.append(("search", f"{how['optimizer']}, {evaluated}, seed {result.seed}"))
         if how.get("pareto"):
             rows.append(("front", f"top-1 against {how['pareto']}, chosen: {how['choose']}"))
         if said := ties_words(result):

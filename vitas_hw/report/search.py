@@ -50,7 +50,8 @@ class Search:
     """A finished search.
 
     Args:
-        points: in the order of their evaluation.
+        points: in the order of their evaluation, those that earlier searches had evaluated first.
+        known: how many those are.
         cost: on the front's horizontal axis: ``latency_ms``, ``macs`` or ``params``.
         bounds: of the budget on that cost.
         ranked_by: what scores are: ``loss``, ``top-1`` or ``size``.
@@ -60,6 +61,7 @@ class Search:
     """
 
     points: tuple[Point, ...]
+    known: int
     cost: str
     bounds: Range | None
     ranked_by: str
@@ -82,6 +84,7 @@ def search_shown(run: Run, space: SearchSpace, result: SearchResult, predictor: 
     cost = result.evolution.get("pareto") or ("latency_ms" if timed else "macs")
     return Search(
         points=_points(run, result),
+        known=result.known,
         cost=cost,
         bounds=result.budget.asked.get(cost),
         ranked_by=_ranked_by(result.choice),
@@ -102,7 +105,8 @@ def _ranked_by(candidate: Candidate) -> str:
 def _points(run: Run, result: SearchResult) -> tuple[Point, ...]:
     when = evaluation_times(run.evaluations) if result.accuracy == "supernet" else {}
     keys = [(candidate.subnet.digest, candidate.layers) for candidate in result.candidates]
-    start = min((when[key] for key in keys if key in when), default=0.0)
+    own = keys[result.known :]
+    start = min((when[key] for key in own if key in when), default=0.0)
     front = {(candidate.subnet.digest, candidate.layers) for candidate in result.front}
     return tuple(
         Point(
@@ -112,7 +116,7 @@ def _points(run: Run, result: SearchResult) -> tuple[Point, ...]:
             top1=candidate.top1,
             predicted_ms=candidate.predicted_ms,
             measured_ms=result.measured_ms.get(candidate.subnet.digest),
-            seconds=when[key] - start if key in when else None,
+            seconds=when[key] - start if key in when and number > result.known else None,
             on_front=key in front,
             chosen=key == (result.choice.subnet.digest, result.choice.layers),
         )

@@ -17,6 +17,7 @@ NEAR = 0.9  # of the ceiling: where the authors keep their whole population (0.9
 _DRAWN = 500
 _MOST_DRAWS = 40
 _ROUNDS = 6  # of draws near the ceiling, each for the depths that still lack some
+_AGAIN = 2  # such rounds, once there were some
 _RENEWED = 100  # drawn even where enough are known from before
 _TRIED = 2  # rounds in which depths of which none came near are tried
 _STEPS = 40  # that such a draw is moved, at most
@@ -91,7 +92,7 @@ class Admission:
     def _draw_near(self, count: int, rng: np.random.Generator) -> Ints:
         wanted, drawn = self._depths, _RENEWED
         stock = rng.permutation(self._unseen(self._near))
-        for round_ in range(_ROUNDS):
+        for round_ in range(_AGAIN if len(self._near) else _ROUNDS):
             moved = self._moved_near(self.space.sample_codes(drawn, rng, wanted.tolist()), rng)
             stock = distinct(np.concatenate([stock, self._unseen(moved)]))
             have = np.bincount(self._depth_of(stock), minlength=len(self._depths))
@@ -99,7 +100,7 @@ class Admission:
             quota = np.ceil(count * reached / max(reached.sum(), 1e-12))
             lacking = np.maximum(quota - have, 0.0)
             drawn = _DRAWN
-            if not reached.any():
+            if not reached.any() and round_ < _TRIED:
                 continue
             if not lacking.any():
                 break
@@ -107,6 +108,7 @@ class Admission:
             wanted = (lacking / lacking.sum() + untried) / (1 + untried.sum())
         self._near = stock[-_STOCK:]
         if not len(stock):
+            self._ceiling = False  # nothing in the space costs as much, or all of it is known
             return stock
         stock = rng.permutation(stock)
         depth = self._depth_of(stock)

@@ -35,9 +35,9 @@ _WRITTEN = (  # of a result and what it derives, in the order of its file
         "choice",
         "final_top1",
         "final_loss",
-        "tuned",
     ),
-    *("front", "targets", "targets_ms", "memory_bytes", "memory_by", "correction", "violations", "rounds", "ties"),
+    *("tuned", "front", "targets", "targets_ms", "memory_bytes", "memory_by", "correction", "violations", "rounds"),
+    *("ties", "known"),
 )
 
 
@@ -118,7 +118,7 @@ class SearchResult:
         evolution: its settings: optimizer, size, confidence, what the front is against.
         space: name of the space.
         inputs: hashes of supernet and predictor.
-        candidates: all evaluated subnets, in order.
+        candidates: all that were known or evaluated inside the budget, in order.
         measured_ms: digest to measured p50 of the finalists; empty where the device was not there.
         choice: the best candidate that measured inside the budget.
         final_top1, final_loss: of the choice on the search split after fine-tuning; None before it.
@@ -131,6 +131,7 @@ class SearchResult:
         rounds: of measurements, in order.
         ties: digests of the candidates within one standard error of the best, which is first; empty in files of
             versions that ranked by top-1.
+        known: how many of the candidates, the first, other searches of the run had evaluated.
     """
 
     DERIVED: ClassVar = ("accuracy", "front", "violations")
@@ -152,6 +153,7 @@ class SearchResult:
     correction: float = 1.0
     rounds: tuple[Round, ...] = ()
     ties: tuple[str, ...] = ()
+    known: int = 0
 
     @property
     def accuracy(self) -> str:

@@ -12,7 +12,7 @@ from vitas_hw.searching.optimizers.base import WHOLE, Floats, Trials
 from vitas_hw.searching.optimizers.score_model import Surrogate, code_features
 
 _BATCH_SHARE = 0.25  # of the population: subnets confirmed before the surrogate is fitted again
-_GROWTH = 16  # one more for every so many subnets known, so that fitting stays a small part of a long search
+_GROWTH = 16  # one more for every so many subnets evaluated, so that fitting stays a small part of a long search
 _FRESH, _BRED, _GENERATIONS, _PARENTS = 400, 200, 4, 60
 _CURIOSITY = 1.0  # spreads of the surrogate's members that an unknown subnet is given on top
 _KEPT = 0.5  # of a race go on to the next part of the split
@@ -47,6 +47,7 @@ class SurrogateSearch:
         self._population, self._levels = population, levels
         self._racing = Trials(np.zeros((0, admission.space.code_length), np.int64))
         self._known: dict[bytes, tuple[Ints, float, int]] = {}
+        self._learned = 0  # of them from earlier
 
     def ask(self) -> Trials:
         """The next part for those still racing, or new subnets."""
@@ -69,12 +70,13 @@ class SurrogateSearch:
 
     def learn(self, codes: Ints, scores: Floats) -> None:
         """Codes (N, code_length) with their scores (N,) on the whole split, from an earlier search."""
+        self._learned += len(codes)
         self._known |= {
             code.tobytes(): (code, score, self._levels - 1) for code, score in zip(codes, scores, strict=True)
         }
 
     def _propose(self) -> Ints:
-        count = max(1, round(self._population * _BATCH_SHARE), len(self._known) // _GROWTH)
+        count = max(1, round(self._population * _BATCH_SHARE), (len(self._known) - self._learned) // _GROWTH)
         if self._levels > 1:
             count *= 2 ** (self._levels - 1)
         space = self._admission.space

@@ -62,6 +62,7 @@ class ClosedLoop:
     earlier_ms: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     _rounds: list[Round] = field(default_factory=list, init=False)
     _until: float = field(default=np.inf, init=False)
+    _of_others: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         limits = {OWN: Limit("latency_ms", self.budget.latency_ms)} if self.budget.latency_ms else {}
@@ -163,6 +164,7 @@ class ClosedLoop:
             correction=self._correction(),
             rounds=tuple(self._rounds),
             ties=tuple(one.subnet.digest for one in ties_of(candidates)) if self.settings.by_top1 else (),
+            known=self._of_others,
         )
 
     def _correction(self) -> float:
@@ -273,7 +275,9 @@ class ClosedLoop:
                 return False
             return timed.promising([one.subnet])[0] and bool(self.costs.excess(_codes([one]), unbound)[0] <= 0)
 
-        return [one for one in earlier if self._admits(one) or inside_by_measurement(one)] + list(found)
+        taken = [one for one in earlier if self._admits(one) or inside_by_measurement(one)]
+        self._of_others = len(taken)
+        return taken + list(found)
 
     def _largest(self) -> Candidate:
         """What a ranking by size has first: known without a search."""
