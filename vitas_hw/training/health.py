@@ -17,10 +17,11 @@ Losses = npt.NDArray[np.float32]
 SIZE, DEPTH, WIDTH, PATCH = "size", "depth", "width", "patch size"
 SMALLEST, LARGEST = "smallest", "largest"
 _SAME = 2.0  # standard errors: the largest of several differences passes one by chance more often than not
-_END = 4  # the fall of the loss is looked at in the last quarter of the epochs
-_STEEP = 0.05
+# of the loss at the end; on 500 and 2,000 images of Fashion-MNIST a supernet's fell by 29% and 23% in 1,000 steps, by
+# 14% and 10% in 3,000, with which it did better
+_STEEP = 0.15
+_FEWEST_EPOCHS = 4
 _BETTER = "train for more epochs, or start from a pretrained ViT (`init`)"
-_FEWEST_EPOCHS = 8  # fewer have no last quarter to speak of
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def judged(groups: Sequence[Group], history: Sequence[float], images: int, basel
     fallen = late_fall(history)
     if fallen > _STEEP:
         advice.append(
-            f"The training loss still fell steeply, by {fallen:.0%} over the last quarter of the epochs: train for more"
+            f"The training loss still fell steeply, by {fallen:.0%} over the second half of the epochs: train for more"
             " epochs."
         )
     best = max((one.top1 for one in groups), default=0.0)
@@ -135,14 +136,14 @@ def judged(groups: Sequence[Group], history: Sequence[float], images: int, basel
 
 
 def late_fall(history: Sequence[float]) -> float:
-    """How much the training loss fell over the last quarter of the epochs, as a share of what it fell to.
+    """How much the training loss fell over the second half of the epochs, as a share of what it fell to.
 
-    A quarter's start and end are means over a tenth of the epochs; 0 if there are too few epochs to say.
+    Middle and end are means over a tenth of the epochs; 0 if there are too few epochs to say. Not the last few epochs:
+    there the learning rate ends any fall.
     """
     if len(history) < _FEWEST_EPOCHS:
         return 0.0
     losses = np.asarray(history, np.float64)
-    mean = max(len(losses) // 10, 1)
-    start = len(losses) - len(losses) // _END
-    before, after = losses[max(start - mean, 0) : start].mean(), losses[-mean:].mean()
+    mean, middle = max(len(losses) // 10, 1), len(losses) // 2
+    before, after = losses[middle - mean : middle].mean(), losses[-mean:].mean()
     return float((before - after) / after)
