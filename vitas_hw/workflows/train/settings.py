@@ -75,7 +75,9 @@ class TrainSettings(DataOptions, TrainingSettings):
     )
     budget: Budget = Budget()  # frozen
     sandwich: bool = setting(default=False, like=Recipe)
-    init: str | None = setting(default=None, help="A pretrained ViT: a name timm knows, NAME:FILE, or a folder.", group=RECIPE)
+    init: str | None = setting(
+        default=None, help="A pretrained ViT: a name timm knows, NAME:FILE, or a folder.", group=RECIPE
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
