@@ -353,7 +353,7 @@ def test_a_space_around_a_model_goes_the_whole_road(trained: Path) -> None:
     assert sorted(order) == [0, 1, 2, 3]
     done = run(trained, "train", "--space", "around.yaml", "--epochs", "2", *model, *where)
     assert "not used: its classifier of 12 classes; fresh: the classifier (12 classes" in done.stderr, done.stderr
-    run_json(trained, "search", "--flops", "400k", "--population", "6", "--generations", "2", *where)
+    run_json(trained, "search", "--flops", "250K", "--population", "6", "--generations", "2", *where)
     candidates = "runs/around/candidates.jsonl"
     lines = [json.loads(line) for line in (trained / candidates).read_text().splitlines()]
     assert any(len(line["subnet"]["blocks"]) < 4 for line in lines)

@@ -30,13 +30,6 @@ HEADS_THERE, MLP_THERE, BLOCKS_THERE = (1, 3), tuple(range(5, 37, 2)), (1, 2)
 
 
 @pytest.fixture
-def batches() -> Batches:
-    generator = torch.Generator().manual_seed(7)
-    images = torch.randn(4, 8, 3, 16, 16, generator=generator)
-    return [(each, torch.randint(0, 5, (8,), generator=generator)) for each in images]
-
-
-@pytest.fixture
 def small_model(randomise: Randomise) -> VisionTransformer:
     model = build_model(SMALL).eval()
     randomise(model, 3)
@@ -44,6 +37,14 @@ def small_model(randomise: Randomise) -> VisionTransformer:
         if "norm" not in name:
             parameter.data.mul_(4)
     return model
+
+
+@pytest.fixture
+def batches(small_model: VisionTransformer) -> Batches:
+    generator = torch.Generator().manual_seed(7)
+    images = torch.randn(4, 8, 3, 16, 16, generator=generator)
+    with torch.no_grad():  # the model is good at its task
+        return [(each, small_model(each).argmax(1)) for each in images]
 
 
 @pytest.fixture
