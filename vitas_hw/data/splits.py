@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.data.augmentation import Augmentation, Augmented
+from vitas_hw.data.moves import Moves
 from vitas_hw.data.preprocessing import Preprocessing
 from vitas_hw.data.sources import Source
 
@@ -164,8 +165,8 @@ class IndexedPart:
         chosen = [
             order[step * size : step * size + kept][how.rank :: how.world].tolist() for step, kept in enumerate(sizes)
         ][how.skip :]
-        if self.keep and not how.augmentation.any:
-            return ((self.preprocessing.normalise(self.images[few]), self.labels[few]) for few in chosen)
+        if self.keep and how.augmentation.moves_only:
+            return self._kept(how, chosen)
         # not timm's create_loader: it takes no sampler, so it could not go on in the middle of an epoch
         return loaded(
             _Decoded(self, how),
@@ -173,6 +174,15 @@ class IndexedPart:
             num_workers=how.workers,
             pin_memory=torch.cuda.is_available(),
         )
+
+    def _kept(self, how: Pass, chosen: list[list[int]]) -> Iterator[Batch]:
+        """Batches of what is in memory; images at a time would take longer than training a small model on them."""
+        drawn = Moves(how.augmentation, how.seed, how.epoch, max(self.indices) + 1) if how.augmentation.any else None
+        for few in chosen:
+            images = self.images[few]
+            if drawn is not None:
+                images = drawn(images, [self.indices[position] for position in few])
+            yield self.preprocessing.normalise(images), self.labels[few]
 
 
 class _Decoded(torch.utils.data.Dataset[Any]):

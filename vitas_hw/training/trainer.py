@@ -80,6 +80,7 @@ class Training:
         objective, recipe, runtime, ranks = self.objective, self.recipe, self.runtime, self.ranks
         self.kind = runtime.device.partition(":")[0]
         self.model = objective.trained.to(runtime.device)
+        self.weights = list(self.model.parameters())  # walking a model's modules anew each step takes its time
         self.steps = steps(self.part, recipe.batch_size // recipe.accumulate, ranks.world, recipe.accumulate)
         if not self.steps:
             raise InputError(f"{len(self.part)} training images are too few for {ranks.world} processes.")
@@ -144,7 +145,7 @@ class Training:
             )
         for loss in state.history:
             self.on_epoch(loss)
-        with postponed() as self.asked:
+        with rngs_as_they_were(), postponed() as self.asked:
             finished = self._epochs(state)
         self.model.eval()
         if not finished:
@@ -200,14 +201,16 @@ class Training:
         for place, (images, labels) in enumerate(group):
             wait = self.ranks.world > 1 and place + 1 < len(group)
             share = len(labels) / images_in_step
-            with rngs_as_they_were(), self.loss.no_sync() if wait else nullcontext():
+            with self.loss.no_sync() if wait else nullcontext():
                 self._seed(number, place)
                 loss = self._forward(images, labels, codes)
                 self.scaler.scale(loss * share).backward()  # type: ignore[no-untyped-call]
             total += loss.detach() * share
         self.scaler.unscale_(self.optimizer)
-        largest = math.inf if self.recipe.clip_grad is None else self.recipe.clip_grad
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), largest)
+        gradients = [weight.grad for weight in self.weights if weight.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
+        if self.recipe.clip_grad is not None:
+            nn.utils.clip_grads_with_norm_(self.weights, self.recipe.clip_grad, norm)
         if not self.scaler.is_enabled():  # which skips a step whose gradient overflows
             self.worst = torch.maximum(self.worst, norm)
             if self.kind == "cpu" and not torch.isfinite(norm):
