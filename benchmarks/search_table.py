@@ -80,6 +80,7 @@ def load_table(space: vh.SearchSpace, path: Path, epochs: int) -> Table:
 def _make(space: vh.SearchSpace, codes: Ints, path: Path, epochs: int) -> None:
     import torch
 
+    from vitas_hw.data.splits import Split
     from vitas_hw.training.evaluate import subnet_accuracy
     from vitas_hw.training.objective import SupernetObjective
     from vitas_hw.training.recipe import DIGITS, of_length
@@ -87,11 +88,11 @@ def _make(space: vh.SearchSpace, codes: Ints, path: Path, epochs: int) -> None:
 
     images: Any = vh.load_data("digits", space)
     # search and test part together: the more images, the fewer subnets tie; nothing else is reported of them
-    both = replace(
-        images.search,
-        images=torch.cat([images.search.images, images.test.images]),
-        labels=torch.cat([images.search.labels, images.test.labels]),
-        indices=images.search.indices + images.test.indices,
+    both = Split(
+        torch.cat([images.search.images, images.test.images]),
+        torch.cat([images.search.labels, images.test.labels]),
+        images.search.indices + images.test.indices,
+        images.preprocessing,
     )
     supernet = vh.build_supernet(space, "cyclic", seed=0)
     how = replace(of_length(DIGITS, epochs), lr=3e-3)  # small nets, few images: a higher peak, as in rank_study.py

@@ -27,12 +27,13 @@ from vitas_hw.data.splits import Batch, Pass, TrainPart, steps
 from vitas_hw.training.checkpoint import State, save_state
 from vitas_hw.training.distributed import Ranks
 from vitas_hw.training.objective import ModelObjective
+from vitas_hw.training.precision import autocast_dtype, autocasting, deterministic
 from vitas_hw.training.recipe import Recipe, Runtime
 
 _LOOK_EVERY = {"cpu": 1}  # steps between two looks at the loss; each is a synchronisation on a GPU
 _LOOK_RARELY = 20
 _LEAST_SCALE = 1e-6  # of fp16 losses: below it every gradient has overflowed for long
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_MOST_COMPILED = 64  # versions of a compiled block, one for each combination of widths; beyond them it runs as it is
 
 
 class Scalars(Protocol):
@@ -52,7 +53,8 @@ class Training:
         part: the images.
         recipe: how.
         seed: of subnets, order and augmentation; the same seed and number of processes give the same weights, whether
-            the training was killed and resumed or not.
+            the training was killed and resumed or not. On CUDA this holds to the bit only with ``deterministic`` of the
+            runtime: the backward pass of attention adds in any order otherwise.
         num_classes: outputs of the classifier.
         runtime: where.
         ranks: of this process.
@@ -95,7 +97,8 @@ class Training:
             warmup_prefix=False,
             t_in_epochs=False,
         )
-        self.scaler = torch.amp.GradScaler(self.kind, enabled=recipe.autocast == "fp16")
+        dtype = autocast_dtype(recipe.autocast, runtime.device)
+        self.scaler = torch.amp.GradScaler(self.kind, enabled=dtype == torch.float16)
         self.ema = None if recipe.ema is None else ModelEmaV3(self.model, decay=recipe.ema)
         self.parts: dict[str, Any] = {"model": self.model, "optimizer": self.optimizer, "scaler": self.scaler}
         if self.ema is not None:
@@ -115,6 +118,7 @@ class Training:
             devices = None if self.kind == "cpu" else [torch.device(runtime.device)]
             self.loss = DistributedDataParallel(objective, device_ids=devices, find_unused_parameters=True)
         if runtime.compile:
+            torch._dynamo.config.recompile_limit = _MOST_COMPILED  # importing timm raises it to a million
             objective.compile_parts()
         self.sum = torch.zeros((), device=runtime.device)  # of the epoch's losses: on the device until someone looks
         self.worst = torch.zeros((), device=runtime.device)  # norm of a gradient; not a number once any was not
@@ -145,7 +149,7 @@ class Training:
             )
         for loss in state.history:
             self.on_epoch(loss)
-        with rngs_as_they_were(), postponed() as self.asked:
+        with rngs_as_they_were(), deterministic(self.runtime.deterministic), postponed() as self.asked:
             finished = self._epochs(state)
         self.model.eval()
         if not finished:
@@ -240,8 +244,7 @@ class Training:
         targets = labels.to(self.runtime.device, non_blocking=True)  # the loader has pinned them
         if self.mixup is not None and len(images) > 1:
             images, targets = self.mixup(images, targets)
-        dtype = _DTYPES.get(self.recipe.autocast or "")
-        with torch.autocast(self.kind, dtype) if dtype else nullcontext():
+        with autocasting(self.recipe.autocast, self.runtime.device):
             loss: Tensor = self.loss(images, targets, codes)
         return loss
 

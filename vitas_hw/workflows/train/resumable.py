@@ -74,6 +74,8 @@ class Resumable:
             state: see ``state``; moves on.
             scalars: where the loss is logged.
         """
+        # the first process alone scores what comes out; a broken image ends the training now, not after it
+        self.ranks.on_first(self.data.search.ready)
         if state.begun:
             self.progress.note(f"going on from {self.checkpoint}: epoch {state.epoch + 1}, step {state.step + 1}")
         with self.progress.step(f"training {self.what} on {self.data.name}", self.recipe.epochs) as advance:
