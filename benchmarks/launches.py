@@ -2,10 +2,10 @@
 
     python benchmarks/launches.py [--subnets 20] [--output benchmarks/results/launches.json]
 
-Random subnets of ``vitas-deit-tiny``, forward and backward of one image on the CPU, by the backward pass that GPUs have;
-every call that reaches torch's dispatcher and computes or copies something counts as one, views and allocations are
-free. A GPU launches one kernel for most of these calls, two for a ``slice_backward``, which fills and copies: ``slices``
-tells those apart.
+Random subnets of ``vitas-deit-tiny``, forward and backward of one image on the CPU, by the backward pass that GPUs
+have; every call that reaches torch's dispatcher and computes or copies something counts as one, views and allocations
+are free. A GPU launches one kernel for most of these calls, two for a ``slice_backward``, which fills and copies:
+``slices`` tells those apart.
 """
 
 from __future__ import annotations
