@@ -110,6 +110,7 @@ def load_table(space: vh.SearchSpace, path: Path, epochs: int) -> Table:
 def _make(space: vh.SearchSpace, codes: Ints, path: Path, epochs: int) -> None:
     import torch
 
+    from vitas_hw.data.splits import Split
     from vitas_hw.training.evaluate import subnet_accuracy
     from vitas_hw.training.objective import SupernetObjective
     from vitas_hw.training.recipe import DIGITS, of_length
@@ -120,11 +121,11 @@ def _make(space: vh.SearchSpace, codes: Ints, path: Path, epochs: int) -> None:
     images: Any = vh.load_data("digits" if digits else "fashion-mnist", space)
     part = images.search
     if digits:  # and the test part: the more images, the fewer subnets tie; nothing else is reported of them
-        part = replace(
-            part,
-            images=torch.cat([part.images, images.test.images]),
-            labels=torch.cat([part.labels, images.test.labels]),
-            indices=part.indices + images.test.indices,
+        part = Split(
+            torch.cat([part.images, images.test.images]),
+            torch.cat([part.labels, images.test.labels]),
+            part.indices + images.test.indices,
+            images.preprocessing,
         )
     supernet = vh.build_supernet(space, "cyclic", seed=0)
     usual = DIGITS if digits else FASHION_RECIPE

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vitas_hw.core.errors import InputError
 from vitas_hw.data.augmentation import Augmentation, rngs_as_they_were, seed_rngs
+from vitas_hw.data.moves import Moves, moved
 from vitas_hw.data.preprocessing import Preprocessing
 
 HOW = Preprocessing((32, 32), (0.5,), (0.5,), "bilinear")
@@ -127,3 +128,53 @@ def test_color_jitter_is_kept_beside_a_policy(blob: np.ndarray) -> None:
 def test_an_impossible_value_is_refused(change: dict[str, object], named: str) -> None:
     with pytest.raises(InputError, match=named):
         Augmentation(**change)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (24, 40)])
+@pytest.mark.parametrize(("angle", "right", "down", "scale"), [(17, 0, 0, 1), (0, 5, -3, 1), (-30, 4, 2, 0.8)])
+def test_a_batch_in_memory_moves_as_torchvision_moves_one_image(
+    shape: tuple[int, int], angle: float, right: float, down: float, scale: float
+) -> None:
+    """A turn the other way, a shift before the turn, or a middle half a pixel off would differ by far more."""
+    from torchvision.transforms.functional import InterpolationMode, affine
+
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    image = torch.from_numpy(40 + 200 * np.exp(-((x - 20) ** 2 + (y - 9) ** 2) / 30)).float()[None, None]
+    one, margin = (lambda value: torch.tensor([float(value)])), 40
+    found = moved(image, angle=one(angle), shift=(one(right), one(down)), scale=one(scale))
+    framed = torch.nn.functional.pad(image, (margin,) * 4, mode="replicate")
+    expected = affine(framed, angle, [right, down], scale, [0.0, 0.0], InterpolationMode.BILINEAR)
+    torch.testing.assert_close(found, expected[..., margin:-margin, margin:-margin], rtol=0, atol=0.05)
+    assert (found - image).abs().max() > 20
+
+
+@pytest.mark.parametrize("flip", [0.0, 1.0])
+def test_moves_reach_the_bounds_that_single_images_have(blob: np.ndarray, flip: float) -> None:
+    images = torch.from_numpy(blob)[None, None].expand(400, -1, -1, -1)
+    middle = (11.0, 16.0) if flip else (20.0, 16.0)  # columns count from 0 to 31
+
+    def bounds(**how: float) -> Tensor:
+        many = Moves(Augmentation(hflip=flip, **how), 0, 0, 400)(images, list(range(400)))  # type: ignore[arg-type]
+        return centre(many.float()) - torch.tensor(middle)
+
+    assert bounds().abs().max() < 0.01
+    shifts = bounds(max_shift=0.125)
+    assert shifts.abs().max() < 4.2
+    assert shifts.amax(0).min() > 3.5
+    assert shifts.amin(0).max() < -3.5
+    x, y = (bounds(max_rotation=30) + torch.tensor(middle) - 15.5).T
+    angles = torch.rad2deg(torch.atan2(y, x.abs()))
+    assert 28 < angles.max() < 38  # the spot lies 6 degrees off the axis
+    assert -26 < angles.min() < -20
+    scaled = (bounds(max_scale=0.3) + torch.tensor(middle) - 15.5)[:, 0].abs()
+    assert 2.8 < scaled.min() < 3.5
+    assert 5.5 < scaled.max() < 6.2
+
+
+def test_what_an_image_draws_depends_on_seed_epoch_and_its_index_alone(blob: np.ndarray) -> None:
+    how, images = Augmentation(max_rotation=30, hflip=0.5), torch.from_numpy(blob)[None, None].repeat(4, 1, 1, 1)
+    four = Moves(how, 3, 5, 9)(images, [8, 0, 2, 3])
+    assert torch.equal(Moves(how, 3, 5, 100)(images[:2], [2, 8]), four[[2, 0]])
+    assert not torch.equal(four[0], four[1])
+    for seed, epoch in [(3, 6), (4, 5)]:
+        assert not torch.equal(Moves(how, seed, epoch, 9)(images, [8, 0, 2, 3]), four)

@@ -95,8 +95,9 @@ def test_a_broken_image_is_named_when_it_is_read(images: Path, space: SearchSpac
         whole = broken.read_bytes()
         for content in (whole[: len(whole) // 2], b"no image", b""):
             broken.write_bytes(content)
+            data = load_data(f"folder:{images}", space)
             with pytest.raises(FileError, match=f"^{re.escape(str(broken))} cannot be read as an image: .* Replace"):
-                load_data(f"folder:{images}", space)
+                data.test.ready()
         broken.write_bytes(whole)
     data = load_data(f"folder:{images}", space)
     broken = next(path for path in map(Path, data.train.source.paths) if path.suffix == ".jpg")  # type: ignore[attr-defined]

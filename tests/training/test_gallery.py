@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from vitas_hw.core.errors import FileError
-from vitas_hw.data.decoding import decoded
+from vitas_hw.data.image_files import decoded
 from vitas_hw.data.preprocessing import Preprocessing
 
 # little red at the left and much at the right, little blue above and much below: turned wrongly, a corner shows it

@@ -16,9 +16,10 @@ from PIL import Image
 from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.presets import preset
 from vitas_hw.data.augmentation import Augmentation
+from vitas_hw.data.decoding import decode
 from vitas_hw.data.load import load_data
 from vitas_hw.data.preprocessing import Preprocessing
-from vitas_hw.data.splits import Batch, IndexedPart, Pass, decode, steps
+from vitas_hw.data.splits import Batch, IndexedPart, Pass, steps
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on few cores
 OFF = Augmentation()

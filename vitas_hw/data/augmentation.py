@@ -58,6 +58,16 @@ class Augmentation:
         """Whether anything is drawn at all."""
         return any(bool(getattr(self, field.name)) for field in fields(self))
 
+    @property
+    def interpolates(self) -> bool:
+        """Whether images are shifted, rotated or scaled."""
+        return bool(self.max_shift or self.max_rotation or self.max_scale)
+
+    @property
+    def moves_only(self) -> bool:
+        """Whether nothing but flips, shifts, rotations and scales is drawn: see ``data/moves.py``."""
+        return not (self.crop_scale or self.color_jitter or self.auto_augment or self.erasing)
+
     def transform(self, preprocessing: Preprocessing) -> Callable[[Image.Image], Tensor]:
         """From a decoded image to an augmented, normalised (C, H, W) float32; draws from the global RNGs, see
         ``rngs_as_they_were`` and ``seed_rngs``.
@@ -92,7 +102,7 @@ class Augmentation:
         return composed
 
     def _affine(self, image_size: tuple[int, int]) -> list[Any]:
-        if not (self.max_shift or self.max_rotation or self.max_scale):
+        if not self.interpolates:
             return []
         from torchvision import transforms
 

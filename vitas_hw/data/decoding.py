@@ -1,64 +1,85 @@
-"""From an image file, or what a library decoded of one, to the 8-bit picture that people see."""
+"""Images of a part, decoded once, when they are first asked for."""
 
 from __future__ import annotations
 
-import warnings
+import os
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+import torch
+from torch import Tensor
 
-from vitas_hw.core.errors import FileError
-from vitas_hw.core.reading import check_regular, reason
+from vitas_hw.data.preprocessing import Preprocessing
+from vitas_hw.data.sources import Source
 
-_REPLACE = "Replace it to go on with a training, or delete it to train anew (`fresh`)."
-_DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I")  # gray of more than 8 bits, for which Pillow's own conversion clips
-_MOST = 65_535
-_WHITE = (255, 255, 255, 255)
+_MAPPED_BYTES = 2**28  # from here on in a file: the system can put its pages away and read them again
 
 
-def decoded(file: str | BinaryIO, name: str) -> Image.Image:
-    """An image, all of it read, as ``seen``; of an animation the first picture.
+class Decoding:
+    """Images of a source at ``indices``, (N, C, H, W) uint8; each is decoded once, whoever asks for it.
 
-    Raises FileError, which names it, if it is missing, no image, truncated, or larger than Pillow thinks safe.
+    Many are kept in a memory-mapped temporary file without a name, which is gone with the last process that holds it.
+
+    Args:
+        source: of the images.
+        indices: (N,) which.
+        preprocessing: how they become inputs.
     """
-    try:
-        if isinstance(file, str):
-            check_regular(Path(file), "the image")  # a pipe would be waited for
-        with warnings.catch_warnings():
-            # large, but below the size that Pillow refuses
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(file) as image:
-                image.load()
-                return seen(image)
-    except Exception as error:  # Pillow's decoders raise all sorts of things
-        raise unreadable(name, error) from error
+
+    def __init__(self, source: Source, indices: Sequence[int], preprocessing: Preprocessing) -> None:
+        self._source, self._indices, self._how = source, indices, preprocessing
+        self.shape = (len(indices), preprocessing.channels, *preprocessing.image_size)
+        self._store: Tensor | None = None
+        self._missing = np.ones(len(indices), dtype=bool)
+
+    def take(self, positions: Sequence[int] | None = None) -> Tensor:
+        """Those at ``positions``, or all. Raises FileError if one cannot be read; it names it."""
+        wanted = np.arange(len(self._indices)) if positions is None else np.asarray(positions, dtype=np.int64)
+        missing = np.unique(wanted[self._missing[wanted]])
+        if self._store is None:
+            self._store = _store(self.shape)
+        decode_into(self._store, missing.tolist(), self._source, self._indices, self._how)
+        self._missing[missing] = False
+        return self._store if positions is None else self._store[torch.from_numpy(wanted)]
 
 
-def seen(image: Image.Image) -> Image.Image:
-    """The picture as viewers show it: upright by its EXIF orientation, 8 bits a channel, on white where transparent.
-
-    16-bit gray is divided by 257. Raises ValueError for pixels whose range nobody knows: 32-bit numbers above 65,535 or
-    below 0, and floating point.
-    """
-    image = ImageOps.exif_transpose(image)
-    if image.mode in _DEEP:
-        return _of_16_bits(np.asarray(image))
-    if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers; save it with 8 or 16 bits a channel")
-    if image.has_transparency_data:
-        coloured = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, _WHITE), coloured).convert("RGB")
-    return image
+def decode(source: Source, indices: Sequence[int], preprocessing: Preprocessing) -> Tensor:
+    """(N, C, H, W) uint8 of images of a source."""
+    return Decoding(source, indices, preprocessing).take()
 
 
-def _of_16_bits(pixels: np.ndarray[tuple[int, ...], np.dtype[np.integer]]) -> Image.Image:
-    if pixels.size and not 0 <= pixels.min() <= pixels.max() <= _MOST:
-        raise ValueError("its pixels are 32-bit numbers of unknown range; save it with 8 or 16 bits a channel")
-    return Image.fromarray(np.round(pixels / (_MOST / 255)).astype(np.uint8))
+def decode_into(
+    store: Tensor, places: Sequence[int], source: Source, indices: Sequence[int], preprocessing: Preprocessing
+) -> None:
+    """Decode the images at these places of ``indices`` and put them there in ``store``."""
+
+    def pixels(place: int) -> Tensor:
+        return preprocessing.pixels(source.image(indices[place]))
+
+    if source.in_memory:
+        for place in places:
+            store[place] = pixels(place)
+        return
+    with ThreadPoolExecutor() as pool:  # Pillow decodes without the interpreter's lock
+        try:
+            for place, decoded in zip(places, pool.map(pixels, places), strict=True):
+                store[place] = decoded
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
-def unreadable(name: str, error: Exception) -> FileError:
-    """The error for an image that cannot be read, because of ``error``."""
-    return FileError(f"{name} cannot be read as an image: {reason(error)}.", _REPLACE)
+def _store(shape: tuple[int, ...]) -> Tensor:
+    size = int(np.prod(shape))
+    if size < _MAPPED_BYTES:
+        return torch.empty(shape, dtype=torch.uint8)
+    with tempfile.TemporaryDirectory(prefix="vitas-hw-") as folder:
+        path = Path(folder) / "images"
+        try:
+            with path.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, size)  # without room, writing to the map would end the process
+        except OSError:
+            return torch.empty(shape, dtype=torch.uint8)
+        return torch.from_file(str(path), shared=True, size=size, dtype=torch.uint8).view(shape)

@@ -15,10 +15,11 @@ from vitas_hw.core.settings import shared
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.data import sources
+from vitas_hw.data.decoding import Decoding
 from vitas_hw.data.options import DataOptions
 from vitas_hw.data.preprocessing import Preprocessing
 from vitas_hw.data.sources import Source, Sources
-from vitas_hw.data.splits import IndexedPart, Split, TrainPart, decode
+from vitas_hw.data.splits import IndexedPart, Split, TrainPart
 from vitas_hw.data.streams import StreamedPart, check_disjoint, find_shards
 from vitas_hw.data.timm_sources import folders, hub_dataset, torch_dataset
 
@@ -52,7 +53,7 @@ class ImageData:
 
 
 def load_data(spec: str, space: SearchSpace | Subnet, **options: Any) -> ImageData:
-    """A data set, sized for a space. Search and test images are decoded now, training images when they are needed.
+    """A data set, sized for a space. Images are decoded when they are needed; of streams, search and test images now.
 
     Args:
         spec: ``digits``, ``fashion-mnist[:FOLDER]``, ``folder:PATH``, ``hfds/NAME[:ROOT]``, ``torch/NAME[:ROOT]`` or
@@ -111,7 +112,7 @@ def _indexed(spec: str, space: SearchSpace | Subnet, found: Sources, options: di
 
     def split(source: Source, chosen: npt.NDArray[np.int64]) -> Split:
         indices = tuple(chosen.tolist())
-        return Split(decode(source, indices, preprocessing), source.labels[chosen], indices, preprocessing)
+        return Split(Decoding(source, indices, preprocessing), source.labels[chosen], indices, preprocessing)
 
     search_part, test_part = split(found.search or found.train, search), split(found.test or found.train, test)
     return ImageData(spec, train_part, search_part, test_part, names, preprocessing, options)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -14,47 +13,78 @@ from torch import Tensor
 
 from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.data.augmentation import Augmentation, Augmented
+from vitas_hw.data.decoding import Decoding, decode
+from vitas_hw.data.moves import Moves
 from vitas_hw.data.preprocessing import Preprocessing
 from vitas_hw.data.sources import Source
 
 Batch = tuple[Tensor, Tensor]
+_ON_DEVICE_BYTES = 2**30  # of images to evaluate on that a GPU keeps
 
 
 @dataclass(frozen=True)
 class Split:
-    """N images to evaluate on, decoded once.
+    """N images to evaluate on, each decoded once, when it is first asked for.
 
     Args:
-        images: (N, C, H, W) uint8.
+        pixels: (N, C, H, W) uint8, or what decodes them.
         labels: (N,) int64.
         indices: (N,) in the source.
         preprocessing: what normalises them.
+        positions: (N,) which of ``pixels`` these are; None is all.
     """
 
-    images: Tensor
+    pixels: Tensor | Decoding
     labels: Tensor
     indices: tuple[int, ...]
     preprocessing: Preprocessing
+    positions: tuple[int, ...] | None = None
+
+    @cached_property
+    def images(self) -> Tensor:
+        """(N, C, H, W) uint8. Raises FileError, which names the image, if one cannot be read."""
+        if isinstance(self.pixels, Decoding):
+            return self.pixels.take(self.positions)
+        return self.pixels if self.positions is None else self.pixels[list(self.positions)]
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process gets the images, not the way to decode them again."""
+        return Split, (self.images, self.labels, self.indices, self.preprocessing)
+
+    def ready(self) -> None:
+        """Decode now what is not decoded yet: a broken image is an error here, not in hours."""
+        self.images  # noqa: B018
+
     def to(self, device: torch.device | str) -> Split:
-        """The same, kept on a device."""
-        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
+        """The same for evaluating on a device: few images are kept there, of many each batch is moved."""
+        labels = self.labels.to(device)
+        if labels.device == self.labels.device:
+            return self
+        images = self.images
+        if images.numel() <= _ON_DEVICE_BYTES:
+            images = images.to(device)
+        return Split(images, labels, self.indices, self.preprocessing)
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
         """Normalised images (B, C, H, W) float32 and labels (B,), in order; the last batch may be smaller."""
         for images, labels in zip(
             torch.split(self.images, batch_size), torch.split(self.labels, batch_size), strict=True
         ):
-            yield self.preprocessing.normalise(images), labels
+            yield self.preprocessing.normalise(images.to(labels.device)), labels
 
     def subset(self, positions: Sequence[int]) -> Split:
         """Those at ``positions`` of this split, in that order."""
+        own = range(len(self)) if self.positions is None else self.positions
         chosen = torch.tensor(list(positions), dtype=torch.int64, device=self.labels.device)
-        indices = tuple(self.indices[position] for position in positions)
-        return replace(self, images=self.images[chosen], labels=self.labels[chosen], indices=indices)
+        return replace(
+            self,
+            labels=self.labels[chosen],
+            indices=tuple(self.indices[position] for position in positions),
+            positions=tuple(own[position] for position in positions),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,8 +194,8 @@ class IndexedPart:
         chosen = [
             order[step * size : step * size + kept][how.rank :: how.world].tolist() for step, kept in enumerate(sizes)
         ][how.skip :]
-        if self.keep and not how.augmentation.any:
-            return ((self.preprocessing.normalise(self.images[few]), self.labels[few]) for few in chosen)
+        if self.keep and how.augmentation.moves_only:
+            return self._kept(how, chosen)
         # not timm's create_loader: it takes no sampler, so it could not go on in the middle of an epoch
         return loaded(
             _Decoded(self, how),
@@ -173,6 +203,15 @@ class IndexedPart:
             num_workers=how.workers,
             pin_memory=torch.cuda.is_available(),
         )
+
+    def _kept(self, how: Pass, chosen: list[list[int]]) -> Iterator[Batch]:
+        """Batches of what is in memory; images at a time would take longer than training a small model on them."""
+        drawn = Moves(how.augmentation, how.seed, how.epoch, max(self.indices) + 1) if how.augmentation.any else None
+        for few in chosen:
+            images = self.images[few]
+            if drawn is not None:
+                images = drawn(images, [self.indices[position] for position in few])
+            yield self.preprocessing.normalise(images), self.labels[few]
 
 
 class _Decoded(torch.utils.data.Dataset[Any]):
@@ -208,23 +247,3 @@ def loaded(dataset: torch.utils.data.Dataset[Any], **options: Any) -> Iterator[B
 
 def _as_is(batch: Any) -> Any:
     return batch
-
-
-def decode(source: Source, indices: Sequence[int], preprocessing: Preprocessing) -> Tensor:
-    """(N, C, H, W) uint8 of images of a source."""
-    images = torch.empty(len(indices), preprocessing.channels, *preprocessing.image_size, dtype=torch.uint8)
-
-    def pixels(index: int) -> Tensor:
-        return preprocessing.pixels(source.image(index))
-
-    if source.in_memory:
-        for place, index in enumerate(indices):
-            images[place] = pixels(index)
-        return images
-    with ThreadPoolExecutor() as pool:  # Pillow decodes without the interpreter's lock
-        try:
-            for place, decoded in enumerate(pool.map(pixels, indices)):
-                images[place] = decoded
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-    return images

@@ -22,7 +22,7 @@ from PIL import Image
 from vitas_hw.core.errors import FileError, InputError, VitasError
 from vitas_hw.core.reading import parse_json, reason
 from vitas_hw.data.augmentation import Augmented
-from vitas_hw.data.decoding import decoded
+from vitas_hw.data.image_files import decoded
 from vitas_hw.data.preprocessing import Preprocessing
 from vitas_hw.data.splits import Batch, Pass, Split, loaded, step_sizes
 from vitas_hw.data.timm_sources import require

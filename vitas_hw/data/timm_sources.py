@@ -19,7 +19,7 @@ from torch import Tensor
 
 from vitas_hw.core.errors import FileError, InputError, one_of
 from vitas_hw.core.reading import reason
-from vitas_hw.data.decoding import decoded, seen, unreadable
+from vitas_hw.data.image_files import decoded, seen, unreadable
 from vitas_hw.data.sources import Sources
 
 TORCH = ("cifar10", "cifar100", "fashion_mnist", "imagenet", "kmnist", "mnist", "places365")

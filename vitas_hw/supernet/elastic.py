@@ -8,7 +8,7 @@ a width in two.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -18,9 +18,11 @@ from torch import Tensor, nn
 
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Block
+from vitas_hw.supernet.gradients import Gradients, linears, slices
 from vitas_hw.supernet.sharing import Channels, Place, Sharing, take
 
 LAYER_NORM_EPSILON = 1e-6  # timm's ViT
+BY_AUTOGRAD = frozenset({"cpu"})  # devices where a launch costs nothing, but fresh memory does
 SHARED = "shared"  # the key of weights that are private to nothing
 Weights = dict[str, Tensor]
 Places = dict[str, Place]
@@ -64,6 +66,37 @@ def within(prefix: str, places: Mapping[str, Place]) -> Places:
     return {f"{prefix}.{name}": place for name, place in places.items()}
 
 
+class Use:
+    """A subnet's weights for one forward pass, and their gradients for one backward pass.
+
+    Args:
+        places: of linear layers and norms.
+    """
+
+    def __init__(self, places: Places) -> None:
+        self._places, self._gradients = places, gradients_of(places)
+        vectors = {name: place for name, place in places.items() if place.weight.ndim == 1}
+        self._vectors = slices(vectors, self._gradients)
+
+    def linears(self, x: Tensor, *names: str) -> Sequence[Tensor]:
+        """Layers of those names, of equal width: each (B, T, E) -> (B, T, width)."""
+        layers = [(self._places[f"{name}.weight"], self._vectors[f"{name}.bias"]) for name in names]
+        return linears(x, layers, self._gradients)
+
+    def norm(self, module: nn.Module, x: Tensor, name: str) -> Tensor:
+        """The ``ElasticNorm`` of that name."""
+        output: Tensor = module(x, self._vectors[f"{name}.weight"], self._vectors[f"{name}.bias"])
+        return output
+
+
+def gradients_of(places: Places) -> Gradients | None:
+    """None where there is no backward pass, or where autograd's own is as good."""
+    if not torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return None
+    device = next(iter(places.values())).weight.device.type
+    return None if device in BY_AUTOGRAD else Gradients(places.values())
+
+
 class ElasticNorm(nn.Module):
     """Layer norm over the channels of the scheme."""
 
@@ -76,10 +109,9 @@ class ElasticNorm(nn.Module):
         e = self.embed.channels(embed_dim, side)
         return {"weight": Place(self.weight, e), "bias": Place(self.bias, e)}
 
-    def forward(self, x: Tensor, side: str) -> Tensor:
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """(B, T, E) -> (B, T, E)"""
-        w = read(self.places(x.shape[-1], side))
-        return F.layer_norm(x, (x.shape[-1],), w["weight"], w["bias"], LAYER_NORM_EPSILON)
+        return F.layer_norm(x, (x.shape[-1],), weight, bias, LAYER_NORM_EPSILON)
 
 
 class ElasticAttention(nn.Module):
@@ -114,15 +146,14 @@ class ElasticAttention(nn.Module):
         places |= linear("v", self.v_weight, self.v_bias, a, e)
         return places | linear("proj", self.proj_weight, self.proj_bias, e, a)
 
-    def forward(self, x: Tensor, block: Block, side: str) -> Tensor:
+    def forward(self, x: Tensor, use: Use, block: Block) -> Tensor:
         """(B, T, E) -> (B, T, E); the scale is the subnet's own head_dim ** -0.5."""
-        batch, tokens, embed_dim = x.shape
-        w = read(self.places(embed_dim, block, side))
+        batch, tokens, _ = x.shape
         heads = (batch, tokens, block.num_heads, block.head_dim)
-        # three multiplications by views: joining the weights as timm does would copy them, and their gradients
-        q, k, v = (F.linear(x, w[f"{p}.weight"], w[f"{p}.bias"]).view(heads).transpose(1, 2) for p in "qkv")
+        q, k, v = (one.view(heads).transpose(1, 2) for one in use.linears(x, "attn.q", "attn.k", "attn.v"))
         mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, tokens, block.attn_dim)
-        return F.linear(mixed, w["proj.weight"], w["proj.bias"])
+        (output,) = use.linears(mixed, "attn.proj")
+        return output
 
 
 class ElasticMlp(nn.Module):
@@ -139,10 +170,11 @@ class ElasticMlp(nn.Module):
         e, m = self.embed.channels(embed_dim, side), self.mlp.channels(block.mlp_dim, side)
         return linear("fc1", self.fc1_weight, self.fc1_bias, m, e) | linear("fc2", self.fc2_weight, self.fc2_bias, e, m)
 
-    def forward(self, x: Tensor, block: Block, side: str) -> Tensor:
+    def forward(self, x: Tensor, use: Use) -> Tensor:
         """(B, T, E) -> (B, T, E)"""
-        w = read(self.places(x.shape[-1], block, side))
-        return F.linear(F.gelu(F.linear(x, w["fc1.weight"], w["fc1.bias"])), w["fc2.weight"], w["fc2.bias"])
+        (x,) = use.linears(x, "mlp.fc1")
+        (x,) = use.linears(F.gelu(x), "mlp.fc2")
+        return x
 
 
 class ElasticBlock(nn.Module):
@@ -163,8 +195,9 @@ class ElasticBlock(nn.Module):
 
     def forward(self, x: Tensor, block: Block, side: str) -> Tensor:
         """(B, T, E) -> (B, T, E)"""
-        x = x + self.attn(self.norm1(x, side), block, side)
-        output: Tensor = x + self.mlp(self.norm2(x, side), block, side)
+        use = Use(self.places(x.shape[-1], block, side))
+        x = x + self.attn(use.norm(self.norm1, x, "norm1"), use, block)
+        output: Tensor = x + self.mlp(use.norm(self.norm2, x, "norm2"), use)
         return output
 
 
@@ -215,7 +248,8 @@ class ElasticStem(nn.Module):
         } | linear("patch_embed.proj", projection.weight, projection.bias, e)
 
     def weights(self, patch_size: int, embed_dim: int, side: str) -> Weights:
-        w = read(self.places(patch_size, embed_dim, side))
+        places = self.places(patch_size, embed_dim, side)
+        w = slices(places, gradients_of(places))
         if self.resample is not None:
             w["patch_embed.proj.weight"] = self.resample(w["patch_embed.proj.weight"], (patch_size, patch_size))
         if "pos_embed" not in self.private:

@@ -93,7 +93,7 @@ class Place(NamedTuple):
 def take(weight: Tensor, rows: Channels | None = None, columns: Channels | None = None) -> Tensor:
     """Those channels of the first and of the last dimension; a view wherever each is one slice."""
     for dim, channels in ((0, rows), (weight.ndim - 1, columns)):
-        if channels is not None:
+        if channels is not None and channels != (slice(0, weight.shape[dim]),):
             parts = [weight.narrow(dim, part.start, part.stop - part.start) for part in channels]
             weight = parts[0] if len(parts) == 1 else torch.cat(parts, dim)
     return weight

@@ -6,17 +6,16 @@ from collections.abc import Collection, Sequence
 from functools import reduce
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from vitas_hw.core.errors import InputError, one_of
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
-from vitas_hw.supernet.elastic import Axis, ElasticBlock, ElasticNorm, ElasticStem, Places, Weights, read, within
+from vitas_hw.supernet.elastic import Axis, ElasticBlock, ElasticNorm, ElasticStem, Places, Use, Weights, read, within
 from vitas_hw.supernet.options import DEFAULT_SHARING, PRIVATE, check_private
 from vitas_hw.supernet.plain import build_model
-from vitas_hw.supernet.sharing import SCHEMES, Place, checked_side, take
+from vitas_hw.supernet.sharing import SCHEMES, Place, checked_side
 
 
 class Supernet(nn.Module):
@@ -72,7 +71,11 @@ class Supernet(nn.Module):
         x = self.stem(images, subnet.patch_size, subnet.embed_dim, side)
         for layer, shape in zip(layers, subnet.blocks, strict=True):
             x = self.blocks[layer](x, shape, side)
-        return F.linear(self.norm(x[:, :1], side)[:, 0], take(*self._head(subnet.embed_dim, side)), self.head.bias)
+        e = subnet.embed_dim
+        use = Use(within("norm", self.norm.places(e, side)) | self._head(e, side))
+        # not by index: torch would ask a driver for the device even of the fake tensors of a test
+        (logits,) = use.linears(use.norm(self.norm, x.narrow(1, 0, 1), "norm").select(1, 0), "head")
+        return logits
 
     def weights(self, subnet: Subnet, side: str | None = None, layers: Sequence[int] | None = None) -> Weights:
         """The subnet's weights under the names of timm's state dict: slices of the shared ones, q, k and v joined.
@@ -94,7 +97,7 @@ class Supernet(nn.Module):
             block = self.blocks[layer]
             assert isinstance(block, ElasticBlock)
             places |= within(f"blocks.{index}", block.places(e, shape, side))
-        return places | {"head.weight": self._head(e, side), "head.bias": Place(self.head.bias)}
+        return places | self._head(e, side)
 
     def no_weight_decay(self) -> set[str]:
         """What timm's optimizers leave undecayed besides vectors: positions and class tokens."""
@@ -109,8 +112,9 @@ class Supernet(nn.Module):
             raise InputError(f"A subnet of {subnet.depth} blocks runs as many of {len(self.blocks)}, not {layers}.")
         return layers
 
-    def _head(self, embed_dim: int, side: str) -> Place:
-        return Place(self.head.weight, columns=self.embed.channels(embed_dim, side))
+    def _head(self, embed_dim: int, side: str) -> Places:
+        weight = Place(self.head.weight, columns=self.embed.channels(embed_dim, side))
+        return {"head.weight": weight, "head.bias": Place(self.head.bias)}
 
 
 def build_supernet(

@@ -14,6 +14,7 @@ from torch import Tensor
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.data.splits import Split
 from vitas_hw.supernet.supernet import Supernet
+from vitas_hw.training.precision import autocasting
 
 Forward = Callable[[Tensor], Tensor]
 _BATCH = 128
@@ -39,19 +40,35 @@ class Accuracy:
 
 
 @torch.no_grad()  # not inference_mode: what layers cache on the way must serve training, too
-def accuracy(forward: Forward, split: Split, batch_size: int = _BATCH) -> Accuracy:
-    """Accuracy and losses of ``forward`` (B, C, H, W) -> (B, classes) on a split, wherever the split lies."""
-    first = within = 0
+def accuracy(forward: Forward, split: Split, batch_size: int = _BATCH, autocast: str | None = None) -> Accuracy:
+    """Accuracy and losses of ``forward`` (B, C, H, W) -> (B, classes) on a split.
+
+    Args:
+        forward: on the split's device.
+        split: the images.
+        batch_size: images at once.
+        autocast: what it runs in, see ``autocast_dtype``: unless given what a training there runs in.
+    """
+    right = torch.zeros(2, dtype=torch.int64, device=split.labels.device)  # read once: a GPU need not wait each batch
     losses = []
     for images, labels in split.batches(batch_size):
-        logits = forward(images)
-        first += int((logits.argmax(1) == labels).sum())
-        within += int((logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]).sum())
+        with autocasting(autocast, labels.device):
+            logits = forward(images)
+        best, five = logits.argmax(1), logits.topk(min(5, logits.shape[1]), dim=1).indices
+        right += torch.stack([(best == labels).sum(), (five == labels[:, None]).sum()])
         losses.append(F.cross_entropy(logits.float(), labels, reduction="none"))
+    first, within = right.tolist()
     return Accuracy(first / len(split), within / len(split), torch.cat(losses).cpu().numpy())
 
 
-def subnet_accuracy(supernet: Supernet, subnet: Subnet, split: Split, layers: Sequence[int] | None = None) -> Accuracy:
+def subnet_accuracy(
+    supernet: Supernet,
+    subnet: Subnet,
+    split: Split,
+    layers: Sequence[int] | None = None,
+    *,
+    autocast: str | None = None,
+) -> Accuracy:
     """Accuracy of a subnet with the supernet's weights; of a bilateral one by the sum of both sides' logits, which is
     what its training minimises the loss of (BCNet, section 3.2).
 
@@ -60,5 +77,6 @@ def subnet_accuracy(supernet: Supernet, subnet: Subnet, split: Split, layers: Se
         subnet: which.
         split: the images.
         layers: see ``Supernet.forward``.
+        autocast: see ``accuracy``.
     """
-    return accuracy(lambda images: supernet(images, subnet, layers=layers), split)
+    return accuracy(lambda images: supernet(images, subnet, layers=layers), split, autocast=autocast)

@@ -10,6 +10,7 @@ from vitas_hw.core.settings import setting, settings
 from vitas_hw.data.augmentation import Augmentation
 from vitas_hw.data.options import RECIPE
 
+AUTOCAST = ("bf16", "fp16", "fp32")
 _WHERE = "Where and how long"
 
 
@@ -33,7 +34,7 @@ class Recipe:
         teacher_weight: share of the loss that a teacher's logits have, if there is one.
         ema: decay of an exponential moving average of the weights, which is then what training gives.
         accumulate: batches an optimizer step.
-        autocast: ``bf16`` or ``fp16``.
+        autocast: ``bf16``, ``fp16`` or ``fp32``; None is what suits the device, see ``training/precision.py``.
     """
 
     epochs: int = setting(help="Passes over the images.", group=RECIPE, at_least=1)
@@ -51,7 +52,9 @@ class Recipe:
     teacher_weight: float = setting(default=0.5, at_least=0, at_most=1)
     ema: float | None = setting(default=None, help="Decay, for example 0.9998.", group=RECIPE, above=0, below=1)
     accumulate: int = setting(default=1, help="Batches an optimizer step.", group=RECIPE, at_least=1)
-    autocast: str | None = setting(default=None, help="bf16 or fp16.", group=RECIPE, choices=("bf16", "fp16"))
+    autocast: str | None = setting(
+        default=None, help="bf16, fp16 or fp32. Default: bf16 on GPUs with it.", group=RECIPE, choices=AUTOCAST
+    )
 
     def __post_init__(self) -> None:
         if self.warmup_epochs >= self.epochs:
@@ -187,6 +190,8 @@ class Runtime:
         device: torch's name.
         workers: processes that decode images.
         compile: whether ``torch.compile`` is used.
+        deterministic: whether the same seed gives the same bits on a GPU too: slower algorithms, see
+            ``training/precision.py``. A CPU's always do.
         max_time_s: stop cleanly after this long; None is never.
         save_every_s: seconds between two checkpoints.
     """
@@ -194,6 +199,7 @@ class Runtime:
     device: str = setting(default="cpu", help="cpu, cuda, cuda:1, mps; auto: a GPU if any.", group=_WHERE, runs=True)
     workers: int = setting(default=0, help="Processes that decode images.", group=_WHERE, at_least=0, runs=True)
     compile: bool = setting(default=False, help="Use torch.compile.", group=_WHERE, runs=True)
+    deterministic: bool = setting(default=False, help="The same bits each time, on GPUs too.", group=_WHERE, runs=True)
     max_time_s: float | None = setting(
         default=None, help="Stop in time: 90s, 30m, 8h.", group=_WHERE, above=0, reads=parse_duration, runs=True
     )

@@ -27,12 +27,13 @@ from vitas_hw.data.splits import Batch, Pass, TrainPart, steps
 from vitas_hw.training.checkpoint import State, save_state
 from vitas_hw.training.distributed import Ranks
 from vitas_hw.training.objective import ModelObjective
+from vitas_hw.training.precision import autocast_dtype, autocasting, deterministic
 from vitas_hw.training.recipe import Recipe, Runtime
 
 _LOOK_EVERY = {"cpu": 1}  # steps between two looks at the loss; each is a synchronisation on a GPU
 _LOOK_RARELY = 20
 _LEAST_SCALE = 1e-6  # of fp16 losses: below it every gradient has overflowed for long
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_MOST_COMPILED = 64  # versions of a compiled block, one for each combination of widths; beyond them it runs as it is
 
 
 class Scalars(Protocol):
@@ -52,7 +53,8 @@ class Training:
         part: the images.
         recipe: how.
         seed: of subnets, order and augmentation; the same seed and number of processes give the same weights, whether
-            the training was killed and resumed or not.
+            the training was killed and resumed or not. On CUDA this holds to the bit only with ``deterministic`` of the
+            runtime: the backward pass of attention adds in any order otherwise.
         num_classes: outputs of the classifier.
         runtime: where.
         ranks: of this process.
@@ -80,6 +82,7 @@ class Training:
         objective, recipe, runtime, ranks = self.objective, self.recipe, self.runtime, self.ranks
         self.kind = runtime.device.partition(":")[0]
         self.model = objective.trained.to(runtime.device)
+        self.weights = list(self.model.parameters())  # walking a model's modules anew each step takes its time
         self.steps = steps(self.part, recipe.batch_size // recipe.accumulate, ranks.world, recipe.accumulate)
         if not self.steps:
             raise InputError(f"{len(self.part)} training images are too few for {ranks.world} processes.")
@@ -94,7 +97,8 @@ class Training:
             warmup_prefix=False,
             t_in_epochs=False,
         )
-        self.scaler = torch.amp.GradScaler(self.kind, enabled=recipe.autocast == "fp16")
+        dtype = autocast_dtype(recipe.autocast, runtime.device)
+        self.scaler = torch.amp.GradScaler(self.kind, enabled=dtype == torch.float16)
         self.ema = None if recipe.ema is None else ModelEmaV3(self.model, decay=recipe.ema)
         self.parts: dict[str, Any] = {"model": self.model, "optimizer": self.optimizer, "scaler": self.scaler}
         if self.ema is not None:
@@ -114,6 +118,7 @@ class Training:
             devices = None if self.kind == "cpu" else [torch.device(runtime.device)]
             self.loss = DistributedDataParallel(objective, device_ids=devices, find_unused_parameters=True)
         if runtime.compile:
+            torch._dynamo.config.recompile_limit = _MOST_COMPILED  # importing timm raises it to a million
             objective.compile_parts()
         self.sum = torch.zeros((), device=runtime.device)  # of the epoch's losses: on the device until someone looks
         self.worst = torch.zeros((), device=runtime.device)  # norm of a gradient; not a number once any was not
@@ -144,7 +149,7 @@ class Training:
             )
         for loss in state.history:
             self.on_epoch(loss)
-        with postponed() as self.asked:
+        with rngs_as_they_were(), deterministic(self.runtime.deterministic), postponed() as self.asked:
             finished = self._epochs(state)
         self.model.eval()
         if not finished:
@@ -200,14 +205,16 @@ class Training:
         for place, (images, labels) in enumerate(group):
             wait = self.ranks.world > 1 and place + 1 < len(group)
             share = len(labels) / images_in_step
-            with rngs_as_they_were(), self.loss.no_sync() if wait else nullcontext():
+            with self.loss.no_sync() if wait else nullcontext():
                 self._seed(number, place)
                 loss = self._forward(images, labels, codes)
                 self.scaler.scale(loss * share).backward()  # type: ignore[no-untyped-call]
             total += loss.detach() * share
         self.scaler.unscale_(self.optimizer)
-        largest = math.inf if self.recipe.clip_grad is None else self.recipe.clip_grad
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), largest)
+        gradients = [weight.grad for weight in self.weights if weight.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
+        if self.recipe.clip_grad is not None:
+            nn.utils.clip_grads_with_norm_(self.weights, self.recipe.clip_grad, norm)
         if not self.scaler.is_enabled():  # which skips a step whose gradient overflows
             self.worst = torch.maximum(self.worst, norm)
             if self.kind == "cpu" and not torch.isfinite(norm):
@@ -237,8 +244,7 @@ class Training:
         targets = labels.to(self.runtime.device, non_blocking=True)  # the loader has pinned them
         if self.mixup is not None and len(images) > 1:
             images, targets = self.mixup(images, targets)
-        dtype = _DTYPES.get(self.recipe.autocast or "")
-        with torch.autocast(self.kind, dtype) if dtype else nullcontext():
+        with autocasting(self.recipe.autocast, self.runtime.device):
             loss: Tensor = self.loss(images, targets, codes)
         return loss
 

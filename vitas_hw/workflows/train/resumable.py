@@ -78,6 +78,8 @@ class Resumable:
             rate, images = self.recipe.lr, self.recipe.batch_size
             how = "as asked for" if self.settings.lr is not None else "scaled with it"
             self.progress.note(f"batches of {images} images, peak learning rate {rate:g} ({how})")
+        # the first process alone scores what comes out; a broken image ends the training now, not after it
+        self.ranks.on_first(self.data.search.ready)
         if state.begun:
             self.progress.note(f"going on from {self.checkpoint}: epoch {state.epoch + 1}, step {state.step + 1}")
         with self.progress.step(f"training {self.what} on {self.data.name}", self.recipe.epochs) as advance:

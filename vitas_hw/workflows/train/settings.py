@@ -28,7 +28,8 @@ class TrainingSettings:
         epochs, batch_size, lr, ema, accumulate, autocast: see ``Recipe``.
         teacher: see ``load_teacher``.
         seed: of weights, subnets, order and augmentation.
-        device, workers, compile, max_time_s, save_every_s: see ``Runtime``; ``auto`` takes a GPU if there is one.
+        device, workers, compile, deterministic, max_time_s, save_every_s: see ``Runtime``; ``auto`` takes a GPU if
+            there is one.
     """
 
     epochs: int | None = setting(default=None, like=Recipe)
@@ -41,6 +42,7 @@ class TrainingSettings:
     device: str = setting(default="auto", like=Runtime)
     workers: int = setting(default=0, like=Runtime)
     compile: bool = setting(default=False, like=Runtime)
+    deterministic: bool = setting(default=False, like=Runtime)
     max_time_s: float | None = setting(default=None, like=Runtime)
     save_every_s: float = setting(default=60.0, like=Runtime)
     seed: int = setting(default=0, help="Makes the step repeatable.", at_least=0, at_most=2**32 - 1)

@@ -1,0 +1,64 @@
+"""From an image file, or what a library decoded of one, to the 8-bit picture that people see."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from vitas_hw.core.errors import FileError
+from vitas_hw.core.reading import check_regular, reason
+
+_REPLACE = "Replace it to go on with a training, or delete it to train anew (`fresh`)."
+_DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I")  # gray of more than 8 bits, for which Pillow's own conversion clips
+_MOST = 65_535
+_WHITE = (255, 255, 255, 255)
+
+
+def decoded(file: str | BinaryIO, name: str) -> Image.Image:
+    """An image, all of it read, as ``seen``; of an animation the first picture.
+
+    Raises FileError, which names it, if it is missing, no image, truncated, or larger than Pillow thinks safe.
+    """
+    try:
+        if isinstance(file, str):
+            check_regular(Path(file), "the image")  # a pipe would be waited for
+        with warnings.catch_warnings():
+            # large, but below the size that Pillow refuses
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(file) as image:
+                image.load()
+                return seen(image)
+    except Exception as error:  # Pillow's decoders raise all sorts of things
+        raise unreadable(name, error) from error
+
+
+def seen(image: Image.Image) -> Image.Image:
+    """The picture as viewers show it: upright by its EXIF orientation, 8 bits a channel, on white where transparent.
+
+    16-bit gray is divided by 257. Raises ValueError for pixels whose range nobody knows: 32-bit numbers above 65,535 or
+    below 0, and floating point.
+    """
+    image = ImageOps.exif_transpose(image)
+    if image.mode in _DEEP:
+        return _of_16_bits(np.asarray(image))
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers; save it with 8 or 16 bits a channel")
+    if image.has_transparency_data:
+        coloured = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, _WHITE), coloured).convert("RGB")
+    return image
+
+
+def _of_16_bits(pixels: np.ndarray[tuple[int, ...], np.dtype[np.integer]]) -> Image.Image:
+    if pixels.size and not 0 <= pixels.min() <= pixels.max() <= _MOST:
+        raise ValueError("its pixels are 32-bit numbers of unknown range; save it with 8 or 16 bits a channel")
+    return Image.fromarray(np.round(pixels / (_MOST / 255)).astype(np.uint8))
+
+
+def unreadable(name: str, error: Exception) -> FileError:
+    """The error for an image that cannot be read, because of ``error``."""
+    return FileError(f"{name} cannot be read as an image: {reason(error)}.", _REPLACE)
