@@ -43,7 +43,7 @@ def test_json_holds_this_machine_and_every_backend(capsys: pytest.CaptureFixture
     found = printed_json(capsys)
     assert [row["name"] for row in found["backends"]] == list(BACKENDS)
     for row in found["backends"]:
-        assert set(row) == {"name", "version", "devices", "precisions", "missing", "install"}
+        assert set(row) == {"name", "version", "devices", "gpu_missing", "precisions", "missing", "install"}
         assert set(row["precisions"]) <= set(PRECISIONS)
         assert row["missing"] or row["devices"]
     machine = found["machine"]
