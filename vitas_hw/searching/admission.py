@@ -53,7 +53,9 @@ class Admission:
         nothing = np.zeros((0, self.space.code_length), np.int64)
         limits = costs.limits(budget)
         self._inside = costs.feasible_code(budget)[None] if limits else nothing
-        self._ceiling = near and any(limit.bounds.high is not None for limit in limits)
+        largest = self.space.encode(self.space.largest)[None]
+        reached = float(costs.standing(largest, budget)[1][0]) if limits else 0.0
+        self._ceiling = near and reached >= NEAR  # else nothing gets there
         self._near = nothing
         self._seen: set[bytes] = set()
         if seen is not None:
