@@ -99,10 +99,11 @@ def train(
                     if watch:
                         at.by_epoch.append(on_search(logits(model.eval(), images.search), images))
                         model.train()
-                if asked or clock.due():
+                stop = bool(asked)  # looked at once: a signal may come between two looks
+                if stop or clock.due():
                     clock.stop()
                     _save(model, optimizer, at, checkpoint, [subnet.to_dict(), seed, recipe.to_dict()])
-                if asked:
+                if stop:
                     return None
     clock.stop()
     return model.eval(), at

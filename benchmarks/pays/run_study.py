@@ -3,7 +3,7 @@
     python benchmarks/pays/run_study.py pilot    # what fixes the regime, see pays_regime.py
     python benchmarks/pays/run_study.py train    # the nets that are missing, in the order of their worth; --minutes 60
     python benchmarks/pays/run_study.py report   # everything that is shown, from the rows that are there
-    python benchmarks/pays/run_study.py finish   # reads the test part's labels: once, when no net is missing
+    python benchmarks/pays/run_study.py finish   # reads the test part's labels: once, when nothing is missing
 
 Every trained net is a line of ``rows.jsonl``, with what it was trained on and what it cost. It may be stopped at any
 moment (Ctrl-C, SIGTERM) and repeated: the net in training goes on from its last checkpoint. What a net says of the
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pays_finish
 import pays_nets
 import pays_train
 import torch
@@ -43,6 +44,7 @@ SEARCHES = HERE / "searches.jsonl"  # what the supernets chose, and how they sco
 TEST = HERE / "test.json"  # of ``finish``
 FIRST_CEILINGS = ("1M", "3M")  # the cheap ones tell something first
 SEEDS = {"by hand": 1, "best by hand": 3, "random": 2, "largest": 2, "line": 2, "ours": 2, "smaller": 2}
+SUPERNET_SEEDS = (0, 1, 2)
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
 
@@ -107,13 +109,18 @@ def line(ceiling: str, rows: Rows) -> Net | None:
     truth = np.array([known[net.subnet.digest, 0] for net in random])
     weights = np.linalg.lstsq(np.array([_features(net.subnet) for net in random]), truth, rcond=None)[0]
     largest = [
-        pays_nets.largest(CEILINGS[ceiling], "macs", [patch], [embed])
+        _largest_of(CEILINGS[ceiling], patch, embed)
         for patch in pays_nets.SPACE.patch_sizes
         for embed in pays_nets.SPACE.embed_dims
         if pays_nets.any_fits(CEILINGS[ceiling], patch, embed)
     ]
     chosen = max(largest, key=lambda subnet: float(_features(subnet) @ weights))
     return Net("line", ceiling, f"patch {chosen.patch_size}, width {chosen.embed_dim}", chosen)
+
+
+@cache
+def _largest_of(ceiling: int, patch: int, embed: int) -> Subnet:
+    return pays_nets.largest(ceiling, "macs", [patch], [embed])
 
 
 def _features(subnet: Any) -> Any:
@@ -126,8 +133,15 @@ def ours(ceiling: str, searches: Rows) -> list[Net]:
     return [Net("ours", ceiling, f"supernet {row['seed']}", Subnet.from_dict(row["subnet"])) for row in mine]
 
 
-def jobs(rows: Rows, searches: Rows) -> Iterator[Job]:
-    """All that can be trained now, the most telling first; a net of several arms is trained once."""
+def jobs(rows: Rows, searches: Rows) -> list[Job]:
+    """All that can be trained now, the most telling first; a net of several arms is trained once, for the first."""
+    found: dict[tuple[str, int], Job] = {}
+    for job in _jobs(rows, searches):
+        found.setdefault(job.key, job)
+    return list(found.values())
+
+
+def _jobs(rows: Rows, searches: Rows) -> Iterator[Job]:
     later = tuple(name for name in CEILINGS if name not in FIRST_CEILINGS)
     for ceilings in (FIRST_CEILINGS, later):
         for arm in ("by hand", "random"):
@@ -140,6 +154,19 @@ def jobs(rows: Rows, searches: Rows) -> Iterator[Job]:
         yield from (Job(net, seed) for net in nets("largest", ceiling) for seed in range(SEEDS["largest"]))
     for arm, ceilings in (("random", tuple(CEILINGS)), ("smaller", ("none",))):
         yield from (Job(net, seed) for seed in range(SEEDS[arm]) for name in ceilings for net in nets(arm, name))
+
+
+def missing(rows: Rows, searches: Rows) -> list[str]:
+    """What the protocol asks for and is not there yet; what depends on missing nets is not listed beside them."""
+    done = on_search(rows)
+    nets = [
+        f"{job.net.arm} {job.net.ceiling}, {job.net.why}, seed {job.seed}"
+        for job in jobs(rows, searches)
+        if job.key not in done
+    ]
+    there = {(row["ceiling"], row["seed"]) for row in searches if row["kind"] == "search"}
+    wanted = [(ceiling, seed) for ceiling in CEILINGS for seed in SUPERNET_SEEDS]
+    return nets + [f"search {ceiling}, supernet {seed}" for ceiling, seed in wanted if (ceiling, seed) not in there]
 
 
 def next_job() -> Job | None:
@@ -164,8 +191,8 @@ def run(job: Job, recipe: Recipe, images: Images, checkpoint: Path, *, watch: bo
         "epochs": recipe.epochs,
         "losses": at.losses,
         "search": pays_train.on_search(found, images),
-        "cpu_s": round(at.cpu_s, 1),
-        "wall_s": round(at.wall_s, 1),
+        "cpu_s": round(at.cpu_s, 2),
+        "wall_s": round(at.wall_s, 2),
         "sittings": at.sittings,
         "finished_sitting_began": started,
         "machine": machine(),
@@ -194,7 +221,7 @@ def train(minutes: float) -> None:
         on_test = pays_train.classes(pays_train.logits(trained.model, unlabelled))
         SEALED.mkdir(exist_ok=True)
         np.savez_compressed(SEALED / f"{job.name}.npz", search=pays_train.classes(trained.on_search), test=on_test)
-        append_line(ROWS, trained.row)
+        append_line(ROWS, trained.row | {"sealed": job.name, "sealed_sha256": pays_finish.digest(on_test)})
         checkpoint.unlink(missing_ok=True)
         print(f"  {trained.row['search']}, {trained.row['cpu_s']} s on the CPU", flush=True)
 
@@ -225,13 +252,11 @@ def main() -> None:
     if given.step in ("pilot", "train"):
         {"pilot": pilot, "train": train}[given.step](given.minutes)
     elif given.step == "finish":
-        from pays_finish import finish
-
-        finish()
+        pays_finish.finish(read(ROWS), missing(read(ROWS), read(SEARCHES)), SEALED, TEST)
     else:
         from pays_report import report
 
-        report()
+        report(read(ROWS), read(SEARCHES), read(PILOT), TEST, HERE / "report.json")
 
 
 if __name__ == "__main__":
