@@ -18,6 +18,7 @@ import pays_finish
 import pays_images
 import pays_nets
 import pays_report
+import pays_search
 import pays_statistics as statistics
 import pays_train
 import run_study
@@ -122,7 +123,8 @@ def study(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(run_study, "TEST", tmp_path / "out/test.json")
     nets = (Net("by hand", "1M", "patch 7, depth 2", TINY), Net("random", "1M", "0", uniform(7, 1, 8)))
     monkeypatch.setattr(run_study, "drawn", lambda: nets)
-    monkeypatch.setattr(run_study, "CEILINGS", {"1M": 1_000_000})
+    for module in (run_study, pays_report):
+        monkeypatch.setattr(module, "CEILINGS", {"1M": 1_000_000})
     monkeypatch.setattr(run_study, "SUPERNET_SEEDS", ())
     monkeypatch.setattr(run_study, "RECIPE", BRIEF)
     monkeypatch.setattr(run_study, "PILOT_CEILING", "1M")
@@ -200,6 +202,35 @@ def test_only_the_end_names_the_labels_of_the_test_part():
         names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
         names |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
         assert not names & {"load_data", "fashion_mnist", "find_sources"}, path
+
+
+def test_a_supernet_is_trained_searched_and_its_choice_is_a_net_of_ours(study, monkeypatch):
+    monkeypatch.setattr(pays_search, "KEPT", study / "kept")
+    monkeypatch.setattr(pays_search, "CEILINGS", {"1M": 1_000_000})
+    random = [net for net in pays_nets.load() if net.arm == "random"][:2]
+    monkeypatch.setattr(run_study, "drawn", lambda: tuple(random))
+    brief = pays_search.Recipe(epochs=2, batch_size=20, lr=1e-3, warmup_epochs=0)
+    data = pays_search.library_data()
+    images = pays_images.training()
+    torch.testing.assert_close(next(data.search.batches(10))[0], images.search)
+    assert len(data.test) == 0
+    assert not set(data.train.indices) & set(data.search.indices)
+    pays_search.study(1, brief)
+    rows = run_study.read(run_study.SEARCHES)
+    assert [row["kind"] for row in rows] == ["supernet", "scores", "search"]
+    assert len(rows[0]["losses"]) == 2
+    assert set(rows[1]["scores"]) == {net.subnet.digest for net in random}
+    (ours,) = run_study.ours("1M", rows)
+    assert SPACE.contains(ours.subnet)
+    assert ours.subnet.macs == rows[2]["macs"] <= 1_000_000
+    assert [job.seed for job in run_study.jobs([], rows) if job.net == ours] == [0, 1]
+    monkeypatch.setattr(run_study, "SUPERNET_SEEDS", (0, 1))
+    assert [one for one in run_study.missing([], rows) if one.startswith("search")] == ["search 1M, supernet 0"]
+    pays_search.study(1, brief)  # nothing is done twice
+    assert run_study.read(run_study.SEARCHES) == rows
+    found = {(ours.subnet.digest, 0): 0.9, (ours.subnet.digest, 1): 0.8}
+    assert pays_report.ours(rows, found) == {("1M", 1): [0.9, 0.8]}
+    assert pays_report.ours(rows, {(ours.subnet.digest, 0): 0.9}) == {}  # both seeds or nothing
 
 
 @pytest.mark.parametrize("after", [1, 2, 3])

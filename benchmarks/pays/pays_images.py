@@ -23,7 +23,7 @@ from vitas_hw.data.sources import FASHION_MNIST
 FOLDER = Path(os.environ.get("FASHION_MNIST", FASHION_MNIST))
 SEARCH_IMAGES, SEARCH_SEED = 6_000, 1  # the part that the library's ``load_data`` holds out
 SEARCH_DIGEST = "60c086ce45eca3c7"  # of the indices: another library must not shift the parts unnoticed
-_MEAN, _STD = 0.286, 0.353
+MEAN, STD = 0.286, 0.353  # as the library has them
 _HEADERS = {"images-idx3": 16, "labels-idx1": 8}  # bytes
 
 
@@ -60,7 +60,7 @@ def digest(indices: npt.NDArray[np.int64]) -> str:
 
 def normalised(pixels: npt.NDArray[np.uint8]) -> Tensor:
     images = torch.from_numpy(pixels.reshape(-1, 1, 28, 28).astype(np.float32))
-    return images.div_(255).sub_(_MEAN).div_(_STD)
+    return images.div_(255).sub_(MEAN).div_(STD)
 
 
 def read(part: str, kind: str) -> npt.NDArray[np.uint8]:

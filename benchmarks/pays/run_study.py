@@ -94,7 +94,7 @@ def on_search(rows: Rows) -> dict[tuple[str, int], float]:
 def best(arm: str, ceiling: str, rows: Rows) -> Net | None:
     """The arm's net that is best on the search part with seed 0; None while one is missing. Of equals the first."""
     found, known = nets(arm, ceiling), on_search(rows)
-    if not all((net.subnet.digest, 0) in known for net in found):
+    if not found or not all((net.subnet.digest, 0) in known for net in found):
         return None
     first = max(found, key=lambda net: known[net.subnet.digest, 0])
     return Net(f"best {arm}", ceiling, first.why, first.subnet)
