@@ -23,6 +23,7 @@ import pays_statistics as statistics
 import pays_train
 import run_study
 from pays_nets import CEILINGS, SPACE, Net, uniform
+from pays_regime import Pilot
 from pays_train import Recipe
 
 import vitas_hw as vh
@@ -127,14 +128,20 @@ def study(folder, tmp_path, monkeypatch):
         monkeypatch.setattr(module, "CEILINGS", {"1M": 1_000_000})
     monkeypatch.setattr(run_study, "SUPERNET_SEEDS", ())
     monkeypatch.setattr(run_study, "RECIPE", BRIEF)
-    monkeypatch.setattr(run_study, "PILOT_CEILING", "1M")
-    monkeypatch.setattr(run_study, "PILOTS", {"one": (7, 2, BRIEF), "two": (7, 2, replace(BRIEF, shift=0))})
+    pilots = {"one": Pilot("1M", 7, 2, BRIEF), "two": Pilot("1M", 7, 2, replace(BRIEF, shift=0))}
+    monkeypatch.setattr(run_study, "PILOTS", pilots)
     return tmp_path / "out"
 
 
 def test_the_study_trains_reports_and_stops_where_the_labels_would_be_read(study, folder, monkeypatch, capsys):
     opened = []
-    monkeypatch.setattr(gzip, "open", lambda path, *rest, real=gzip.open: opened.append(Path(path).name) or real(path))
+    really = gzip.open
+
+    def open_and_note(path, *rest):
+        opened.append(Path(path).name)
+        return really(path, *rest)
+
+    monkeypatch.setattr(gzip, "open", open_and_note)
     run_study.pilot(1)
     run_study.train(1)
     rows = run_study.read(run_study.ROWS)
@@ -168,6 +175,12 @@ def test_the_study_trains_reports_and_stops_where_the_labels_would_be_read(study
     assert pays_report.analyse(rows, [], [], run_study.TEST)["part"] == "test part"
     with pytest.raises(SystemExit, match="It is read once"):
         pays_finish.finish(rows, [], run_study.SEALED, run_study.TEST)
+
+
+def test_no_arm_is_trained_before_the_pilot_has_fixed_the_regime(study, monkeypatch):
+    monkeypatch.setattr(run_study, "RECIPE", None)
+    with pytest.raises(SystemExit, match="no net of an arm is trained before"):
+        run_study.train(1)
 
 
 def test_the_end_waits_for_all_nets_and_refuses_changed_predictions(study, folder):

@@ -16,7 +16,7 @@ import pays_statistics as statistics
 import rank_statistics as ranks
 import run_study
 from pays_nets import CEILINGS
-from pays_regime import GATE
+from pays_regime import GATE, GATE_CEILING
 
 from vitas_hw.core.files import write_atomic
 
@@ -90,7 +90,7 @@ def analyse(rows: Rows, searches: Rows, pilots: Rows, test: Path) -> dict[str, A
 
 def gate(pilots: Rows) -> dict[str, Any]:
     """Whether the pilot's best net on the search part reaches what the study needs."""
-    tops = {row["pilot"]: row["search"]["top1"] for row in pilots}
+    tops = {row["pilot"]: row["search"]["top1"] for row in pilots if row["ceiling"] == GATE_CEILING}
     return {"needed": GATE, "pilots": tops, "reached": bool(tops) and max(tops.values()) >= GATE}
 
 

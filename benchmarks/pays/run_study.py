@@ -30,7 +30,7 @@ import pays_train
 import torch
 from pays_images import Images, sealed_images, training
 from pays_nets import CEILINGS, Net
-from pays_regime import PILOT_CEILING, PILOTS, RECIPE
+from pays_regime import PILOTS, RECIPE
 from pays_train import Recipe
 
 from vitas_hw.core.files import append_line
@@ -209,6 +209,8 @@ def machine() -> dict[str, Any]:
 
 def train(minutes: float) -> None:
     """Train what is missing; of each net the predictions for the test images are kept before its row is."""
+    if RECIPE is None:
+        raise SystemExit("The pilot has not fixed the regime yet (pays_regime.py): no net of an arm is trained before.")
     torch.set_num_threads(1)
     images, unlabelled = training(), sealed_images()
     deadline = time.monotonic() + 60 * minutes
@@ -230,13 +232,13 @@ def pilot(minutes: float) -> None:
     """Train the pilot's nets that are missing, watched epoch by epoch."""
     torch.set_num_threads(1)
     images, deadline = training(), time.monotonic() + 60 * minutes
-    for name, (patch, depth, recipe) in PILOTS.items():
+    for name, how in PILOTS.items():
         if time.monotonic() >= deadline or any(row["pilot"] == name for row in read(PILOT)):
             continue
-        net = next(net for net in nets("by hand", PILOT_CEILING) if net.why == f"patch {patch}, depth {depth}")
+        net = next(net for net in nets("by hand", how.ceiling) if net.why == how.why)
         print("pilot", name, flush=True)
         checkpoint = CHECKPOINTS / f"pilot {name}.pt"
-        trained = run(Job(net, 0), recipe, images, checkpoint, watch=True)
+        trained = run(Job(net, 0), how.recipe, images, checkpoint, watch=True)
         if trained is None:
             return
         append_line(PILOT, {"pilot": name} | trained.row)
