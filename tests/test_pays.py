@@ -1,0 +1,426 @@
+"""The study whether the search pays: its nets, its loop, the sealed test part, its statistics on made-up rows."""
+
+import ast
+import gzip
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
+sys.path.append(str(Path(__file__).parent.parent / "benchmarks/pays"))
+import pays_finish
+import pays_images
+import pays_nets
+import pays_report
+import pays_search
+import pays_statistics as statistics
+import pays_train
+import run_study
+from pays_nets import CEILINGS, SPACE, Net, uniform
+from pays_regime import Pilot
+from pays_train import Recipe
+
+import vitas_hw as vh
+
+STUDY = Path(run_study.__file__).parent
+LABELS_OF_TEST = "t10k-labels-idx1-ubyte.gz"
+BRIEF = Recipe(epochs=2, batch_size=20, lr=3e-3, flip=True, shift=1)
+TINY = uniform(7, 2, 8)
+
+
+# the nets
+
+
+def arm(name, ceiling):
+    return [net.subnet for net in pays_nets.load() if (net.arm, net.ceiling) == (name, ceiling)]
+
+
+@pytest.mark.parametrize(("name", "ceiling"), CEILINGS.items())
+def test_nets_by_hand_are_the_widest_that_fit(name, ceiling):
+    nets = arm("by hand", name)
+    assert [(net.patch_size, net.depth) for net in nets] == [(4, 4), (4, 6), (7, 4), (7, 6)]
+    for net in nets:
+        assert 0.95 * ceiling <= net.macs <= ceiling
+        assert len(set(net.blocks)) == 1
+        assert uniform(net.patch_size, net.depth, net.embed_dim + 1).macs > ceiling
+        ratio = net.blocks[0].mlp_dim / net.embed_dim
+        assert ratio == 4 or uniform(net.patch_size, net.depth, net.embed_dim).macs < 0.95 * ceiling
+        assert 4 <= ratio < 4.2
+
+
+@pytest.mark.parametrize(("name", "ceiling"), CEILINGS.items())
+def test_random_nets_lie_just_below_the_ceiling(name, ceiling):
+    nets = arm("random", name)
+    assert len(set(nets)) == 8
+    assert all(SPACE.contains(net) and 0.9 * ceiling <= net.macs <= ceiling for net in nets)
+
+
+@pytest.mark.parametrize(("name", "ceiling"), CEILINGS.items())
+@pytest.mark.parametrize("cost", ["params", "macs"])
+def test_no_random_subnet_that_fits_is_larger_than_the_largest(name, ceiling, cost):
+    largest = next(n.subnet for n in pays_nets.load() if n.ceiling == name and n.why.lower() == LONG[cost])
+    assert SPACE.contains(largest)
+    assert largest.macs <= ceiling
+    assert max(getattr(net, cost) for net in pays_nets.within(0.5 * ceiling, ceiling, 300, seed=5)) <= getattr(
+        largest, cost
+    )
+
+
+LONG = {"params": "parameters", "macs": "macs"}
+
+
+def test_the_most_parameters_are_found_where_all_subnets_can_be_counted(monkeypatch):
+    small = replace(SPACE, embed_dims=(32, 64), depth=(2, 3), attn_dims=(16, 32), mlp_dims=(32, 96), num_heads=(2,))
+    monkeypatch.setattr(pays_nets, "SPACE", small)
+    codes = np.unique(small.sample_codes(5000, np.random.default_rng(0)), axis=0)
+    every = [small.decode(code) for code in codes]
+    assert len(every) == small.size
+    for ceiling in (400_000, 900_000, 2_000_000):
+        fitting = [net for net in every if net.macs <= ceiling]
+        for cost in ("params", "macs"):
+            found = pays_nets.largest(ceiling, cost, small.patch_sizes, small.embed_dims)
+            assert found in fitting
+            assert getattr(found, cost) == max(getattr(net, cost) for net in fitting)
+
+
+# the loop
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Sixty images of two classes to learn, ten to test; no labels of the test part anywhere."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(60, dtype=np.uint8) % 2
+    pixels = rng.integers(0, 100, (60, 28, 28)).astype(np.uint8) + (labels * 150)[:, None, None].astype(np.uint8)
+    idx(tmp_path / "train-images-idx3-ubyte.gz", 16, pixels)
+    idx(tmp_path / "train-labels-idx1-ubyte.gz", 8, labels)
+    idx(tmp_path / "t10k-images-idx3-ubyte.gz", 16, pixels[:10])
+    monkeypatch.setattr(pays_images, "FOLDER", tmp_path)
+    monkeypatch.setattr(pays_images, "SEARCH_IMAGES", 10)
+    held_out = pays_images.stratified(labels.astype(np.int64), 10, pays_images.SEARCH_SEED)
+    monkeypatch.setattr(pays_images, "SEARCH_DIGEST", pays_images.digest(held_out))
+    return tmp_path
+
+
+def idx(path, header, values):
+    with gzip.open(path, "wb") as file:
+        file.write(bytes(header) + values.tobytes())
+
+
+@pytest.fixture
+def study(folder, tmp_path, monkeypatch):
+    """One net by hand, one random, at one ceiling; two pilots."""
+    (tmp_path / "out").mkdir()
+    for name, file in (("ROWS", "rows.jsonl"), ("PILOT", "pilot.jsonl"), ("SEARCHES", "searches.jsonl")):
+        monkeypatch.setattr(run_study, name, tmp_path / "out" / file)
+    monkeypatch.setattr(run_study, "SEALED", tmp_path / "out/sealed")
+    monkeypatch.setattr(run_study, "CHECKPOINTS", tmp_path / "out/checkpoints")
+    monkeypatch.setattr(run_study, "TEST", tmp_path / "out/test.json")
+    nets = (Net("by hand", "1M", "patch 7, depth 2", TINY), Net("random", "1M", "0", uniform(7, 1, 8)))
+    monkeypatch.setattr(run_study, "drawn", lambda: nets)
+    for module in (run_study, pays_report):
+        monkeypatch.setattr(module, "CEILINGS", {"1M": 1_000_000})
+    monkeypatch.setattr(run_study, "SUPERNET_SEEDS", ())
+    monkeypatch.setattr(run_study, "RECIPE", BRIEF)
+    pilots = {"one": Pilot("1M", 7, 2, BRIEF), "two": Pilot("1M", 7, 2, replace(BRIEF, shift=0))}
+    monkeypatch.setattr(run_study, "PILOTS", pilots)
+    return tmp_path / "out"
+
+
+def test_the_study_trains_reports_and_stops_where_the_labels_would_be_read(study, folder, monkeypatch, capsys):
+    opened = []
+    really = gzip.open
+
+    def open_and_note(path, *rest):
+        opened.append(Path(path).name)
+        return really(path, *rest)
+
+    monkeypatch.setattr(gzip, "open", open_and_note)
+    run_study.pilot(1)
+    run_study.train(1)
+    rows = run_study.read(run_study.ROWS)
+    # by hand with three seeds, since it is the best of its one; the random one with two; the line's with two
+    assert [(row["arm"], row["seed"]) for row in rows] == [
+        ("by hand", 0),
+        ("random", 0),
+        ("best by hand", 1),
+        ("best by hand", 2),
+        ("line", 0),
+        ("line", 1),
+        ("random", 1),
+    ]
+    assert all(row["losses"][-1] < row["losses"][0] and row["cpu_s"] > 0 and row["images"] == 50 for row in rows)
+    assert all(len(row["by_epoch"]) == 2 for row in run_study.read(run_study.PILOT))
+    result = pays_report.report(rows, [], run_study.read(run_study.PILOT), run_study.TEST, study / "report.json")
+    assert result["part"].startswith("search part")
+    assert result["decision"]["claim"] is None
+    assert len(run_study.read(run_study.PILOT)) == 2
+    assert "t10k-images-idx3-ubyte.gz" in opened
+    assert LABELS_OF_TEST not in opened
+    with pytest.raises(FileNotFoundError, match=LABELS_OF_TEST):  # the end alone asks for them
+        pays_finish.finish(rows, run_study.missing(rows, []), run_study.SEALED, run_study.TEST)
+    idx(folder / LABELS_OF_TEST, 8, np.arange(10, dtype=np.uint8) % 2)
+    pays_finish.finish(rows, run_study.missing(rows, []), run_study.SEALED, run_study.TEST)
+    top1 = json.loads(run_study.TEST.read_text())["top1"]
+    assert set(top1) == {row["sealed"] for row in rows}
+    for row in rows:
+        sealed = np.load(run_study.SEALED / f"{row['sealed']}.npz")["test"]
+        assert top1[row["sealed"]] == np.mean(sealed == np.arange(10) % 2)
+    assert pays_report.analyse(rows, [], [], run_study.TEST)["part"] == "test part"
+    with pytest.raises(SystemExit, match="It is read once"):
+        pays_finish.finish(rows, [], run_study.SEALED, run_study.TEST)
+
+
+def test_no_arm_is_trained_before_the_pilot_has_fixed_the_regime(study, monkeypatch):
+    monkeypatch.setattr(run_study, "RECIPE", None)
+    with pytest.raises(SystemExit, match="no net of an arm is trained before"):
+        run_study.train(1)
+
+
+def test_the_end_waits_for_all_nets_and_refuses_changed_predictions(study, folder):
+    run_study.train(0.0)
+    assert not run_study.read(run_study.ROWS)
+    idx(folder / LABELS_OF_TEST, 8, np.zeros(10, np.uint8))
+    missing = run_study.missing([], [])
+    assert len(missing) == 3
+    with pytest.raises(SystemExit, match="3 nets or searches are missing"):
+        pays_finish.finish([], missing, run_study.SEALED, run_study.TEST)
+    run_study.train(1)
+    rows = run_study.read(run_study.ROWS)
+    np.savez_compressed(run_study.SEALED / f"{rows[0]['sealed']}.npz", test=np.zeros(10, np.uint8) + 7)
+    with pytest.raises(SystemExit, match="the predictions were changed"):
+        pays_finish.finish(rows, [], run_study.SEALED, run_study.TEST)
+    assert not run_study.TEST.exists()
+
+
+def test_only_the_end_names_the_labels_of_the_test_part():
+    """And no other way to them is imported: the library's ``load_data`` decodes the test part."""
+    for path in sorted(STUDY.glob("*.py")):
+        tree = ast.parse(path.read_text())
+        called = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+        reads = {call for call in called if call.startswith("read('t10k'")}
+        expected = {
+            "pays_finish.py": {"read('t10k', 'labels-idx1')"},
+            "pays_images.py": {"read('t10k', 'images-idx3')"},
+        }
+        assert reads == expected.get(path.name, set()), path
+        strings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+        assert ("t10k" in strings) == (path.name in expected), path
+        names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        names |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+        assert not names & {"load_data", "fashion_mnist", "find_sources"}, path
+
+
+def test_a_supernet_is_trained_searched_and_its_choice_is_a_net_of_ours(study, monkeypatch):
+    monkeypatch.setattr(pays_search, "KEPT", study / "kept")
+    monkeypatch.setattr(pays_search, "CEILINGS", {"1M": 1_000_000})
+    random = [net for net in pays_nets.load() if net.arm == "random"][:2]
+    monkeypatch.setattr(run_study, "drawn", lambda: tuple(random))
+    brief = pays_search.Recipe(epochs=2, batch_size=20, lr=1e-3, warmup_epochs=0)
+    data = pays_search.library_data()
+    images = pays_images.training()
+    torch.testing.assert_close(next(data.search.batches(10))[0], images.search)
+    assert len(data.test) == 0
+    assert not set(data.train.indices) & set(data.search.indices)
+    pays_search.study(1, brief)
+    rows = run_study.read(run_study.SEARCHES)
+    assert [row["kind"] for row in rows] == ["supernet", "scores", "search"]
+    assert len(rows[0]["losses"]) == 2
+    assert set(rows[1]["scores"]) == {net.subnet.digest for net in random}
+    (ours,) = run_study.ours("1M", rows)
+    assert SPACE.contains(ours.subnet)
+    assert ours.subnet.macs == rows[2]["macs"] <= 1_000_000
+    assert [job.seed for job in run_study.jobs([], rows) if job.net == ours] == [0, 1]
+    monkeypatch.setattr(run_study, "SUPERNET_SEEDS", (0, 1))
+    assert [one for one in run_study.missing([], rows) if one.startswith("search")] == ["search 1M, supernet 0"]
+    pays_search.study(1, brief)  # nothing is done twice
+    assert run_study.read(run_study.SEARCHES) == rows
+    found = {(ours.subnet.digest, 0): 0.9, (ours.subnet.digest, 1): 0.8}
+    assert pays_report.ours(rows, found) == {("1M", 1): [0.9, 0.8]}
+    assert pays_report.ours(rows, {(ours.subnet.digest, 0): 0.9}) == {}  # both seeds or nothing
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_a_training_that_was_stopped_ends_in_the_same_weights(folder, tmp_path, monkeypatch, after):
+    images = pays_images.training()
+    whole, at = pays_train.train(TINY, 3, BRIEF, images, tmp_path / "a.pt")
+    stops = StopsAfter(after)
+    monkeypatch.setattr(pays_train, "postponed", lambda: stops)
+    assert pays_train.train(TINY, 3, BRIEF, images, tmp_path / "b.pt") is None
+    stops.left = 1000
+    again, then = pays_train.train(TINY, 3, BRIEF, images, tmp_path / "b.pt")
+    assert (then.losses, then.sittings) == (at.losses, 2)
+    for one, other in zip(whole.parameters(), again.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+    (tmp_path / "c.pt").write_bytes((tmp_path / "b.pt").read_bytes())
+    with pytest.raises(SystemExit, match="other settings"):
+        pays_train.train(TINY, 4, BRIEF, images, tmp_path / "c.pt")
+
+
+class StopsAfter:
+    """Stands for a signal that arrives during the n-th step."""
+
+    def __init__(self, steps):
+        self.left = steps
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+    def __bool__(self):
+        self.left -= 1
+        return self.left < 1
+
+
+def test_every_image_of_an_epoch_once_and_flips_and_shifts_move_pixels_only(folder):
+    images = pays_images.training()
+    images = replace(images, train_labels=torch.arange(50))  # labels that name the image
+    plain = replace(BRIEF, flip=False, shift=0, batch_size=25)
+    drawn = list(pays_train.batches(images, 0, 0, 0, plain))
+    order = torch.cat([labels for _, labels in drawn])
+    assert sorted(order.tolist()) == list(range(50))
+    assert torch.equal(torch.cat([batch for batch, _ in drawn]), images.train[order])
+    other = torch.cat([labels for _, labels in pays_train.batches(images, 0, 1, 0, plain)])
+    assert not torch.equal(order, other)
+    flipped = torch.cat([batch for batch, _ in pays_train.batches(images, 0, 0, 0, replace(plain, flip=True))])
+    straight, mirrored = (
+        (flipped == wanted).flatten(1).all(1) for wanted in (images.train[order], images.train[order].flip(3))
+    )
+    assert (straight | mirrored).all()
+    assert 10 < mirrored.sum() < 40
+    moved = torch.cat([batch for batch, _ in pays_train.batches(images, 0, 0, 0, replace(plain, shift=1))])
+    inside = images.train[order][:, :, 1:-1, 1:-1]
+    found = torch.stack(
+        [
+            (moved[:, :, 1 - dy : 27 - dy, 1 - dx : 27 - dx] == inside).flatten(1).all(1)
+            for dy in (-1, 0, 1)
+            for dx in (-1, 0, 1)
+        ]
+    )
+    assert found.any(0).all()
+    assert (found.sum(1) > 0).all()  # all nine shifts occur
+
+
+def test_the_rate_rises_for_an_epoch_and_falls_to_nothing():
+    how = Recipe(epochs=5, batch_size=20, lr=1.0)
+    assert pays_train.schedule(0.5, how) == 0.5
+    assert pays_train.schedule(1.0, how) == 1.0
+    assert pays_train.schedule(3.0, how) == pytest.approx(0.5)
+    assert pays_train.schedule(5.0, how) == pytest.approx(0.0)
+
+
+def test_the_search_part_is_the_one_of_the_library():
+    if not (pays_images.FOLDER / "train-labels-idx1-ubyte.gz").exists():
+        pytest.skip("needs Debian's package dataset-fashion-mnist")
+    whole = vh.load_data("fashion-mnist", SPACE)
+    labels = pays_images.read("train", "labels-idx1").astype(np.int64)
+    held_out = pays_images.stratified(labels, pays_images.SEARCH_IMAGES, pays_images.SEARCH_SEED)
+    assert tuple(held_out.tolist()) == whole.search.indices
+    assert pays_images.digest(held_out) == pays_images.SEARCH_DIGEST
+    assert len(whole.train) == len(labels) - pays_images.SEARCH_IMAGES
+
+
+# the statistics
+
+CELLS = [(ceiling, seed) for ceiling in CEILINGS for seed in (0, 1, 2)]
+
+
+def level(value):
+    return dict.fromkeys(CEILINGS, [value] * 8)
+
+
+def test_a_constant_difference_has_no_width():
+    found = statistics.compare({cell: [0.91, 0.91] for cell in CELLS}, level(0.9))
+    assert found["mean"] == 0.01
+    assert found["bootstrap_95"] == found["t_95"] == [0.01, 0.01]
+    decided = statistics.decision(found, found)
+    assert decided == {"claim": True, "goal": True, "why": "all conditions hold"}
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_two_good_ceilings_or_supernets_of_three_are_no_claim(axis):
+    """Nine cells drawn alone would give an interval above 0: ceilings and supernets are drawn whole."""
+    bad = CELLS[0][axis]
+    found = statistics.compare({cell: [0.9 if cell[axis] == bad else 0.93] for cell in CELLS}, level(0.9))
+    assert found["mean"] == 0.02
+    assert found["bootstrap_95"] == [0.0, 0.03]
+    cells = np.array([*found["cells"].values()])
+    naive = cells[np.random.default_rng(0).integers(0, 9, (4000, 9))].mean(axis=1)
+    assert np.percentile(naive, 2.5) > 0
+    assert found["t_95"] == pytest.approx(stats.ttest_1samp(cells, 0).confidence_interval(), abs=1e-5)
+    assert statistics.decision(found, found)["claim"] is False
+
+
+def test_the_noise_of_the_other_arm_counts():
+    others = {ceiling: [0.86, 0.94] * 4 for ceiling in CEILINGS}
+    low, high = statistics.compare({cell: [0.91] for cell in CELLS}, others)["bootstrap_95"]
+    # a mean of eight has a standard deviation of 0.04 / sqrt(8); three or fewer ceilings are drawn
+    assert low < 0.01 - 1.96 * 0.04 / 24**0.5 < 0.01 + 1.96 * 0.04 / 24**0.5 < high
+
+
+def test_a_missing_cell_is_left_out():
+    found = statistics.compare({("1M", 0): [0.91], ("6M", 2): [0.93]}, level(0.9))
+    assert found["mean"] == 0.02
+    assert set(found["cells"]) == {"1M, supernet 0", "6M, supernet 2"}
+    assert statistics.compare({("latency", 0): [0.9]}, level(0.9)) is None
+    assert statistics.compare({("1M", 0): [0.91]}, level(0.9))["t_95"] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("over_hand", "claim", "goal", "why"),
+    [(0.002, False, False, "not 0.3 points above by hand"), (0.004, True, False, ""), (0.011, True, True, "")],
+)
+def test_by_hand_must_be_beaten_by_three_tenths_of_a_point(over_hand, claim, goal, why):
+    mine = {cell: [0.9 + over_hand] for cell in CELLS}
+    decided = statistics.decision(statistics.compare(mine, level(0.8)), statistics.compare(mine, level(0.9)))
+    assert (decided["claim"], decided["goal"]) == (claim, goal)
+    assert why in decided["why"]
+
+
+def test_random_must_be_beaten_too():
+    mine = {cell: [0.91] for cell in CELLS}
+    decided = statistics.decision(statistics.compare(mine, level(0.92)), statistics.compare(mine, level(0.9)))
+    assert decided["claim"] is False
+    assert "above the mean random net" in decided["why"]
+
+
+def test_the_percentile_among_random_nets():
+    others = {"1M": [0.1, 0.2, 0.3, 0.4], "3M": [0.1, 0.2, 0.3, 0.4]}
+    assert statistics.percentile({("1M", 0): [0.3, 0.4]}, others) == 0.75
+    assert statistics.percentile({("1M", 0): [0.4], ("3M", 0): [0.0]}, others) == 0.4375
+    assert statistics.percentile({}, others) is None
+
+
+def test_intervals_seldom_miss_a_difference_of_nothing():
+    """Ours and random from one distribution, with a shift common to a supernet: a claim needs both intervals."""
+    rng, wrong = np.random.default_rng(1), 0
+    for _ in range(60):
+        supernets = rng.normal(0, 0.002, 3)
+        mine = {cell: (0.9 + supernets[cell[1]] + rng.normal(0, 0.003, 2)).tolist() for cell in CELLS}
+        others = {ceiling: (0.9 + rng.normal(0, 0.003, 8)).tolist() for ceiling in CEILINGS}
+        found = statistics.compare(mine, others)
+        wrong += found["bootstrap_95"][0] > 0 and found["t_95"][0] > 0
+    assert wrong <= 6  # of 60; one side of a 95% interval gives 1.5
+
+
+def test_the_rank_of_made_up_nets(monkeypatch):
+    nets = [Net("random", "1M", str(number), uniform(7, 2, 8 + number)) for number in range(6)]
+    monkeypatch.setattr(run_study, "drawn", lambda: tuple(nets))
+    digests = [net.subnet.digest for net in nets]
+    found = {(digest, seed): 0.8 + 0.01 * number for number, digest in enumerate(digests) for seed in (0, 1)}
+    loss = {digest: {"loss": 1.0 + 0.1 * number, "top1": 0.5} for number, digest in enumerate(digests)}
+    searches = [{"kind": "scores", "scheme": "ordinal", "seed": 0, "scores": loss}]
+    result = pays_report.rank(searches, found)
+    tau = {name: order["tau"]["value"] for name, order in result["orders"].items()}
+    assert tau["one seed against the other"] == tau["MACs"] == tau["parameters"] == 1.0
+    assert tau["ordinal, seed 0"] == -1.0  # a higher loss is worse
+    assert result["orders"]["ordinal, seed 0"]["lost_top1"]["value"] == pytest.approx(0.05)
+    assert pays_report.rank([], {key: 0.5 for key in found if key[1] == 0}) is None
