@@ -197,7 +197,7 @@ MISTAKES = [
     (["train", "--private", "heads"], ["Unknown private part 'heads'", "Known: patch_embed, cls_token, pos_embed, qk"]),
     (["train", "--max-time", "soon"], ["--max-time: Invalid duration 'soon'; use for example 90s, 30m, 8h."]),
     (["train", "--device", "cuda:7"], ["no device 'cuda:7' to train on; here: cpu", "--device cpu"]),
-    (["train", "--autocast", "int8"], ["--autocast must be one of bf16, fp16, not 'int8'."]),
+    (["train", "--autocast", "int8"], ["--autocast must be one of bf16, fp16, fp32, not 'int8'."]),
     (["train", "--accumulate", "7"], ["--accumulate must be a divisor of the batch size 64, not 7."]),
     (["train", "--search-share", "2"], ["--search-share must be above 0 and below 1, not 2.0."]),
     (["train", "--workers", "-1"], ["--workers must be at least 0"]),

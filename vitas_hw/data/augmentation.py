@@ -193,4 +193,6 @@ class Augmented:
             for image, own in zip(images, words, strict=False):
                 seed_rngs(*own)
                 augmented.append(self._transform(image))
-        return torch.stack(augmented)
+        # in a worker straight into the shared memory that it is sent by: torch.stack would be copied there once more
+        batch: Tensor = torch.utils.data.default_collate(augmented)
+        return batch
