@@ -128,6 +128,8 @@ def test_measurements_are_kept_until_their_search_has_ended(tmp_path: Path) -> N
     assert again.measured("two", "") == [{"a": 3.0}]
     assert again.latencies("") == archive.latencies("") == {"a": 3.0, "b": 2.0}
     assert again.latencies("phone") == {"a": 9.0}
+    again.begin("two")  # which goes on: it has not measured yet what it will measure again
+    assert again.latencies("") == {"a": 1.0, "b": 2.0}
 
 
 def test_a_code_of_another_subnet_than_it_stands_by_is_refused(small: SearchSpace, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from vitas_hw.searching.engine import Evaluations, Job
 from vitas_hw.searching.optimizers.registry import OPTIMIZERS
 from vitas_hw.searching.result import SearchResult
 from vitas_hw.searching.scores import Score
+from vitas_hw.workflows.search.choosing import recorded
 from vitas_hw.workflows.search.closed_loop import OWN, ClosedLoop
 from vitas_hw.workflows.search.settings import SearchSettings
 
@@ -50,12 +51,17 @@ def larger_is_better(jobs: Sequence[Job]) -> list[Score]:
     return found
 
 
+class KilledError(Exception):
+    pass
+
+
 class Runs:
     """The searches of one run, as ``search_run`` makes them."""
 
     def __init__(self, space: SearchSpace, evaluate: Evaluate, factor: float | None = 1.0, **settings: object) -> None:
         self.space, self.factor = space, factor
         self.archive, self.evaluated = Archive(), 0
+        self.measured, self.lives = 0, np.inf
         self.settings = SearchSettings(**({"population": 6, "generations": 3} | settings))  # type: ignore[arg-type]
         self._evaluate = evaluate
 
@@ -69,19 +75,25 @@ class Runs:
 
         def measure(subnets: Sequence[Subnet]) -> list[float]:
             found = [subnet.macs / 1e7 * (self.factor or 1.0) for subnet in subnets]
-            self.archive.add_measured(str(asked), OWN, {s.digest: ms for s, ms in zip(subnets, found, strict=True)})
+            self.measured += len(subnets)
+            if self.measured > self.lives:
+                raise KilledError
             return found
 
-        return ClosedLoop(
+        name = str(asked)
+        first = self.archive.begin(name)
+        result = ClosedLoop(
             Costs(self.space, PerMac()),
             asked,
             Evaluations(evaluate, archive=self.archive),
             self.settings,
             SILENT,
-            {OWN: measure} if self.factor and asked.latency_ms else {},
-            first=self.archive.begin(str(asked)),
+            {OWN: recorded(measure, self.archive, name, OWN)} if self.factor and asked.latency_ms else {},
+            first=first,
             earlier_ms={OWN: self.archive.latencies(OWN)},
         ).run()
+        self.archive.end(name)
+        return result
 
 
 def loss(result: SearchResult) -> float:
@@ -126,6 +138,22 @@ def test_a_repeated_search_evaluates_nothing_and_may_choose_what_others_found_si
     evaluated, known = runs.evaluated, runs.search(flops="40M")
     assert runs.evaluated == evaluated
     assert loss(known) == min(loss(first), loss(small))
+
+
+def test_a_search_killed_after_a_miss_goes_on_as_if_never_killed(digits: SearchSpace) -> None:
+    whole = Runs(digits, by_chance, 3.0, optimizer="random")
+    expected = whole.search(latency="5ms")
+    assert len(expected.rounds) > 1
+    killed = Runs(digits, by_chance, 3.0, optimizer="random")
+    killed.lives = 5
+    with pytest.raises(KilledError):  # in the second round, after new evaluations
+        killed.search(latency="5ms")
+    assert killed.evaluated > 18
+    killed.lives, before = np.inf, killed.evaluated
+    again = killed.search(latency="5ms")
+    assert again == expected
+    assert killed.evaluated == whole.evaluated
+    assert before <= killed.evaluated
 
 
 def test_one_measured_inside_by_an_earlier_search_is_known_though_predicted_outside(digits: SearchSpace) -> None:

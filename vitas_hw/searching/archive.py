@@ -49,7 +49,9 @@ class Archive:
         self._codes: dict[Where, Code] = {}
         self._begun: dict[str, int] = {}
         self._rounds: dict[tuple[str, str], list[dict[str, float]]] = {}
-        self._latencies: dict[str, dict[str, float]] = {}
+        self._latencies: dict[str, list[tuple[str, dict[str, float]]]] = {}
+        self._made_by: dict[Key, str] = {}
+        self._search = ""  # that evaluates now
         self._final: dict[Where, Final] = {}
 
     @classmethod
@@ -99,20 +101,21 @@ class Archive:
         self._append(told)
 
     def begin(self, search: str) -> int:
-        """How many evaluations were known when a search first began: the same again when it is repeated."""
-        if search not in self._begun:
-            self._begun[search] = len(self)
-            self._append({"search": search, "begun": True})
+        """A search begins or goes on. How many evaluations were known when it first began."""
+        self._begin(search)
+        self._append({"search": search, "begun": True})
         return self._begun[search]
 
     def known(self, parts: int, first: int | None = None) -> dict[Where, tuple[Code, Score]]:
-        """Code and score of what was evaluated on all of so many parts, in order, by (digest, layers).
+        """Code and score of what other searches have evaluated on all of so many parts, in order, by (digest, layers).
 
-        ``first`` looks at that many evaluations only.
+        What the present one has evaluated itself it finds again by asking for it, so that it goes on after a kill as it
+        would have gone on without. ``first`` looks at that many evaluations only.
         """
         found: dict[Where, dict[int, Score]] = {}
         for digest, layers, part in islice(self._scores, first):
-            found.setdefault((digest, layers), {})[part] = self._scores[digest, layers, part]
+            if not self._search or self._made_by[digest, layers, part] != self._search:
+                found.setdefault((digest, layers), {})[part] = self._scores[digest, layers, part]
         return {
             where: (self._codes[where], joined([scores[part] for part in range(parts)]))
             for where, scores in found.items()
@@ -129,8 +132,12 @@ class Archive:
         self._append({"search": search, "target": target, "measured_ms": found})
 
     def latencies(self, target: str) -> dict[str, float]:
-        """What subnets measured last on a target, in milliseconds by digest, whichever search measured it."""
-        return dict(self._latencies.get(target, {}))
+        """What subnets measured last on a target, by digest, but for the present search if that has not ended."""
+        found: dict[str, float] = {}
+        for search, measured in self._latencies.get(target, []):
+            if not search or search != self._search:
+                found |= measured
+        return found
 
     @property
     def final(self) -> dict[Where, Final]:
@@ -149,13 +156,20 @@ class Archive:
 
     def _keep_measured(self, search: str, target: str, found: dict[str, float]) -> None:
         self._rounds.setdefault((search, target), []).append(found)
-        self._latencies.setdefault(target, {}).update(found)
+        self._latencies.setdefault(target, []).append((search, found))
 
     def _forget(self, search: str) -> None:
         for key in [key for key in self._rounds if key[0] == search]:
             del self._rounds[key]
+        for target, rounds in self._latencies.items():
+            self._latencies[target] = [("" if by == search else by, found) for by, found in rounds]
+
+    def _begin(self, search: str) -> None:
+        self._begun.setdefault(search, len(self))
+        self._search = search
 
     def _keep(self, key: Key, score: Score, code: Code) -> None:
+        self._made_by.setdefault(key, self._search)
         self._scores[key] = score
         self._codes[key[:2]] = code
 
@@ -165,7 +179,7 @@ class Archive:
 
     def _read(self, line: dict[str, Any]) -> None:
         if "begun" in line:
-            self._begun[str(line["search"])] = len(self)
+            self._begin(str(line["search"]))
         elif line.get("ended"):
             self._forget(str(line["search"]))
         elif "measured_ms" in line:

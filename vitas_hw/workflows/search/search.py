@@ -178,6 +178,7 @@ def search_run(
     margin = min(noise or 0.0, _MOST_MARGIN)  # so that the choice measures inside on another day too
     with run_evaluations(run, space, settings, fresh, progress) as (evaluations, trained):
         archive = evaluations.archive
+        first = archive.begin(name)
         measures, earlier_ms = {}, {}
         for target, (at, told_by) in places.items():
             meter = finalist_meter(at, run_anchor_ms(run, told_by), settings.seed, progress)
@@ -201,7 +202,7 @@ def search_run(
             margin,
             refit=refitting.fit if refitting else None,
             depths=depths,
-            first=archive.begin(name),
+            first=first,
             earlier_ms=earlier_ms,
         )
         try:
