@@ -245,8 +245,9 @@ def test_the_papers_recipe() -> None:
 def test_few_images_are_trained_on_for_about_as_many_steps(images: int, epochs: int) -> None:
     recipe = supernet_recipe("folder:somewhere", images)
     assert (recipe.epochs, recipe.batch_size, recipe.clip_grad) == (epochs, 64, 1.0)
-    # nothing that could turn a letter into another, and only what is done a batch at a time in memory
-    assert recipe.augmentation == Augmentation(max_shift=0.08, max_rotation=8.0, max_scale=0.08)
+    # nothing that could turn a letter into another
+    slight = Augmentation(max_shift=0.08, max_rotation=8.0, max_scale=0.08)
+    assert recipe.augmentation == (slight if images < 1000 else Augmentation())
     assert supernet_recipe("folder:somewhere", images, 3).epochs == 3
 
 
