@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,3 +59,17 @@ def test_no_run_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert main(["runs", str(tmp_path)]) == 0
     assert "There is no run" in capsys.readouterr().out
     assert main(["runs", str(tmp_path / "nowhere")]) == 2
+
+
+@pytest.mark.parametrize(
+    "change", [{"history": [{"epoch": 1, "loss": {}}]}, {"history": 3}, {"top1": "high"}, {"recipe": [1]}]
+)
+def test_a_training_file_of_another_form_is_told_by_name(
+    change: dict[str, Any], whole: tuple[Run, SearchResult], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = Run(tmp_path / "copy")
+    shutil.copytree(whole[0].path, copy.path)
+    copy.training.write_text(json.dumps(json.loads(copy.training.read_text()) | change))
+    assert main(["report", "--run", str(copy.path)]) == 2
+    said = capsys.readouterr().err
+    assert f"{copy.training} is broken" in said

@@ -87,7 +87,12 @@ def read_training(run: Run) -> dict[str, Any] | None:
     """Of the supernet; None if there is none. Raises FileError if the file is broken."""
     if not run.training.exists():
         return None
-    return _read_json(run.training, "a training's settings", "top1", "history", "recipe")
+    found = _read_json(run.training, "a training's settings", "top1", "history", "recipe")
+    with refusing(run.training, "is broken", step="train"):
+        from_json(float, found["top1"], "top1")
+        from_json(list[dict[str, float]], found["history"], "history")
+        from_json(str | None, from_json(dict[str, Any], found["recipe"], "recipe").get("autocast"), "autocast")
+    return found
 
 
 def run_depth_shares(run: Run) -> Shares:

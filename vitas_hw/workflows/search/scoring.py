@@ -17,7 +17,7 @@ from vitas_hw.core.reading import file_sha256
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.data.load import ImageData
 from vitas_hw.data.splits import Split
-from vitas_hw.runs.artifacts import load_run_data, load_run_supernet
+from vitas_hw.runs.artifacts import load_run_data, load_run_supernet, read_training
 from vitas_hw.runs.directory import Run
 from vitas_hw.searching.archive import Archive
 from vitas_hw.searching.engine import Evaluate, Evaluations, Job, Scorer
@@ -45,11 +45,12 @@ class SupernetScorer:
 
     supernet: Supernet
     parts: tuple[Split, ...]
+    autocast: str | None = None  # as it was trained
 
     def __call__(self, job: Job) -> Score:
         candidate, number = job
         part, images = self.parts[number], sum(len(one) for one in self.parts)
-        found = subnet_accuracy(self.supernet, candidate.subnet, part, candidate.layers)
+        found = subnet_accuracy(self.supernet, candidate.subnet, part, candidate.layers, autocast=self.autocast)
         return Score.of(found.losses, found.top1, kept=max(MOST_KEPT * len(part) // max(images, MOST_KEPT), 1))
 
     def to(self, device: str) -> SupernetScorer:
@@ -77,6 +78,7 @@ def supernet_evaluations(
     data: object,
     archive: Archive,
     spread: Callable[[Scorer], Evaluate] = in_order,
+    autocast: str | None = None,
 ) -> Evaluations:
     """Scores of the space's candidates with the supernet's weights on the data's search split.
 
@@ -86,6 +88,7 @@ def supernet_evaluations(
         data: an ``ImageData``, its search split where the supernet is.
         archive: what is known already.
         spread: who does the work.
+        autocast: what the supernet runs in, see ``autocast_dtype``.
 
     Raises:
         InputError: no ``Supernet`` of the space, or no ``ImageData``.
@@ -96,7 +99,7 @@ def supernet_evaluations(
         raise InputError(f"The supernet is one of another space than {space.name!r}.")
     parts = tuple(parts_of(data.search, part_shares(len(data.search))))
     exact = tuple(len(part) / len(data.search) for part in parts)
-    return Evaluations(spread(SupernetScorer(supernet, parts)), exact, archive)
+    return Evaluations(spread(SupernetScorer(supernet, parts, autocast)), exact, archive)
 
 
 @contextmanager
@@ -141,7 +144,11 @@ def run_evaluations(
         archive = Archive.open(run.evaluations, header)
         if len(archive):
             progress.note(f"{len(archive)} evaluations are known from {archive.path}")
-        evaluations = supernet_evaluations(space, supernet.to(handed_over), _on(data, handed_over), archive, spread)
+        training = read_training(run)
+        autocast = None if training is None else training["recipe"].get("autocast")
+        evaluations = supernet_evaluations(
+            space, supernet.to(handed_over), _on(data, handed_over), archive, spread, autocast
+        )
         yield evaluations, (supernet.to(where), _on(data, where))
 
 

@@ -33,6 +33,7 @@ def checkup(
     history: Sequence[float],
     seed: int,
     progress: Progress,
+    autocast: str | None = None,
 ) -> Health:
     """Score a few random subnets of each value of a dimension, all else alike, and say what is wrong.
 
@@ -45,6 +46,7 @@ def checkup(
         history: its mean loss of each epoch.
         seed: of the subnets that are scored.
         progress: where to report to.
+        autocast: what it runs in: as it was trained.
     """
     space = supernet.space
     ends = {SMALLEST: space.encode(space.smallest)[None], LARGEST: space.encode(space.largest)[None]}
@@ -60,7 +62,9 @@ def checkup(
         def scored(codes: Ints) -> Scored:
             found = []
             for code in codes:
-                found.append(subnet_accuracy(supernet, space.decode(code), looked, space.layers(code)))
+                found.append(
+                    subnet_accuracy(supernet, space.decode(code), looked, space.layers(code), autocast=autocast)
+                )
                 advance("")
             return Scored(np.mean([one.losses for one in found], axis=0), float(np.mean([one.top1 for one in found])))
 

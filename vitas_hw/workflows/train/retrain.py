@@ -113,14 +113,14 @@ def retrain(
         search = data.search.to(device)
         before = None
         if settings.init == "supernet":
-            before = accuracy(model.to(device).eval(), search).top1
+            before = accuracy(model.to(device).eval(), search, autocast=recipe.autocast).top1
             report.note(f"inherited top-1 on the search split: {before:.2%}")
         inherited = {name: weight.clone() for name, weight in model.state_dict().items()}
         history = training.run(ModelObjective(model, recipe, teacher=on_device(teacher, device)), state)
         if history is None:
             training.tell_stopped()
             return Retrained(run.retraining_state, chosen.subnet, state.epoch, None, before)
-        top1 = accuracy(model, search).top1
+        top1 = accuracy(model, search, autocast=recipe.autocast).top1
         if before is not None and top1 < before:
             report.note(f"training ended at {top1:.2%}, below the inherited weights, which are kept")
             model.load_state_dict(inherited)

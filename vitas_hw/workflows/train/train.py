@@ -129,7 +129,7 @@ def train(
             return Trained(run.training_state, state.epoch, depths, blocks)
         if not ranks.first:
             return Trained(run.supernet, recipe.epochs, depths, blocks)
-        top1 = _mean_top1(supernet, data, depths.shares, settings.seed, device, report)
+        top1 = _mean_top1(supernet, data, depths.shares, settings.seed, device, recipe.autocast, report)
         with report.step("fitting a linear model, to compare with", 1) as advance:
             baseline = baseline_of(data, seed=settings.seed)
             advance("")
@@ -141,6 +141,7 @@ def train(
             trained_images=recipe.epochs * len(data.train),
             history=history,
             seed=settings.seed,
+            autocast=recipe.autocast,
             progress=report,
         )
         about = training.settled | {
@@ -208,13 +209,21 @@ def _tensorboard(run: Run, *, fresh: bool) -> Scalars | None:
 
 
 def _mean_top1(
-    supernet: Supernet, data: ImageData, depths: Shares, seed: int, device: str, progress: Progress
+    supernet: Supernet,
+    data: ImageData,
+    depths: Shares,
+    seed: int,
+    device: str,
+    autocast: str | None,
+    progress: Progress,
 ) -> float:
     space, split = supernet.space, data.search.to(device)
     codes = space.sample_codes(_SAMPLED, np.random.default_rng([seed, 2]), depths)
     found = []
     with progress.step("evaluating random subnets", len(codes)) as advance:
         for code in codes:
-            found.append(subnet_accuracy(supernet, space.decode(code), split, space.layers(code)).top1)
+            found.append(
+                subnet_accuracy(supernet, space.decode(code), split, space.layers(code), autocast=autocast).top1
+            )
             advance("")
     return float(np.mean(found))
