@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from scored import score
 
+from vitas_hw.core.budget import Budget
 from vitas_hw.core.errors import FileError
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.searching.archive import Archive
-from vitas_hw.searching.result import Candidate, best_first, errors_of, pareto_front, ties_of
+from vitas_hw.searching.result import Candidate, SearchResult, best_first, errors_of, pareto_front, ties_of, ties_words
 from vitas_hw.searching.scores import MOST_KEPT, Score, joined, paired_error
 
 
@@ -81,6 +82,20 @@ def test_ties_are_those_within_one_standard_error_of_the_best(small: SearchSpace
     assert errors_of(found)[1:] == pytest.approx(0.1 / 20, rel=0.05)
     assert ties_of(found[::-1]) == found[:3]
     assert ties_of([Candidate(small.sample(0)), Candidate(small.sample(1))])  # by size there is always a best
+
+
+def test_how_many_tie_is_said_and_of_many_the_cheapest_is_named(small: SearchSpace) -> None:
+    subnets = list(dict.fromkeys(small.sample(seed) for seed in range(30)))[:10]
+    found = tuple(Candidate(subnet, 0.9, 1.0 + row, loss=0.5) for row, subnet in enumerate(subnets))
+
+    def said(ties: int) -> str:
+        digests = tuple(one.subnet.digest for one in found[::-1][:ties])
+        return ties_words(SearchResult(Budget(), 0, {}, "small", {}, found, {}, found[-1], ties=digests))
+
+    assert said(3) == "3 of 10 candidates lie within one standard error of the best on the search split."
+    assert said(4).startswith("4 of 10 candidates lie within one standard error of the best on the search split: its")
+    assert f"the cheapest of them, {found[6].subnet.digest[:8]}, has 7 ms: a lower ceiling takes it." in said(4)
+    assert said(0) == ""
 
 
 def test_what_is_read_again_is_the_same_to_the_bit(small: SearchSpace, tmp_path: Path) -> None:

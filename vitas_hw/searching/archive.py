@@ -159,6 +159,7 @@ class Archive:
         self._latencies.setdefault(target, []).append((search, found))
 
     def _forget(self, search: str) -> None:
+        self._search = "" if self._search == search else self._search
         for key in [key for key in self._rounds if key[0] == search]:
             del self._rounds[key]
         for target, rounds in self._latencies.items():
