@@ -138,7 +138,8 @@ def supernet_recipe(data: str, images: int | None = None, epochs: int | None = N
 
 def vitas_retraining() -> Recipe:
     """The paper's training of one searched subnet (section 4.1): DeiT's augmentation (arXiv 2012.12877, table 9) and
-    stochastic depth 0.1. DeiT also repeats each augmented image three times in an epoch; our loop does not.
+    stochastic depth 0.1. DeiT also repeats each augmented image three times in an epoch; our loop does not: it pays in
+    hundreds of epochs, which nothing here can measure.
     """
     strong = replace(VITAS_SUPERNET.augmentation, auto_augment="rand-m9-mstd0.5-inc1")  # checked by timm: not on import
     return replace(VITAS_SUPERNET, augmentation=strong, mixup=0.8, drop_path=0.1)
