@@ -140,7 +140,7 @@ def test_a_search_beats_as_many_random_subnets(optimizer: str, digits: SearchSpa
     evolved = min(c.loss or 9 for c in search(digits, budget, optimizer=optimizer, population=20, generations=12))
     costs = Costs(digits, PerMac())
     rng = np.random.default_rng(0)
-    codes = np.concatenate([digits.sample_codes(4000, rng, p) for p in (0.3, 0.5, 0.7)])
+    codes = np.concatenate([digits.sample_codes(4000, rng, identity_depths(digits, p)) for p in (0.3, 0.5, 0.7)])
     inside = codes[costs.excess(codes, budget) <= 0][:240]
     assert len(inside) == 240
     assert evolved < min(one.loss for one in params_score([(candidate_of(digits, code), 0) for code in inside]))

@@ -15,7 +15,6 @@ from vitas_hw.core.space import HEADER, PER_BLOCK, SearchSpace
 from vitas_hw.data.load import load_data
 from vitas_hw.data.splits import Split
 from vitas_hw.supernet.supernet import Supernet, build_supernet
-from vitas_hw.training.baseline import Baseline
 from vitas_hw.training.evaluate import subnet_accuracy
 from vitas_hw.training.health import (
     DEPTH,
@@ -24,6 +23,7 @@ from vitas_hw.training.health import (
     SIZE,
     SMALLEST,
     WIDTH,
+    Baseline,
     Group,
     Health,
     Scored,

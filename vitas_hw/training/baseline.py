@@ -2,49 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from vitas_hw.core.records import Record
 from vitas_hw.data.augmentation import Augmentation
 from vitas_hw.data.load import ImageData
 from vitas_hw.data.splits import Pass
+from vitas_hw.training.health import Baseline
 
 Floats = npt.NDArray[np.float64]
 _SIDE = 16  # of the thumbnail: 768 numbers in colour
 _MOST_IMAGES = 5000  # to fit to: seconds
 _BATCH = 250
 _ITERATIONS = 200
-
-
-@dataclass(frozen=True)
-class Baseline(Record):
-    """Top-1 on the search part, as shares.
-
-    Args:
-        commonest: of always answering the commonest class of the training images.
-        linear: of a logistic regression on thumbnails of at most 16 x 16 pixels.
-        images: training images that it was fitted to.
-    """
-
-    commonest: float
-    linear: float
-    images: int
-
-    @property
-    def best(self) -> float:
-        """The better of both."""
-        return max(self.commonest, self.linear)
-
-    @property
-    def name(self) -> str:
-        """Which is the better of both, in words."""
-        return "a linear model on thumbnails" if self.linear >= self.commonest else "always the commonest class"
 
 
 def baseline_of(data: ImageData, *, seed: int = 0) -> Baseline:

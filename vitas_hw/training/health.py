@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from vitas_hw.core.records import Record
-from vitas_hw.training.baseline import Baseline
 
 Losses = npt.NDArray[np.float32]
 SIZE, DEPTH, WIDTH, PATCH = "size", "depth", "width", "patch size"
@@ -43,6 +42,31 @@ class Group(Record):
     top1: float
     behind: float
     error: float
+
+
+@dataclass(frozen=True)
+class Baseline(Record):
+    """Top-1 on the search part, as shares.
+
+    Args:
+        commonest: of always answering the commonest class of the training images.
+        linear: of a logistic regression on thumbnails of at most 16 x 16 pixels.
+        images: training images that it was fitted to.
+    """
+
+    commonest: float
+    linear: float
+    images: int
+
+    @property
+    def best(self) -> float:
+        """The better of both."""
+        return max(self.commonest, self.linear)
+
+    @property
+    def name(self) -> str:
+        """Which is the better of both, in words."""
+        return "a linear model on thumbnails" if self.linear >= self.commonest else "always the commonest class"
 
 
 @dataclass(frozen=True)

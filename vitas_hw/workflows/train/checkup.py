@@ -12,9 +12,20 @@ from vitas_hw.core.progress import Progress
 from vitas_hw.core.space import HEADER, PER_BLOCK, SearchSpace
 from vitas_hw.data.splits import Split
 from vitas_hw.supernet.supernet import Supernet
-from vitas_hw.training.baseline import Baseline
 from vitas_hw.training.evaluate import subnet_accuracy
-from vitas_hw.training.health import DEPTH, LARGEST, PATCH, SIZE, SMALLEST, WIDTH, Health, Scored, grouped, judged
+from vitas_hw.training.health import (
+    DEPTH,
+    LARGEST,
+    PATCH,
+    SIZE,
+    SMALLEST,
+    WIDTH,
+    Baseline,
+    Health,
+    Scored,
+    grouped,
+    judged,
+)
 
 _VALUES = 5  # of a dimension, its least and its most among them
 _SUBNETS = 3  # of each value: the same ones but for it
