@@ -17,6 +17,7 @@ sys.path.append(str(Path(__file__).parent.parent / "benchmarks/pays"))
 import pays_finish
 import pays_images
 import pays_nets
+import pays_regime
 import pays_report
 import pays_search
 import pays_statistics as statistics
@@ -127,7 +128,7 @@ def study(folder, tmp_path, monkeypatch):
     for module in (run_study, pays_report):
         monkeypatch.setattr(module, "CEILINGS", {"1M": 1_000_000})
     monkeypatch.setattr(run_study, "SUPERNET_SEEDS", ())
-    monkeypatch.setattr(run_study, "RECIPE", BRIEF)
+    monkeypatch.setattr(run_study, "fixed", lambda pilots: BRIEF)
     pilots = {"one": Pilot("1M", 7, 2, BRIEF), "two": Pilot("1M", 7, 2, replace(BRIEF, shift=0))}
     monkeypatch.setattr(run_study, "PILOTS", pilots)
     return tmp_path / "out"
@@ -178,9 +179,33 @@ def test_the_study_trains_reports_and_stops_where_the_labels_would_be_read(study
 
 
 def test_no_arm_is_trained_before_the_pilot_has_fixed_the_regime(study, monkeypatch):
-    monkeypatch.setattr(run_study, "RECIPE", None)
+    monkeypatch.setattr(run_study, "fixed", pays_regime.fixed)
     with pytest.raises(SystemExit, match="no net of an arm is trained before"):
         run_study.train(1)
+    assert not run_study.ROWS.exists()
+
+
+def test_no_second_recipe_beside_the_first(study, monkeypatch):
+    run_study.train(1)
+    rows = run_study.read(run_study.ROWS)
+    monkeypatch.setattr(run_study, "fixed", lambda pilots: replace(BRIEF, epochs=3))
+    with pytest.raises(SystemExit, match="nets of another recipe"):
+        run_study.train(1)
+    assert run_study.read(run_study.ROWS) == rows
+
+
+def test_the_shortest_recipe_that_reaches_the_gate_is_taken_once_all_pilots_are_there(monkeypatch):
+    short, long = (Pilot("6M", 4, 4, replace(BRIEF, epochs=epochs)) for epochs in (15, 30))
+    cheap = replace(short, ceiling="3M", recipe=BRIEF)
+    monkeypatch.setattr(pays_regime, "PILOTS", {"long": long, "short": short, "cheap": cheap})
+
+    def rows(**top1):
+        return [{"pilot": name, "search": {"top1": value}} for name, value in top1.items()]
+
+    assert pays_regime.fixed(rows(long=0.92, short=0.91)) is None
+    assert pays_regime.fixed(rows(long=0.92, short=0.91, cheap=0.92)) == short.recipe
+    assert pays_regime.fixed(rows(long=0.905, short=0.9049, cheap=0.92)) == long.recipe
+    assert pays_regime.fixed(rows(long=0.9049, short=0.9, cheap=0.92)) is None  # the gate is one of 6M
 
 
 def test_the_end_waits_for_all_nets_and_refuses_changed_predictions(study, folder):
