@@ -1,6 +1,8 @@
 """The regime: what the pilot tries, and the one recipe of every net that it fixes."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pays_train import Recipe
 
@@ -30,6 +32,24 @@ PILOTS = {
     "probe, batch 64, lr 0.003": _probe(64, 3e-3),
     "probe, batch 128, lr 0.003": _probe(128, 3e-3),
     "probe, batch 64, lr 0.006": _probe(64, 6e-3),
+    "probe, batch 64, lr 0.012": _probe(64, 1.2e-2),
+    "p7 d4, 30 epochs, flips, lr 0.006": Pilot("6M", 7, 4, Recipe(epochs=30, batch_size=64, lr=6e-3)),
+    "p7 d4, 15 epochs, flips, lr 0.006": Pilot("6M", 7, 4, Recipe(epochs=15, batch_size=64, lr=6e-3)),
     "p4 d4, 15 epochs, flips": Pilot("6M", 4, 4, Recipe(epochs=15, batch_size=128, lr=3e-3)),
 }
-RECIPE: Recipe | None = None  # until the gate is reached, no net of an arm is trained
+
+
+def fixed(pilots: Sequence[Mapping[str, Any]]) -> Recipe | None:
+    """The recipe of every net: of those that reach the gate the one with the fewest epochs, the first of equals.
+
+    None until every pilot has its row, and where none reaches the gate: then pilots are added to the list.
+    """
+    rows = {row["pilot"]: row for row in pilots}
+    if not rows.keys() >= PILOTS.keys():
+        return None
+    reached = [
+        how.recipe
+        for name, how in PILOTS.items()
+        if how.ceiling == GATE_CEILING and rows[name]["search"]["top1"] >= GATE
+    ]
+    return min(reached, key=lambda recipe: recipe.epochs, default=None)

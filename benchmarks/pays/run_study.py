@@ -30,7 +30,7 @@ import pays_train
 import torch
 from pays_images import Images, sealed_images, training
 from pays_nets import CEILINGS, Net
-from pays_regime import PILOTS, RECIPE
+from pays_regime import PILOTS, fixed
 from pays_train import Recipe
 
 from vitas_hw.core.files import append_line
@@ -209,15 +209,18 @@ def machine() -> dict[str, Any]:
 
 def train(minutes: float) -> None:
     """Train what is missing; of each net the predictions for the test images are kept before its row is."""
-    if RECIPE is None:
+    recipe = fixed(read(PILOT))
+    if recipe is None:
         raise SystemExit("The pilot has not fixed the regime yet (pays_regime.py): no net of an arm is trained before.")
+    if any(row["recipe"] != recipe.to_dict() for row in read(ROWS)):
+        raise SystemExit("There are nets of another recipe: one recipe for all, so no pilot may be added after them.")
     torch.set_num_threads(1)
     images, unlabelled = training(), sealed_images()
     deadline = time.monotonic() + 60 * minutes
     while (job := next_job()) is not None and time.monotonic() < deadline:
         print(job.net.arm, job.net.ceiling, job.net.why, "seed", job.seed, flush=True)
         checkpoint = CHECKPOINTS / f"{job.name}.pt"
-        trained = run(job, RECIPE, images, checkpoint)
+        trained = run(job, recipe, images, checkpoint)
         if trained is None:
             return
         on_test = pays_train.classes(pays_train.logits(trained.model, unlabelled))
