@@ -79,7 +79,7 @@ class Case:
 
     def objective(self, model: nn.Module) -> ModelObjective:
         if isinstance(model, Supernet):
-            return SupernetObjective(model, self.recipe, p_identity=0.5)
+            return SupernetObjective(model, self.recipe)
         return ModelObjective(model, self.recipe)
 
 

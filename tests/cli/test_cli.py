@@ -153,6 +153,9 @@ def test_tables_are_for_people(trained: Path) -> None:
 def test_training_for_a_latency_uses_the_runs_predictor(trained: Path) -> None:
     done = run(trained, "train", "--latency", "0.001ms")
     assert done.returncode == 2
+    assert "predicted latency from" in done.stderr
+    done = run(trained, "train", "--latency", "0.001ms", "--depths", "identity")
+    assert done.returncode == 2
     assert "means reach" in done.stderr
 
 

@@ -34,7 +34,10 @@ def table(text: str, folder: Path) -> Path:
 SAID: list[tuple[Callable[[Path], object], str]] = [
     (lambda _: Range(None, None), "A budget needs positive, finite bounds, not None to None."),
     (lambda _: Range(2, 1), "A budget's lower bound 2 lies above its upper bound 1."),
-    (lambda _: Budget.from_dict({"watts": [1, 2]}), "It must be 'latency_ms' or 'macs' or 'params', not 'watts'."),
+    (
+        lambda _: Budget.from_dict({"watts": [1, 2]}),
+        "It must be 'latency_ms' or 'macs' or 'params' or 'memory_bytes', not 'watts'.",
+    ),
     (lambda _: Budget.from_dict({"macs": [1]}), "macs must be a list of 2, not [1]."),
     (lambda _: Budget.from_dict({"macs": ["1", 2]}), "macs.0 must be a finite number, not '1'."),
     (

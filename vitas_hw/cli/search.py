@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from textwrap import fill
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -54,13 +55,13 @@ def search(
     finalists_table(result)
     if weight := result.memory_bytes.get(result.choice.subnet.digest):
         weighed = show_cost(weight, "memory_bytes")
-        console.OUT.print(f"Memory of the choice: {weighed} ({result.memory_by})", markup=False)
+        console.OUT.print(fill(f"Memory of the choice: {weighed} ({result.memory_by})", 80), markup=False)
     health = read_health(here) if result.choice.top1 is not None else None
     largest = [one for one in health.groups if one.name == LARGEST] if health else []
     if largest:
         console.OUT.print(f"Beside it, the largest subnet inherits {largest[0].top1:.1%}.", markup=False)
     for said in filter(None, (ties_words(result), below_baseline(health, result.final_top1))):
-        console.OUT.print(said, markup=False)
+        console.OUT.print(fill(said, 80), markup=False)
     console.OUT.print(f"Result: {here.result}", markup=False)
     if result.choice.top1 is None:
         console.OUT.print("Next: vitas-hw retrain (the choice is not trained)", markup=False)
