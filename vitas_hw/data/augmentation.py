@@ -209,32 +209,33 @@ class Augmented:
     """Decoded images to augmented ones of the model's size; global RNGs stay as they were."""
 
     def __init__(self, augmentation: Augmentation, preprocessing: Preprocessing) -> None:
+        import torch
+
         from vitas_hw.data.erasing import Erasing
 
-        self._how = preprocessing
-        self._transform = augmentation.transform(preprocessing) if augmentation.any else None
+        self._how, shape = preprocessing, (preprocessing.channels, *preprocessing.image_size)
+        self._any = augmentation.any
+        self._transform = augmentation.transform(preprocessing) if self._any else preprocessing.fit
         self._numpys = augmentation.auto_augment is not None  # timm's policies alone draw from numpy's RNG
-        self._erasing = Erasing(augmentation.erasing, (preprocessing.channels, *preprocessing.image_size))
+        self._erasing = Erasing(augmentation.erasing, shape)
+        self._pixels = torch.empty((0, *shape), dtype=torch.uint8)
 
     def __call__(self, images: Iterable[Image.Image], words: Iterable[tuple[int, ...]]) -> Raw:
-        """``words`` seed what is drawn for each image, see ``seed_rngs``."""
-        if self._transform is None:
-            return Raw(_together([self._how.pixels(image) for image in images]))
-        from vitas_hw.data.preprocessing import channels_first
+        """``words``, as many as there are images, seed what is drawn for each, see ``seed_rngs``."""
+        import torch
 
-        augmented = []
+        from vitas_hw.data.preprocessing import write_pixels
+
         mixed = [words_mixed(own) for own in words]  # all at once: between two images it takes ten times as long
+        if len(self._pixels) < len(mixed):  # the same memory for every batch: fresh pages cost more than copying
+            self._pixels = torch.empty((len(mixed), *self._pixels.shape[1:]), dtype=torch.uint8)
         with rngs_as_they_were():
             for number, (image, own) in enumerate(zip(images, mixed, strict=True)):
-                seed_rngs_by(own, numpys=self._numpys)
-                augmented.append(channels_first(self._transform(image)))
-                self._erasing.draw(number)
-        return Raw(_together(augmented), self._erasing.patches())
-
-
-def _together(images: list[Tensor]) -> Tensor:
-    """In a worker straight into the shared memory that a batch is sent by: ``torch.stack`` would be copied there."""
-    import torch
-
-    batch: Tensor = torch.utils.data.default_collate(images)
-    return batch
+                if self._any:
+                    seed_rngs_by(own, numpys=self._numpys)
+                write_pixels(self._transform(image), self._pixels[number])
+                if self._any:
+                    self._erasing.draw(number)
+        # in a worker straight into the shared memory that a batch is sent by: a clone would be copied there once more
+        batch: Tensor = torch.utils.data.default_collate([*self._pixels[: len(mixed)]])
+        return Raw(batch, self._erasing.patches())

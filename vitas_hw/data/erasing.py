@@ -12,17 +12,17 @@ class Patches(NamedTuple):
     """Rectangles of noise for a batch of normalised images.
 
     Args:
-        places: (P, 5) int64: which image, its first row and column, the height and the width.
+        places: of each: which image, its first row and column, the height and the width.
         noise: float32, normal: the values of all rectangles (C, height, width), one after the other.
     """
 
-    places: Tensor
+    places: list[tuple[int, ...]]
     noise: Tensor
 
     def write_into(self, images: Tensor) -> None:
         """Into (N, C, H, W) float32 on any device."""
         noise, start = self.noise.to(images.device, non_blocking=True), 0
-        for image, top, left, height, width in self.places.tolist():
+        for image, top, left, height, width in self.places:
             rectangle = images[image, :, top : top + height, left : left + width]
             rectangle.copy_(noise[start : start + rectangle.numel()].view_as(rectangle))
             start += rectangle.numel()
@@ -54,7 +54,7 @@ class Erasing:
         drawn, self._drawn = self._drawn, []
         if not drawn:
             return None
-        return Patches(torch.tensor([place for place, _ in drawn]), torch.cat([noise.flatten() for _, noise in drawn]))
+        return Patches([place for place, _ in drawn], torch.cat([noise.flatten() for _, noise in drawn]))
 
 
 class _Notes:
