@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from contextlib import nullcontext
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -26,7 +25,7 @@ def decoded(file: str | BinaryIO, name: str) -> Image.Image:
     """
     try:
         # opened here: a pipe would be waited for
-        opened = open_regular(Path(file), "the image") if isinstance(file, str) else nullcontext(file)
+        opened = open_regular(file, "the image") if isinstance(file, str) else nullcontext(file)
         with warnings.catch_warnings(), opened as stream:
             # large, but below the size that Pillow refuses
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
