@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from timm.data.transforms_factory import transforms_imagenet_train
 from torch import Tensor
 
 from vitas_hw.core.errors import InputError
-from vitas_hw.data.augmentation import Augmentation, rngs_as_they_were, seed_rngs
+from vitas_hw.data.augmentation import Augmentation, Augmented, rngs_as_they_were, seed_rngs
 from vitas_hw.data.moves import Moves, moved
 from vitas_hw.data.preprocessing import Preprocessing
 
@@ -19,13 +20,8 @@ HOW = Preprocessing((32, 32), (0.5,), (0.5,), "bilinear")
 
 
 def draws(augmentation: Augmentation, image: np.ndarray, count: int = 20, how: Preprocessing = HOW) -> Tensor:
-    transform = augmentation.transform(how)
-    with rngs_as_they_were():
-        results = []
-        for index in range(count):
-            seed_rngs(index)
-            results.append(transform(Image.fromarray(image)))
-    return torch.stack(results)
+    raw = Augmented(augmentation, how)([Image.fromarray(image)] * count, ((index,) for index in range(count)))
+    return raw.inputs(how)
 
 
 @pytest.fixture
@@ -87,6 +83,40 @@ def test_flips_crops_and_erasing(blob: np.ndarray) -> None:
     assert 0.01 < shares.min() < shares.max() < 0.4
     cropped = draws(Augmentation(crop_scale=(0.1, 0.1)), blob)
     assert cropped.std((1, 2, 3)).min() < plain.std() / 2  # some crops miss the spot
+
+
+@pytest.mark.parametrize("policy", [None, "rand-m9-mstd0.5-inc1", "augmix-m5"])
+def test_pixels_are_those_of_timms_own_transforms_image_by_image(policy: str | None) -> None:
+    """timm normalises and erases each image after its other draws; a batch that is normalised and erased at once, in
+    another process, has the same pixels, to the bit.
+    """
+    mean, std = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 40, 50, 3), np.uint8)
+    images = [Image.fromarray(one) for one in pixels]
+    given = {"scale": (0.2, 1.0), "hflip": 0.5, "auto_augment": policy, "interpolation": "bicubic"}
+    timms = transforms_imagenet_train(
+        (32, 32), color_jitter=None, mean=mean, std=std, re_prob=0.5, re_mode="pixel", **given
+    )
+    expected = []
+    with rngs_as_they_were():
+        for number, image in enumerate(images):
+            seed_rngs(7, number)
+            expected.append(timms(image))
+    how = Preprocessing((32, 32), mean, std, "bicubic")
+    augmentation = Augmentation(crop_scale=(0.2, 1.0), hflip=0.5, auto_augment=policy, erasing=0.5)
+    raw = Augmented(augmentation, how)(images, ((7, number) for number in range(12)))
+    assert raw.pixels.dtype == torch.uint8
+    assert raw.erased is not None
+    assert 2 < len(raw.erased.places) < 10
+    assert torch.equal(raw.inputs(how), torch.stack(expected))
+
+
+def test_a_batch_can_be_normalised_twice(blob: np.ndarray) -> None:
+    """Normalising works in place, but never on what it is given, be it of 8 bits or interpolated."""
+    for pixels in (torch.from_numpy(blob)[None, None], torch.from_numpy(blob)[None, None].float()):
+        before = pixels.clone()
+        assert torch.equal(HOW.normalise(pixels), HOW.normalise(pixels))
+        assert torch.equal(pixels, before)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -156,3 +156,12 @@ def test_pixels_of_unknown_range_are_not_guessed(name: str, said: str, tmp_path:
     path.write_bytes(BROKEN[name]())
     with pytest.raises(FileError, match=said):
         decoded(str(path), str(path))
+
+
+def test_what_is_no_image_is_said_in_words(tmp_path: Path) -> None:
+    """Pillow's own sentence names the open file as Python shows it, with an address in memory."""
+    path = tmp_path / "notes.jpg"
+    path.write_bytes(b"no image")
+    for file in (str(path), io.BytesIO(b"no image")):
+        with pytest.raises(FileError, match=r"notes.jpg cannot be read as an image: Pillow knows no such format\. Rep"):
+            decoded(file, str(path))

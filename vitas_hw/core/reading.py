@@ -22,7 +22,7 @@ _LARGEST = 2**64  # of JSON's whole numbers: hashes have 64 bits
 _TOKENS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)  # one pass, an unclosed string too
 
 
-def open_regular(path: Path, what: str, *, most: int | None = None, hint: str = "") -> io.BufferedReader:
+def open_regular(path: Path | str, what: str, *, most: int | None = None, hint: str = "") -> io.BufferedReader:
     """An open regular file, to be closed by the caller; a pipe is not waited for, a device not touched.
 
     Args:

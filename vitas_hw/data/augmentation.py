@@ -7,9 +7,10 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from vitas_hw.core.errors import invalid
 from vitas_hw.core.settings import setting, settings
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
+    from vitas_hw.data.erasing import Patches
     from vitas_hw.data.preprocessing import Preprocessing
 
 
@@ -68,16 +70,16 @@ class Augmentation:
         """Whether nothing but flips, shifts, rotations and scales is drawn: see ``data/moves.py``."""
         return not (self.crop_scale or self.color_jitter or self.auto_augment or self.erasing)
 
-    def transform(self, preprocessing: Preprocessing) -> Callable[[Image.Image], Tensor]:
-        """From a decoded image to an augmented, normalised (C, H, W) float32; draws from the global RNGs, see
-        ``rngs_as_they_were`` and ``seed_rngs``.
+    def transform(self, preprocessing: Preprocessing) -> Callable[[Image.Image], Image.Image]:
+        """From a decoded image to one of 8 bits and the model's size, all changed but for erasing; draws from the
+        global RNGs, see ``rngs_as_they_were`` and ``seed_rngs``.
         """
         from timm.data.auto_augment import posterize
         from timm.data.transforms_factory import transforms_imagenet_train
         from torchvision import transforms
 
-        # timm's three stages: crop and flip; colours; tensor, normalisation and erasing
-        crop, colours, finish = transforms_imagenet_train(
+        # timm's stages: crop and flip; colours; the third would make tensors
+        crop, colours, _ = transforms_imagenet_train(
             preprocessing.image_size,
             separate=True,
             scale=self.crop_scale,
@@ -88,8 +90,6 @@ class Augmentation:
             interpolation=preprocessing.interpolation,
             mean=preprocessing.mean,
             std=preprocessing.std,
-            re_prob=self.erasing,
-            re_mode="pixel",
         )
         for operation in _operations(colours):
             if operation.aug_fn is posterize:
@@ -97,8 +97,8 @@ class Augmentation:
         stages = [preprocessing.convert, crop]
         if self.crop_scale is None:  # timm always crops
             stages = [preprocessing.fit, transforms.RandomHorizontalFlip(self.hflip)]
-        stages += [*self._affine(preprocessing.image_size), colours, finish]
-        composed: Callable[[Image.Image], Tensor] = transforms.Compose(stages)
+        stages += [*self._affine(preprocessing.image_size), colours]
+        composed: Callable[[Image.Image], Image.Image] = transforms.Compose(stages)
         return composed
 
     def _affine(self, image_size: tuple[int, int]) -> list[Any]:
@@ -167,32 +167,75 @@ def rngs_as_they_were() -> Iterator[None]:
 
 def seed_rngs(*words: int) -> None:
     """Seed the same global RNGs with non-negative integers, all of which matter."""
+    seed_rngs_by(words_mixed(words))
+
+
+def words_mixed(words: tuple[int, ...]) -> npt.NDArray[np.uint32]:
+    """(4,) what ``seed_rngs`` makes of its words."""
+    mixed: npt.NDArray[Any] = np.random.SeedSequence(words).generate_state(4)
+    return mixed
+
+
+def seed_rngs_by(mixed: npt.NDArray[np.uint32], *, numpys: bool = True) -> None:
+    """The second half of ``seed_rngs``; numpy's, the slowest to seed, may be left alone."""
     import torch
 
-    state = np.random.SeedSequence(words).generate_state(4)
-    random.seed(state.tobytes())
-    np.random.seed(state)  # noqa: NPY002
-    torch.default_generator.manual_seed(int(state[0]) << 32 | int(state[1]))  # torch.manual_seed: CUDA's too
+    random.seed(mixed.tobytes())
+    if numpys:
+        np.random.seed(mixed)  # noqa: NPY002
+    torch.default_generator.manual_seed(int(mixed[0]) << 32 | int(mixed[1]))  # torch.manual_seed: CUDA's too
+
+
+class Raw(NamedTuple):
+    """A batch as a worker hands it over: a quarter of the bytes of what the model takes.
+
+    Args:
+        pixels: (N, C, H, W) uint8, or float32 in 0 to 255.
+        erased: what noise replaces once they are normalised.
+    """
+
+    pixels: Tensor
+    erased: Patches | None = None
+
+    def inputs(self, preprocessing: Preprocessing, device: str = "cpu") -> Tensor:
+        """(N, C, H, W) float32, normalised and erased on the device; the same on every one."""
+        images = preprocessing.normalise(self.pixels.to(device, non_blocking=True))
+        if self.erased is not None:
+            self.erased.write_into(images)
+        return images
 
 
 class Augmented:
-    """Decoded images to augmented, normalised (N, C, H, W) float32; global RNGs stay as they were."""
+    """Decoded images to augmented ones of the model's size; global RNGs stay as they were."""
 
     def __init__(self, augmentation: Augmentation, preprocessing: Preprocessing) -> None:
-        self._how = preprocessing
-        self._transform = augmentation.transform(preprocessing) if augmentation.any else None
-
-    def __call__(self, images: Iterable[Image.Image], words: Iterable[tuple[int, ...]]) -> Tensor:
-        """``words`` seed what is drawn for each image, see ``seed_rngs``."""
         import torch
 
-        if self._transform is None:
-            return self._how.normalise(torch.stack([self._how.pixels(image) for image in images]))
-        augmented = []
+        from vitas_hw.data.erasing import Erasing
+
+        self._how, shape = preprocessing, (preprocessing.channels, *preprocessing.image_size)
+        self._any = augmentation.any
+        self._transform = augmentation.transform(preprocessing) if self._any else preprocessing.fit
+        self._numpys = augmentation.auto_augment is not None  # timm's policies alone draw from numpy's RNG
+        self._erasing = Erasing(augmentation.erasing, shape)
+        self._pixels = torch.empty((0, *shape), dtype=torch.uint8)
+
+    def __call__(self, images: Iterable[Image.Image], words: Iterable[tuple[int, ...]]) -> Raw:
+        """``words``, as many as there are images, seed what is drawn for each, see ``seed_rngs``."""
+        import torch
+
+        from vitas_hw.data.preprocessing import write_pixels
+
+        mixed = [words_mixed(own) for own in words]  # all at once: between two images it takes ten times as long
+        if len(self._pixels) < len(mixed):  # the same memory for every batch: fresh pages cost more than copying
+            self._pixels = torch.empty((len(mixed), *self._pixels.shape[1:]), dtype=torch.uint8)
         with rngs_as_they_were():
-            for image, own in zip(images, words, strict=False):
-                seed_rngs(*own)
-                augmented.append(self._transform(image))
-        # in a worker straight into the shared memory that it is sent by: torch.stack would be copied there once more
-        batch: Tensor = torch.utils.data.default_collate(augmented)
-        return batch
+            for number, (image, own) in enumerate(zip(images, mixed, strict=True)):
+                if self._any:
+                    seed_rngs_by(own, numpys=self._numpys)
+                write_pixels(self._transform(image), self._pixels[number])
+                if self._any:
+                    self._erasing.draw(number)
+        # in a worker straight into the shared memory that a batch is sent by: a clone would be copied there once more
+        batch: Tensor = torch.utils.data.default_collate([*self._pixels[: len(mixed)]])
+        return Raw(batch, self._erasing.patches())

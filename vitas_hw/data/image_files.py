@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
+from contextlib import nullcontext
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vitas_hw.core.errors import FileError
-from vitas_hw.core.reading import check_regular, reason
+from vitas_hw.core.reading import open_regular, reason
 
 _REPLACE = "Replace it to go on with a training, or delete it to train anew (`fresh`)."
 _DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I")  # gray of more than 8 bits, for which Pillow's own conversion clips
@@ -24,12 +24,12 @@ def decoded(file: str | BinaryIO, name: str) -> Image.Image:
     Raises FileError, which names it, if it is missing, no image, truncated, or larger than Pillow thinks safe.
     """
     try:
-        if isinstance(file, str):
-            check_regular(Path(file), "the image")  # a pipe would be waited for
-        with warnings.catch_warnings():
+        # opened here: a pipe would be waited for
+        opened = open_regular(file, "the image") if isinstance(file, str) else nullcontext(file)
+        with warnings.catch_warnings(), opened as stream:
             # large, but below the size that Pillow refuses
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(file) as image:
+            with Image.open(stream) as image:
                 image.load()
                 return seen(image)
     except Exception as error:  # Pillow's decoders raise all sorts of things
@@ -40,9 +40,9 @@ def seen(image: Image.Image) -> Image.Image:
     """The picture as viewers show it: upright by its EXIF orientation, 8 bits a channel, on white where transparent.
 
     16-bit gray is divided by 257. Raises ValueError for pixels whose range nobody knows: 32-bit numbers above 65,535 or
-    below 0, and floating point.
+    below 0, and floating point. An image that is all this already is given back itself, not a copy.
     """
-    image = ImageOps.exif_transpose(image)
+    ImageOps.exif_transpose(image, in_place=True)
     if image.mode in _DEEP:
         return _of_16_bits(np.asarray(image))
     if image.mode == "F":
@@ -61,4 +61,6 @@ def _of_16_bits(pixels: np.ndarray[tuple[int, ...], np.dtype[np.integer]]) -> Im
 
 def unreadable(name: str, error: Exception) -> FileError:
     """The error for an image that cannot be read, because of ``error``."""
-    return FileError(f"{name} cannot be read as an image: {reason(error)}.", _REPLACE)
+    # Pillow's own sentence shows the open file as Python does
+    why = "Pillow knows no such format" if isinstance(error, UnidentifiedImageError) else reason(error)
+    return FileError(f"{name} cannot be read as an image: {why}.", _REPLACE)

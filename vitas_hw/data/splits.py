@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vitas_hw.core.errors import InputError, VitasError
-from vitas_hw.data.augmentation import Augmentation, Augmented
+from vitas_hw.data.augmentation import Augmentation, Augmented, Raw
 from vitas_hw.data.decoding import Decoding, decode
 from vitas_hw.data.moves import Moves
 from vitas_hw.data.preprocessing import Preprocessing
@@ -98,6 +98,7 @@ class Pass:
         rank, world: this process takes every ``world``-th image of each step, from the ``rank``-th on.
         skip: leave out this many steps at the start.
         workers: processes that decode; 0 is none beside this one.
+        device: where batches are normalised and handed over.
     """
 
     epoch: int
@@ -108,6 +109,7 @@ class Pass:
     world: int = 1
     skip: int = 0
     workers: int = 0
+    device: str = "cpu"
 
 
 class TrainPart(Protocol):
@@ -124,7 +126,7 @@ class TrainPart(Protocol):
     def __len__(self) -> int: ...
 
     def batches(self, how: Pass) -> Iterator[Batch]:
-        """One epoch of normalised images (B, C, H, W) float32 and labels (B,) int64, on the CPU.
+        """One epoch of normalised images (B, C, H, W) float32 and labels (B,) int64, on the pass's device.
 
         Raises:
             InputError: impossible numbers.
@@ -198,10 +200,7 @@ class IndexedPart:
             return self._kept(how, chosen)
         # not timm's create_loader: it takes no sampler, so it could not go on in the middle of an epoch
         return loaded(
-            _Decoded(self, how),
-            batch_sampler=chosen,
-            num_workers=how.workers,
-            pin_memory=torch.cuda.is_available(),
+            _Decoded(self, how), self.preprocessing, how.device, batch_sampler=chosen, num_workers=how.workers
         )
 
     def _kept(self, how: Pass, chosen: list[list[int]]) -> Iterator[Batch]:
@@ -211,7 +210,7 @@ class IndexedPart:
             images = self.images[few]
             if drawn is not None:
                 images = drawn(images, [self.indices[position] for position in few])
-            yield self.preprocessing.normalise(images), self.labels[few]
+            yield Raw(images).inputs(self.preprocessing, how.device), self.labels[few].to(how.device)
 
 
 class _Decoded(torch.utils.data.Dataset[Any]):
@@ -221,7 +220,7 @@ class _Decoded(torch.utils.data.Dataset[Any]):
         self.part, self.how = part, how
         self.augmented: Augmented | None = None
 
-    def __getitems__(self, positions: list[int]) -> Batch | VitasError:
+    def __getitems__(self, positions: list[int]) -> tuple[Raw, Tensor] | VitasError:
         """An error is handed over as it is: torch would wrap what a worker raises in its traceback."""
         part = self.part
         indices = [part.indices[position] for position in positions]
@@ -233,16 +232,22 @@ class _Decoded(torch.utils.data.Dataset[Any]):
             return error
 
 
-def loaded(dataset: torch.utils.data.Dataset[Any], **options: Any) -> Iterator[Batch]:
-    """What torch's ``DataLoader`` gives of whole batches; raises the VitasErrors among them."""
+def loaded(
+    dataset: torch.utils.data.Dataset[Any], preprocessing: Preprocessing, device: str, **options: Any
+) -> Iterator[Batch]:
+    """What torch's ``DataLoader`` gives of whole batches (``Raw``, labels), normalised on the device; raises the
+    VitasErrors among them.
+    """
     from torch.utils.data import DataLoader
 
+    pinned = device.startswith("cuda")
     # a generator of its own: the loader would draw from torch's global one
-    loader: Any = DataLoader(dataset, collate_fn=_as_is, generator=torch.Generator(), **options)
+    loader: Any = DataLoader(dataset, collate_fn=_as_is, generator=torch.Generator(), pin_memory=pinned, **options)
     for batch in loader:
         if isinstance(batch, VitasError):
             raise batch
-        yield batch
+        raw, labels = batch
+        yield raw.inputs(preprocessing, device), labels.to(device, non_blocking=pinned)
 
 
 def _as_is(batch: Any) -> Any:

@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from vitas_hw.core.errors import FileError, InputError, VitasError
 from vitas_hw.core.reading import parse_json, reason
-from vitas_hw.data.augmentation import Augmented
+from vitas_hw.data.augmentation import Augmented, Raw
 from vitas_hw.data.image_files import decoded
 from vitas_hw.data.preprocessing import Preprocessing
 from vitas_hw.data.splits import Batch, Pass, Split, loaded, step_sizes
@@ -183,7 +184,10 @@ def _rebatched(dataset: _Stream, sizes: list[int]) -> Iterator[Batch]:
 def _chunks(dataset: _Stream) -> Iterator[Batch]:
     while True:
         empty = True
-        for chunk in loaded(dataset, batch_size=None, num_workers=min(dataset.how.workers, len(dataset.shards))):
+        workers = min(dataset.how.workers, len(dataset.shards))
+        for chunk in loaded(
+            dataset, dataset.part.preprocessing, dataset.how.device, batch_size=None, num_workers=workers
+        ):
             empty = False
             yield chunk
         if empty:
@@ -196,7 +200,7 @@ class _Stream(torch.utils.data.IterableDataset[Any]):
     def __init__(self, part: StreamedPart, how: Pass, shards: list[str]) -> None:
         self.part, self.how, self.shards = part, how, shards
 
-    def __iter__(self) -> Iterator[Batch | VitasError]:
+    def __iter__(self) -> Iterator[tuple[Raw, Tensor] | VitasError]:
         how, info = self.how, torch.utils.data.get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
         words = how.seed, how.epoch, how.rank, worker

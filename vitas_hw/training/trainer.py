@@ -186,6 +186,7 @@ class Training:
             world=self.ranks.world,
             skip=state.step * recipe.accumulate,
             workers=self.runtime.workers,
+            device=self.runtime.device,
         )
         batches = self.part.batches(how)
         epoch = state.epoch
@@ -239,9 +240,7 @@ class Training:
         if self.kind == "cuda":
             torch.cuda.manual_seed(hash(words))
 
-    def _forward(self, images: Tensor, labels: Tensor, codes: Any) -> Tensor:
-        images = images.to(self.runtime.device, non_blocking=True)
-        targets = labels.to(self.runtime.device, non_blocking=True)  # the loader has pinned them
+    def _forward(self, images: Tensor, targets: Tensor, codes: Any) -> Tensor:
         if self.mixup is not None and len(images) > 1:
             images, targets = self.mixup(images, targets)
         with autocasting(self.recipe.autocast, self.runtime.device):
