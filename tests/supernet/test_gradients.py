@@ -57,7 +57,7 @@ def test_a_cpu_leaves_it_to_autograd_and_a_gpu_does_not(small: SearchSpace, monk
 
 
 def subnets_of(space: SearchSpace) -> list[Subnet]:
-    drawn = [space.decode(code) for code in space.sample_codes(4, np.random.default_rng(1), 0.3)]
+    drawn = [space.decode(code) for code in space.sample_codes(4, np.random.default_rng(1))]
     return [space.smallest, space.largest, *drawn]
 
 
@@ -149,7 +149,7 @@ def test_a_step_launches_little_more_than_the_plain_models() -> None:
     space = preset("vitas-deit-tiny")
     supernet = build_supernet(space, seed=0).train()
     images, labels = torch.zeros(1, space.in_chans, *space.image_size), torch.zeros(1, dtype=torch.int64)
-    for code in space.sample_codes(3, np.random.default_rng(0), 0.7):
+    for code in space.sample_codes(3, np.random.default_rng(0)):
         subnet = space.decode(code)
         ours = launches(supernet, images, subnet, labels=labels)
         plain = launches(build_model(subnet).train(), images, labels=labels)
