@@ -92,6 +92,8 @@ _OWN = {"digits": DIGITS, "fashion-mnist": FASHION}
 _FINETUNE_MACS = 1.5e12  # forward and backward, about 25 s on two CPU cores
 _FINETUNE_EPOCHS = (4, 20)
 _BRIEF_MACS = 4 * _FINETUNE_MACS  # most work of other data sets: minutes
+_SANDWICH = 4  # subnets a step
+_GENTLER = 10  # times smaller a learning rate for weights that are pretrained
 _SHORTER = 10  # times fewer epochs from the supernet's weights than from scratch
 _ALONE = 2  # times the supernet's epochs for one subnet of few images, and their inverse from the supernet's weights
 # not mirrored, cropped or erased: what is in a stranger's image may be a letter, small, or at its border
@@ -114,7 +116,9 @@ def of_batch_size(recipe: Recipe, batch_size: int | None) -> Recipe:
     return replace(recipe, batch_size=batch_size, lr=recipe.lr * batch_size / recipe.batch_size)
 
 
-def supernet_recipe(data: str, images: int | None = None, epochs: int | None = None) -> Recipe:
+def supernet_recipe(
+    data: str, images: int | None = None, epochs: int | None = None, *, pretrained: bool = False
+) -> Recipe:
     """The recipe that suits a data set: the paper's, except for the small ones.
 
     A few images of any kind are trained on in as many steps whatever their number, within bounds; below 1,000 of them
@@ -125,6 +129,7 @@ def supernet_recipe(data: str, images: int | None = None, epochs: int | None = N
         data: as given to ``load_data``.
         images: to train on; None if that is not known yet: then as for many.
         epochs: None takes the recipe's own.
+        pretrained: it starts from a pretrained model, see ``from_pretrained``.
     """
     usual = _OWN.get(data.partition(":")[0], VITAS_SUPERNET)
     if usual == VITAS_SUPERNET and images is not None and images <= FEW_IMAGES:
@@ -133,7 +138,19 @@ def supernet_recipe(data: str, images: int | None = None, epochs: int | None = N
         usual = of_length(DIGITS, min(max(wanted, fewest), most))
         if images < _CHANGED_BELOW:
             usual = replace(usual, augmentation=_SLIGHT)
-    return of_length(usual, epochs)
+    return of_length(from_pretrained(usual) if pretrained else usual, epochs)
+
+
+def from_pretrained(usual: Recipe) -> Recipe:
+    """The same for a supernet whose largest subnet is a model that is trained already.
+
+    A tenth of the learning rate and one epoch of warm-up: the model must not be forgotten while its parts learn to do
+    without the rest. A sandwich a step: the largest subnet stays what it is only if it is trained too, and the smallest
+    has lost most. A step trains four subnets, so a quarter of the epochs is as much work; of the long recipes a tenth.
+    """
+    shorter = _SHORTER if usual in (VITAS_SUPERNET, FASHION) else _SANDWICH
+    brief = of_length(replace(usual, warmup_epochs=1), usual.epochs // shorter)
+    return replace(brief, lr=usual.lr / _GENTLER, sandwich=True)
 
 
 def vitas_retraining() -> Recipe:
@@ -146,7 +163,12 @@ def vitas_retraining() -> Recipe:
 
 
 def retraining_recipe(
-    data: str, images: int | None = None, epochs: int | None = None, *, inherits: bool = False
+    data: str,
+    images: int | None = None,
+    epochs: int | None = None,
+    *,
+    inherits: bool = False,
+    pretrained: bool = False,
 ) -> Recipe:
     """The recipe for one subnet that suits a data set: the paper's; for small ones the supernet's with the slight
     changes of an image that the fine-tuning after a search makes.
@@ -160,6 +182,7 @@ def retraining_recipe(
         images: to train on; None if that is not known yet: then as for many.
         epochs: None takes the recipe's own.
         inherits: it starts from the supernet's weights.
+        pretrained: these go back to a pretrained model: a smaller learning rate.
     """
     usual = supernet_recipe(data, images)
     few = usual not in (VITAS_SUPERNET, FASHION)
@@ -168,6 +191,8 @@ def retraining_recipe(
     if inherits:
         own = max(usual.epochs // _ALONE, 2 * _FINETUNE_EPOCHS[1]) if few else usual.epochs // _SHORTER
         usual = replace(usual, warmup_epochs=max(usual.warmup_epochs // _SHORTER, 1))
+    if pretrained:
+        usual = replace(usual, lr=usual.lr / _GENTLER)
     return of_length(usual, own if epochs is None else epochs)
 
 
