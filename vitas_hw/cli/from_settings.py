@@ -101,8 +101,7 @@ def _option(hint: Any, one: Field[Any], about: Setting) -> tuple[inspect.Paramet
             raise InputError(problem, error.hint, field=one.name, value=typed) from error
 
     shows: Mapping[str, Any] = {"rich_help_panel": about.group} if about.group else {}
-    names = flag(one.name) + (f"/--no{flag(one.name)[1:]}" if hint == bool | None else "")
-    option = typer.Option(names, help=about.help, metavar=_metavar(hint), hidden=about.study, **shows)
+    option = typer.Option(flag(one.name), help=about.help, metavar=_metavar(hint), hidden=about.study, **shows)
     annotation = Annotated[hint, option]
     return inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation), read
 

@@ -10,6 +10,7 @@ import typer
 
 from vitas_hw.cli.from_settings import takes
 from vitas_hw.cli.options import DEFAULT_RUN, FlopsOption, JsonOption, LatencyOption, ParamsOption, RunOption
+from vitas_hw.data.options import RECIPE
 from vitas_hw.workflows.shrink.settings import ShrinkSettings
 
 _NEXT = """Another budget, from the same supernet:
@@ -18,18 +19,18 @@ _NEXT = """Another budget, from the same supernet:
   vitas-hw export --run {run} --onnx"""
 
 
-@takes(ShrinkSettings, leave_out=("device_name",))
+@takes(ShrinkSettings, leave_out=("device_name", "train_split", "val_split", "search_split"))
 def shrink(
     settings: Callable[..., ShrinkSettings],
-    model: Annotated[str, typer.Argument(help="A plain ViT: a name timm knows, NAME:FILE, a file, or a folder.")],
+    model: Annotated[str, typer.Argument(help="A plain ViT: timm's name, NAME:FILE, a file or a folder.")],
     latency: LatencyOption = None,
     flops: FlopsOption = None,
     params: ParamsOption = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Do every step again.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Do all steps again.", rich_help_panel=RECIPE)] = False,
     run: RunOption = DEFAULT_RUN,
     as_json: JsonOption = False,
 ) -> None:
-    """From a trained ViT to the best part of it that meets a budget: the whole road. Killed, the same command goes on.
+    """The best part of a trained ViT inside a budget, in one go. Killed, it goes on.
 
     Example: vitas-hw shrink deit_small_patch16_224 --data folder:photos --latency 5ms
     """

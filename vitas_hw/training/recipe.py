@@ -92,8 +92,8 @@ _OWN = {"digits": DIGITS, "fashion-mnist": FASHION}
 _FINETUNE_MACS = 1.5e12  # forward and backward, about 25 s on two CPU cores
 _FINETUNE_EPOCHS = (4, 20)
 _BRIEF_MACS = 4 * _FINETUNE_MACS  # most work of other data sets: minutes
-_SANDWICH = 4  # subnets a step
-_GENTLER = 10  # times smaller a learning rate for weights that are pretrained
+# of the supernet's epochs and rate where it starts from a trained model; see ``from_pretrained``
+_HALF = 2
 _SHORTER = 10  # times fewer epochs from the supernet's weights than from scratch
 _ALONE = 2  # times the supernet's epochs for one subnet of few images, and their inverse from the supernet's weights
 # not mirrored, cropped or erased: what is in a stranger's image may be a letter, small, or at its border
@@ -144,13 +144,12 @@ def supernet_recipe(
 def from_pretrained(usual: Recipe) -> Recipe:
     """The same for a supernet whose largest subnet is a model that is trained already.
 
-    A tenth of the learning rate and one epoch of warm-up: the model must not be forgotten while its parts learn to do
-    without the rest. A sandwich a step: the largest subnet stays what it is only if it is trained too, and the smallest
-    has lost most. A step trains four subnets, so a quarter of the epochs is as much work; of the long recipes a tenth.
+    Half of the learning rate and of the epochs (of the paper's a tenth), one of them warm-up: what the model knows must
+    not be forgotten while its parts learn to do without the rest. One random subnet a step all the same, taught by the
+    model: no sandwich.
     """
-    shorter = _SHORTER if usual in (VITAS_SUPERNET, FASHION) else _SANDWICH
-    brief = of_length(replace(usual, warmup_epochs=1), usual.epochs // shorter)
-    return replace(brief, lr=usual.lr / _GENTLER, sandwich=True)
+    shorter = _SHORTER if usual == VITAS_SUPERNET else _HALF
+    return replace(of_length(usual, max(usual.epochs // shorter, 2)), lr=usual.lr / _HALF, warmup_epochs=1)
 
 
 def vitas_retraining() -> Recipe:
@@ -163,12 +162,7 @@ def vitas_retraining() -> Recipe:
 
 
 def retraining_recipe(
-    data: str,
-    images: int | None = None,
-    epochs: int | None = None,
-    *,
-    inherits: bool = False,
-    pretrained: bool = False,
+    data: str, images: int | None = None, epochs: int | None = None, *, inherits: bool = False
 ) -> Recipe:
     """The recipe for one subnet that suits a data set: the paper's; for small ones the supernet's with the slight
     changes of an image that the fine-tuning after a search makes.
@@ -182,7 +176,6 @@ def retraining_recipe(
         images: to train on; None if that is not known yet: then as for many.
         epochs: None takes the recipe's own.
         inherits: it starts from the supernet's weights.
-        pretrained: these go back to a pretrained model: a smaller learning rate.
     """
     usual = supernet_recipe(data, images)
     few = usual not in (VITAS_SUPERNET, FASHION)
@@ -191,8 +184,6 @@ def retraining_recipe(
     if inherits:
         own = max(usual.epochs // _ALONE, 2 * _FINETUNE_EPOCHS[1]) if few else usual.epochs // _SHORTER
         usual = replace(usual, warmup_epochs=max(usual.warmup_epochs // _SHORTER, 1))
-    if pretrained:
-        usual = replace(usual, lr=usual.lr / _GENTLER)
     return of_length(usual, own if epochs is None else epochs)
 
 

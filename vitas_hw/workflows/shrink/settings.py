@@ -13,8 +13,6 @@ from vitas_hw.runs.directory import DEFAULT_DATA
 from vitas_hw.training.recipe import Runtime
 from vitas_hw.workflows.train.settings import TrainSettings
 
-_WHERE = "Where and how long"
-
 
 def _times(text: str) -> float:
     """``2x`` or ``2`` as a number."""
@@ -47,8 +45,8 @@ class ShrinkSettings(DataOptions, TargetAsked):
     num_subnets: int = setting(default=40, help="Subnets to measure.", group=RECIPE, at_least=20)
     epochs: int | None = setting(default=None, help="Of the supernet.", group=RECIPE, at_least=1)
     retrain_epochs: int | None = setting(default=None, help="Of the choice.", group=RECIPE, at_least=1)
-    train_device: str = setting(default="auto", help="To train on: cpu, cuda, auto.", group=_WHERE, runs=True)
-    workers: int = setting(default=0, like=Runtime)
+    train_device: str = setting(default="auto", help="To train on: cpu, cuda, auto.", group=RECIPE, runs=True)
+    workers: int = setting(default=0, like=Runtime, group=RECIPE)
     seed: int = setting(default=0, help="Makes every step repeatable.", at_least=0, at_most=2**32 - 1)
 
     def __post_init__(self) -> None:

@@ -90,7 +90,7 @@ def retrain(
                 "Name some: `data=folder:PATH`.",
                 field="data",
             )
-        recipe = settings.recipe(data.name, len(data.train), pretrained=run_original(run) is not None)
+        recipe = settings.recipe(data.name, len(data.train))
         model = _start(chosen, settings, recipe)
         original = _original_for(run, chosen.subnet)
         teacher = _teacher(run, settings.teacher or original, chosen.subnet)

@@ -71,7 +71,7 @@ class TrainSettings(DataOptions, TrainingSettings):
         budget: sampled subnets cost this much in the mean, by how often each depth is drawn. A latency needs the run's
             predictor.
         depths: how their depths are drawn, see ``depth_shares``.
-        sandwich: see ``Recipe``; None is what suits the data, or a pretrained start.
+        sandwich: see ``Recipe``.
         init: a pretrained ViT that the supernet starts from, see ``load_original``. The recipe is then that of
             ``from_pretrained``, and the model is the teacher unless another is named, or ``none``.
     """
@@ -83,7 +83,7 @@ class TrainSettings(DataOptions, TrainingSettings):
     )
     budget: Budget = Budget()  # frozen
     depths: str = setting(default="uniform", help="uniform, or identity: the paper's.", study=True, choices=DEPTHS)
-    sandwich: bool | None = setting(default=None, like=Recipe)
+    sandwich: bool = setting(default=False, like=Recipe)
     init: str | None = setting(
         default=None, help="A pretrained ViT: a name timm knows, NAME:FILE, or a folder.", group=RECIPE
     )
@@ -121,12 +121,6 @@ class RetrainSettings(TrainingSettings):
     def __post_init__(self) -> None:
         self.recipe(self.data or DEFAULT_DATA)
 
-    def recipe(self, data: str, images: int | None = None, *, pretrained: bool = False) -> Recipe:
-        """The recipe for a data set by name, of so many training images, with what was asked for instead.
-
-        ``pretrained``: the supernet started from a pretrained model.
-        """
-        inherits = self.init == "supernet"
-        return self.changed(
-            retraining_recipe(data, images, self.epochs, inherits=inherits, pretrained=inherits and pretrained)
-        )
+    def recipe(self, data: str, images: int | None = None) -> Recipe:
+        """The recipe for a data set by name, of so many training images, with what was asked for instead."""
+        return self.changed(retraining_recipe(data, images, self.epochs, inherits=self.init == "supernet"))
