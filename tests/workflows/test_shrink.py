@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 import torch
 from fake_place import HARDWARE, find_place
 
+from vitas_hw.cli.main import main
 from vitas_hw.core.budget import Budget
 from vitas_hw.core.errors import InfeasibleBudgetError, InputError
 from vitas_hw.core.subnet import Block, Subnet
@@ -28,7 +30,7 @@ from vitas_hw.training.trainer import Training
 from vitas_hw.workflows.shrink import original as first_step
 from vitas_hw.workflows.shrink import shrink as road
 from vitas_hw.workflows.shrink.settings import ShrinkSettings
-from vitas_hw.workflows.shrink.shrink import Shrunk, shrink
+from vitas_hw.workflows.shrink.shrink import Model, Shrunk, shrink
 
 SHAPE = Subnet((32, 32), 1, 16, 24, (Block(2, 12, 48),) * 3, 10)
 BRIEF = {"num_subnets": 20, "epochs": 2, "retrain_epochs": 2, "train_device": "cpu"}
@@ -81,11 +83,32 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return done
 
 
+@pytest.fixture
+def teachers(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What taught the trainings of the supernet and of the choice."""
+    found: list[Any] = []
+
+    def noted(objective: Callable[..., Any]) -> Callable[..., Any]:
+        def made(*args: Any, **kwargs: Any) -> Any:
+            found.append(kwargs["teacher"])
+            return objective(*args, **kwargs)
+
+        return made
+
+    for name in ("train.SupernetObjective", "retrain.ModelObjective"):
+        module, _, objective = name.partition(".")
+        there = importlib.import_module(f"vitas_hw.workflows.train.{module}")
+        monkeypatch.setattr(there, objective, noted(getattr(there, objective)))
+    return found
+
+
 def settings(**changes: Any) -> ShrinkSettings:
     return ShrinkSettings(**{**BRIEF, **changes})
 
 
-def test_killed_after_each_step_nothing_is_done_twice(vit: Path, tmp_path: Path, calls: Counter[str]) -> None:
+def test_killed_after_each_step_nothing_is_done_twice(
+    vit: Path, tmp_path: Path, calls: Counter[str], teachers: list[Any]
+) -> None:
     run, asked = Run(tmp_path / "run"), settings(speedup=2.0)
     for step in STEPS:
         calls[f"kill {step}"] = 1
@@ -120,6 +143,10 @@ def test_killed_after_each_step_nothing_is_done_twice(vit: Path, tmp_path: Path,
     # the supernet began as the model, and the model taught both
     about = json.loads(run.training.read_text())
     assert about["largest_top1"][0] == accuracy(load_model(vit)[0], data.search).top1
+    images, _ = next(iter(data.search.batches(8)))
+    model, _ = load_model(vit)
+    assert len(teachers) == 2
+    assert all(torch.allclose(one(images), model(images), atol=1e-5) for one in teachers)
     retraining = run.read()["steps"][4]
     assert "original.safetensors" in retraining["inputs"]
 
@@ -150,6 +177,13 @@ def test_an_impossible_budget_ends_before_training(vit: Path, tmp_path: Path, ca
     save_model(build_model(other, seed=0), other, tmp_path / "other.safetensors")
     with pytest.raises(InputError, match="is one of another model or of other images than"):
         shrink(run, str(tmp_path / "other.safetensors"), settings(speedup=2.0))
+
+
+def test_a_model_that_does_not_run_on_the_device_is_said_to(tmp_path: Path) -> None:
+    refused = replace(SHAPE, blocks=(Block(2, 12, 102),) * 3)  # by the made-up runtime, for its first MLP
+    save_model(build_model(refused, seed=0), refused, tmp_path / "vit.safetensors")
+    with pytest.raises(InputError, match="The model does not run on fake-onnxruntime-fp32"):
+        shrink(Run(tmp_path / "run"), str(tmp_path / "vit.safetensors"), settings(speedup=2.0, num_subnets=60))
 
 
 def test_a_changed_model_file_is_another_model(vit: Path, tmp_path: Path, calls: Counter[str]) -> None:
@@ -199,3 +233,37 @@ def test_a_classifier_of_other_classes_is_fitted_so_that_the_model_can_teach(vit
 def test_a_budget_is_said_once(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
         settings(**wrong)
+
+
+def test_the_table_begins_with_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    smaller = replace(SHAPE, blocks=SHAPE.blocks[:1])
+    made = Shrunk("here", Budget.parse("2ms"), Model(SHAPE, 4.0, 0.95), Model(smaller, 1.6, 0.93), "choice.onnx")
+    asked: list[ShrinkSettings] = []
+
+    def whole_road(run: Run, model: str, settings: ShrinkSettings, **_: Any) -> Shrunk:
+        asked.append(settings)
+        return made
+
+    monkeypatch.setattr(road, "shrink", whole_road)
+    words = ["shrink", "mine.safetensors", "--run", str(tmp_path / "run"), "--speedup"]
+    assert main([*words, "2.5x"]) == 0
+    said = capsys.readouterr().out
+    rows = [line.split() for line in said.splitlines() if "%" in line]
+    assert [(row[1], *row[3:6]) for row in rows] == [
+        ("mine.safetensors", "95.0%", "\u2502", "4"),
+        ("choice", "93.0%", "\u2502", "1.6"),
+    ]
+    assert "2.50 times as fast for 2.0 points of top-1; asked for: latency at most 2 ms" in said
+    assert [line.split()[1] for line in said.splitlines() if line.startswith("  vitas-hw")] == [
+        "search",
+        "retrain",
+        "export",
+    ]
+    assert main([*words, "2x", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["speedup"], found["original"]["top1"], found["exported"]) == (2.5, 0.95, "choice.onnx")
+    assert [one.speedup for one in asked] == [2.5, 2.0]
+    assert main([*words, "fast"]) == 2
+    assert "--speedup 'fast' is no factor." in capsys.readouterr().err
