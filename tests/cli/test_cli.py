@@ -51,7 +51,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory, small: SearchSpace) -> Pat
     lines = [f"{key}: {list(value) if isinstance(value, tuple) else value}" for key, value in vars(small).items()]
     (folder / "small.yaml").write_text("\n".join(line for line in lines if line.split(":")[0] in small.to_dict()))
     checkpoint = run_json(folder, "train", "--space", "small.yaml", "--epochs", "4")
-    assert set(checkpoint) == {"checkpoint", "epochs", "top1", "health"}
+    assert set(checkpoint) == {"checkpoint", "epochs", "top1", "health", "largest_top1"}
+    assert checkpoint["largest_top1"] is None  # it did not begin as a model
     assert [one["name"] for one in checkpoint["health"]["groups"][:3]] == ["smallest", "largest", "depth 1"]
     assert (folder / checkpoint["checkpoint"]).is_file()
     profiled = run_json(folder, "profile", "--num-subnets", "24")
@@ -356,8 +357,12 @@ def test_a_space_around_a_model_goes_the_whole_road(trained: Path) -> None:
     order = found["rows"][0]["space"]["block_order"]
     assert sorted(order) == [0, 1, 2, 3]
     done = run(trained, "train", "--space", "around.yaml", "--epochs", "2", *model, *where)
-    assert "not used: its classifier of 12 classes; fresh: the classifier (12 classes" in done.stderr, done.stderr
-    run_json(trained, "search", "--flops", "250K", "--population", "6", "--generations", "2", *where)
+    assert "not used: its classifier of 12 classes (one of 10 is fitted to 1077 images)" in done.stderr, done.stderr
+    assert "fresh" not in done.stderr
+    before, after = json.loads((trained / "runs/around/train.json").read_text())["largest_top1"]
+    assert f"its top-1 on the search split: {before:.2%}" in done.stderr
+    assert f"after (search split) │ {after:.1%}" in " ".join(done.stdout.split())
+    run_json(trained, "search", "--flops", "150K", "--population", "6", "--generations", "2", *where)
     candidates = "runs/around/candidates.jsonl"
     lines = [json.loads(line) for line in (trained / candidates).read_text().splitlines()]
     assert any(len(line["subnet"]["blocks"]) < 4 for line in lines)

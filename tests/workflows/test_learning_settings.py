@@ -47,6 +47,23 @@ def test_retraining_on_few_images_is_longer_than_the_fine_tuning_after_a_search(
     assert RetrainSettings(init="supernet", epochs=3).recipe(data, images).epochs == 3
 
 
+@pytest.mark.parametrize(
+    ("data", "images", "epochs", "lr"),
+    [
+        ("digits", None, 35, 5e-4),
+        ("fashion-mnist", None, 6, 5e-4),
+        ("folder:p", 300, 150, 5e-4),
+        ("folder:p", FEW_IMAGES + 1, 30, 5e-4),
+    ],
+)
+def test_a_pretrained_start_is_shorter_and_gentler(data: str, images: int | None, epochs: int, lr: float) -> None:
+    recipe = TrainSettings(data=data, init="deit_tiny_patch16_224").recipe(images)
+    assert (recipe.epochs, recipe.lr, recipe.warmup_epochs) == (epochs, lr, 1)
+    asked = TrainSettings(data=data, init="deit_tiny_patch16_224", epochs=7, lr=0.01, sandwich=True).recipe(images)
+    assert (asked.epochs, asked.lr, asked.sandwich) == (7, 0.01, True)
+    assert TrainSettings(data=data, init="deit_tiny_patch16_224", epochs=1).recipe(images).warmup_epochs == 0
+
+
 def test_small_images_keep_the_supernets_recipe_but_for_slight_changes() -> None:
     recipe, usual = RetrainSettings().recipe("digits"), supernet_recipe("digits")
     differing = {f.name for f in fields(recipe) if getattr(recipe, f.name) != getattr(usual, f.name)}

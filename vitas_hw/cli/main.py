@@ -21,8 +21,8 @@ from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.runs.directory import HOLDERS
 
 COMMANDS = (  # each a function of its name in a module of its name, in the order of the help
-    "quickstart", "doctor", "profile", "fit", "predict", "train", "search", "retrain", "evaluate", "compare", "export",
-    "report", "runs", "spaces",
+    "quickstart", "shrink", "doctor", "profile", "fit", "predict", "train", "search", "retrain", "evaluate", "compare",
+    "export", "report", "runs", "spaces",
 )  # fmt: skip
 app = typer.Typer(
     name="vitas-hw",

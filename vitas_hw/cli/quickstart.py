@@ -21,7 +21,7 @@ def quickstart(
     seed: Annotated[int, typer.Option("--seed", metavar="INT", help="Makes the step repeatable.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """The whole road on handwritten digits and this CPU: profile, train, search, export. Minutes.
+    """The whole road on handwritten digits and this CPU, in minutes.
 
     Example: vitas-hw quickstart
     """

@@ -48,6 +48,7 @@ def train(
         return
     if as_json:
         found = {"checkpoint": str(done.path), "epochs": done.epochs, "top1": done.top1}
+        found["largest_top1"] = done.largest_top1
         console.print_json(found | {"health": None if done.health is None else done.health.to_dict()})
         return
     if done.top1 is not None:
@@ -57,6 +58,10 @@ def train(
             [
                 ["epochs", str(done.epochs)],
                 ["least share of the steps that a block got", console.percent(min(done.block_shares))],
+                *(
+                    [f"top-1 of the largest subnet {when} (search split)", console.percent(top1)]
+                    for when, top1 in zip(("before", "after"), done.largest_top1 or (), strict=False)
+                ),
                 ["top-1 of 10 random subnets, mean (search split)", console.percent(done.top1)],
             ],
         )

@@ -17,7 +17,8 @@ from vitas_hw.core.subnet import Subnet
 from vitas_hw.runs.artifacts import read_exports
 from vitas_hw.runs.directory import HOLDERS, Run
 
-_WORDS = {"profile": "profiled", "train": "trained", "search": "searched", "retrain": "retrained", "export": "exported"}
+_WORDS = {"original": "begun", "profile": "profiled", "train": "trained", "search": "searched", "retrain": "retrained"}
+_WORDS |= {"export": "exported", "shrink": "shrunk"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,7 @@ class RunSummary:
     Args:
         path: its directory.
         step: the last one finished: ``begun``, ``profiled``, ``trained``, ``searched``, ``retrained``, ``exported``,
-            or ``broken``.
+            ``shrunk`` or ``broken``.
         unfinished: what can be gone on with: ``training``, ``retraining``.
         space: name.
         target: slug of the last profile's target.

@@ -95,6 +95,12 @@ def read_training(run: Run) -> dict[str, Any] | None:
     return found
 
 
+def run_original(run: Run) -> Path | None:
+    """The pretrained model that the run's supernet was trained from, if it was from any."""
+    training = read_training(run)
+    return run.original if training is not None and training.get("init") and run.original.exists() else None
+
+
 def run_depth_shares(run: Run) -> Shares:
     """How often each depth was drawn when the run's supernet was trained: a search draws alike. Equally often without.
 

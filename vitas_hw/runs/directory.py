@@ -41,7 +41,7 @@ _LIBRARIES = (
     "xgboost-cpu",
 )
 DEFAULT_RUN = Path("runs/default")
-HOLDERS = ("quickstart", "profile", "train", "search", "retrain", "export")  # hold a run and record its steps
+HOLDERS = ("quickstart", "shrink", "profile", "train", "search", "retrain", "export")  # hold a run and record its steps
 DEFAULT_SPACE = "vitas-digits"
 DEFAULT_DATA = "digits"
 _ELSEWHERE = "Give another directory with `run`, or move it away."
@@ -91,6 +91,7 @@ class Run:
 
     manifest = _inside("run.json", "The space, and each step with settings, versions and hashes.")
     data = _inside("data.json", "Name, preprocessing, class names and the indices of the data's parts.")
+    original = _inside("original.safetensors", "The pretrained model to start from, on the run's images and classes.")
     supernet = _inside("supernet.safetensors", "The trained supernet.")
     training = _inside("train.json", "Settings, losses and top-1 of its training.")
     training_state = _inside("training.pt", "What an unfinished training goes on from.")
@@ -108,6 +109,7 @@ class Run:
     retrained = _inside("retrained.safetensors", "Weights of the subnet retrained last.")
     retraining_state = _inside("retraining.pt", "What an unfinished retraining goes on from.")
     report = _inside("report.html", "The report made last.")
+    shrunk = _inside("shrink.json", "The original and the choice side by side.")
     onnx = _inside("choice.onnx", "The choice, as export writes it unless told otherwise.")
 
     def journal(self, target: Target, space: SearchSpace) -> Path:
@@ -242,7 +244,7 @@ class Run:
 
     def forget_search(self) -> None:
         """Remove what an earlier search left, so that no later step takes it for another one's."""
-        found = [self.result, self.retrained, self.candidates, self.report]
+        found = [self.result, self.retrained, self.candidates, self.report, self.shrunk]
         found += [self.searched_profile, self.searched_predictor]
         exports = (*self.path.glob("choice*"), *self.path.glob("rank-*"))  # with their reports; and choice itself
         for path in (*found, *exports):

@@ -19,10 +19,9 @@ from torch import Tensor
 
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.supernet.elastic import Weights
+from vitas_hw.supernet.fitted_classifier import features_of, fitted_classifier
 from vitas_hw.supernet.permute import Group, Order, apart, block_of, dimensions
 from vitas_hw.supernet.plain import build_model
-
-_RIDGE = 0.1  # of the mean variance of a feature: a classifier of a few images must not know them by heart
 
 Batch = tuple[Tensor, Tensor]
 
@@ -73,8 +72,8 @@ def importance(weights: Weights, subnet: Subnet, batches: Iterable[Batch] = ()) 
     model.load_state_dict(weights, strict=False)
     own_classifier = "head.weight" in weights
     if not own_classifier:
-        features = torch.cat([_features(model, images) for images, _ in kept])
-        weight, bias = _fitted(features, torch.cat([labels for _, labels in kept]), subnet.num_classes)
+        features = torch.cat([features_of(model, images) for images, _ in kept])
+        weight, bias = fitted_classifier(features, torch.cat([labels for _, labels in kept]), subnet.num_classes)
         model.load_state_dict({"head.weight": weight, "head.bias": bias}, strict=False)
     blocks = torch.zeros(subnet.depth, dtype=torch.float64)
     parameters = {name: p for name, p in model.named_parameters() if own_classifier or not name.startswith("head.")}
@@ -111,23 +110,6 @@ def _without_each_block(model: VisionTransformer, images: Tensor, labels: Tensor
     rest = (model.blocks[index + 1 :](tokens) for index, tokens in enumerate(came_in))
     losses = [F.cross_entropy(model.forward_head(model.norm(tokens)), labels).item() for tokens in rest]
     return torch.tensor(losses, dtype=torch.float64)
-
-
-@torch.no_grad()
-def _features(model: VisionTransformer, images: Tensor) -> Tensor:
-    """(B, embed_dim) what the classifier reads."""
-    found: Tensor = model.forward_head(model.forward_features(images), pre_logits=True)
-    return found
-
-
-def _fitted(features: Tensor, labels: Tensor, classes: int) -> Batch:
-    """Weight (classes, E) and bias (classes,) of the ridge regression from features (N, E) to one-hot labels (N,)."""
-    x, y = features.double(), F.one_hot(labels, classes).double()
-    centre, mean = x.mean(0), y.mean(0)
-    x = x - centre
-    ridge = torch.eye(x.shape[1], dtype=x.dtype) * (x.square().sum(0).mean() * _RIDGE).clamp_min(1e-12)
-    weight = torch.linalg.solve(x.T @ x + ridge, x.T @ (y - mean)).T
-    return weight.float(), (mean - weight @ centre).float()
 
 
 def _falling(scores: Tensor) -> Tensor:

@@ -9,15 +9,18 @@ from dataclasses import dataclass, replace
 import torch
 from timm.layers import resample_abs_pos_embed, resample_patch_embed
 from timm.models import adapt_input_conv
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from vitas_hw.core.errors import InputError
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Block, Subnet
 from vitas_hw.supernet.elastic import ElasticAttention, ElasticBlock, ElasticStem, Weights
+from vitas_hw.supernet.fitted_classifier import features_of, fitted_classifier
 from vitas_hw.supernet.importance import Batch, Importance, importance
 from vitas_hw.supernet.original import KERNEL, Grid, Original, cells, load_original
 from vitas_hw.supernet.permute import apart, permuted
+from vitas_hw.supernet.plain import build_model
 from vitas_hw.supernet.sharing import Channels, put, take
 from vitas_hw.supernet.supernet import Supernet
 from vitas_hw.supernet.timm_models import HEAD
@@ -45,7 +48,7 @@ class Filled:
     sorted_by: str
 
 
-def fill_from_pretrained(supernet: Supernet, source: str, batches: Iterable[Batch] = ()) -> Filled:
+def fill_from_pretrained(supernet: Supernet, source: str | Original, batches: Iterable[Batch] = ()) -> Filled:
     """Write a checkpoint's weights into the supernet, so that the subnet of its shape starts equal to it.
 
     With ordinal sharing channels are sorted first, so that narrower subnets keep those that matter most (see
@@ -58,7 +61,7 @@ def fill_from_pretrained(supernet: Supernet, source: str, batches: Iterable[Batc
 
     Args:
         supernet: changed in place.
-        source: see ``load_original``.
+        source: the model, or what ``load_original`` knows it by.
         batches: training images (B, in_chans, height, width), preprocessed for the space, with labels (B,): what
             matters is scored on them; without any, by the weights alone.
 
@@ -68,8 +71,8 @@ def fill_from_pretrained(supernet: Supernet, source: str, batches: Iterable[Batc
         VitasError: the download failed.
     """
     space = supernet.space
-    original = load_original(source, space, fits=lambda outline: _member(space, outline, source))
-    subnet = _member(space, original.subnet, source)
+    original = source if isinstance(source, Original) else original_for(space, source)
+    subnet = _member(space, original.subnet, "The model" if isinstance(source, Original) else source)
     weights, sorted_by = _adapted(original, subnet), ""
     if supernet.sharing == _SORTED:
         scores = score(original, space, batches)
@@ -79,15 +82,57 @@ def fill_from_pretrained(supernet: Supernet, source: str, batches: Iterable[Batc
     return Filled(subnet, _fresh(space, original, subnet), _unused(space, original, subnet), sorted_by)
 
 
-def score(original: Original, space: SearchSpace, batches: Iterable[Batch] = ()) -> Importance:
-    """How much channels, heads and blocks of a model matter on images of the space's size and classes.
+def original_for(space: SearchSpace, source: str) -> Original:
+    """The model of ``load_original``, and raises as that; a name that does not fit the space is not downloaded."""
+    return load_original(source, space, fits=lambda outline: _member(space, outline, source))
+
+
+def plain_model(original: Original, space: SearchSpace) -> tuple[VisionTransformer, Subnet]:
+    """The model on the space's images, in evaluation mode, and its shape; a classifier of other classes stays fresh.
 
     Raises InputError if its shape is not in the space.
     """
     subnet = _member(space, original.subnet, "The model")
     weights = _adapted(original, subnet)
     positions = resample_abs_pos_embed(weights["pos_embed"], list(cells(subnet)), list(cells(original.subnet)))
-    return importance(weights | {"pos_embed": positions}, subnet, batches)
+    model = build_model(subnet, seed=0).eval()
+    model.load_state_dict(weights | {"pos_embed": positions}, strict=False)
+    return model, subnet
+
+
+def with_classifier(original: Original, space: SearchSpace, batches: Iterable[Batch]) -> Original:
+    """The model with a classifier of the space's classes: its own, or one fitted to images, see ``fitted_classifier``.
+
+    Args:
+        original: the model.
+        space: of its shape.
+        batches: training images (B, in_chans, height, width), preprocessed for the space, with labels (B,); read only
+            if there is something to fit.
+    """
+    if original.classes == space.num_classes:
+        return original
+    model, _ = plain_model(original, space)
+    found = [(features_of(model, images), labels) for images, labels in batches]
+    features, labels = (torch.cat(part) for part in zip(*found, strict=True))
+    weight, bias = fitted_classifier(features, labels, space.num_classes)
+    had = f"its classifier of {original.classes} classes" if original.classes else "no classifier in it"
+    return Original(
+        replace(original.subnet, num_classes=space.num_classes),
+        original.weights | {"head.weight": weight, "head.bias": bias},
+        (*original.unused, f"{had} (one of {space.num_classes} is fitted to {len(labels)} images)"),
+    )
+
+
+def score(original: Original, space: SearchSpace, batches: Iterable[Batch] = ()) -> Importance:
+    """How much channels, heads and blocks of a model matter on images of the space's size and classes.
+
+    Raises InputError if its shape is not in the space.
+    """
+    model, subnet = plain_model(original, space)
+    weights = model.state_dict()
+    if original.classes != space.num_classes:
+        weights = {name: weight for name, weight in weights.items() if name not in HEAD}
+    return importance(weights, subnet, batches)
 
 
 def _adapted(original: Original, subnet: Subnet) -> Weights:

@@ -92,6 +92,8 @@ _OWN = {"digits": DIGITS, "fashion-mnist": FASHION}
 _FINETUNE_MACS = 1.5e12  # forward and backward, about 25 s on two CPU cores
 _FINETUNE_EPOCHS = (4, 20)
 _BRIEF_MACS = 4 * _FINETUNE_MACS  # most work of other data sets: minutes
+# of the supernet's epochs and rate where it starts from a trained model; see ``from_pretrained``
+_HALF = 2
 _SHORTER = 10  # times fewer epochs from the supernet's weights than from scratch
 _ALONE = 2  # times the supernet's epochs for one subnet of few images, and their inverse from the supernet's weights
 # not mirrored, cropped or erased: what is in a stranger's image may be a letter, small, or at its border
@@ -114,7 +116,9 @@ def of_batch_size(recipe: Recipe, batch_size: int | None) -> Recipe:
     return replace(recipe, batch_size=batch_size, lr=recipe.lr * batch_size / recipe.batch_size)
 
 
-def supernet_recipe(data: str, images: int | None = None, epochs: int | None = None) -> Recipe:
+def supernet_recipe(
+    data: str, images: int | None = None, epochs: int | None = None, *, pretrained: bool = False
+) -> Recipe:
     """The recipe that suits a data set: the paper's, except for the small ones.
 
     A few images of any kind are trained on in as many steps whatever their number, within bounds; below 1,000 of them
@@ -125,6 +129,7 @@ def supernet_recipe(data: str, images: int | None = None, epochs: int | None = N
         data: as given to ``load_data``.
         images: to train on; None if that is not known yet: then as for many.
         epochs: None takes the recipe's own.
+        pretrained: it starts from a pretrained model, see ``from_pretrained``.
     """
     usual = _OWN.get(data.partition(":")[0], VITAS_SUPERNET)
     if usual == VITAS_SUPERNET and images is not None and images <= FEW_IMAGES:
@@ -133,7 +138,23 @@ def supernet_recipe(data: str, images: int | None = None, epochs: int | None = N
         usual = of_length(DIGITS, min(max(wanted, fewest), most))
         if images < _CHANGED_BELOW:
             usual = replace(usual, augmentation=_SLIGHT)
-    return of_length(usual, epochs)
+    return of_length(from_pretrained(usual) if pretrained else usual, epochs)
+
+
+def from_pretrained(usual: Recipe) -> Recipe:
+    """The same for a supernet whose largest subnet is a model that is trained already.
+
+    Half of the learning rate, because what the model knows from other images must not be forgotten, and half of the
+    epochs, of many images a tenth. One random subnet a step all the same, taught by the model: no sandwich, which at as
+    many passes over the images is worse where a search looks.
+
+    Measured once, on the digits, with a ViT of 97.2% that was trained on them; mean top-1 of 12 subnets of less than a
+    third of its MACs, with inherited weights: rate 3e-4, a sandwich 88.0%, without 92.3%; 35 epochs without, rate 5e-4
+    90.2%, 1e-3 93.4%; 68 epochs at 1e-3 95.9%. That model has nothing to forget: where yours has not either, give the
+    usual rate.
+    """
+    shorter = _SHORTER if usual in (VITAS_SUPERNET, FASHION) else _HALF
+    return replace(of_length(usual, max(usual.epochs // shorter, 2)), lr=usual.lr / _HALF, warmup_epochs=1)
 
 
 def vitas_retraining() -> Recipe:

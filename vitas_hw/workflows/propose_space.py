@@ -14,6 +14,7 @@ from vitas_hw.core.presets import preset
 from vitas_hw.core.reading import read_bytes
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.data.load import find_sources
+from vitas_hw.data.sources import Source
 from vitas_hw.training.recipe import FEW_IMAGES
 from vitas_hw.workflows.propose_space_around import space_from_model
 
@@ -21,6 +22,7 @@ _LOOKED_AT = 50  # images, for their size and colours
 _SIDES = (32, 64, 128, 224)
 _MOST_SIDE_OF_FEW = 64  # small enough that a training from scratch is one of minutes on a CPU
 _GRAY = ("1", "L", "LA", "I", "I;16")
+_LONGEST = 64  # name of a space
 _FINEST, _COARSEST = 8, 4  # patches along a side
 
 
@@ -48,14 +50,10 @@ def propose_space(spec: str, output: Path | None = None, init: str | None = None
         InputError: an unknown data set or model, a model of another kind, or a file of other content is there.
         VitasError: the model could not be downloaded.
     """
-    if spec.startswith("wds/"):
-        raise InputError(
-            f"{spec} is a stream, which does not tell its classes.", "Write the space yourself: see docs/your-space.md"
-        )
-    path = output or Path(f"{_name(spec)}.yaml")
+    source = training_images(spec)
+    path = output or Path(f"{name_of(spec)}.yaml")
     if path.suffix not in (".yaml", ".yml"):
         raise InputError(f"A space's file ends in .yaml, not {path.name!r}.", f"Try `output={path.stem}.yaml`.")
-    source = find_sources(spec, {}).train
     count = len(source.labels)
     looked = [source.image(int(i)) for i in np.unique(np.linspace(0, count - 1, _LOOKED_AT).astype(int))]
     side = int(np.median([min(image.size) for image in looked]))
@@ -74,9 +72,18 @@ def propose_space(spec: str, output: Path | None = None, init: str | None = None
     return Proposal(space, count, side, path)
 
 
-def _name(spec: str) -> str:
-    """The data's own name, as a space may be called."""
-    last = Path(spec.partition(":")[2] or spec).resolve().name.lower()
+def training_images(spec: str) -> Source:
+    """All of them, of data as given to ``load_data``. Raises InputError for a stream, and as that does."""
+    if spec.startswith("wds/"):
+        raise InputError(
+            f"{spec} is a stream, which does not tell its classes.", "Write the space yourself: see docs/your-space.md"
+        )
+    return find_sources(spec, {}).train
+
+
+def name_of(spec: str) -> str:
+    """The own name of data or a model, as a space may be called."""
+    last = Path(spec.partition(":")[2] or spec).resolve().name.lower()[:_LONGEST]
     return re.sub(r"[^a-z0-9_.-]+", "-", last).strip("-.") or "mine"
 
 

@@ -11,20 +11,21 @@ from torch import Tensor, nn
 
 from vitas_hw.core.errors import InputError
 from vitas_hw.core.progress import SILENT, Progress
+from vitas_hw.core.reading import file_sha256
 from vitas_hw.core.subnet import Subnet
-from vitas_hw.runs.artifacts import load_run_supernet, read_health
+from vitas_hw.runs.artifacts import load_run_supernet, read_health, run_original
 from vitas_hw.runs.directory import Run, one_at_a_time
 from vitas_hw.runs.subnets import Chosen, choose, data_for
 from vitas_hw.supernet.plain import build_model
 from vitas_hw.supernet.supernet import Supernet
-from vitas_hw.supernet.weights_file import save_model
+from vitas_hw.supernet.weights_file import save_model, subnet_of
 from vitas_hw.training.distributed import joined
 from vitas_hw.training.evaluate import accuracy
 from vitas_hw.training.objective import ModelObjective
 from vitas_hw.training.recipe import Recipe
 from vitas_hw.training.teacher import load_teacher, on_device
 from vitas_hw.workflows.train.resumable import Resumable
-from vitas_hw.workflows.train.settings import RetrainSettings
+from vitas_hw.workflows.train.settings import NO_TEACHER, RetrainSettings
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,8 @@ def retrain(
             )
         recipe = settings.recipe(data.name, len(data.train))
         model = _start(chosen, settings, recipe)
-        teacher = _teacher(run, settings.teacher, chosen.subnet)
+        original = _original_for(run, chosen.subnet)
+        teacher = _teacher(run, settings.teacher or original, chosen.subnet)
         if settings.teacher == "supernet" and (health := read_health(run)) and health.largest_is_worse:
             report.note(
                 "the teacher, the supernet's largest subnet, does worse than its smallest: leave the teacher out, or"
@@ -105,7 +107,8 @@ def retrain(
             device=device,
             ranks=ranks,
             checkpoint=run.retraining_state,
-            about={"subnet": chosen.subnet.to_dict(), "data": data.name},
+            about={"subnet": chosen.subnet.to_dict(), "data": data.name}
+            | ({} if original is None else {"original": file_sha256(Path(original))}),
             progress=report,
             started=started,
         )
@@ -131,7 +134,8 @@ def retrain(
             run.retraining_state.unlink(missing_ok=True)
             if run.manifest.exists():
                 steps = training.settled | {"top1": top1, "history": history}
-                run.record("retrain", run.space(None), steps, list(chosen.inputs), [path])
+                inputs = [*chosen.inputs, *([] if original is None else [Path(original)])]
+                run.record("retrain", run.space(None), steps, inputs, [path])
         return Retrained(path, chosen.subnet, recipe.epochs, top1, before)
 
 
@@ -163,8 +167,17 @@ class _LargestSubnet(nn.Module):
         return logits
 
 
+def _original_for(run: Run, subnet: Subnet) -> str | None:
+    """The file of the pretrained model that the supernet began as, if it takes the subnet's images and classes."""
+    path = run_original(run)
+    if path is None:
+        return None
+    ours, its = ((one.image_size, one.in_chans, one.num_classes) for one in (subnet, subnet_of(path)))
+    return str(path) if ours == its else None
+
+
 def _teacher(run: Run, source: str | None, subnet: Subnet) -> nn.Module | None:
-    if source is None:
+    if source in (None, NO_TEACHER):
         return None
     if source != "supernet":
         return load_teacher(source, subnet)

@@ -13,6 +13,7 @@ from vitas_hw.supernet.options import DEFAULT_SHARING, PRIVATE, SHARING, check_p
 from vitas_hw.training.recipe import Recipe, Runtime, of_batch_size, retraining_recipe, supernet_recipe
 
 INITS = ("fresh", "supernet")
+NO_TEACHER = "none"
 
 
 def _parts(text: str) -> tuple[str, ...]:
@@ -26,7 +27,7 @@ class TrainingSettings:
 
     Args:
         epochs, batch_size, lr, ema, accumulate, autocast: see ``Recipe``.
-        teacher: see ``load_teacher``.
+        teacher: see ``load_teacher``; ``none`` where there would be one.
         seed: of weights, subnets, order and augmentation.
         device, workers, compile, deterministic, max_time_s, save_every_s: see ``Runtime``; ``auto`` takes a GPU if
             there is one.
@@ -38,7 +39,7 @@ class TrainingSettings:
     ema: float | None = setting(default=None, like=Recipe)
     accumulate: int = setting(default=1, like=Recipe)
     autocast: str | None = setting(default=None, like=Recipe)
-    teacher: str | None = setting(default=None, help="A name timm knows, or NAME:FILE.", group=RECIPE)
+    teacher: str | None = setting(default=None, help="A name timm knows, NAME:FILE, or none.", group=RECIPE)
     device: str = setting(default="auto", like=Runtime)
     workers: int = setting(default=0, like=Runtime)
     compile: bool = setting(default=False, like=Runtime)
@@ -71,7 +72,8 @@ class TrainSettings(DataOptions, TrainingSettings):
             predictor.
         depths: how their depths are drawn, see ``depth_shares``.
         sandwich: see ``Recipe``.
-        init: a pretrained ViT that the supernet starts from, see ``load_original``.
+        init: a pretrained ViT that the supernet starts from, see ``load_original``. The recipe is then that of
+            ``from_pretrained``, and the model is the teacher unless another is named, or ``none``.
     """
 
     data: str = setting(default=DEFAULT_DATA, help="digits, folder:PATH, hfds/NAME, wds/PATH ...")
@@ -96,7 +98,7 @@ class TrainSettings(DataOptions, TrainingSettings):
 
         Raises InputError if they do not fit together.
         """
-        return self.changed(supernet_recipe(self.data, images, self.epochs))
+        return self.changed(supernet_recipe(self.data, images, self.epochs, pretrained=self.init is not None))
 
 
 @settings
@@ -105,13 +107,14 @@ class RetrainSettings(TrainingSettings):
 
     Args:
         init: ``fresh`` weights, or those of the run's ``supernet``, with fewer epochs.
-        teacher: also ``supernet``, its largest subnet.
+        teacher: also ``supernet``, its largest subnet. None is the pretrained model that the supernet started from, if
+            it did; ``none`` is none.
         data: of a subnet outside of the run; None is the run's.
         drop_path: see ``Recipe``.
     """
 
     init: str = setting(default="fresh", help="fresh, or supernet: its weights and fewer epochs.", choices=INITS)
-    teacher: str | None = setting(default=None, help="supernet (its largest), a name timm knows, or NAME:FILE.")
+    teacher: str | None = setting(default=None, help="supernet (its largest), a name timm knows, NAME:FILE, or none.")
     data: str | None = setting(default=None, help="Default: the run's.")
     drop_path: float | None = setting(default=None, like=Recipe)
 

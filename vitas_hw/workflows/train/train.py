@@ -25,9 +25,10 @@ from vitas_hw.runs.artifacts import load_run_predictor
 from vitas_hw.runs.directory import Run, one_at_a_time
 from vitas_hw.searching.costs import Costs
 from vitas_hw.searching.depth_shares import DepthShares, depth_shares, described
-from vitas_hw.supernet.pretrained import Filled, fill_from_pretrained
+from vitas_hw.supernet.original import Original
+from vitas_hw.supernet.pretrained import Filled, fill_from_pretrained, original_for, plain_model, with_classifier
 from vitas_hw.supernet.supernet import Supernet, build_supernet
-from vitas_hw.supernet.weights_file import save_supernet
+from vitas_hw.supernet.weights_file import save_model, save_supernet
 from vitas_hw.training.baseline import baseline_of
 from vitas_hw.training.distributed import joined
 from vitas_hw.training.evaluate import subnet_accuracy
@@ -35,10 +36,10 @@ from vitas_hw.training.health import Health
 from vitas_hw.training.objective import SupernetObjective
 from vitas_hw.training.teacher import load_teacher, on_device
 from vitas_hw.training.trainer import Scalars
-from vitas_hw.workflows.few_images import few_images
+from vitas_hw.workflows.few_images import few_images, images_for_a_classifier
 from vitas_hw.workflows.train.checkup import checkup
 from vitas_hw.workflows.train.resumable import Resumable
-from vitas_hw.workflows.train.settings import TrainSettings
+from vitas_hw.workflows.train.settings import NO_TEACHER, TrainSettings
 
 _SAMPLED = 10  # subnets whose mean top-1 is reported
 
@@ -50,7 +51,8 @@ class Trained:
     ``path`` is the supernet's file, or the checkpoint's if time ran out; ``top1`` the mean over ten subnets
     drawn as in training, on the search split, None if time ran out; ``depths`` how often each depth was drawn,
     ``block_shares`` how many of the steps trained each block; ``health`` what the supernet says of itself, None as
-    ``top1``.
+    ``top1``; ``largest_top1`` of the largest subnet on the search split, before and after, where it began as a
+    pretrained model.
     """
 
     path: Path
@@ -59,6 +61,7 @@ class Trained:
     block_shares: Shares
     top1: float | None = None
     health: Health | None = None
+    largest_top1: tuple[float, float] | None = None
 
 
 @one_at_a_time
@@ -113,13 +116,22 @@ def train(
         )
         blocks = (1.0,) * found.depth[1] if recipe.sandwich else block_shares(found, depths.shares)
         state = training.state(fresh=fresh)
-        if settings.init and not state.begun:
-            filled = fill_from_pretrained(supernet, settings.init, few_images(data))
-            report.note(_started_from(settings.init, filled, supernet))
-        if teacher is None and settings.teacher:
+        before = None
+        if settings.init:
+            # what has begun has its model in the run; its weights are written again to tell its top-1 before
+            source = str(run.original) if state.begun and run.original.exists() else settings.init
+            original = ranks.on_first(lambda: _kept_original(run, source, found, data))
+            filled = fill_from_pretrained(supernet, original, few_images(data))
+            before = ranks.on_first(lambda: _largest_top1(supernet, data, device, recipe.autocast))
+            report.note(
+                f"{_started_from(settings.init, filled, supernet)}; its top-1 on the search split: {before:.2%}"
+            )
+            if teacher is None and settings.teacher is None:
+                teacher = plain_model(original, found)[0].requires_grad_(False)
+        if teacher is None and settings.teacher not in (None, NO_TEACHER):
             teacher = load_teacher(settings.teacher, found)
-        for source in filter(None, (settings.init, settings.teacher)):
-            _warn_of_normalisation(source, data, report)
+        for named in filter(None, (settings.init, settings.teacher)):
+            warn_of_normalisation(named, data, report)
         objective = SupernetObjective(supernet, recipe, depths=depths.shares, teacher=on_device(teacher, device))
         log = _tensorboard(run, fresh=not state.begun) if ranks.first else None
         with closing(log) if log is not None else nullcontext():
@@ -144,12 +156,14 @@ def train(
             autocast=recipe.autocast,
             progress=report,
         )
+        largest = None if before is None else (before, _largest_top1(supernet, data, device, recipe.autocast))
         about = training.settled | {
             "depth_shares": depths.shares,
             "block_shares": blocks,
             "mean_costs": depths.means,
             "top1": top1,
             "health": health.to_dict(),
+            "largest_top1": largest,
             "history": [{"epoch": number, "loss": loss} for number, loss in enumerate(history, 1)],
         }
         with atomic_path(run.supernet) as made:
@@ -159,8 +173,22 @@ def train(
             write_atomic(run.data, json.dumps(data.to_dict()) + "\n")
         # in its place only now: where it is, the rest is too
         run.training_state.unlink(missing_ok=True)
+        inputs += [run.original] if settings.init else []
         run.record("train", found, training.settled, inputs, [run.supernet, run.training, run.data])
-        return Trained(run.supernet, recipe.epochs, depths, blocks, top1, health)
+        return Trained(run.supernet, recipe.epochs, depths, blocks, top1, health, largest)
+
+
+def _kept_original(run: Run, source: str, space: SearchSpace, data: ImageData) -> Original:
+    """The pretrained model with a classifier of the data's classes; as a plain model it is in the run from now on."""
+    original = with_classifier(original_for(space, source), space, images_for_a_classifier(data))
+    if Path(source) != run.original:
+        save_model(*plain_model(original, space), run.original)
+    return original
+
+
+def _largest_top1(supernet: Supernet, data: ImageData, device: str, autocast: str | None) -> float:
+    split = data.search.to(device)
+    return subnet_accuracy(supernet.to(device).eval(), supernet.space.largest, split, autocast=autocast).top1
 
 
 def _started_from(source: str, filled: Filled, supernet: Supernet) -> str:
@@ -170,7 +198,7 @@ def _started_from(source: str, filled: Filled, supernet: Supernet) -> str:
     return f"the supernet starts from {source}, its subnet {filled.subnet.digest}{rest}"
 
 
-def _warn_of_normalisation(source: str, data: ImageData, progress: Progress) -> None:
+def warn_of_normalisation(source: str, data: ImageData, progress: Progress) -> None:
     """A model of timm's that was trained on images normalised in another way still works, but not as well."""
     known = timm.get_pretrained_cfg(source.partition(":")[0], allow_unregistered=True)
     ours = data.preprocessing

@@ -1,0 +1,175 @@
+"""The whole road from a trained model to a smaller one: space, profile, train, search, retrain, export, compare."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+
+from vitas_hw.core.budget import Budget, Range
+from vitas_hw.core.errors import InputError
+from vitas_hw.core.files import write_atomic
+from vitas_hw.core.progress import SILENT, Progress
+from vitas_hw.core.reading import read_json
+from vitas_hw.core.records import Record, content, refusing
+from vitas_hw.core.settings import as_json, shared, what_decides
+from vitas_hw.core.subnet import Subnet
+from vitas_hw.data.options import DataOptions
+from vitas_hw.predictors.predictor import Predictor
+from vitas_hw.profiling.profile import load_profile
+from vitas_hw.runs.artifacts import load_run_predictor
+from vitas_hw.runs.directory import Run, one_at_a_time
+from vitas_hw.supernet.weights_file import subnet_of
+from vitas_hw.workflows.compare import CompareSettings, Comparison, compare
+from vitas_hw.workflows.export.export import export
+from vitas_hw.workflows.export.settings import PRECISIONS, ExportSettings
+from vitas_hw.workflows.profile.profile import profile
+from vitas_hw.workflows.profile.settings import ProfileSettings
+from vitas_hw.workflows.search.search import checked_costs, search_run
+from vitas_hw.workflows.search.settings import SearchSettings
+from vitas_hw.workflows.shrink.finished import finished
+from vitas_hw.workflows.shrink.original import keep_original
+from vitas_hw.workflows.shrink.settings import ShrinkSettings
+from vitas_hw.workflows.train.retrain import retrain
+from vitas_hw.workflows.train.settings import RetrainSettings, TrainSettings
+from vitas_hw.workflows.train.train import train
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Model(Record):
+    """A row: p50 in milliseconds, of the same interleaved run as the other's, and top-1 on the test part."""
+
+    subnet: Subnet
+    p50_ms: float
+    top1: float | None
+
+
+@dataclass(frozen=True)
+class Shrunk(Record):
+    """The original and the choice, on ``target``; ``budget`` is what was asked, ``exported`` the file in the run."""
+
+    target: str
+    budget: Budget
+    original: Model
+    choice: Model
+    exported: str
+
+    @property
+    def speedup(self) -> float:
+        """How many times faster the choice is."""
+        return self.original.p50_ms / self.choice.p50_ms
+
+    @property
+    def lost(self) -> float | None:
+        """Top-1 that the choice lacks."""
+        ours, its = self.choice.top1, self.original.top1
+        return None if ours is None or its is None else its - ours
+
+
+def shrink(
+    run: Run, model: str, settings: ShrinkSettings, *, fresh: bool = False, progress: Progress = SILENT
+) -> Shrunk:
+    """The best part of a trained model under a budget: in a run, which goes on where it was killed.
+
+    A step that is finished, with the same settings and from the same files, is not done again.
+
+    Args:
+        run: where files go; one of another space is refused.
+        model: see ``load_original``. A classifier of other classes than the data's is replaced by one fitted to them;
+            the model is then the largest subnet, the teacher, and the first row of the result.
+        settings: images, target, budget.
+        fresh: do every step again, and forget earlier timings and evaluations.
+        progress: where to report to.
+
+    Raises:
+        InputError: a budget that the model is inside of already, or another run; and as each step does.
+        InfeasibleBudgetError: no part of the model fits; says so before anything is trained.
+    """
+    seed, where = settings.seed, settings.train_device
+    # impossible numbers end here, not after the steps before theirs
+    profiling = ProfileSettings(**settings.target, num_subnets=settings.num_subnets, seed=seed)
+    training = TrainSettings(
+        **shared(settings, DataOptions),
+        data=settings.data,
+        init=str(run.original),
+        epochs=settings.epochs,
+        device=where,
+        workers=settings.workers,
+        seed=seed,
+    )
+    retraining = RetrainSettings(
+        init="supernet", epochs=settings.retrain_epochs, device=where, workers=settings.workers, seed=seed
+    )
+    searching = SearchSettings(device=where, seed=seed)
+    precision = settings.precision if settings.precision in PRECISIONS else "fp32"
+    exporting = ExportSettings(precision=precision, seed=seed)
+    comparing = CompareSettings(**settings.target, seed=seed)
+
+    def is_due(step: str, about: dict[str, object]) -> bool:
+        return fresh or not finished(run, step, about)
+
+    keep_original(run, model, settings, fresh, progress)
+    space, original = run.space(None), subnet_of(run.original)
+    if settings.budget.latency_ms is None and settings.budget.asked:  # needs no device to be told impossible
+        _refuse_what_is_met(settings.budget, original, None)
+        checked_costs(space, None, settings.budget)
+    if is_due("profile", as_json(profiling) | {"num_subnets": profiling.count}):
+        profile(run, profiling, fresh=fresh, progress=progress)
+    predictor, _ = load_run_predictor(run)
+    original_ms = _p50(run, predictor, original)
+    budget = settings.budget
+    if settings.speedup is not None:
+        budget = Budget(latency_ms=Range(None, original_ms / settings.speedup))
+        progress.note(f"the original takes {original_ms:.3g} ms, so the budget is: {budget}")
+    _refuse_what_is_met(budget, original, original_ms)
+    checked_costs(space, predictor, budget)
+    training = replace(training, budget=budget)
+    # by content, which a step's inputs tell, not by its place: a run may be moved
+    if is_due("train", {name: value for name, value in what_decides(training).items() if name != "init"}):
+        # another budget than an unfinished training's is no mistake here: the device may have been measured again
+        train(run, training, fresh=True if fresh else None, progress=progress)
+    if is_due("search", {"budget": budget, "seed": seed, "evolution": searching}):
+        search_run(run, budget, searching, fresh=fresh, progress=progress)
+    if is_due("retrain", what_decides(retraining)):
+        retrain(run, retraining, fresh=fresh, progress=progress)
+    if is_due("export", as_json(exporting)):
+        export(run, exporting, progress=progress)
+    if is_due("shrink", as_json(comparing)):
+        found = compare(run, [str(run.original), "choice"], comparing, progress=progress)
+        _keep(run, comparing, found, budget)
+    with refusing(run.shrunk, "is no comparison of a model with its part"):
+        return Shrunk.from_dict(content(read_json(run.shrunk, "the comparison"), SCHEMA))
+
+
+def _p50(run: Run, predictor: Predictor, original: Subnet) -> float:
+    """Measured in the run's profile. Raises InputError if the model does not run on the target."""
+    measured = {one.subnet: one for one in load_profile(run.profiles / f"{predictor.name}.jsonl").measurements}
+    found = measured.get(original)
+    if found is None:  # a model of unlike blocks, which is not the largest subnet
+        return float(predictor.predict([original]).latency_ms[0])
+    if found.failed:
+        raise InputError(f"The model does not run on {predictor.target.slug}: {found.failed}")
+    return found.latency_ms
+
+
+def _refuse_what_is_met(budget: Budget, original: Subnet, latency_ms: float | None) -> None:
+    costs = {"latency_ms": latency_ms, "macs": original.macs, "params": original.params}
+    told = {cost: (bounds, costs[cost]) for cost, bounds in budget.asked.items()}
+    if all(cost is not None and bounds.excess(cost) <= 0 for bounds, cost in told.values()):
+        raise InputError(f"The model is inside the budget ({budget}) as it is.", "Ask for less.")
+
+
+@one_at_a_time
+def _keep(run: Run, settings: CompareSettings, found: Comparison, budget: Budget) -> None:
+    rows = []
+    for row in found.rows:
+        if row.p50_ms is None:
+            raise InputError(f"{row.name} does not run on {found.target.slug}: {row.failed}")
+        rows.append(Model(row.subnet, row.p50_ms, row.top1))
+    exported = next(one for one in reversed(run.read()["steps"]) if one["step"] == "export")
+    file = next(iter(exported["outputs"]))
+    shrunk = Shrunk(found.target.slug, budget, rows[0], rows[1], file)
+    write_atomic(run.shrunk, json.dumps({"schema": SCHEMA, **shrunk.to_dict()}, indent=1) + "\n")
+    inputs = [run.original, run.path / file]
+    run.record("shrink", run.space(None), as_json(settings), inputs, [run.shrunk])
