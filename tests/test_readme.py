@@ -54,6 +54,7 @@ def test_its_commands_exist(capsys: pytest.CaptureFixture[str]) -> None:
         "spaces",
         "retrain",
         "compare",
+        "shrink",
     }
     for command in commands:
         assert main([command, "--help"]) == 0

@@ -134,7 +134,7 @@ def test_a_search_by_size_needs_nothing_trained_and_says_so_everywhere(trained: 
 def test_a_search_without_a_budget_takes_one_that_binds(trained: Path, small: SearchSpace) -> None:
     import numpy as np
 
-    found = run_json(trained, "search", "--population", "6", "--generations", "2")
+    found = run_json(trained, "search", "--population", "16", "--generations", "3")
     (low, high) = found["budget"]["latency_ms"]
     assert low is None
     (path,) = (trained / "runs/default/predictors").glob("*.json")

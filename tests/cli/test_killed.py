@@ -112,7 +112,7 @@ def test_the_command_of_the_readme_under_torchrun(space_file: Path, tmp_path: Pa
     done = subprocess.run([*torchrun, *words, "--json"], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["epochs"] == 1
-    assert done.stderr.count("identity probability") == 1
+    assert done.stderr.count("is drawn equally often") == 1
     stopped = [*torchrun, *words, "--max-time", "0.001s"]
     assert subprocess.run(stopped, cwd=tmp_path, env=ENVIRONMENT, capture_output=True).returncode == 0
     other = subprocess.run(

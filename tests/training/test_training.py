@@ -85,7 +85,7 @@ def test_bilateral_trains_on_the_sum_of_both_sides_and_is_scored_by_it(small: Se
     part = data.search.subset(range(64))
     images, labels = next(part.batches(64))
     plain = SupernetObjective(supernet, replace(QUICK, label_smoothing=0.0))
-    trained = float(plain(images, labels, [tuple(small.encode(subnet).tolist())]))
+    trained = float(plain(images, labels, [tuple(small.encode(subnet).tolist())]).detach())
     found = subnet_accuracy(supernet, subnet, part)
     assert found.loss == pytest.approx(trained, rel=1e-5)
     logits = supernet(images, subnet, "left") + supernet(images, subnet, "right")

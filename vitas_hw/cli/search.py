@@ -115,13 +115,14 @@ def finalists_table(result: SearchResult) -> None:
             *(top1 if by_top1 else []),
             console.milliseconds(candidate.predicted_ms),
             console.milliseconds(result.measured_ms.get(subnet.digest)),
-            *console.sizes(subnet),
+            *console.sizes(subnet)[: len(sizes)],
         ]
 
     by_top1 = result.choice.top1 is not None
+    sizes = ["MACs"] if by_top1 else ["MACs", "params"]  # more columns are wider than a terminal
     rows = [row(result.choice, True), *(row(candidate, False) for candidate in finalists if candidate != result.choice)]
     ranked = ["loss", "inherited", "final"] if by_top1 else []
-    columns = ["subnet", *ranked, "predicted", "measured", "MACs", "params"]
+    columns = ["subnet", *ranked, "predicted", "measured", *sizes]
     after = " after a short fine-tuning" if result.tuned else ""
     what = f"loss{after} and top-1 on the search split" if by_top1 else "ranked by parameters, no top-1"
-    console.table(f"Finalists under {result.budget}: {what}, p50", columns, rows)
+    console.table(fill(f"Finalists under {result.budget}: {what}, p50", 80), columns, rows)
