@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -134,9 +135,11 @@ def test_a_search_by_size_needs_nothing_trained_and_says_so_everywhere(trained: 
 def test_a_search_without_a_budget_takes_one_that_binds(trained: Path, small: SearchSpace) -> None:
     import numpy as np
 
-    found = run_json(trained, "search", "--population", "16", "--generations", "3")
-    (low, high) = found["budget"]["latency_ms"]
-    assert low is None
+    # whether a busy machine measures anything inside it is not asked here
+    done = run(trained, "search", "--population", "6", "--generations", "2")
+    told = re.search(r"no budget given, so one that binds: latency at most ([0-9.]+) ms", done.stderr)
+    assert told, done.stderr
+    high = float(told[1])
     (path,) = (trained / "runs/default/predictors").glob("*.json")
     codes = small.sample_codes(3000, np.random.default_rng(5))
     latencies = vh.load_predictor(path).predict_columns(small.columns(codes)).latency_ms
