@@ -1,6 +1,6 @@
 """What each way of training a supernet gives at equal cost, one factor at a time.
 
-    python benchmarks/factors.py digits [--only baseline xavier] [--seeds 0 1] [--workers 1]
+    python benchmarks/factors.py digits [--only baseline sandwich] [--seeds 0 1] [--workers 1]
     python benchmarks/factors.py fashion     # the space of the study benchmarks/pays, a tenth of its supernets' epochs
     python benchmarks/factors.py report
 
@@ -142,13 +142,13 @@ def adaptive(logits: Tensor, teacher: Tensor, least: float = -1.0, most: float =
     return torch.where(low > high, low_loss, high_loss).mean()
 
 
-def xavier(supernet: Supernet, positions: float) -> None:
-    """Weights by their layer's largest width, as timm's ``jax`` initialisation, positions by a standard deviation."""
+def narrow(supernet: Supernet, positions: float | None = 0.02, linears: float | None = 0.02) -> None:
+    """All weights of linears with one standard deviation, as timm and DeiT have them; None leaves the library's."""
     for name, weight in supernet.named_parameters():
-        if "pos_embed" in name:
+        if "pos_embed" in name and positions is not None:
             nn.init.trunc_normal_(weight, std=positions)
-        elif weight.ndim == 2 and "head" not in name:
-            nn.init.xavier_uniform_(weight)
+        elif weight.ndim == 2 and "head" not in name and linears is not None:
+            nn.init.trunc_normal_(weight, std=linears)
 
 
 @dataclass(frozen=True)
@@ -179,8 +179,12 @@ def several(supernet: Supernet, recipe: Recipe, ceiling: str, *, rule: Any, proj
 FACTORS = {
     "baseline": Factor(),
     "twice as long": Factor(longer=2),
-    "xavier": Factor(start=partial(xavier, positions=0.02)),
-    "xavier, positions 0.2": Factor(start=partial(xavier, positions=0.2)),
+    "half as long": Factor(longer=0.5),
+    "initial weights of 0.02": Factor(start=narrow),
+    "initial positions of 0.02": Factor(start=partial(narrow, linears=None)),
+    "initial positions of 0.5": Factor(start=partial(narrow, positions=0.5, linears=None)),
+    "half the learning rate": Factor(recipe={"lr": 5e-4}),
+    "twice the learning rate": Factor(recipe={"lr": 2e-3}),
     "average of weights, 0.999": Factor(recipe={"ema": 0.999}),
     "sandwich": Factor(objective=partial(several, rule=soft_labels, project=False, bounded=False), subnets=3),
     "sandwich inside the ceiling": Factor(

@@ -118,10 +118,9 @@ def built(subnet: vh.Subnet, seed: int, init: str = "", position_std: float = 0.
     model = vh.build_model(subnet, seed=seed)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
-        if init:
-            model.init_weights(init)
-        if position_std != 0.02:
-            nn.init.trunc_normal_(model.pos_embed, std=position_std)
+        model.weight_init_mode = init  # whatever the library begins with
+        model.init_weights()
+        nn.init.trunc_normal_(model.pos_embed, std=position_std)
     for block in model.blocks:
         block.attn.fused_attn = False
     return model
