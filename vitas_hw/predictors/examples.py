@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.predictors.cross_validation import Fold, folds
-from vitas_hw.predictors.features import FeatureTable, Floats, Rows, Scale, features
+from vitas_hw.predictors.features import FeatureTable, Floats, Ints, Rows, Scale, features
 
 FEWEST = 20  # examples that a fit needs
 
@@ -29,6 +30,33 @@ class Model(Protocol):
 
 
 @dataclass(frozen=True)
+class Labels:
+    """What N subnets are taken to need, by an estimator that looked at their visits.
+
+    Args:
+        measured: (N,) positive milliseconds.
+        error: (N,) relative standard uncertainty of each, not negative; None where it is not known.
+        visits: (N, V) what each visit alone says, NaN where there were fewer; None where they are not known.
+    """
+
+    measured: Floats
+    error: Floats | None = None
+    visits: Floats | None = None
+
+
+Labeller = Callable[[Ints], Labels]
+"""The labels of all N rows by an estimator whose corrections were fitted to some of the rows alone."""
+
+
+class HeldOut(NamedTuple):
+    """A fold: what a model may see, what it is tested on, and which rows those are."""
+
+    seen: Examples
+    tested: Examples
+    rows: Ints
+
+
+@dataclass(frozen=True)
 class Examples:
     """N measured examples as the kinds of predictor see them.
 
@@ -36,11 +64,17 @@ class Examples:
         table: what is predicted from.
         measured: (N,) positive milliseconds, or what else a table's column holds.
         groups: (N,) rows of one group are held out together; None has no groups.
+        error, visits: of the labels, see ``Labels``.
+        relabel: gives the labels of a fold, without a look at the rows that are tested; None where the labels are what
+            was measured, with no correction fitted to other rows.
     """
 
     table: FeatureTable
     measured: Floats
     groups: npt.NDArray[np.generic] | None = None
+    error: Floats | None = None
+    visits: Floats | None = None
+    relabel: Labeller | None = None
 
     def __len__(self) -> int:
         return len(self.measured)
@@ -49,18 +83,55 @@ class Examples:
         """Some of them; where one group is left, without groups: its own rows choose the hyperparameters then."""
         groups = None if self.groups is None else self.groups[chosen]
         several = groups is not None and len(np.unique(groups)) > 1
-        return Examples(self.table.rows(chosen), self.measured[chosen], groups if several else None)
+        error, visits = (None if part is None else part[chosen] for part in (self.error, self.visits))
+        return Examples(self.table.rows(chosen), self.measured[chosen], groups if several else None, error, visits)
+
+    @cached_property
+    def weights(self) -> Floats | None:
+        """(N,) how much a fit heeds each, 1 on average: as the inverse square of its uncertainty and, since a model errs
+        too, the median one. None where the uncertainty is not known: all alike.
+        """
+        if self.error is None or not self.error.any():
+            return None
+        weights = 1 / (self.error**2 + np.median(self.error[self.error > 0]) ** 2)
+        return weights / weights.mean()
 
     def folds(self, seed: int) -> list[Fold]:
         """See ``cross_validation.folds``."""
         return folds(len(self), seed, self.groups)
 
-    def held_out(self, fit: Callable[[Examples], Model], seed: int) -> Floats:
-        """(N,) milliseconds: each row predicted by a model of the other folds."""
-        predicted = np.empty(len(self))
+    def split(self, seed: int) -> list[HeldOut]:
+        """The folds, the labels of each by corrections that were fitted to the rows seen and no other."""
+        parts = []
         for train, test in self.folds(seed):
-            predicted[test] = fit(self.rows(train)).predict(self.table.rows(test))
+            labelled = self if self.relabel is None else self._with(self.relabel(train))
+            parts.append(HeldOut(labelled.rows(train), labelled.rows(test), test))
+        return parts
+
+    def tested(self, seed: int) -> Examples:
+        """These examples, each with the label under which ``split`` tests it."""
+        if self.relabel is None:
+            return self
+        parts = self.split(seed)
+        back = np.argsort(np.concatenate([part.rows for part in parts]))
+
+        def joined(name: str) -> Floats | None:
+            found = [getattr(part.tested, name) for part in parts]
+            return None if found[0] is None else np.concatenate(found)[back]
+
+        measured = joined("measured")
+        assert measured is not None
+        return self._with(Labels(measured, joined("error"), joined("visits")))
+
+    def held_out(self, fit: Callable[[Examples], Model], seed: int) -> Floats:
+        """(N,) milliseconds: each row predicted by a model of the other folds. Its label is that of ``tested``."""
+        predicted = np.empty(len(self))
+        for seen, tested, rows in self.split(seed):
+            predicted[rows] = fit(seen).predict(tested.table)
         return predicted
+
+    def _with(self, labels: Labels) -> Examples:
+        return replace(self, measured=labels.measured, error=labels.error, visits=labels.visits, relabel=None)
 
 
 @dataclass(frozen=True)
@@ -71,6 +142,8 @@ class Measured:
         subnets: one may stand there several times.
         latency_ms: (N,).
         target, space: of all of them.
+        labeller: gives the N latencies, with how sure each is; ``latency_ms`` are then those by all rows, and no
+            subnet stands there twice. None takes ``latency_ms`` as they are.
         noise_floor: mean relative difference of two measurements, if it is known.
         profile_sha256: of the profile file; empty if it never was one.
         fingerprint: of the hardware.
@@ -83,6 +156,7 @@ class Measured:
     noise_floor: float | None = None
     profile_sha256: str = ""
     fingerprint: str = ""
+    labeller: Labeller | None = None
 
     def examples(self, fewest: int = FEWEST) -> Examples:
         """Features and milliseconds; of a subnet measured several times, the median, where it stands first.
@@ -100,5 +174,9 @@ class Measured:
         if len(rows) < fewest:
             problem = f"A predictor needs at least {fewest} measured subnets; this profile has {len(rows)}."
             raise VitasError(problem, f"Profile with `num_subnets={fewest}` or more.")
-        medians = np.array([np.median(values) for values in rows.values()])
-        return Examples(features(SubnetColumns.of(list(rows)), Scale.of(self.target)), medians)
+        table = features(SubnetColumns.of(list(rows)), Scale.of(self.target))
+        if self.labeller is not None:
+            assert len(rows) == len(self.subnets)
+            found = self.labeller(np.arange(len(rows)))
+            return Examples(table, found.measured, None, found.error, found.visits, self.labeller)
+        return Examples(table, np.array([np.median(values) for values in rows.values()]))

@@ -91,7 +91,7 @@ class Predictor:
     ) -> Predictor:
         """From its parts: metrics and intervals come from (N,) ``held_out`` predictions of the N ``examples``."""
         sizes = examples.table.columns(_EXTENT)
-        regression = Regression.of(kind, seed, model, sizes, held_out, examples.measured, measured.noise_floor)
+        regression = Regression.of(kind, seed, model, sizes, held_out, examples.tested(seed), measured.noise_floor)
         return cls(measured.target, measured.space, regression, measured.profile_sha256, measured.fingerprint)
 
     def check_target(self, target: Target) -> None:
@@ -216,7 +216,7 @@ def fit_table(
     if held_out is None:
         held_out = held_out_predictions(kind, examples, seed)
     regression = Regression.of(
-        kind, seed, fit_model(kind, examples, seed), table.values, held_out, examples.measured, None
+        kind, seed, fit_model(kind, examples, seed), table.values, held_out, examples, None
     )
     return TablePredictor(column, table.names, regression)
 
