@@ -17,7 +17,7 @@ from bench_tools import Floats
 from scipy.stats import gennorm
 
 from vitas_hw.predictors.cross_validation import scores
-from vitas_hw.profiling.profile import NoiseFloor
+from vitas_hw.profiling.noise import NoiseFloor
 
 _SHAPES = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.4, 1.7, 2.0)
 _PAIRS = 200_000  # drawn to know the differences of a shape

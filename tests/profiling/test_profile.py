@@ -13,7 +13,8 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.profiling.measure import noise_floor
-from vitas_hw.profiling.profile import Measurement, NoiseFloor, Profile, load_profile, save_profile
+from vitas_hw.profiling.noise import NoiseFloor
+from vitas_hw.profiling.profile import Measurement, Profile, load_profile, save_profile
 
 TARGET = Target("test-cpu", "onnxruntime", "fp32", 1, 1, (32, 32))
 
@@ -38,7 +39,7 @@ def test_a_profile_comes_back(profile: Profile, tmp_path: Path) -> None:
     save_profile(profile, path)
     assert load_profile(path) == profile
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    assert lines[0]["schema"] == 2
+    assert lines[0]["schema"] == 3
     assert lines[1]["status"] == "ok"
     assert (lines[1]["latency_ms"], lines[1]["samples_ms"]) == (2.0, [[1.0, 2.0], [3.0]])
     assert lines[2]["drift"] == [1.0, 1.1]
