@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import NamedTuple, Protocol
 
@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from vitas_hw.core.errors import InputError, VitasError
+from vitas_hw.core.labels import Labeller, Labels
 from vitas_hw.core.operators import SubnetColumns
 from vitas_hw.core.space import SearchSpace
+from vitas_hw.core.statistic import DEFAULT_STATISTIC
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.predictors.cross_validation import Fold, folds
@@ -27,25 +29,6 @@ class Model(Protocol):
     def predict(self, table: FeatureTable) -> Floats:
         """(N,) positive milliseconds."""
         ...
-
-
-@dataclass(frozen=True)
-class Labels:
-    """What N subnets are taken to need, by an estimator that looked at their visits.
-
-    Args:
-        measured: (N,) positive milliseconds.
-        error: (N,) relative standard uncertainty of each, not negative; None where it is not known.
-        visits: (N, V) what each visit alone says, NaN where there were fewer; None where they are not known.
-    """
-
-    measured: Floats
-    error: Floats | None = None
-    visits: Floats | None = None
-
-
-Labeller = Callable[[Ints], Labels]
-"""The labels of all N rows by an estimator whose corrections were fitted to some of the rows alone."""
 
 
 class HeldOut(NamedTuple):
@@ -64,7 +47,7 @@ class Examples:
         table: what is predicted from.
         measured: (N,) positive milliseconds, or what else a table's column holds.
         groups: (N,) rows of one group are held out together; None has no groups.
-        error, visits: of the labels, see ``Labels``.
+        error, visits, visit_error: of the labels, see ``Labels``.
         relabel: gives the labels of a fold, without a look at the rows that are tested; None where the labels are what
             was measured, with no correction fitted to other rows.
     """
@@ -74,6 +57,7 @@ class Examples:
     groups: npt.NDArray[np.generic] | None = None
     error: Floats | None = None
     visits: Floats | None = None
+    visit_error: Floats | None = None
     relabel: Labeller | None = None
 
     def __len__(self) -> int:
@@ -83,8 +67,8 @@ class Examples:
         """Some of them; where one group is left, without groups: its own rows choose the hyperparameters then."""
         groups = None if self.groups is None else self.groups[chosen]
         several = groups is not None and len(np.unique(groups)) > 1
-        error, visits = (None if part is None else part[chosen] for part in (self.error, self.visits))
-        return Examples(self.table.rows(chosen), self.measured[chosen], groups if several else None, error, visits)
+        beside = (None if part is None else part[chosen] for part in (self.error, self.visits, self.visit_error))
+        return Examples(self.table.rows(chosen), self.measured[chosen], groups if several else None, *beside)
 
     @cached_property
     def weights(self) -> Floats | None:
@@ -121,7 +105,7 @@ class Examples:
 
         measured = joined("measured")
         assert measured is not None
-        return self._with(Labels(measured, joined("error"), joined("visits")))
+        return self._with(Labels(measured, *(joined(name) for name in ("error", "visits", "visit_error"))))
 
     def held_out(self, fit: Callable[[Examples], Model], seed: int) -> Floats:
         """(N,) milliseconds: each row predicted by a model of the other folds. Its label is that of ``tested``."""
@@ -131,7 +115,8 @@ class Examples:
         return predicted
 
     def _with(self, labels: Labels) -> Examples:
-        return replace(self, measured=labels.measured, error=labels.error, visits=labels.visits, relabel=None)
+        found = {field.name: getattr(labels, field.name) for field in fields(labels)}
+        return replace(self, **found, relabel=None)
 
 
 @dataclass(frozen=True)
@@ -144,6 +129,7 @@ class Measured:
         target, space: of all of them.
         labeller: gives the N latencies, with how sure each is; ``latency_ms`` are then those by all rows, and no
             subnet stands there twice. None takes ``latency_ms`` as they are.
+        statistic: one of ``STATISTICS``: what the latencies are.
         noise_floor: mean relative difference of two measurements, if it is known.
         profile_sha256: of the profile file; empty if it never was one.
         fingerprint: of the hardware.
@@ -157,6 +143,7 @@ class Measured:
     profile_sha256: str = ""
     fingerprint: str = ""
     labeller: Labeller | None = None
+    statistic: str = DEFAULT_STATISTIC
 
     def examples(self, fewest: int = FEWEST) -> Examples:
         """Features and milliseconds; of a subnet measured several times, the median, where it stands first.
@@ -178,5 +165,7 @@ class Measured:
         if self.labeller is not None:
             assert len(rows) == len(self.subnets)
             found = self.labeller(np.arange(len(rows)))
-            return Examples(table, found.measured, None, found.error, found.visits, self.labeller)
+            return Examples(
+                table, found.measured, None, found.error, found.visits, found.visit_error, self.labeller
+            )
         return Examples(table, np.array([np.median(values) for values in rows.values()]))
