@@ -14,7 +14,7 @@ from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.profiling.measure import noise_floor
 from vitas_hw.profiling.noise import NoiseFloor
-from vitas_hw.profiling.profile import Measurement, Profile, load_profile, save_profile
+from vitas_hw.profiling.profile import Measurement, Profile, load_profile, save_profile, with_quiet
 
 TARGET = Target("test-cpu", "onnxruntime", "fp32", 1, 1, (32, 32))
 
@@ -48,6 +48,27 @@ def test_a_profile_comes_back(profile: Profile, tmp_path: Path) -> None:
     assert profile.name == "test-cpu-onnxruntime-fp32-b1-t1-i32--small"
 
 
+def test_what_was_derived_comes_back_and_a_file_from_before_has_it_derived(profile: Profile, tmp_path: Path) -> None:
+    path, old = tmp_path / "profile.jsonl", tmp_path / "old.jsonl"
+    rows = [replace(row, rounds_ms=row.rounds_ms * 2, drift=row.drift * 2) for row in profile.ok]
+    derived = with_quiet(replace(profile, measurements=(*rows, profile.measurements[-1])))
+    save_profile(derived, path)
+    assert load_profile(path) == derived
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert "as quiet as it was seen" in lines[0]["quiet"]["means"]
+    assert 0 < lines[3]["quiet_ms"] < lines[3]["latency_ms"]
+    assert 0 < lines[3]["quiet_error"] < 1
+
+    header = {**lines[0], "schema": 2}
+    del header["quiet"]
+    before = [{name: value for name, value in line.items() if not name.startswith("quiet_")} for line in lines[1:]]
+    old.write_text("".join(json.dumps(line) + "\n" for line in [header, *before]))
+    assert load_profile(old) == derived
+    old.write_text(old.read_text().replace('"schema": 2', '"schema": 4'))
+    with pytest.raises(FileError, match="schema 4"):
+        load_profile(old)
+
+
 def broken_lines() -> Iterator[tuple[str, object]]:
     yield "subnet", {"a": 1}
     yield "status", "maybe"
@@ -58,6 +79,8 @@ def broken_lines() -> Iterator[tuple[str, object]]:
     yield "drift", [1.0]
     yield "drift", [1.0, 0.0]
     yield "drift", ["1", "1"]
+    yield "quiet_ms", 0.0
+    yield "quiet_error", "1"
 
 
 @pytest.mark.parametrize(("field", "value"), list(broken_lines()))
