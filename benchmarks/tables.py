@@ -2,9 +2,9 @@
 
     python benchmarks/tables.py --old FOLDER    # a checkout of the version to compare with
 
-Three made-up tables (a sum of columns, one with interactions, a noisy one), and every shipped profile written as a table of its
-features and p50. The default kind, five splits, hyperparameters chosen in each training fold. Each version reads the same
-CSV files in a process of its own.
+Three made-up tables (a sum of columns, one with interactions, a noisy one), and every shipped profile written as a
+table of its features and p50. The default kind, five splits, hyperparameters chosen in each training fold. Each version reads
+the same CSV files in a process of its own.
 """
 
 from __future__ import annotations
@@ -110,7 +110,9 @@ def main() -> None:
     }
     for table, row in rows.items():
         print(f"{table:62} {row['old']:.2%}  {row['new']:.2%}  {row['ratio']:.3f} (goal at most {GOAL:g})")
-    commit = subprocess.run(["git", "-C", arguments.old, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    commit = subprocess.run(
+        ["git", "-C", arguments.old, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
     about = {"splits": SPLITS, "rows": ROWS, "old": commit.stdout.strip()}
     write(RESULTS / "tables.json", {"goal": GOAL, "tables": rows}, about, load)
 

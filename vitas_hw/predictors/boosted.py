@@ -138,7 +138,9 @@ def _fit_base(examples: Examples, names: tuple[str, ...], penalty: float | None)
     line = Boosted(fit_line(examples, names), None, None, 0.0, (0.0, 0.0))
     if penalty is None:
         return line
-    return replace(line, smooth=Smooth.fit(examples.table, _residual(line, examples), penalty, weights=examples.weights))
+    return replace(
+        line, smooth=Smooth.fit(examples.table, _residual(line, examples), penalty, weights=examples.weights)
+    )
 
 
 def _residual(model: Boosted, examples: Examples) -> Floats:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -67,13 +67,14 @@ class Examples:
         """Some of them; where one group is left, without groups: its own rows choose the hyperparameters then."""
         groups = None if self.groups is None else self.groups[chosen]
         several = groups is not None and len(np.unique(groups)) > 1
-        beside = (None if part is None else part[chosen] for part in (self.error, self.visits, self.visit_error))
-        return Examples(self.table.rows(chosen), self.measured[chosen], groups if several else None, *beside)
+        beside = [None if part is None else part[chosen] for part in (self.error, self.visits, self.visit_error)]
+        labels = Labels(self.measured[chosen], *beside)
+        return Examples(self.table.rows(chosen), labels.measured, groups if several else None)._with(labels)
 
     @cached_property
     def weights(self) -> Floats | None:
-        """(N,) how much a fit heeds each, 1 on average: as the inverse square of its uncertainty and, since a model errs
-        too, the median one. None where the uncertainty is not known: all alike.
+        """(N,) how much a fit heeds each, 1 on average: the inverse of its squared uncertainty plus the median one, as
+        a model errs too. None where the uncertainty is not known: all alike.
         """
         if self.error is None or not self.error.any():
             return None
@@ -100,7 +101,7 @@ class Examples:
         back = np.argsort(np.concatenate([part.rows for part in parts]))
 
         def joined(name: str) -> Floats | None:
-            found = [getattr(part.tested, name) for part in parts]
+            found: list[Any] = [getattr(part.tested, name) for part in parts]
             return None if found[0] is None else np.concatenate(found)[back]
 
         measured = joined("measured")
@@ -165,7 +166,5 @@ class Measured:
         if self.labeller is not None:
             assert len(rows) == len(self.subnets)
             found = self.labeller(np.arange(len(rows)))
-            return Examples(
-                table, found.measured, None, found.error, found.visits, found.visit_error, self.labeller
-            )
+            return Examples(table, found.measured, None, found.error, found.visits, found.visit_error, self.labeller)
         return Examples(table, np.array([np.median(values) for values in rows.values()]))

@@ -35,10 +35,10 @@ class ErrorSplit:
 def split_error(predicted: Floats, tested: Examples) -> ErrorSplit | None:
     """From held-out predictions and labels; None where fewer than 20 subnets were visited twice.
 
-    Visits of a subnet err independently of each other and of a model that has not seen it. So the mean of the *product* of
-    two visits' residuals is the model's own mean square error, whatever the size of the noise. A mean error is made of
-    it as if the model erred by a normal distribution. Visits on a quiet machine count for more. What all subnets of a
-    size have in common in one round and not in the other is no subnet's noise and is taken out; what they have in
+    Visits of a subnet err independently of each other and of a model that has not seen it. So the mean of the *product*
+    of two visits' residuals is the model's own mean square error, whatever the size of the noise. A mean error is made
+    of it as if the model erred by a normal distribution. Visits on a quiet machine count for more. What all subnets of
+    a size have in common in one round and not in the other is no subnet's noise and is taken out; what they have in
     common in all rounds is in neither part, since the model has learned it as the truth.
 
     Args:

@@ -223,9 +223,7 @@ def fit_table(
     examples = table.examples()
     if held_out is None:
         held_out = held_out_predictions(kind, examples, seed)
-    regression = Regression.of(
-        kind, seed, fit_model(kind, examples, seed), table.values, held_out, examples, None
-    )
+    regression = Regression.of(kind, seed, fit_model(kind, examples, seed), table.values, held_out, examples, None)
     return TablePredictor(column, table.names, regression)
 
 

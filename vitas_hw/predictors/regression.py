@@ -107,7 +107,7 @@ class Regression:
     def of(
         cls, kind: str, seed: int, model: Model, sizes: Floats, held_out: Floats, tested: Examples, floor: float | None
     ) -> Regression:
-        """Metrics and interval come from (N,) held-out predictions of the N examples ``tested``; ``sizes`` is (N, S)."""
+        """Metrics and interval come from (N,) held-out predictions of N ``tested`` examples; ``sizes`` is (N, S)."""
         apart = split_error(held_out, tested)
         metrics = {
             "model_error": None if apart is None else apart.model,

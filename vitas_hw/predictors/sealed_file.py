@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -52,7 +52,9 @@ def seal(data: dict[str, Any]) -> str:
     return _text({**data, "sha256": _hash(data)}) + "\n"
 
 
-def read_sealed(path: Path, what: str, expected: dict[str, Sequence[Any]], build: Callable[[dict[str, Any]], Read]) -> Read:
+def read_sealed(
+    path: Path, what: str, expected: Mapping[str, Sequence[Any]], build: Callable[[dict[str, Any]], Read]
+) -> Read:
     """What ``build`` makes of a file's data.
 
     Args:

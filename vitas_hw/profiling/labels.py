@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import least_squares
 
 from vitas_hw.core.labels import Labels
@@ -39,8 +40,8 @@ class ProfileLabels:
     def __call__(self, fitted_to: Ints) -> Labels:
         """Labels of all N; what corrects them was fitted to the rows ``fitted_to`` alone.
 
-        A row without a drift among others that have one (a search measured it, at length) has its p50 as it is, divided by
-        the cubic for a ``quiet`` label, and is as sure as the median row.
+        A row without a drift among others that have one (a search measured it, at length) has its p50 as it is, divided
+        by the cubic for a ``quiet`` label, and is as sure as the median row.
         """
         key = np.sort(fitted_to).tobytes()
         if key not in self._known:
@@ -79,7 +80,7 @@ class ProfileLabels:
             each_error[place] = estimator.NOISE if drift is None or part.loud is None else drift.noise(part.loud)
         error[np.isnan(error)] = np.median(error[numbers])
         if drift is not None:
-            usual = _usual_over_quiet(measured[numbers[seen]], p50[numbers[seen]])
+            usual = ratio_by_size(measured[numbers[seen]], p50[numbers[seen]])
             if self.statistic == QUIET:
                 others = np.setdiff1d(np.arange(len(p50)), numbers)
                 measured[others] /= usual(p50[others])
@@ -90,7 +91,7 @@ class ProfileLabels:
         return Labels(measured, error, each, each_error)
 
 
-def _rows(visits: Visits, chosen: Floats, shift: float) -> Visits:
+def _rows(visits: Visits, chosen: npt.NDArray[np.bool_], shift: float) -> Visits:
     """The visits of some subnets, (N,) true; ``shift`` more on the anchor counts as quiet."""
     mine = chosen[visits.row]
     loud = None if visits.loud is None else visits.loud[mine] - shift
@@ -105,14 +106,16 @@ def _rank_within(row: Ints) -> Ints:
     return np.arange(len(row)) - np.maximum.accumulate(np.where(first, np.arange(len(row)), 0))
 
 
-def _usual_over_quiet(quiet_ms: Floats, p50_ms: Floats) -> Callable[[Floats], Floats]:
-    """The p50 over the quiet latency, by the quiet latency in milliseconds; the ends go on."""
-    size, ratio = np.log(quiet_ms), np.log(p50_ms / quiet_ms)
+def ratio_by_size(known_ms: Floats, other_ms: Floats) -> Callable[[Floats], Floats]:
+    """Another latency of N subnets over a known one, as a function of the known one: a cubic in its logarithm, robustly
+    fitted to the logarithm of the ratio. Beyond what was seen the ends go on.
+    """
+    size, ratio = np.log(known_ms), np.log(other_ms / known_ms)
     centre, spread = float(size.mean()), float(size.std()) or 1.0
     ends = float(size.min()), float(size.max())
 
     def powers(size: Floats) -> Floats:
-        return np.vander((np.clip(size, *ends) - centre) / spread, 4 if len(quiet_ms) >= _FEWEST_FOR_CUBIC else 1)
+        return np.vander((np.clip(size, *ends) - centre) / spread, 4 if len(known_ms) >= _FEWEST_FOR_CUBIC else 1)
 
     start = np.zeros(powers(size).shape[1])
     start[-1] = np.median(ratio)

@@ -19,8 +19,8 @@ class FitSettings:
         csv: instead, a table with a header.
         column: of the table, to predict; positive.
         group: rows with one value of this column are held out together.
-        statistic: of a profile, what is predicted: ``p50``, of the machine as it was half of the time, or ``quiet``, on the
-            machine as quiet as it was seen.
+        statistic: of a profile, what is predicted: ``p50``, of the machine as it was half of the time, or ``quiet``, on
+            the machine as quiet as it was seen.
         kind: of the predictor that is written; ``flops`` needs a column named mac or flop in a table.
         output: the folder to write to: ``<target>--<space>.json`` or ``<file>--<column>.json``; in ``reports/`` a
             report and a plot; of a profile, in ``cards/`` what it is for.
