@@ -100,7 +100,9 @@ class Visits:
 
     def sums(self, values: Floats) -> Floats:
         """(N,) sums of something of each visit (V,) over each subnet's visits."""
-        return np.bincount(self.row, values, minlength=len(self.p50))
+        found = np.zeros(len(self.p50))
+        np.add.at(found, self.row, values)
+        return found
 
     @property
     def repeats(self) -> int:
@@ -214,7 +216,8 @@ def estimate(visits: Visits, drift: Drift | None = None, about: Floats | None = 
         quiet = visits.p50
     else:
         least = np.full(len(mean), np.inf)
-        np.minimum.at(least, visits.row, visits.low)
+        # on a machine faster than the quiet one, what was seen is what that one would have taken
+        np.minimum.at(least, visits.row, visits.low + (settled - visits.low) * (visits.loud < 0))
         quiet = np.exp(np.minimum(mean, least + _ABOVE_LEAST))
     if visits.repeats < _FEWEST_REPEATS:
         made = f"only {visits.repeats} visits repeat a subnet's first" if visits.repeats else "each was visited once"
@@ -277,11 +280,12 @@ def _fit_slope(visits: Visits, usual: Drift, about: Floats | None) -> Drift:
 
 def _fit_louder(visits: Visits, drift: Drift) -> float:
     """Which growth of the noise with loudness makes the differences between visits of a subnet likeliest."""
-    assert visits.loud is not None
+    loud = visits.loud
+    assert loud is not None
 
     def unlikely(louder: float) -> float:
         """Twice the negative logarithm of the restricted likelihood, the scale at its best."""
-        sd = replace(drift, louder=louder).noise(visits.loud)
+        sd = replace(drift, louder=louder).noise(loud)
         residual = _within(visits, drift.settled(visits)[:, None], sd)[:, 0] / sd
         fitted = 2 * visits.repeats * np.log(scale(residual, visits.repeats))
         prior = (np.log((louder + 0.03) / (USUAL_LOUDER + 0.03)) / _LOUDER_PRIOR) ** 2
@@ -300,10 +304,10 @@ def _within(visits: Visits, values: Floats, sd: Floats) -> Floats:
 def _huber(design: Floats, target: Floats, prior: Floats, usual: Floats, rows_left: int) -> Floats:
     """Ridge regression towards ``usual`` with Huber's loss; ``prior`` is one over a coefficient's own spread."""
     weight = np.ones(len(target))
-    sd, found = 1.0, usual
+    sd, found = 1.0, usual.copy()
     for _ in range(_STEPS):
         gram = design.T @ (design * weight[:, None]) / sd**2 + np.diag(prior**2)
-        found = np.linalg.solve(gram, design.T @ (target * weight) / sd**2 + prior**2 * usual)
+        found[:] = np.linalg.solve(gram, design.T @ (target * weight) / sd**2 + prior**2 * usual)
         residual = np.abs(target - design @ found)
         sd = scale(residual, rows_left)
         weight = np.minimum(1.0, _HUBER * sd / np.maximum(residual, _LEAST))

@@ -119,7 +119,7 @@ def with_quiet(profile: Profile, second: Sequence[Measurement] = ()) -> Profile:
     about = known_of([row.subnet for row in rows])
     found = estimate(visits, about=about)
     by_subnet = {
-        row.subnet: replace(row, quiet_ms=round(float(ms), 6), quiet_error=None if error is None else round(error, 6))
+        row.subnet: replace(row, quiet_ms=_short(ms), quiet_error=None if error is None else _short(error))
         for row, ms, error in zip(rows, found.quiet_ms, _errors(found), strict=True)
     }
     anchor = quiet_drift([row.drift for row in rows]) if anchored else None
@@ -141,6 +141,11 @@ def with_quiet(profile: Profile, second: Sequence[Measurement] = ()) -> Profile:
     return replace(
         profile, measurements=tuple(by_subnet.get(row.subnet, row) for row in profile.measurements), quiet=quiet
     )
+
+
+def _short(value: float) -> float:
+    """As it stands in the file."""
+    return float(f"{value:.7g}")
 
 
 def _visits(rows: Sequence[Measurement], quiet: float | None = None) -> Visits:

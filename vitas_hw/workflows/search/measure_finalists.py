@@ -10,6 +10,7 @@ from vitas_hw.core.progress import Progress
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.predictors.kinds import KINDS
 from vitas_hw.predictors.predictor import Predictor, save_predictor
+from vitas_hw.profiling.later import Later, can_tell
 from vitas_hw.profiling.place import Place
 from vitas_hw.profiling.profile import Measurement, Profile, load_profile, save_profile
 from vitas_hw.profiling.protocol import side_by_side
@@ -21,19 +22,21 @@ _DRIFTED = 0.1
 
 
 def finalist_meter(
-    place: Place, usual_anchor_ms: float | None, seed: int, progress: Progress
+    place: Place, profile: Profile | None, seed: int, progress: Progress
 ) -> Callable[[Sequence[Subnet]], list[float]]:
     """Measures subnets side by side: p50 in milliseconds of interleaved rounds, longer than those of a profile.
 
     Args:
         place: the target on this machine.
-        usual_anchor_ms: the anchor's p50 when the target was profiled: latencies are scaled to the machine as it was
-            then. None leaves them as they are.
+        profile: what the target's predictor was fitted to: latencies are estimated as its rows are, for the machine as
+            it was then. None leaves them as they are.
         seed: of the orders.
         progress: where to report to.
 
     Raises VitasError when called, if the device refuses a subnet.
     """
+    usual_ms = None if profile is None else profile.anchor_ms
+    later = Later(profile) if profile is not None and can_tell(profile) else None
 
     def p50(subnets: Sequence[Subnet]) -> list[float]:
         with progress.step("measuring finalists", _ROUNDS * len(subnets)) as advance:
@@ -41,12 +44,14 @@ def finalist_meter(
         for measurement in found:
             if measurement.failed:
                 raise VitasError(f"A finalist does not run on {place.target.slug}: {measurement.failed}")
-        drift = anchor / usual_anchor_ms if usual_anchor_ms else 1.0
+        drift = anchor / usual_ms if usual_ms else 1.0
         if abs(drift - 1) > _DRIFTED:
             progress.note(
                 f"the anchor takes {drift:.2f} times as long as when this device was profiled; the finalists' latencies"
                 " are scaled to that time"
             )
+        if later is not None:
+            return later.latencies_ms(found, anchor)
         return [measurement.latency_ms / drift for measurement in found]
 
     return p50

@@ -138,7 +138,7 @@ def search_run(
         progress: where to report to.
     """
     from vitas_hw.profiling.place import place_of
-    from vitas_hw.runs.artifacts import load_run_predictor, run_anchor_ms, run_depth_shares
+    from vitas_hw.runs.artifacts import load_run_predictor, run_depth_shares, run_profile
 
     started = time.monotonic()
     space, by_top1 = run.space(None), settings.by_top1
@@ -181,7 +181,7 @@ def search_run(
         first = archive.begin(name)
         measures, earlier_ms = {}, {}
         for target, (at, told_by) in places.items():
-            meter = finalist_meter(at, run_anchor_ms(run, told_by), settings.seed, progress)
+            meter = finalist_meter(at, run_profile(run, told_by), settings.seed, progress)
             measures[target] = recorded(meter, archive, name, at.target.slug)
             earlier_ms[target] = archive.latencies(at.target.slug)
         memory_by = ""
