@@ -3,14 +3,14 @@
     python benchmarks/predictors.py run [--workers 2]      # what is missing in results/predictors.jsonl; may be stopped
     python benchmarks/predictors.py report                 # results/predictors.json and the table
 
-Five splits (seeds of the cross-validation) a profile, hyperparameters chosen in each training fold. The label of a row
+Three splits (seeds of the cross-validation) a profile, hyperparameters chosen in each training fold. The label of a row
 that is tested comes from its own visits and from corrections (the drift's slopes, the p50 over the quiet latency) that
 were fitted to the training fold alone. A row belongs to its profile's samples; delete the rows after a change of the
 predictors or of the labels.
 
-``judged``: predictors that learned the old labels (the p50 of all samples, each over its visit's drift) and the new
-ones, held against both, and against the least sample of visits that met a quiet machine, which no fit has touched.
-Labels of another level than those learned are reached by a cubic in the size that is fitted to the training fold.
+Predictors of the default kind that learned the old labels (the p50 of all samples, each over its visit's drift) and the
+new ones are held against both, and against the least sample of visits that met a quiet machine, which no fit has
+touched. Labels of another level than those learned are reached by a cubic in the size, fitted to the training fold.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from baselines import BASELINES, fit_any
+from baselines import fit_any
 from bench_tools import RESULTS, Floats, read_rows, run_missing, write
 
 import vitas_hw as vh
-from vitas_hw.core.statistic import P50, STATISTICS
+from vitas_hw.core.statistic import P50, QUIET, STATISTICS
 from vitas_hw.predictors.cross_validation import folds, scores
 from vitas_hw.predictors.examples import Examples, Measured
 from vitas_hw.predictors.kinds import DEFAULT_KIND, KINDS
@@ -47,7 +47,9 @@ from vitas_hw.profiling.profile import Profile
 from vitas_hw.workflows.fit import labelled, measured_of
 
 ROWS = RESULTS / "predictors.jsonl"
-SPLITS = 5
+SPLITS = 3
+OLD = "old"
+LABELS = (OLD, *STATISTICS)
 TRANSFERRED = (10, 20, 50)
 ON_A_QUIET_MACHINE = 0.03  # the anchor at most so much slower than on the quiet machine
 GOALS = {
@@ -65,14 +67,12 @@ GOALS = {
 
 @dataclass(frozen=True)
 class Job:
-    """A kind cross-validated on a profile's labels of a statistic (``judged``: on old and new ones), or that profile's
-    predictor moved to another one's target.
-    """
+    """A kind cross-validated on a profile's labels, or that profile's predictor moved to another one's target."""
 
     profile: str
     kind: str
     seed: int
-    statistic: str | None
+    labels: str  # one of LABELS
     to: str | None
     sha256: str  # of the profiles' samples, first letters
 
@@ -90,44 +90,43 @@ def sha_of(name: str) -> str:
 
 
 def jobs() -> list[Job]:
-    """The slow ones last: transfers, then networks."""
+    """The default kind first, on every kind of label; the others on quiet ones; the slow ones last."""
     sha = {path.stem: sha_of(path.stem) for path in sorted(shipped("profiles").glob("*.jsonl"))}
     found = []
-    for kind in (*KINDS, "judged", *(kind for kind in BASELINES if kind != "mlp"), "transfer", "mlp"):
-        for name in sorted(sha, key=lambda name: len(profile_named(name).ok)):
-            others = [
-                other for other in sha if other != name and profile_named(other).space == profile_named(name).space
-            ]
-            for seed in range(SPLITS):
+    for seed in range(SPLITS):
+        for kind in (*KINDS, "transfer", "mlp", "lookup"):
+            for name in sha:
+                space = profile_named(name).space
+                others = [other for other in sha if other != name and profile_named(other).space == space]
                 if kind == "transfer":
                     found += [Job(name, kind, seed, P50, other, f"{sha[name]}+{sha[other]}") for other in others]
-                elif kind == "judged":
-                    found.append(Job(name, kind, seed, None, None, sha[name]))
                 else:
-                    found += [Job(name, kind, seed, statistic, None, sha[name]) for statistic in STATISTICS]
+                    labels = LABELS if kind == DEFAULT_KIND else (QUIET,)
+                    found += [Job(name, kind, seed, statistic, None, sha[name]) for statistic in labels]
     return found
 
 
 def run(job: Job) -> dict[str, Any]:
     start = time.process_time()
-    rows = {"transfer": transfer_row, "judged": judged_row}
-    found = rows.get(job.kind, kind_row)(job)
+    found = kind_row(job) if job.to is None else transfer_row(job)
     return asdict(job) | {"found": found, "cpu_s": round(time.process_time() - start, 2)}
 
 
 def kind_row(job: Job) -> dict[str, Any]:
-    assert job.statistic is not None
-    found = measured_of(profile_named(job.profile), statistic=job.statistic).examples()
+    found = learned(profile_named(job.profile), job.labels)
     held_out, tested = held_out_predictions(job.kind, found, job.seed, fit_any), found.tested(job.seed)
     apart = split_error(held_out, tested)
     own = (
         {} if apart is None else {"model": apart.model, "model_low": apart.model_95[0], "model_high": apart.model_95[1]}
     )
-    return scores(held_out, tested.measured) | own | pooled(held_out, tested.measured, job.seed)
+    row = scores(held_out, tested.measured) | own | pooled(held_out, tested.measured, job.seed)
+    return row | (judged(job, held_out) if job.kind == DEFAULT_KIND else {})
 
 
-def old_labels(profile: Profile) -> Examples:
-    """What predictors learned before: the p50 of all samples, each over its visit's drift; all rows alike."""
+def learned(profile: Profile, labels: str) -> Examples:
+    """What a predictor learns. ``old``: the p50 of all samples, each over its visit's drift, and all rows alike."""
+    if labels != OLD:
+        return measured_of(profile, statistic=labels).examples()
     p50 = [row.latency_ms for row in profile.ok]
     return Measured([row.subnet for row in profile.ok], p50, profile.target, profile.space).examples()
 
@@ -142,34 +141,22 @@ def met_quiet(profile: Profile) -> Floats:
     return np.where(np.isfinite(least), np.exp(least), np.nan)
 
 
-def judged_row(job: Job) -> dict[str, Any]:
-    """Held-out errors of the default kind by the labels it learned and those it is held against."""
-    profile = profile_named(job.profile)
-    learned = {"old": old_labels(profile)}
-    learned |= {statistic: measured_of(profile, statistic=statistic).examples() for statistic in STATISTICS}
-    splits = {name: examples.split(job.seed) for name, examples in learned.items()}
-    least = met_quiet(profile)
-    rows: dict[str, dict[str, Any]] = {}
-    for name, parts in splits.items():
-        found: dict[str, list[Floats]] = {}
-        for fold, part in enumerate(parts):
-            seen = np.setdiff1d(np.arange(len(least)), part.rows)
-            predicted = fit_model(DEFAULT_KIND, part.seen, job.seed).predict(part.tested.table)
-            labels = {other: (each[fold].seen.measured, each[fold].tested.measured) for other, each in splits.items()}
-            for other, (known, wanted) in (labels | {"met quiet": (least[seen], least[part.rows])}).items():
-                both, there = np.isfinite(known), np.isfinite(wanted)
-                if not there.any():
-                    continue
-                level = 1.0
-                if other != name:
-                    level = ratio_by_size(part.seen.measured[both], known[both])(predicted[there])
-                found.setdefault(other, []).append(np.abs(predicted[there] * level / wanted[there] - 1))
-        whole = {other: np.concatenate(errors) for other, errors in found.items()}
-        rows[name] = {
-            other: {"mape": float(error.mean()), "within_10": float((error <= 0.1).mean()), "rows": len(error)}
-            for other, error in whole.items()
-        }
-    return rows
+def judged(job: Job, held_out: Floats) -> dict[str, float]:
+    """Held-out predictions against every kind of label: ``on OLD`` and so on, mean error and share within 10%."""
+    profile, least = profile_named(job.profile), met_quiet(profile_named(job.profile))
+    splits = {labels: learned(profile, labels).split(job.seed) for labels in LABELS}
+    found: dict[str, list[Floats]] = {}
+    for fold, own in enumerate(splits[job.labels]):
+        seen = np.setdiff1d(np.arange(len(least)), own.rows)
+        against = {on: (parts[fold].seen.measured, parts[fold].tested.measured) for on, parts in splits.items()}
+        for on, (known, wanted) in (against | {"met quiet": (least[seen], least[own.rows])}).items():
+            both, there, predicted = np.isfinite(known), np.isfinite(wanted), held_out[own.rows]
+            if both.any() and there.any():
+                level = ratio_by_size(own.seen.measured[both], known[both])(predicted) if on != job.labels else 1.0
+                found.setdefault(on, []).append(np.abs(predicted * level / wanted - 1)[there])
+    errors = {on: np.concatenate(parts) for on, parts in found.items()}
+    means = {f"on {on}": float(error.mean()) for on, error in errors.items()}
+    return means | {f"on {on}, within_10": float((error <= 0.1).mean()) for on, error in errors.items()}
 
 
 def pooled(held_out: Floats, measured: Floats, seed: int) -> dict[str, float]:
@@ -219,32 +206,26 @@ def mean_of(rows: Sequence[dict[str, float]]) -> dict[str, float]:
 
 def report(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Means over the splits; a kind whose splits are not all there is left out."""
-    whole: dict[tuple[str, str | None, str], list[dict[str, Any]]] = {}
+    whole: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for job in jobs():
         done = next((row for row in rows if asdict(job).items() <= row.items()), None)
         if done is not None:
             place = job.profile if job.to is None else f"{job.profile} -> {job.to}"
-            whole.setdefault((place, job.statistic, job.kind), []).append(done)
-    whole = {key: some for key, some in whole.items() if len(some) == SPLITS}
+            whole.setdefault((place, job.labels, job.kind), []).append(done)
     profiles: dict[str, Any] = {}
     moved: dict[str, Any] = {}
-    for (place, statistic, kind), some in whole.items():
+    for (place, labels, kind), some in whole.items():
+        if len(some) < SPLITS:
+            continue
         found = [row["found"] for row in some]
         if kind == "transfer":
             moved[place] = {key: mean_of([row[key] for row in found]) for key in found[0]}
             continue
-        about = profiles.setdefault(place, {"subnets": len(profile_named(place).ok), "judged": {}})
-        if kind == "judged":
-            about["judged"] = {
-                learned: {on: mean_of([row[learned][on] for row in found]) for on in held}
-                for learned, held in found[0].items()
-            }
-        else:
-            seconds = round(float(np.mean([row["cpu_s"] for row in some])), 1)
-            about.setdefault(statistic, {"kinds": {}})["kinds"][kind] = mean_of(found) | {"cpu_s": seconds}
+        about = profiles.setdefault(place, {"subnets": len(profile_named(place).ok), "learned": {}})
+        seconds = round(float(np.mean([row["cpu_s"] for row in some])), 1)
+        about["learned"].setdefault(labels, {})[kind] = mean_of(found) | {"cpu_s": seconds}
     for about in profiles.values():
-        for statistic in STATISTICS:
-            about[statistic] |= beside_others(about[statistic]["kinds"])
+        about |= beside_others(about["learned"][QUIET])
     return {"goals": GOALS, "profiles": profiles, "transfer": moved}
 
 
@@ -259,25 +240,20 @@ def beside_others(kinds: dict[str, dict[str, float]]) -> dict[str, Any]:
 def show(result: dict[str, Any]) -> None:
     for name, about in result["profiles"].items():
         goal = GOALS["mape"].get(name)
-        for statistic in STATISTICS:
-            row = about[statistic]
-            print(f"\n{name}: {about['subnets']} subnets, {statistic} labels")
-            for kind, found in row["kinds"].items():
+        for labels, kinds in about["learned"].items():
+            print(f"\n{name}: {about['subnets']} subnets, {labels} labels")
+            for kind, found in kinds.items():
                 shares = "  ".join(f"{key} {found[key]:.3f}" for key in ("within_10", "kendall", "spearman"))
                 print(f"  {kind:8} {found['mape']:.2%}{model_words(found)}  {shares}  {found['cpu_s']:.1f} s")
-            own = row["kinds"][DEFAULT_KIND]
-            if goal is not None:
-                print(
-                    f"  mean error {own['mape']:.2%}, goal <= {goal:.1%}; within 10% {own['within_10']:.1%}, goal >= 97%"
-                )
-            print(f"  over the best baseline ({row['best_baseline']}) {row['over_best_baseline']}, goal <= 1.02")
+            own = kinds[DEFAULT_KIND]
+            if goal is not None and labels == QUIET:
+                print(f"  mean error {own['mape']:.2%}, goal {goal:.1%}; within 10% {own['within_10']:.1%}, goal 97%")
+            held = [on for on in (*LABELS, "met quiet") if f"on {on}" in own]
+            words = (f"{on} {own[f'on {on}']:.2%} ({own[f'on {on}, within_10']:.1%} within 10%)" for on in held)
+            print(f"  held against: {', '.join(words)}")
             covered = "  ".join(f"{own[key]:.3f}" for key in ("coverage", "third_1", "third_2", "third_3"))
             print(f"  coverage and its thirds {covered}, goal 0.87 to 0.94, thirds >= 0.83")
-        for learned, held in about["judged"].items():
-            errors = "  ".join(
-                f"{on} {one['mape']:.2%} ({one['within_10']:.1%} within 10%)" for on, one in held.items()
-            )
-            print(f"  learned {learned:6} labels, held against: {errors}")
+        print(f"  over the best baseline ({about['best_baseline']}) {about['over_best_baseline']}, goal 1.02")
     for name, row in result["transfer"].items():
         print(f"\n{name}")
         for key, found in row.items():
