@@ -47,6 +47,7 @@ def test_the_profile() -> None:
 def test_the_predictors_of_every_kind(kind: str) -> None:
     predictor = vh.load_predictor(OLD / f"predictor-{kind}.json")
     assert predictor.kind == kind
+    assert predictor.statistic == "p50"
     assert (predictor.predict([predictor.space.smallest]).latency_ms > 0).all()
 
 

@@ -106,6 +106,7 @@ def print_profiled(done: Profiled, as_json: bool) -> None:
             *_quiet_rows(done.profile),
             ["the machine's drift around its median (90% of visits)", _drift(done)],
             ["predictor: mean error on unseen subnets", console.percent(metrics["mape"])],
+            ["  of that the model's own, without the labels' noise", console.percent(metrics["model_error"])],
             ["predictor: within 10%", console.percent(metrics["within_10"])],
             ["predictor: Spearman", f"{metrics['spearman']:.3f}"],
         ],

@@ -116,7 +116,7 @@ def with_quiet(profile: Profile, second: Sequence[Measurement] = ()) -> Profile:
     if not rows:
         return profile
     visits = _visits(rows)
-    about = _known_of([row.subnet for row in rows])
+    about = known_of([row.subnet for row in rows])
     found = estimate(visits, about=about)
     by_subnet = {
         row.subnet: replace(row, quiet_ms=_short(ms), quiet_error=None if error is None else _short(error))
@@ -156,7 +156,7 @@ def _errors(found: Estimates) -> list[float] | list[None]:
     return [None] * len(found.quiet_ms) if found.error is None else found.error.tolist()
 
 
-def _known_of(subnets: Sequence[Subnet]) -> Floats:
+def known_of(subnets: Sequence[Subnet]) -> Floats:
     """(N, 4) what a subnet's ln latency is about linear in."""
     counted = operators(subnets)
     macs, params = np.log(counted.macs), np.log(counted.params)

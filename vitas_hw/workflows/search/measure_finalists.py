@@ -85,7 +85,9 @@ class Refitting:
         """The predictor of the profile with these measurements added; both are kept."""
         self.add(measured_ms)
         path, old = self.staged.searched_profile, self.predictor.regression
-        predictor = fit_predictor(load_profile(path), old.kind, path=path, seed=old.seed)
+        predictor = fit_predictor(
+            load_profile(path), old.kind, path=path, seed=old.seed, statistic=self.predictor.statistic
+        )
         save_predictor(predictor, self.staged.searched_predictor)
         return predictor
 
