@@ -1,6 +1,6 @@
 """What the shipped profiles say of their own raw samples, derived anew: quiet latencies, their errors, the noise.
 
-    python benchmarks/rederive.py            # writes what has changed, and the hashes in the predictors fitted to it
+    python benchmarks/rederive.py            # writes what has changed, and its hash into predictor and card
     python benchmarks/rederive.py --check    # writes nothing; ends with 1 if anything would change
 
 Raw samples, drift and p50s stay as they are, and so do predictors of p50s.
@@ -9,6 +9,7 @@ Raw samples, drift and p50s stay as they are, and so do predictors of p50s.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from vitas_hw.core.reading import file_sha256
 from vitas_hw.predictors.predictor import save_predictor
 from vitas_hw.predictors.shipped import shipped
 from vitas_hw.profiling.profile import save_profile, with_quiet
+from vitas_hw.report.predictor_card import predictor_card
 
 
 def rederived(path: Path, check: bool) -> bool:
@@ -33,7 +35,11 @@ def rederived(path: Path, check: bool) -> bool:
         predictor_path = shipped("predictors") / f"{path.stem}.json"
         predictor = vh.load_predictor(predictor_path)
         if predictor.profile_sha256 == old_hash:
-            save_predictor(replace(predictor, profile_sha256=file_sha256(path)), predictor_path)
+            predictor = replace(predictor, profile_sha256=file_sha256(path))
+            save_predictor(predictor, predictor_path)
+            report = json.loads((shipped("predictors") / "reports" / predictor_path.name).read_text())
+            card = shipped("predictors") / "cards" / f"{path.stem}.md"
+            card.write_text(predictor_card(predictor, report))
     return after != before
 
 

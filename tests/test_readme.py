@@ -308,10 +308,13 @@ def profile_rows() -> list[str]:
         floor = profile.noise_floor
         assert floor is not None
         latencies = [measurement.latency_ms for measurement in profile.ok]
+        errors = [measurement.quiet_error for measurement in profile.ok if measurement.quiet_error is not None]
+        sure = f"{np.median(errors):.1%}" if errors else "one visit each: not known"
+        of = "" if profile.anchor_ms is not None else " (of the p50)"
         rows.append(
             f"| `{profile.name}` | {len(profile.ok)} | {min(latencies):.3g} to {max(latencies):.3g} ms"
             f" | {floor.mean:.1%}, {'-' if floor.median is None else f'{floor.median:.1%}'}, {floor.p90:.1%}"
-            f" ({floor.pairs} pairs) |"
+            f" ({floor.pairs} pairs) | {sure}{of} |"
         )
     return rows
 

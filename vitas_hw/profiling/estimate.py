@@ -212,7 +212,7 @@ def estimate(visits: Visits, drift: Drift | None = None, about: Floats | None = 
     precision = visits.sums(sd**-2)
     mean = visits.sums(settled * sd**-2) / precision
     residual = (settled - mean[visits.row]) / sd
-    if drift is None:
+    if visits.loud is None:
         quiet = visits.p50
     else:
         least = np.full(len(mean), np.inf)

@@ -97,6 +97,8 @@ def measured(run: Run, settings: ProfileSettings, space: str | None, fresh: bool
     watch.look()  # before any work of ours
     with place.worker(TIMING, settings.timeout_s, run.engines) as worker:
         about = environment_of(place, worker.start())
+        if worker.shares_cores:
+            progress.note("warning: Another measurement runs on the same cores of this machine, which slows both down.")
         journal = open_journal(path, place.target, found, about, settings.seed)
         progress.note(f"profiling {len(subnets)} subnets of {found.name} on {place.target.slug}")
         if not journal.attempts:

@@ -22,9 +22,9 @@ _DRIFTED = 0.1
 
 
 def finalist_meter(
-    place: Place, profile: Profile | None, seed: int, progress: Progress
+    place: Place, profile: Profile | None, seed: int, progress: Progress, *, percent: float | None = 50
 ) -> Callable[[Sequence[Subnet]], list[float]]:
-    """Measures subnets side by side: p50 in milliseconds of interleaved rounds, longer than those of a profile.
+    """Measures subnets side by side: milliseconds, of interleaved rounds with longer visits than a profile's.
 
     Args:
         place: the target on this machine.
@@ -32,13 +32,15 @@ def finalist_meter(
             it was then. None leaves them as they are.
         seed: of the orders.
         progress: where to report to.
+        percent: of the samples, 50 for a p50; None for the latency on the quiet machine, which without a profile that
+            has an anchor is the p50.
 
     Raises VitasError when called, if the device refuses a subnet.
     """
     usual_ms = None if profile is None else profile.anchor_ms
-    later = Later(profile) if profile is not None and can_tell(profile) else None
+    later = Later(profile, percent) if profile is not None and can_tell(profile) else None
 
-    def p50(subnets: Sequence[Subnet]) -> list[float]:
+    def measured(subnets: Sequence[Subnet]) -> list[float]:
         with progress.step("measuring finalists", _ROUNDS * len(subnets)) as advance:
             found, anchor = side_by_side(place, subnets, rounds=_ROUNDS, seed=seed, on_visit=lambda: advance(""))
         for measurement in found:
@@ -52,9 +54,9 @@ def finalist_meter(
             )
         if later is not None:
             return later.latencies_ms(found, anchor)
-        return [measurement.latency_ms / drift for measurement in found]
+        return [measurement.percentile(50 if percent is None else percent) / drift for measurement in found]
 
-    return p50
+    return measured
 
 
 @dataclass(frozen=True)
