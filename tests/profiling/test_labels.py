@@ -93,6 +93,8 @@ def test_a_row_that_a_search_measured_keeps_its_p50(machine: tuple) -> None:
     p50, quiet = (ProfileLabels(mixed, statistic)(np.arange(len(mixed))) for statistic in (P50, QUIET))
     assert p50.measured[0] == 7.0
     assert 0.8 < quiet.measured[0] / 7.0 < 1.0
+    told = [replace(mixed[0], quiet_ms=6.5), *rows[1:]]
+    assert everyone(told, QUIET)[0] == 6.5
     assert p50.error is not None
     assert p50.error[0] == pytest.approx(np.median(p50.error[1:]))
     assert p50.measured[1:] == pytest.approx(everyone(rows[1:], P50), rel=1e-12)

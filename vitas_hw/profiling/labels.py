@@ -40,8 +40,8 @@ class ProfileLabels:
     def __call__(self, fitted_to: Ints) -> Labels:
         """Labels of all N; what corrects them was fitted to the rows ``fitted_to`` alone.
 
-        A row without a drift among others that have one (a search measured it, at length) has its p50 as it is, divided
-        by the cubic for a ``quiet`` label, and is as sure as the median row.
+        A row without a drift among others that have one was measured at length by a search. It has its own number as
+        it is, the p50 divided by the cubic where it has no ``quiet_ms``, and is as sure as the median row.
         """
         key = np.sort(fitted_to).tobytes()
         if key not in self._known:
@@ -83,7 +83,8 @@ class ProfileLabels:
             usual = ratio_by_size(measured[numbers[seen]], p50[numbers[seen]])
             if self.statistic == QUIET:
                 others = np.setdiff1d(np.arange(len(p50)), numbers)
-                measured[others] /= usual(p50[others])
+                told = np.array([self.rows[number].quiet_ms or np.nan for number in others])
+                measured[others] = np.where(np.isnan(told), p50[others] / usual(p50[others]), told)
             else:
                 factor = usual(measured[numbers])
                 measured[numbers] *= factor
