@@ -31,7 +31,7 @@ from vitas_hw.core.progress import SILENT
 from vitas_hw.core.reading import file_sha256
 from vitas_hw.profiling.place import place_of
 from vitas_hw.profiling.profile import load_profile
-from vitas_hw.runs.artifacts import load_run_predictor, run_anchor_ms
+from vitas_hw.runs.artifacts import load_run_predictor, run_profile
 from vitas_hw.runs.directory import Run
 from vitas_hw.searching.result import SearchResult
 from vitas_hw.workflows.profile.profile import profile
@@ -78,7 +78,7 @@ def searched(run: Run, ceiling: float, seed: int) -> dict[str, Any]:
     except VitasError as error:
         return row | {"failed": str(error), "seconds": round(time.perf_counter() - started, 1)}
     seconds = round(time.perf_counter() - started, 1)
-    meter = finalist_meter(place, run_anchor_ms(run, predictor), seed + 1000, SILENT)
+    meter = finalist_meter(place, run_profile(run, predictor), seed + 1000, SILENT)
     (again,) = meter([result.choice.subnet])
     return row | {
         "subnet": result.choice.subnet.to_dict(),

@@ -15,7 +15,10 @@ from vitas_hw.core.reading import file_sha256
 from vitas_hw.predictors.predictor import save_predictor
 from vitas_hw.predictors.sealed_file import seal
 from vitas_hw.predictors.shipped import shipped
+from vitas_hw.profiling.estimate import WITH_ANCHOR, WITHOUT_ANCHOR
+from vitas_hw.profiling.profile import with_quiet
 from vitas_hw.report.predictor_card import predictor_card
+from vitas_hw.workflows.fit import measured_of
 
 ROOT = Path(__file__).parent.parent
 PREDICTORS = sorted(path.stem for path in shipped("predictors").glob("*.json"))
@@ -42,10 +45,24 @@ def test_a_shipped_predictor_is_fitted_to_its_profile(name: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", PREDICTORS)
-def test_a_shipped_predictor_reproduces_its_measurements(name: str) -> None:
+def test_a_shipped_profile_says_what_its_raw_samples_say(name: str) -> None:
+    """benchmarks/rederive.py writes what they say."""
     profile = vh.load_profile(shipped("profiles") / f"{name}.jsonl")
-    found = vh.load_predictor(name).predict([measurement.subnet for measurement in profile.ok])
-    measured = [measurement.latency_ms for measurement in profile.ok]
+    again = with_quiet(profile)
+    assert profile.quiet is not None
+    assert profile.quiet.means in (WITH_ANCHOR, WITHOUT_ANCHOR)
+    assert [row.quiet_ms for row in profile.ok] == pytest.approx([row.quiet_ms for row in again.ok], rel=1e-4)
+    errors = [row.quiet_error for row in profile.ok]
+    if profile.quiet.unknown:
+        assert set(errors) == {None}
+    else:
+        assert errors == pytest.approx([row.quiet_error for row in again.ok], rel=1e-3)
+
+
+@pytest.mark.parametrize("name", PREDICTORS)
+def test_a_shipped_predictor_reproduces_its_measurements(name: str) -> None:
+    learned = measured_of(vh.load_profile(shipped("profiles") / f"{name}.jsonl"))
+    found, measured = vh.load_predictor(name).predict(learned.subnets), learned.latency_ms
     inside = [low <= ms <= high for low, ms, high in zip(found.lower_ms, measured, found.upper_ms, strict=True)]
     assert sum(inside) / len(inside) > 0.85
 

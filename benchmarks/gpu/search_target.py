@@ -144,7 +144,7 @@ def run(
     place = place_of(profile.target, predictor.fingerprint)
     if place is None:
         raise VitasError(f"{profile.target.slug} is not the target of this machine.")
-    meter = finalist_meter(place, profile.anchor_ms, 0, log)
+    meter = finalist_meter(place, profile, 0, log)
     name, reference = reference_of(space)
     (reference_ms,) = meter([reference])
     macs, predicted = cloud(space, predictor)

@@ -26,7 +26,8 @@ from vitas_hw.predictors.predictor import fit, fit_table, save_predictor
 from vitas_hw.predictors.table import read_table
 from vitas_hw.predictors.transfer import transfer
 from vitas_hw.profiling.journal import Journal
-from vitas_hw.profiling.profile import Measurement, NoiseFloor, Profile, save_profile
+from vitas_hw.profiling.noise import NoiseFloor
+from vitas_hw.profiling.profile import Measurement, Profile, save_profile
 from vitas_hw.profiling.timing import Visit
 from vitas_hw.runs.directory import Run
 from vitas_hw.training.checkpoint import State, save_state

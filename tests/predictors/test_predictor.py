@@ -141,6 +141,9 @@ def test_fit_predictor_takes_the_rows_that_ran(digits: SearchSpace) -> None:
     profile = Profile(TARGET, digits, {"fingerprint": "f"}, None, None, tuple(rows))
     found = vh.fit_predictor(profile)
     assert found.metrics["noise_floor"] is None
+    assert found.metrics["model_error"] is None  # each was visited once
+    with pytest.raises(InputError, match="Unknown statistic 'mode'"):
+        vh.fit_predictor(profile, statistic="mode")
     with pytest.raises(InputError, match="Known: xgboost, linear"):
         vh.fit_predictor(profile, kind="magic")
     with pytest.raises(InputError, match="of the kind 'mlp' can still be read but no longer fitted") as caught:
@@ -159,6 +162,8 @@ def test_an_unknown_name_lists_the_shipped_ones() -> None:
         {"schema": 1},
         {"schema": True},
         {"features": 99},
+        {"statistic": "mode"},
+        {"schema": 2},  # which had no statistic
         {"target": {}},
         {"space": 3},
         {"seen": 1},

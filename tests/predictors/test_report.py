@@ -80,13 +80,51 @@ def test_fit_and_predict_a_profile(digits: SearchSpace, folder: Path, capsys: py
     assert f"{len(subnets) - 1} subnets" in card.read_text()
     first = Path(found["predictor"]).read_bytes()
     assert main(["fit", "mine.jsonl", "--kind", "linear"]) == 0
-    assert "(mean difference of two measurements): not measured" in " ".join(capsys.readouterr().out.split())
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "(mean difference of two measurements): not measured" in printed
+    assert "The noise of the labels cannot be estimated: fewer than 20 examples were visited twice." in printed
+    assert found["kinds"][0]["model_error"] is None
     assert Path(found["predictor"]).read_bytes() == first
     words = ["smallest", "random:1", digits.largest.to_json()]
     predicted = said(capsys, "predict", *words, "--predictor", found["predictor"])
     subnets = [digits.smallest, digits.sample(1), digits.largest]
     assert predicted["latency_ms"] == predictor.predict(subnets).latency_ms.tolist()
     assert set(predicted) == {"latency_ms", "lower_ms", "upper_ms", "inside"}
+
+
+def test_a_fit_tells_its_error_from_the_labels_noise(
+    digits: SearchSpace, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    subnets, _ = made_up(digits, 120)
+    rng = np.random.default_rng(0)
+    clean = np.array([0.1 * subnet.depth + subnet.macs * 2e-8 for subnet in subnets])
+    loud = rng.exponential(0.1, (len(subnets), 2)) * (rng.random((len(subnets), 2)) < 0.5)
+    visits = clean[:, None] * np.exp(loud + rng.normal(0, 0.02 + 0.2 * loud))
+    rows = [
+        Measurement(subnet, tuple((ms, 1.02 * ms, 1.04 * ms) for ms in own), tuple(drift))
+        for subnet, own, drift in zip(subnets, visits.tolist(), np.exp(loud).tolist(), strict=True)
+    ]
+    save_profile(Profile(TARGET, digits, {"fingerprint": "f"}, None, 1.0, tuple(rows)), folder / "mine.jsonl")
+    found = said(capsys, "fit", "mine.jsonl", "--kind", "linear", "--statistic", "quiet")
+    assert found["statistic"] == "quiet"
+    for one in found["kinds"]:
+        assert one["model_error"] ** 2 + one["label_noise"] ** 2 == pytest.approx(one["mape"] ** 2)
+        assert one["model_error_95"][0] <= one["model_error_95"][1]
+    linear, *_, flops = found["kinds"]
+    assert linear["model_error"] < 0.6 * linear["mape"]  # the line is the truth here
+    assert flops["model_error"] > 0.9 * flops["mape"]
+    predictor = vh.load_predictor(found["predictor"])
+    assert predictor.statistic == "quiet"
+    assert predictor.metrics["model_error"] == linear["model_error"]
+    assert predictor.metrics["label_noise"] == linear["label_noise"]
+    low = predictor.predict(subnets).latency_ms
+    assert vh.fit_predictor(vh.load_profile("mine.jsonl"), "linear").statistic == "p50"
+    assert np.median(low / clean) == pytest.approx(1, abs=0.02)
+    assert main(["fit", "mine.jsonl", "--kind", "linear", "--statistic", "quiet"]) == 0
+    assert "the model's own, with its 95% interval" in " ".join(capsys.readouterr().out.split())
+    card = Path(found["predictor"]).parent / "cards" / f"{predictor.name}.md"
+    assert "on the machine as quiet as it was seen" in card.read_text()
+    assert "--statistic quiet" in card.read_text()
 
 
 def test_fit_and_predict_a_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -109,6 +147,11 @@ def test_fit_and_predict_a_table(folder: Path, capsys: pytest.CaptureFixture[str
         (["fit", "nowhere"], "Unknown profile 'nowhere'"),
         (["fit", "nowhere", "--group", "net"], "A --group is a column of a table"),
         (["fit", "nowhere", "--kind", "magic"], "Unknown kind of predictor"),
+        (["fit", "nowhere", "--statistic", "mode"], "Unknown statistic"),
+        (
+            ["fit", "--csv", "a.csv", "--column", "ms", "--statistic", "quiet"],
+            "A --statistic is taken from a profile's",
+        ),
         (["fit", "--csv", "a.csv", "--column", "ms"], "Cannot read the table"),
         (["predict", "smallest"], "Say which predictor"),
         (["predict", "--predictor", "x"], "Give subnets, or --csv"),

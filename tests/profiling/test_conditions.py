@@ -505,12 +505,10 @@ def test_without_a_driver_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> No
 def test_cores_are_fast_physical_ones_from_the_end(laptop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     allowed = set(range(8))
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: allowed)
-    assert cores_for(1) == [2]
-    assert cores_for(2) == [2, 0]
-    assert cores_for(3) == [2, 0, 7]
+    assert cores_for(1) == cores_for(5) == [2, 0, 7, 6, 5, 4]
     assert cores_for(6) is None  # nothing left for the rest
     allowed -= {2, 7}
-    assert cores_for(2) == [3, 0]
+    assert cores_for(2) == [3, 0, 6, 5, 4]
 
 
 def test_a_server_with_siblings_far_apart(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -519,7 +517,7 @@ def test_a_server_with_siblings_far_apart(root: Path, monkeypatch: pytest.Monkey
     }
     files(root, texts)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
-    assert cores_for(3) == [3, 2, 1]
+    assert cores_for(3) == [3, 2, 1, 0]
     assert cores_for(4) is None
 
 
@@ -528,7 +526,7 @@ def test_big_and_little_cores_of_a_phone(root: Path, monkeypatch: pytest.MonkeyP
     texts = {f"devices/system/cpu/cpu{cpu}/cpu_capacity": str(value) for cpu, value in enumerate(capacity)}
     files(root, texts)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(7)))
-    assert cores_for(2) == [6, 5]
+    assert cores_for(2) == [6, 5, 4, 3, 2, 1, 0]
 
 
 def test_cpu_lists() -> None:

@@ -9,13 +9,16 @@ from vitas_hw.core.errors import FileError, InputError, VitasError
 from vitas_hw.core.progress import Silent
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
+from vitas_hw.core.target import Target
 from vitas_hw.profiling.journal import Journal
-from vitas_hw.profiling.measure import ATTEMPTS, anchor_ms, measure, measurements
+from vitas_hw.profiling.measure import ATTEMPTS, anchor_ms, measure, measurements, passes
 from vitas_hw.profiling.nvidia import GpuMeanwhile, summary
-from vitas_hw.profiling.profile import Measurement
+from vitas_hw.profiling.profile import Measurement, Profile, with_quiet
 from vitas_hw.profiling.protocol import gpu_during, say_what_slowed_the_gpu
 from vitas_hw.profiling.timing import Visit
 from vitas_hw.profiling.worker import SubnetFailedError
+
+TARGET = Target("test-cpu", "onnxruntime", "fp32", 1, 1, (32, 32))
 
 
 class FakeMeter:
@@ -252,3 +255,67 @@ def test_when_time_is_up_nothing_more_is_measured_and_what_was_counts(subnets: l
     assert not measure(other, subnets, rounds=1, seed=0, journal=early, time_is_up=lambda: len(other.visited) == 2)
     assert {measurement.subnet.digest for measurement in measurements(early, subnets, "first", 1)} == set(other.visited)
     assert take(FakeMeter(), subnets, path, rounds=2) == take(FakeMeter(), subnets, tmp_path / "at once", rounds=2)
+
+
+class Spells(FakeMeter):
+    """Slow for stretches, more than half of all visits, and then noisy too."""
+
+    def __init__(self, seed: int, stop_after: int | None = None) -> None:
+        super().__init__(stop_after=stop_after)
+        self.rng = np.random.default_rng(seed)
+        lengths = np.stack([self.rng.geometric(0.07, 100), self.rng.geometric(0.05, 100)], axis=1).ravel()
+        self.loud = np.repeat([0.0, 0.25] * 100, lengths)
+        self.noise = self.rng.normal(0, 1, len(self.loud))
+
+    def visit(self, subnet: Subnet) -> Visit:
+        number = len(self.visited)
+        slow = super().visit(subnet)
+        now = float(self.loud[number])
+        ms = slow.samples_ms[0] * float(np.exp(0.9 * now + (0.005 + 0.25 * now) * self.noise[number]))
+        anchor = (10 * float(np.exp(now)),)
+        return Visit((ms, ms * 1.001, ms * 1.002), anchor, anchor)
+
+
+def many(space: SearchSpace) -> list[Subnet]:
+    return list(dict.fromkeys(space.sample(seed) for seed in range(300)))[:40]
+
+
+def test_the_last_rounds_visits_go_where_they_tell_most(small: SearchSpace, tmp_path: Path) -> None:
+    subnets, wrong = many(small), {}
+    for name in ("shared out", "alike"):
+        errors: list[float] = []
+        for seed in range(8):
+            meter, journal = Spells(seed), Journal.open(tmp_path / f"{name} {seed}", {})
+            if name == "shared out":
+                measure(meter, subnets, rounds=3, seed=seed, journal=journal)
+            else:
+                for pass_ in passes({"first": subnets}, rounds=3, seed=seed):  # as where nobody looks into the journal
+                    for subnet in pass_.order if pass_.attempt == 0 else ():
+                        journal.add_visit("first", pass_.round_, subnet.digest, meter.visit(subnet))
+            assert len(meter.visited) == 3 * len(subnets)  # in the same time
+            rows = tuple(measurements(journal, subnets, "first", 3))
+            found = with_quiet(Profile(TARGET, small, {}, None, 10.0, rows))
+            errors += [abs(row.quiet_ms / row.subnet.params * 1e3 - 1) for row in found.ok if row.quiet_ms]
+        wrong[name] = float(np.mean(errors)), float(np.percentile(errors, 90))
+    assert wrong["shared out"][0] < 0.85 * wrong["alike"][0]
+    assert wrong["shared out"][1] < 0.6 * wrong["alike"][1]
+
+
+@pytest.mark.parametrize("stop", [79, 81, 95, 119])
+def test_what_was_shared_out_is_the_same_after_a_kill(stop: int, small: SearchSpace, tmp_path: Path) -> None:
+    subnets = many(small)
+    whole = Journal.open(tmp_path / "whole", {})
+    measure(Spells(0), subnets, rounds=3, seed=0, journal=whole)
+    with pytest.raises(KeyboardInterrupt):
+        measure(Spells(0, stop), subnets, rounds=3, seed=0, journal=Journal.open(tmp_path / "killed", {}))
+    again, rest = Journal.open(tmp_path / "killed", {}), Spells(0)
+    rest.visited = ["before"] * stop  # the machine goes on where it was
+    measure(rest, subnets, rounds=3, seed=0, journal=again)
+    assert again.attempts == whole.attempts
+    assert {key[1] for key in whole.attempts} == set(range(6))
+    done = Spells(1)
+    measure(done, subnets, rounds=3, seed=0, journal=Journal.open(tmp_path / "killed", {}))
+    assert done.visited == []
+    fewer = Journal.open(tmp_path / "fewer", {})
+    measure(Spells(0), subnets, rounds=2, seed=0, journal=fewer)
+    assert {key[1] for key in fewer.attempts} == {0, 1}

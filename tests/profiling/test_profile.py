@@ -13,7 +13,8 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.profiling.measure import noise_floor
-from vitas_hw.profiling.profile import Measurement, NoiseFloor, Profile, load_profile, save_profile
+from vitas_hw.profiling.noise import NoiseFloor
+from vitas_hw.profiling.profile import Measurement, Profile, load_profile, save_profile, with_quiet
 
 TARGET = Target("test-cpu", "onnxruntime", "fp32", 1, 1, (32, 32))
 
@@ -38,13 +39,34 @@ def test_a_profile_comes_back(profile: Profile, tmp_path: Path) -> None:
     save_profile(profile, path)
     assert load_profile(path) == profile
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    assert lines[0]["schema"] == 2
+    assert lines[0]["schema"] == 3
     assert lines[1]["status"] == "ok"
     assert (lines[1]["latency_ms"], lines[1]["samples_ms"]) == (2.0, [[1.0, 2.0], [3.0]])
     assert lines[2]["drift"] == [1.0, 1.1]
     assert lines[2]["p90_ms"] == pytest.approx(np.percentile([2.0, 3.0, 4.0 / 1.1], 90))
     assert (lines[-1]["status"], lines[-1]["reason"]) == ("failed", "this engine cannot")
     assert profile.name == "test-cpu-onnxruntime-fp32-b1-t1-i32--small"
+
+
+def test_what_was_derived_comes_back_and_a_file_from_before_has_it_derived(profile: Profile, tmp_path: Path) -> None:
+    path, old = tmp_path / "profile.jsonl", tmp_path / "old.jsonl"
+    rows = [replace(row, rounds_ms=row.rounds_ms * 2, drift=row.drift * 2) for row in profile.ok]
+    derived = with_quiet(replace(profile, measurements=(*rows, profile.measurements[-1])))
+    save_profile(derived, path)
+    assert load_profile(path) == derived
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert "as quiet as it was seen" in lines[0]["quiet"]["means"]
+    assert 0 < lines[3]["quiet_ms"] < lines[3]["latency_ms"]
+    assert 0 < lines[3]["quiet_error"] < 1
+
+    header = {**lines[0], "schema": 2}
+    del header["quiet"]
+    before = [{name: value for name, value in line.items() if not name.startswith("quiet_")} for line in lines[1:]]
+    old.write_text("".join(json.dumps(line) + "\n" for line in [header, *before]))
+    assert load_profile(old) == derived
+    old.write_text(old.read_text().replace('"schema": 2', '"schema": 4'))
+    with pytest.raises(FileError, match="schema 4"):
+        load_profile(old)
 
 
 def broken_lines() -> Iterator[tuple[str, object]]:
@@ -57,6 +79,8 @@ def broken_lines() -> Iterator[tuple[str, object]]:
     yield "drift", [1.0]
     yield "drift", [1.0, 0.0]
     yield "drift", ["1", "1"]
+    yield "quiet_ms", 0.0
+    yield "quiet_error", "1"
 
 
 @pytest.mark.parametrize(("field", "value"), list(broken_lines()))

@@ -58,7 +58,7 @@ def test_the_anchor_is_timed_right_before_and_right_after() -> None:
     order: list[str] = []
     subnet = FakeSession(repeat(3.0), order.append, "subnet")
     anchor = FakeSession(iter([9.0, 4.0, 4.0, 9.0, 6.0, 6.0]), order.append, "anchor")
-    visit = time_visit(subnet, anchor, Timing(anchor_samples=2))
+    visit = time_visit(subnet, anchor, Timing(anchor_samples=2, anchor_s=0.0))
     assert (visit.before_ms, visit.after_ms) == ((4.0, 4.0), (6.0, 6.0))  # the first of each burst is not counted
     assert (order[0], order[-1]) == ("anchor", "anchor")
     assert set(order[1:-1]) == {"subnet"}
@@ -80,15 +80,27 @@ def test_a_steady_anchor_takes_few_samples_and_a_noisy_one_fifty() -> None:
     assert 9.0 not in found
 
 
+def test_a_small_anchor_is_warm_before_it_counts() -> None:
+    cold = chain([1.2, 1.05, 0.95, 0.65, 0.535], repeat(0.5))  # as measured after a subnet at 32 pixels
+    found = _anchor_burst(FakeSession(cold), Timing())
+    assert set(found) == {0.5}
+    assert 18 <= sum(found) <= 22  # two thirds of thirty milliseconds, less what the cold ones took
+    assert _anchor_burst(FakeSession(chain([12.0], repeat(10.0))), Timing()) == (10.0,) * 3  # a slow one as ever
+    assert len(_anchor_burst(FakeSession(repeat(0.001)), Timing())) == 134  # of two hundred
+    assert len(_anchor_burst(FakeSession(chain([9.0], repeat(1.0))), Timing(anchor_s=0.0))) == 3
+
+
 def test_only_on_a_gpu_the_anchors_samples_depend_on_their_spread() -> None:
-    assert len(_anchor_burst(FakeSession(cycle([1.0, 2.0])), Timing())) == 3
-    assert Timing().to_dict() == {  # as in the journals and bundles of earlier versions
+    assert len(_anchor_burst(FakeSession(cycle([9.0, 18.0])), Timing())) == 3
+    assert GPU.to_dict()["anchor_s"] == 0.0
+    assert Timing().to_dict() == {
         "steady": 0.03,
         "max_warmup_s": 0.1,
         "sample_s": 0.06,
         "min_samples": 3,
         "max_samples": 200,
         "anchor_samples": 3,
+        "anchor_s": 0.03,
     }
     assert (GPU.to_dict()["anchor_spread"], GPU.to_dict()["anchor_most"]) == (0.01, 50)
     assert Timing(**GPU.to_dict()) == GPU  # type: ignore[arg-type]

@@ -25,11 +25,13 @@ from fake_worker import (
     REFUSED,
     TELLS_TF32,
 )
+from filelock import FileLock, Timeout
 
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
+from vitas_hw.profiling import cores
 from vitas_hw.profiling import worker as worker_module
 from vitas_hw.profiling.nvidia import GpuLooks, GpuMeanwhile
 from vitas_hw.profiling.timing import Timing
@@ -89,7 +91,7 @@ def test_a_visit_is_made_in_another_process_between_two_bursts_of_the_anchor(
     assert pid_of(worker) != os.getpid()
     assert set(visit.samples_ms) == {subnet.macs / 1e6}
     assert len(visit.samples_ms) >= Timing().min_samples
-    assert len(visit.before_ms) == len(visit.after_ms) == Timing().anchor_samples
+    assert len(visit.before_ms) == len(visit.after_ms) >= Timing().anchor_samples
     assert set(visit.before_ms + visit.after_ms) != set(visit.samples_ms)
     assert visit.peak_bytes == 7
 
@@ -252,8 +254,19 @@ def test_no_worker_outlives_a_parent_that_was_killed(kind: int, small: SearchSpa
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the platform cannot pin")
-def test_it_stays_on_the_cores_that_it_is_given() -> None:
+def test_it_stays_on_the_cores_that_it_holds_until_it_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     core = max(os.sched_getaffinity(0))
-    with Worker(TARGET, "cpu", Timing(), timeout_s=3.0, cores=[core], program=FAKE) as worker:
-        worker.start()
-        assert os.sched_getaffinity(pid_of(worker)) == {core}
+    monkeypatch.setattr(cores, "cores_for", lambda threads: [core, core + 1])
+    mine, beside = cores.Cores(1, tmp_path), FileLock(tmp_path / f"vitas-hw-core-{core}.lock")
+    with Worker(TARGET, "cpu", Timing(), timeout_s=3.0, cores=mine, program=FAKE) as worker:
+        for _ in range(2):
+            worker.start()
+            assert os.sched_getaffinity(pid_of(worker)) == {core}
+            worker.renew()
+            with pytest.raises(Timeout):  # between two rounds too
+                beside.acquire(blocking=False)
+        assert not worker.shares_cores
+    beside.acquire(blocking=False)
+    beside.release()

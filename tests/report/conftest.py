@@ -15,7 +15,8 @@ from vitas_hw.core.presets import preset
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.target import Target
 from vitas_hw.predictors.predictor import Predictor, save_predictor
-from vitas_hw.profiling.profile import Measurement, NoiseFloor, Profile, save_profile
+from vitas_hw.profiling.noise import NoiseFloor
+from vitas_hw.profiling.profile import Measurement, Profile, save_profile
 from vitas_hw.runs.directory import Run
 from vitas_hw.searching.result import Candidate, SearchResult, save_candidates, save_result
 from vitas_hw.training.health import Group, Health

@@ -245,7 +245,7 @@ def test_the_command_prints_a_profile_for_each_kind(
     assert main([*words, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert [row["ok"] for row in printed["profiles"]] == [SUBNETS, SUBNETS]
-    keys = {"profile", "predictor", "ok", "failed", "noise_floor", "mape", "would_have", "grown"}
+    keys = {"profile", "predictor", "ok", "failed", "noise_floor", "quiet", "mape", "would_have", "grown"}
     assert keys == set(printed["profiles"][0])
     assert main(words) == 0
     assert capsys.readouterr().out.count("Profile of fake-") == 2

@@ -37,12 +37,17 @@ def test_the_profile() -> None:
     profile = vh.load_profile(OLD / "profile.jsonl")
     assert profile.target.slug == "old-box-onnxruntime-fp32-b1-t1-i32"
     assert len(profile.ok) == len(profile.measurements) - 1 == 23
+    first = profile.ok[0]
+    assert first.quiet_ms is not None  # derived from its samples
+    assert first.quiet_ms == pytest.approx(first.latency_ms, rel=0.03)
+    assert profile.quiet is not None
 
 
 @pytest.mark.parametrize("kind", [*KINDS, *OLDER_KINDS, "transfer"])
 def test_the_predictors_of_every_kind(kind: str) -> None:
     predictor = vh.load_predictor(OLD / f"predictor-{kind}.json")
     assert predictor.kind == kind
+    assert predictor.statistic == "p50"
     assert (predictor.predict([predictor.space.smallest]).latency_ms > 0).all()
 
 

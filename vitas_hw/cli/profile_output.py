@@ -10,8 +10,16 @@ import numpy as np
 
 from vitas_hw.cli import console
 from vitas_hw.profiling.imported import Bundle
+from vitas_hw.profiling.profile import Profile
 from vitas_hw.workflows.profile.from_old_predictor import WouldHave
 from vitas_hw.workflows.profile.profile import Profiled
+
+_HELPS = {  # against the largest part of the noise
+    "jitter": "more --rounds: samples within a visit differ most",
+    "visit": "more --rounds: visits differ, though the machine is quiet",
+    "drift": "a quieter machine or a core of its own; more --rounds, to meet its quiet moments",
+    "session": "nothing in one profiling: two far apart differ by more than their visits",
+}
 
 
 def _as_json(done: Profiled) -> dict[str, Any]:
@@ -22,10 +30,49 @@ def _as_json(done: Profiled) -> dict[str, Any]:
         "ok": len(done.profile.ok),
         "failed": len(done.profile.measurements) - len(done.profile.ok),
         "noise_floor": None if floor is None else floor.mean,
+        "quiet": _quiet_as_json(done.profile),
         "mape": done.predictor.metrics["mape"],
         "would_have": [asdict(tried) for tried in done.would_have],
         "grown": done.profile.environment.get("grown"),
     }
+
+
+def _quiet_as_json(profile: Profile) -> dict[str, Any] | None:
+    quiet = profile.quiet
+    if quiet is None:
+        return None
+    return {
+        "means": quiet.means,
+        "noise_floor": None if quiet.floor is None else asdict(quiet.floor),
+        "error": _typical_error(profile),
+        "noise": None if quiet.split is None else asdict(quiet.split),
+        "unknown": quiet.unknown,
+        "helps": None if quiet.split is None else _HELPS[quiet.split.largest],
+    }
+
+
+def _quiet_rows(profile: Profile) -> list[list[str]]:
+    quiet, error = profile.quiet, _typical_error(profile)
+    if quiet is None:
+        return []
+    floor, split = quiet.floor, quiet.split
+    apart = f"{floor.median:.1%}, {floor.p90:.1%}" if floor else "-"
+    rows = [["  both on the quiet machine", apart]]
+    if split is None or error is None:
+        return [*rows, ["error of a quiet latency", quiet.unknown or "-"]]
+    parts = {"jitter": split.jitter, "visit": split.visit, "drift": split.drift, "session": split.session}
+    shown = ", ".join(f"{name} {part:.1%}" for name, part in parts.items() if part is not None)
+    return [
+        *rows,
+        ["error of a quiet latency (median subnet)", f"{error:.1%}"],
+        ["  what it comes from", shown],
+        ["  what would help", _HELPS[split.largest]],
+    ]
+
+
+def _typical_error(profile: Profile) -> float | None:
+    errors = [row.quiet_error for row in profile.ok if row.quiet_error is not None]
+    return float(np.median(errors)) if errors else None
 
 
 def print_fleet(profiles: list[Profiled], as_json: bool) -> None:
@@ -56,8 +103,10 @@ def print_profiled(done: Profiled, as_json: bool) -> None:
             ["p50 to", console.milliseconds(max(latencies))],
             ["noise floor: mean difference of two measurements", console.percent(floor.mean if floor else None)],
             ["  its median and 90th percentile", f"{floor.median:.1%}, {floor.p90:.1%}" if floor else "-"],
+            *_quiet_rows(done.profile),
             ["the machine's drift around its median (90% of visits)", _drift(done)],
             ["predictor: mean error on unseen subnets", console.percent(metrics["mape"])],
+            ["  of that the model's own, without the labels' noise", console.percent(metrics["model_error"])],
             ["predictor: within 10%", console.percent(metrics["within_10"])],
             ["predictor: Spearman", f"{metrics['spearman']:.3f}"],
         ],

@@ -97,7 +97,7 @@ def fit_boosted(examples: Examples, seed: int) -> Boosted:
     names, held_out = choose_columns(examples, seed)
     fits = {penalty: partial(_fit_base, names=names, penalty=penalty) for penalty in (None, *_PENALTIES)}
     smoothed = {penalty: examples.held_out(fits[penalty], seed) for penalty in _PENALTIES}
-    penalty = _best(smoothed, held_out, examples.measured)
+    penalty = _best(smoothed, held_out, examples)
     base = fits[penalty](examples)
     if len(examples) < _FEWEST_FOR_TREES:
         return base
@@ -116,7 +116,7 @@ def fit_boosted(examples: Examples, seed: int) -> Boosted:
         for choice, correction in corrections.items()
         for share in _SHARES
     }
-    best = _best(corrected, held_out, examples.measured)
+    best = _best(corrected, held_out, examples)
     if best is None:
         return base
     depth, rounds, share = best
@@ -125,11 +125,12 @@ def fit_boosted(examples: Examples, seed: int) -> Boosted:
     return replace(base, booster=booster, share=share, range=(float(residual.min()), float(residual.max())))
 
 
-def _best(held_out: Mapping[Choice, Floats], without: Floats, measured: Floats) -> Choice | None:
+def _best(held_out: Mapping[Choice, Floats], without: Floats, examples: Examples) -> Choice | None:
     """The choice that predicts best; None if it is not worth it, beside the predictions without a choice."""
-    errors = {choice: relative_error(predicted, measured) for choice, predicted in held_out.items()}
+    measured, weights = examples.measured, examples.weights
+    errors = {choice: relative_error(predicted, measured, weights) for choice, predicted in held_out.items()}
     best = min(errors, key=errors.__getitem__)
-    return best if errors[best] < relative_error(without, measured) * _WORTH_IT else None
+    return best if errors[best] < relative_error(without, measured, weights) * _WORTH_IT else None
 
 
 def _fit_base(examples: Examples, names: tuple[str, ...], penalty: float | None) -> Boosted:
@@ -137,7 +138,9 @@ def _fit_base(examples: Examples, names: tuple[str, ...], penalty: float | None)
     line = Boosted(fit_line(examples, names), None, None, 0.0, (0.0, 0.0))
     if penalty is None:
         return line
-    return replace(line, smooth=Smooth.fit(examples.table, _residual(line, examples), penalty))
+    return replace(
+        line, smooth=Smooth.fit(examples.table, _residual(line, examples), penalty, weights=examples.weights)
+    )
 
 
 def _residual(model: Boosted, examples: Examples) -> Floats:
@@ -147,5 +150,5 @@ def _residual(model: Boosted, examples: Examples) -> Floats:
 def _boost(examples: Examples, residual: Floats, depth: int, rounds: int, seed: int) -> xgb.Booster:
     import xgboost as xgb
 
-    data = xgb.DMatrix(examples.table.values, residual, nthread=1)
+    data = xgb.DMatrix(examples.table.values, residual, weight=examples.weights, nthread=1)
     return xgb.train({**_TREES, "max_depth": depth, "seed": seed}, data, rounds)

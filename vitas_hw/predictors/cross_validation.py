@@ -40,16 +40,18 @@ def folds(count: int, seed: int, groups: npt.NDArray[np.generic] | None = None) 
     return [(np.flatnonzero(tested != fold), np.flatnonzero(tested == fold)) for fold in range(len(filled))]
 
 
-def relative_error(predicted: Floats, measured: Floats) -> float:
-    """Mean of |predicted / measured - 1|."""
-    return float(np.abs(predicted / measured - 1).mean())
+def relative_error(predicted: Floats, measured: Floats, weights: Floats | None = None) -> float:
+    """Mean of |predicted / measured - 1|; ``weights`` (N,) None counts all alike."""
+    return float(np.average(np.abs(predicted / measured - 1), weights=weights))
 
 
-def plainest(held_out: Mapping[Choice, Floats], measured: Floats, worth_it: float) -> Choice:
+def plainest(
+    held_out: Mapping[Choice, Floats], measured: Floats, worth_it: float, weights: Floats | None = None
+) -> Choice:
     """Of choices from plain to rich, by their held-out predictions: a richer one's error must be smaller by a factor of
     ``worth_it`` than that of the best plainer one.
     """
-    errors = {choice: relative_error(predicted, measured) for choice, predicted in held_out.items()}
+    errors = {choice: relative_error(predicted, measured, weights) for choice, predicted in held_out.items()}
     best = next(iter(errors))
     for choice, error in errors.items():
         if error < errors[best] * worth_it:

@@ -47,17 +47,22 @@ class Line:
 
 
 def fit_line(examples: Examples, names: Sequence[str]) -> Line:
-    """Least squares on the relative error, outliers weighed down (Huber), coefficients not negative."""
+    """Least squares on the relative error, outliers weighed down (Huber), coefficients not negative.
+
+    An example that is known well counts for more, and is an outlier sooner.
+    """
     latency_ms = examples.measured
     x = examples.table.columns(names) if names else np.zeros((len(latency_ms), 0))
     scale = np.where(x.max(axis=0) > 0, x.max(axis=0), 1.0)  # keeps the solver well-conditioned
     relative = np.column_stack([np.ones(len(x)), x / scale]) / latency_ms[:, None]
-    weights = np.ones(len(x))
+    known = np.ones(len(x)) if examples.weights is None else np.sqrt(examples.weights)
+    weights = known
     for _ in range(_REWEIGHTINGS):
         found = _non_negative(relative * weights[:, None], weights)
-        error = np.abs(relative @ found - 1)
+        error = np.abs(relative @ found - 1) * known
         spread = 1.4826 * float(np.median(error))
-        weights = np.sqrt(np.minimum(1.0, _HUBER * spread / np.maximum(error, 1e-12))) if spread > 1e-9 else weights
+        huber = np.sqrt(np.minimum(1.0, _HUBER * spread / np.maximum(error, 1e-12)))
+        weights = known * huber if spread > 1e-9 else weights
     intercept, *slopes = found.tolist()
     coefficients = zip(names, (np.array(slopes) / scale).tolist(), strict=True)
     return Line(intercept, dict(coefficients), float(latency_ms.min()) / 10)
@@ -75,7 +80,7 @@ def _non_negative(x: Floats, y: Floats) -> Floats:
 def choose_columns(examples: Examples, seed: int) -> tuple[tuple[str, ...], Floats]:
     """Which of the nested physical sets of columns predicts held-out rows best, and (N,) those predictions."""
     found = {names: examples.held_out(partial(fit_line, names=names), seed) for names in ((), *examples.table.physical)}
-    best = plainest(found, examples.measured, _WORTH_IT)
+    best = plainest(found, examples.measured, _WORTH_IT, examples.weights)
     return best, found[best]
 
 
@@ -157,10 +162,11 @@ class Smooth:
         alpha: float,
         names: Sequence[str] | None = None,
         slack: float = 0.0,
+        weights: Floats | None = None,
     ) -> Smooth:
         """``alpha`` is the penalty; ``slack`` widens the range, in shares of it; ``names`` None takes all columns."""
         standard = Standard.of(table, names)
-        ridge = Ridge(alpha=alpha).fit(standard(table), residual)
+        ridge = Ridge(alpha=alpha).fit(standard(table), residual, weights)
         low, high = float(residual.min()), float(residual.max())
         wider = slack * (high - low)
         return cls(standard, float(ridge.intercept_), ridge.coef_, (low - wider, high + wider))

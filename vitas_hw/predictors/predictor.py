@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import PlainValidator
+from pydantic import AfterValidator, PlainValidator
 
 from vitas_hw.core.errors import InputError
 from vitas_hw.core.files import write_atomic
 from vitas_hw.core.operators import SubnetColumns
 from vitas_hw.core.space import SearchSpace
+from vitas_hw.core.statistic import DEFAULT_STATISTIC, checked_statistic
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.predictors.examples import Examples, Measured, Model
@@ -24,7 +25,8 @@ from vitas_hw.predictors.regression import Prediction, Regression
 from vitas_hw.predictors.sealed_file import as_json, read, read_sealed, seal
 from vitas_hw.predictors.table import Table, table_of
 
-SCHEMA = 2
+SCHEMA = 3
+_WITHOUT_STATISTIC = 2  # the schema before: all were of p50s
 TABLE_SCHEMA = 1
 _TABLE = "table predictor"
 _AT_ONCE = 16384  # subnets: their columns then stay in the processor's caches
@@ -53,6 +55,7 @@ class Predictor:
         regression: the model, its interval, what it saw, its errors on subnets it had not seen.
         profile_sha256: of the profile file; empty if it never was one.
         fingerprint: of the hardware it was measured on.
+        statistic: what its latencies are, one of ``STATISTICS``.
     """
 
     target: Annotated[Target, PlainValidator(Target.from_dict)]
@@ -60,6 +63,7 @@ class Predictor:
     regression: Regression
     profile_sha256: str
     fingerprint: str
+    statistic: Annotated[str, AfterValidator(checked_statistic)] = DEFAULT_STATISTIC
 
     @property
     def name(self) -> str:
@@ -91,8 +95,9 @@ class Predictor:
     ) -> Predictor:
         """From its parts: metrics and intervals come from (N,) ``held_out`` predictions of the N ``examples``."""
         sizes = examples.table.columns(_EXTENT)
-        regression = Regression.of(kind, seed, model, sizes, held_out, examples.measured, measured.noise_floor)
-        return cls(measured.target, measured.space, regression, measured.profile_sha256, measured.fingerprint)
+        regression = Regression.of(kind, seed, model, sizes, held_out, examples.tested(seed), measured.noise_floor)
+        about = (measured.profile_sha256, measured.fingerprint, measured.statistic)
+        return cls(measured.target, measured.space, regression, *about)
 
     def check_target(self, target: Target) -> None:
         """Raise InputError unless this is the target that the predictor was fitted for."""
@@ -135,13 +140,16 @@ class Predictor:
             "space": self.space.to_dict(),
             "profile_sha256": self.profile_sha256,
             "fingerprint": self.fingerprint,
+            "statistic": self.statistic,
             **as_json(self.regression),
         }
 
     @classmethod
     def from_dict(cls, data: Any) -> Predictor:
         """Inverse of ``to_dict``. Raises ValueError, KeyError, TypeError or InputError on anything else."""
-        own = {name: data[name] for name in ("target", "space", "profile_sha256", "fingerprint")}
+        names = ["target", "space", "profile_sha256", "fingerprint"]
+        names += ["statistic"] * (data["schema"] != _WITHOUT_STATISTIC)
+        own = {name: data[name] for name in names}
         rest = {name: part for name, part in data.items() if name not in (*own, "schema", "features")}
         found = read(cls, own | {"regression": rest}, feature_names())
         if found.target.image_size != found.space.image_size or len(found.regression.seen) != len(_EXTENT):
@@ -215,9 +223,7 @@ def fit_table(
     examples = table.examples()
     if held_out is None:
         held_out = held_out_predictions(kind, examples, seed)
-    regression = Regression.of(
-        kind, seed, fit_model(kind, examples, seed), table.values, held_out, examples.measured, None
-    )
+    regression = Regression.of(kind, seed, fit_model(kind, examples, seed), table.values, held_out, examples, None)
     return TablePredictor(column, table.names, regression)
 
 
@@ -232,11 +238,11 @@ def read_predictor(path: Path) -> Predictor:
     Raises:
         FileError: it is missing, broken, was changed after it was written, or is of another schema or feature version.
     """
-    expected = {"schema": SCHEMA, "features": FEATURES_VERSION}
+    expected = {"schema": (_WITHOUT_STATISTIC, SCHEMA), "features": (FEATURES_VERSION,)}
     return read_sealed(path, "a predictor", expected, Predictor.from_dict)
 
 
 def read_table_predictor(path: Path) -> TablePredictor:
     """Read a table predictor's file. Raises FileError as ``read_predictor`` does."""
-    expected = {"file": _TABLE, "schema": TABLE_SCHEMA}
+    expected = {"file": (_TABLE,), "schema": (TABLE_SCHEMA,)}
     return read_sealed(path, "a predictor of a table's column", expected, TablePredictor.from_dict)

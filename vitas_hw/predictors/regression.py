@@ -11,8 +11,9 @@ from pydantic import Field, PlainValidator
 
 from vitas_hw.core.errors import InputError
 from vitas_hw.predictors.cross_validation import scores
-from vitas_hw.predictors.examples import Model
+from vitas_hw.predictors.examples import Examples, Model
 from vitas_hw.predictors.features import FeatureTable, Floats
+from vitas_hw.predictors.label_noise import split_error
 from vitas_hw.predictors.registry import read_model
 from vitas_hw.predictors.sealed_file import Count, Number
 
@@ -86,8 +87,9 @@ class Regression:
         kind: one of ``KINDS``, an older one, or ``transfer``.
         seed: of folds and trees.
         samples: how many examples it was fitted to.
-        metrics: how well it predicts examples it has not seen (shares, not percent), and the noise floor of their
-            measurements; None is not measured.
+        metrics: how well it predicts examples it has not seen (shares, not percent): ``model_error`` and
+            ``label_noise`` are what their mean error is made of, see ``ErrorSplit``; and the noise floor of their
+            measurements. None is not measured.
         calibration: of the interval.
         seen: (least, most) of each of the sizes that say what lies inside.
         model: examples to milliseconds.
@@ -103,12 +105,18 @@ class Regression:
 
     @classmethod
     def of(
-        cls, kind: str, seed: int, model: Model, sizes: Floats, held_out: Floats, measured: Floats, floor: float | None
+        cls, kind: str, seed: int, model: Model, sizes: Floats, held_out: Floats, tested: Examples, floor: float | None
     ) -> Regression:
-        """Metrics and interval come from (N,) held-out predictions of the N measurements; ``sizes`` is (N, S)."""
-        metrics = {**scores(held_out, measured), "noise_floor": floor}
+        """Metrics and interval come from (N,) held-out predictions of N ``tested`` examples; ``sizes`` is (N, S)."""
+        apart = split_error(held_out, tested)
+        metrics = {
+            "model_error": None if apart is None else apart.model,
+            "label_noise": None if apart is None else apart.labels,
+            **scores(held_out, tested.measured),
+            "noise_floor": floor,
+        }
         seen = tuple(zip(sizes.min(axis=0).tolist(), sizes.max(axis=0).tolist(), strict=True))
-        return cls(kind, seed, len(measured), metrics, Calibration.of(held_out, measured), seen, model)
+        return cls(kind, seed, len(tested), metrics, Calibration.of(held_out, tested.measured), seen, model)
 
     def predict(self, table: FeatureTable, sizes: Floats, beyond: float = 1.0, most: float = np.inf) -> Prediction:
         """Of N examples; inside are those whose (N, S) sizes lie within what was seen, or beyond it by that factor.

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from vitas_hw.predictors.cross_validation import Fold, relative_error, scores
-from vitas_hw.predictors.examples import Examples
+from vitas_hw.predictors.examples import Examples, HeldOut
 from vitas_hw.predictors.features import FeatureTable, Floats
 from vitas_hw.predictors.kinds import DEFAULT_KIND, KINDS
+from vitas_hw.predictors.label_noise import ErrorSplit, split_error
 from vitas_hw.predictors.registry import fit_model, held_out_predictions
 from vitas_hw.predictors.regression import Calibration
 from vitas_hw.predictors.sealed_file import as_json
@@ -27,12 +28,14 @@ class KindReport:
 
     Args:
         kind: its name.
-        scores: MAPE, RMSPE, shares within 5% and 10%, Kendall, Spearman.
+        apart: the model's own error and the labels' noise; None where the latter cannot be estimated.
+        scores: on the labels as they are: MAPE, RMSPE, shares within 5% and 10%, Kendall, Spearman.
         decile_mape: MAPE in each tenth of the latencies, fastest first (fewer parts with under ten examples).
         held_out_ms: (N,) the predictions.
     """
 
     kind: str
+    apart: ErrorSplit | None
     scores: dict[str, float]
     decile_mape: tuple[float, ...]
     held_out_ms: Floats = field(repr=False)
@@ -47,7 +50,7 @@ class FitReport:
         noise_floor: mean relative difference of two measurements; None was not measured.
         coverage: of the default kind's interval, pooled over folds, each calibrated without the fold.
         learning_curve: (samples, MAPE of the default kind on the examples left out) increasing.
-        measured_ms: (N,).
+        measured_ms: (N,) the labels, each as it was tested.
         kinds: the default first.
     """
 
@@ -87,15 +90,16 @@ def report(
         seed: of folds and models.
         on_kind: told of each kind, and of the learning curve, when it is done.
     """
-    reports, measured = [], examples.measured
+    tested, reports = examples.tested(seed), []
+    measured = tested.measured
     for kind in kinds:
         held_out = held_out_predictions(kind, examples, seed)
-        reports.append(KindReport(kind, scores(held_out, measured), _by_decile(held_out, measured), held_out))
+        apart, errors = split_error(held_out, tested), _by_decile(held_out, measured)
+        reports.append(KindReport(kind, apart, scores(held_out, measured), errors, held_out))
         on_kind(kind)
-    split = examples.folds(seed)
-    curve = _learning_curve(kinds[0], examples, split[0], seed)
+    curve = _learning_curve(kinds[0], examples.split(seed)[0], examples.groups is not None, seed)
     on_kind("learning curve")
-    covered = float(covered_by_fold(reports[0].held_out_ms, measured, split).mean())
+    covered = float(covered_by_fold(reports[0].held_out_ms, measured, examples.folds(seed)).mean())
     return FitReport(len(examples), noise_floor, covered, curve, measured, tuple(reports))
 
 
@@ -119,15 +123,14 @@ def _by_decile(held_out: Floats, measured: Floats) -> tuple[float, ...]:
     return tuple(float(error[part].mean()) for part in parts)
 
 
-def _learning_curve(kind: str, examples: Examples, fold: Fold, seed: int) -> tuple[tuple[int, float], ...]:
+def _learning_curve(kind: str, fold: HeldOut, grouped: bool, seed: int) -> tuple[tuple[int, float], ...]:
     """Fitted to the first examples of a training fold, shuffled; tested on all of its test fold."""
-    train, test = fold
-    order = np.random.default_rng(seed).permutation(train)
+    order = np.random.default_rng(seed).permutation(len(fold.seen))
     points = []
     for size in (*(size for size in _SIZES if size < len(order)), len(order)):
-        seen = examples.rows(order[:size])
-        if examples.groups is not None and seen.groups is None:
+        seen = fold.seen.rows(order[:size])
+        if grouped and seen.groups is None:
             continue  # all of one group
-        predicted = fit_model(kind, seen, seed).predict(examples.table.rows(test))
-        points.append((size, relative_error(predicted, examples.measured[test])))
+        predicted = fit_model(kind, seen, seed).predict(fold.tested.table)
+        points.append((size, relative_error(predicted, fold.tested.measured)))
     return tuple(points)

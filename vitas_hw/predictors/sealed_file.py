@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -52,13 +52,15 @@ def seal(data: dict[str, Any]) -> str:
     return _text({**data, "sha256": _hash(data)}) + "\n"
 
 
-def read_sealed(path: Path, what: str, expected: dict[str, Any], build: Callable[[dict[str, Any]], Read]) -> Read:
+def read_sealed(
+    path: Path, what: str, expected: Mapping[str, Sequence[Any]], build: Callable[[dict[str, Any]], Read]
+) -> Read:
     """What ``build`` makes of a file's data.
 
     Args:
         path: the file.
         what: it should be, for the errors: "a predictor".
-        expected: schema and versions, which must be equal.
+        expected: schema and versions, each of which must be one of these.
         build: raises ValueError, KeyError, TypeError or InputError on data that are no such thing.
 
     Raises:
@@ -68,9 +70,10 @@ def read_sealed(path: Path, what: str, expected: dict[str, Any], build: Callable
         data = parse_json(read_text(path, "the predictor"))
         if not isinstance(data, dict) or "sha256" not in data:
             raise FileError(f"{path} is not {what}: it holds no content hash.")
-        for key, value in expected.items():
-            if data.get(key) != value or isinstance(data.get(key), bool):
-                problem = f"{path} has {key} {shown(data.get(key))}; this version reads {value!r}."
+        for key, readable in expected.items():
+            if data.get(key) not in readable or isinstance(data.get(key), bool):
+                known = " and ".join(map(repr, readable))
+                problem = f"{path} has {key} {shown(data.get(key))}; this version reads {known}."
                 raise FileError(problem, step="fit")
         if data.pop("sha256") != _hash(data):
             problem = f"{path} was changed after it was written: its content does not fit the hash inside."

@@ -97,7 +97,7 @@ def _fit(examples: Examples, old: Predictor, seed: int) -> Corrected:
     """Columns of the line and penalty of the correction by cross-validation."""
     fits = {choice: partial(_correct, old=old, choice=choice) for choice in product(_LINES, _PENALTIES)}
     held_out = {choice: examples.held_out(fit, seed) for choice, fit in fits.items()}
-    return fits[plainest(held_out, examples.measured, _WORTH_IT)](examples)
+    return fits[plainest(held_out, examples.measured, _WORTH_IT, examples.weights)](examples)
 
 
 def _correct(examples: Examples, old: Predictor, choice: tuple[tuple[str, ...], float | None]) -> Corrected:
@@ -105,5 +105,5 @@ def _correct(examples: Examples, old: Predictor, choice: tuple[tuple[str, ...], 
     line, correction = fit_line(examples, names), None
     if penalty is not None:
         residual = np.log(examples.measured / line.predict(examples.table))
-        correction = Smooth.fit(examples.table, residual, penalty, _COLUMNS, _SLACK)
+        correction = Smooth.fit(examples.table, residual, penalty, _COLUMNS, _SLACK, examples.weights)
     return Corrected(old.kind, old.regression.model, old.scale, line, correction)

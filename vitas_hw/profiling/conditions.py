@@ -142,14 +142,15 @@ def warnings(conditions: Conditions, threads: int = 1) -> list[str]:
 
 
 def cores_for(threads: int) -> list[int] | None:
-    """Logical CPUs to pin a measuring process of ``threads`` threads to: each another physical core, core 0 last.
+    """Logical CPUs that a measuring process of ``threads`` threads may be pinned to, the best first and core 0 last.
 
-    None where the platform cannot pin, or where no core would be left for everything else.
+    Each is of another physical core. None where the platform cannot pin, or where no core would be left for everything
+    else.
     """
     if not hasattr(os, "sched_getaffinity"):  # macOS, Windows
         return None
     cores = _physical_cores(set(os.sched_getaffinity(0)))
-    return cores[:threads] if len(cores) > threads else None
+    return cores if len(cores) > threads else None
 
 
 class Watch:

@@ -1,4 +1,7 @@
-"""Measuring many subnets: rounds in shuffled order, so that a slow minute of the machine hits all of them a little."""
+"""Measuring many subnets: rounds in shuffled order, so that a slow minute of the machine hits all of them a little.
+
+The last round's visits go where they tell most: to the subnets whose quiet latency is least sure.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,10 @@ import numpy as np
 
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.subnet import Subnet
+from vitas_hw.profiling.estimate import Visits, estimate
 from vitas_hw.profiling.journal import Journal
-from vitas_hw.profiling.profile import Measurement, NoiseFloor
+from vitas_hw.profiling.noise import NoiseFloor
+from vitas_hw.profiling.profile import Measurement
 from vitas_hw.profiling.timing import Visit
 from vitas_hw.profiling.worker import SubnetFailedError, Worker
 
@@ -19,6 +24,9 @@ USUAL = 0.3  # most relative distance of the anchor from the median of the visit
 ATTEMPTS = 3  # at one visit of an unsteady machine; the steadiest counts
 _HOPELESS = 5  # failures in a row, and nothing else: the fault is not the subnets'
 _RECENT = 50
+_FEWEST_ROUNDS = 3  # for the last of them to be shared out: two visits tell how far a subnet's differ
+_PORTIONS = 4  # of that round's visits, each given out by what is known then
+_PORTION = 5  # subnets at least: each portion is measured by a process of its own
 
 
 @dataclass(frozen=True)
@@ -38,14 +46,28 @@ class Pass:
         return not visits or _disturbance(visits[-1], _usual(journal)) > 1
 
 
-def passes(plan: Mapping[str, Sequence[Subnet]], *, rounds: int, seed: int) -> Iterator[Pass]:
+def passes(
+    plan: Mapping[str, Sequence[Subnet]], *, rounds: int, seed: int, journal: Journal | None = None
+) -> Iterator[Pass]:
     """All attempts at all rounds of each named measurement in turn; a pass begins when the one before it is over.
 
-    Each round has an order of its own.
+    Each round has an order of its own. With a journal, and three rounds or more, the last one's visits are given out in
+    portions, each a round of its own, to the subnets whose quiet latency is then least sure.
+
+    Args:
+        plan: the subnets of each measurement.
+        rounds: visits to each; with a journal, on average.
+        seed: of the orders.
+        journal: that holds the visits of all passes before the one asked for; None where nobody can look into it.
     """
     for name, subnets in plan.items():
-        for round_ in range(rounds):
+        sizes = _portions(len(subnets), rounds) if journal is not None else []
+        everywhere = rounds - 1 if sizes else rounds
+        for round_ in range(everywhere + len(sizes)):
             order = tuple(subnets[index] for index in np.random.default_rng([seed, round_]).permutation(len(subnets)))
+            if round_ >= everywhere:
+                assert journal is not None
+                order = _least_sure(journal, name, order, round_)[: sizes[round_ - everywhere]]
             for attempt in range(ATTEMPTS):
                 yield Pass(name, round_, attempt, order)
 
@@ -62,19 +84,19 @@ def measure(
     on_visit: Callable[[], None] = lambda: None,
     time_is_up: Callable[[], bool] = lambda: False,
 ) -> bool:
-    """Visit every subnet ``rounds`` times, everything built anew each time, in an order shuffled each round.
+    """Visit the subnets ``rounds`` times on average, everything built anew each time, in the order of ``passes``.
 
     A visit during which the anchor drifted too far is repeated at the end of its round, at most twice.
 
     Args:
         meter: where.
         subnets: what, without repeats.
-        rounds: visits to each.
+        rounds: visits to each, on average.
         seed: of the orders.
         journal: keeps each visit; those it already holds are not repeated.
         name: of this measurement in the journal.
         on_round: called before a round of which anything is left to do.
-        on_visit: called once for each subnet and round.
+        on_visit: called ``rounds`` times for each subnet, on average.
         time_is_up: asked before each visit; when it is, nothing more is measured.
 
     Returns:
@@ -84,7 +106,7 @@ def measure(
         VitasError: nothing runs at all, or the measuring process cannot start.
     """
     begun = -1
-    for pass_ in passes({name: subnets}, rounds=rounds, seed=seed):
+    for pass_ in passes({name: subnets}, rounds=rounds, seed=seed, journal=journal):
         for subnet in pass_.order:
             if pass_.unsettled(journal, subnet):
                 if time_is_up():
@@ -154,11 +176,47 @@ def _disturbance(visit: Visit, usual_ms: float) -> float:
     return max(visit.unsteadiness / STEADY, away / USUAL)
 
 
+def _portions(subnets: int, rounds: int) -> list[int]:
+    """How many subnets are visited in each portion of the last round; empty where that is a round like any other."""
+    if rounds < _FEWEST_ROUNDS:
+        return []
+    count = min(max(subnets // _PORTION, 1), _PORTIONS)
+    return [len(portion) for portion in np.array_split(np.arange(subnets), count)]
+
+
+def _least_sure(journal: Journal, name: str, subnets: Sequence[Subnet], round_: int) -> tuple[Subnet, ...]:
+    """The subnets, those first whose quiet latency is least sure by the visits of earlier rounds alone.
+
+    Nothing else counts, so that a profiling that goes on gives the rest out as it would have.
+    """
+    earlier = [key for key in journal.attempts if key[0] == name and key[1] < round_]
+    readings = [visit.anchor_ms for key in earlier for visit in journal.attempts[key]]
+    reference = float(np.median(readings)) if readings else 1.0
+    visits = {subnet: _steadiest(journal, subnet, name, round_, reference) for subnet in subnets}
+    known = [subnet for subnet in subnets if visits[subnet]]
+    if not known:
+        return tuple(subnets)
+    found = estimate(
+        Visits.of(
+            [[visit.samples_ms for visit in visits[subnet]] for subnet in known],
+            [[visit.anchor_ms / reference for visit in visits[subnet]] for subnet in known],
+        )
+    )
+    errors = dict(zip(known, found.assumed if found.error is None else found.error, strict=True))
+    return tuple(sorted(subnets, key=lambda subnet: -errors.get(subnet, 0.0)))
+
+
+def _steadiest(journal: Journal, subnet: Subnet, name: str, rounds: int, reference: float) -> list[Visit]:
+    """Of each round the attempt during which the machine was steadiest and most usual."""
+    made = [journal.attempts.get((name, round_, subnet.digest), []) for round_ in range(rounds)]
+    return [min(attempts, key=lambda visit: _disturbance(visit, reference)) for attempts in made if attempts]
+
+
 def _measurement(journal: Journal, subnet: Subnet, name: str, rounds: int, reference: float) -> Measurement | None:
     if subnet.digest in journal.failures:
         return Measurement(subnet, failed=journal.failures[subnet.digest])
-    made = [journal.attempts.get((name, round_, subnet.digest), []) for round_ in range(rounds)]
-    visits = [min(attempts, key=lambda visit: _disturbance(visit, reference)) for attempts in made if attempts]
+    most = rounds if rounds < _FEWEST_ROUNDS else rounds - 1 + _PORTIONS
+    visits = _steadiest(journal, subnet, name, most, reference)
     if not visits:
         reason = journal.passing.get(subnet.digest)
         return None if reason is None else Measurement(subnet, failed=reason)

@@ -12,7 +12,7 @@ from vitas_hw.core.errors import InputError, one_of
 from vitas_hw.core.settings import setting, settings
 from vitas_hw.core.target import BACKENDS, Target, device_slug
 from vitas_hw.profiling.backend import BackendInfo, backend_info
-from vitas_hw.profiling.conditions import cores_for
+from vitas_hw.profiling.cores import Cores
 from vitas_hw.profiling.environment import cpu_model, fingerprint
 from vitas_hw.profiling.nvidia import gpu_setting, gpu_uuid
 from vitas_hw.profiling.timing import Timing
@@ -82,7 +82,7 @@ class Place:
             self.device,
             self.timing(timing),
             timeout_s=timeout_s,
-            cores=cores_for(self.target.threads or 1) if on_cpu else None,
+            cores=Cores(self.target.threads or 1) if on_cpu else None,
             memory_bytes=psutil.virtual_memory().total if on_cpu else None,
             work=work,
             gpu_uuid=gpu_uuid(self.device),

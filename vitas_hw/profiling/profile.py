@@ -12,13 +12,17 @@ import numpy as np
 
 from vitas_hw.core.errors import InputError
 from vitas_hw.core.files import write_atomic
+from vitas_hw.core.operators import operators
 from vitas_hw.core.reading import MOST_LINES_BYTES, read_text
 from vitas_hw.core.records import content, each_line, from_json, to_json
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
+from vitas_hw.profiling.estimate import Estimates, Floats, Visits, estimate, quiet_drift
+from vitas_hw.profiling.noise import NoiseFloor, Quiet, split_noise
 
-SCHEMA = 2
+SCHEMA = 3
+_WITHOUT_QUIET = 2  # the schema before: its rows are the same, without what is derived from their samples
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,9 @@ class Measurement:
         failed: why there are no samples.
         peak_bytes: most memory of the device used, where the backend tells; without the workspace of cuBLAS, which is
             the same for all subnets (torch keeps 8 MiB a stream, 32 on Hopper).
+        quiet_ms: on the machine as quiet as it was seen, from all visits of the profile (see ``Quiet``); None where it
+            was not derived.
+        quiet_error: relative standard uncertainty of ``quiet_ms``; None where it cannot be known.
     """
 
     subnet: Subnet
@@ -41,6 +48,8 @@ class Measurement:
     drift: tuple[float, ...] = ()
     failed: str = ""
     peak_bytes: int | None = None
+    quiet_ms: float | None = None
+    quiet_error: float | None = None
 
     def __post_init__(self) -> None:
         samples = [sample for visit in self.rounds_ms for sample in visit]
@@ -48,8 +57,9 @@ class Measurement:
             raise InputError("A measurement has either samples or the reason why there are none.")
         if len(self.drift) not in (0, len(self.rounds_ms)):
             raise InputError("A measurement has one drift for each round, or none.")
-        if any(not 0 < value < float("inf") for value in (*samples, *self.drift)):
-            raise InputError("A latency sample and a drift must be positive and finite.")
+        derived = [value for value in (self.quiet_ms, self.quiet_error) if value is not None]
+        if any(not 0 < value < float("inf") for value in (*samples, *self.drift, *derived)):
+            raise InputError("A latency, its error and a drift must be positive and finite.")
 
     @property
     def latency_ms(self) -> float:
@@ -64,34 +74,11 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class NoiseFloor:
-    """Relative difference between two measurements of the same subnet, far apart in time, sessions built anew.
-
-    ``median`` is None in a profile from before it was kept.
-    """
-
-    mean: float
-    median: float | None
-    p90: float
-    pairs: int
-
-    @classmethod
-    def of(cls, first: Sequence[float], second: Sequence[float]) -> NoiseFloor | None:
-        """From paired latencies; None without a pair."""
-        if not first:
-            return None
-        a, b = np.asarray(first), np.asarray(second)
-        difference = np.abs(a - b) / np.minimum(a, b)
-        median, p90 = np.percentile(difference, [50, 90])
-        return cls(float(difference.mean()), float(median), float(p90), len(first))
-
-
-@dataclass(frozen=True)
 class Profile:
     """Measurements of subnets of one space on one target, under one environment.
 
     ``anchor_ms`` is the p50 of the anchor (``anchor_subnet``) over the whole profile, which every latency refers to;
-    None if there was no anchor.
+    None if there was no anchor. ``quiet`` says what the rows' ``quiet_ms`` are; None where they were not derived.
     """
 
     target: Target
@@ -100,6 +87,7 @@ class Profile:
     noise_floor: NoiseFloor | None
     anchor_ms: float | None
     measurements: tuple[Measurement, ...] = field(repr=False)
+    quiet: Quiet | None = None
 
     def __post_init__(self) -> None:
         if self.anchor_ms is not None and not self.anchor_ms > 0:
@@ -116,6 +104,65 @@ class Profile:
         return [measurement for measurement in self.measurements if not measurement.failed]
 
 
+def with_quiet(profile: Profile, second: Sequence[Measurement] = ()) -> Profile:
+    """The profile with ``quiet_ms`` and ``quiet_error`` of each row derived from all rows' samples.
+
+    Args:
+        profile: rows without a drift among others that have one are left as they are: they were measured otherwise.
+        second: measurements of the same subnets, far apart in time, for the noise floor.
+    """
+    anchored = [row for row in profile.ok if row.drift]
+    rows = anchored or profile.ok
+    if not rows:
+        return profile
+    visits = _visits(rows)
+    about = known_of([row.subnet for row in rows])
+    found = estimate(visits, about=about)
+    by_subnet = {
+        row.subnet: replace(row, quiet_ms=_short(ms), quiet_error=None if error is None else _short(error))
+        for row, ms, error in zip(rows, found.quiet_ms, _errors(found), strict=True)
+    }
+    anchor = quiet_drift([row.drift for row in rows]) if anchored else None
+    floor, again = None, None
+    number = {row.subnet: index for index, row in enumerate(rows)}
+    repeated = [row for row in second if not row.failed and row.subnet in number and bool(row.drift) == bool(anchored)]
+    if repeated:
+        numbers = [number[row.subnet] for row in repeated]
+        other = estimate(_visits(repeated, anchor), found.drift)
+        first_ms = found.quiet_ms[numbers]
+        floor = NoiseFloor.of(first_ms.tolist(), other.quiet_ms.tolist())
+        if found.error is not None:
+            own = found.error[numbers]
+            expected = np.hypot(own, own if other.error is None else other.error)
+            again = np.log(other.quiet_ms / first_ms), expected
+    quiet = Quiet(
+        found.sentence, found.drift, anchor, found.noise, found.unknown, floor, split_noise(visits, found, again)
+    )
+    return replace(
+        profile, measurements=tuple(by_subnet.get(row.subnet, row) for row in profile.measurements), quiet=quiet
+    )
+
+
+def _short(value: float) -> float:
+    """As it stands in the file."""
+    return float(f"{value:.7g}")
+
+
+def _visits(rows: Sequence[Measurement], quiet: float | None = None) -> Visits:
+    return Visits.of([row.rounds_ms for row in rows], [row.drift for row in rows], quiet)
+
+
+def _errors(found: Estimates) -> list[float] | list[None]:
+    return [None] * len(found.quiet_ms) if found.error is None else found.error.tolist()
+
+
+def known_of(subnets: Sequence[Subnet]) -> Floats:
+    """(N, 4) what a subnet's ln latency is about linear in."""
+    counted = operators(subnets)
+    macs, params = np.log(counted.macs), np.log(counted.params)
+    return np.stack([macs, params, np.log([subnet.depth for subnet in subnets]), (macs - macs.mean()) ** 2], axis=1)
+
+
 def save_profile(profile: Profile, path: Path) -> None:
     """Write the JSON Lines file in one step: a header, then one line per subnet."""
     header = {"schema": SCHEMA, "kind": "profile", **to_json(replace(profile, measurements=()))}
@@ -125,20 +172,26 @@ def save_profile(profile: Profile, path: Path) -> None:
 
 
 def load_profile(path: str | Path) -> Profile:
-    """Read a profile. Raises FileError that names file and line if it is missing, broken or of another schema."""
+    """Read a profile. Raises FileError that names file and line if it is missing, broken or of another schema.
+
+    One from before ``quiet_ms`` was kept has it derived anew from its raw samples.
+    """
     path, why = Path(path), "is not a profile's"
     lines = read_text(path, "the profile", most=MOST_LINES_BYTES).splitlines() or [""]
-    (profile,) = each_line(path, lines[:1], _header, why)
+    ((profile, schema),) = each_line(path, lines[:1], _header, why)
     measurements: dict[Subnet, Measurement] = {}
 
     def read(line: dict[str, Any]) -> None:
         row: _Row = from_json(_Row, line)
         if row.subnet in measurements:
             raise InputError(f"Subnet {row.subnet.digest} stands there a second time.")
-        measurements[row.subnet] = Measurement(row.subnet, row.samples_ms, row.drift, row.reason, row.peak_bytes)
+        measurements[row.subnet] = Measurement(
+            row.subnet, row.samples_ms, row.drift, row.reason, row.peak_bytes, row.quiet_ms, row.quiet_error
+        )
 
     each_line(path, lines[1:], read, why, first=2)
-    return replace(profile, measurements=tuple(measurements.values()))
+    profile = replace(profile, measurements=tuple(measurements.values()))
+    return with_quiet(profile) if schema == _WITHOUT_QUIET else profile
 
 
 @dataclass(frozen=True)
@@ -154,11 +207,14 @@ class _Row:
     samples_ms: tuple[tuple[float, ...], ...] = ()
     drift: tuple[float, ...] = ()
     peak_bytes: int | None = None
+    quiet_ms: float | None = None
+    quiet_error: float | None = None
 
 
-def _header(line: dict[str, Any]) -> Profile:
-    found: Profile = from_json(Profile, {**content(line, SCHEMA, "profile"), "measurements": []})
-    return found
+def _header(line: dict[str, Any]) -> tuple[Profile, int]:
+    schema = _WITHOUT_QUIET if line.get("schema") == _WITHOUT_QUIET else SCHEMA
+    found: Profile = from_json(Profile, {**content(line, schema, "profile"), "measurements": []})
+    return found, schema
 
 
 def _row(measurement: Measurement) -> dict[str, Any]:
@@ -168,7 +224,8 @@ def _row(measurement: Measurement) -> dict[str, Any]:
     percentiles = {name: round(measurement.percentile(p), 6) for name, p in _PERCENTILES.items()}
     samples = [[round(sample, 6) for sample in visit] for visit in measurement.rounds_ms]
     row |= percentiles | {"samples_ms": samples, "drift": list(measurement.drift)}
-    return row if measurement.peak_bytes is None else row | {"peak_bytes": measurement.peak_bytes}
+    derived = {name: getattr(measurement, name) for name in ("quiet_ms", "quiet_error", "peak_bytes")}
+    return row | {name: value for name, value in derived.items() if value is not None}
 
 
 _PERCENTILES = {"latency_ms": 50, "p90_ms": 90, "p99_ms": 99}

@@ -16,7 +16,7 @@ from vitas_hw.profiling.journal import Journal
 from vitas_hw.profiling.measure import anchor_ms, measure, measurements, noise_floor
 from vitas_hw.profiling.nvidia import summary
 from vitas_hw.profiling.place import Place
-from vitas_hw.profiling.profile import Measurement, Profile
+from vitas_hw.profiling.profile import Measurement, Profile, with_quiet
 from vitas_hw.profiling.timing import Timing, anchor_subnet
 
 TIMING = Timing()
@@ -48,14 +48,16 @@ def profile_of(
 ) -> Profile:
     """The profile that a journal's visits make, with its noise floor; no row of a subnet that was not visited."""
     first = measurements(journal, subnets, "first", rounds)
-    floor = noise_floor(first, measurements(journal, subnets[::REPEAT_EVERY], "second", rounds))
+    second = measurements(journal, subnets[::REPEAT_EVERY], "second", rounds)
+    floor = noise_floor(first, second)
     about = {**about, "rounds": rounds, "conditions": journal.conditions}
     gpu = gpu_during(journal)
     if gpu is not None:
         about["gpu_during_visits"] = gpu
     if journal.devices:  # several shared the work: the noise floor has the difference between them in it
         about["devices"] = sorted(set(journal.devices.values()))
-    return Profile(target, space, about, floor, anchor_ms(journal) if journal.attempts else None, tuple(first))
+    usual_ms = anchor_ms(journal) if journal.attempts else None
+    return with_quiet(Profile(target, space, about, floor, usual_ms, tuple(first)), second)
 
 
 def gpu_during(journal: Journal) -> dict[str, Any] | None:

@@ -24,9 +24,11 @@ class Timing:
         max_warmup_s: or, after one window at least, when it has lasted this many seconds.
         sample_s: least seconds of sampling.
         min_samples, max_samples: bounds on the number of samples whatever the time.
-        anchor_samples: inferences of the anchor before the subnet's and after them, each after one that is not counted;
+        anchor_samples: least inferences of the anchor that count, before the subnet's and after them.
+        anchor_s: least seconds of each such burst, whose first third is not counted: a small anchor is slow until the
+            caches hold it again. 0 takes ``anchor_samples`` after one that is not counted;
         anchor_spread: more of them until their quartiles lie less than this share of their median apart,
-        anchor_most: or there are so many. None for both takes ``anchor_samples`` whatever their spread.
+        anchor_most: or there are so many. None for both takes them whatever their spread.
     """
 
     steady: float = 0.03
@@ -35,6 +37,7 @@ class Timing:
     min_samples: int = 3
     max_samples: int = 200
     anchor_samples: int = 3
+    anchor_s: float = 0.03
     anchor_spread: float | None = None
     anchor_most: int | None = None
 
@@ -45,7 +48,7 @@ class Timing:
     def on_a_gpu(self) -> Timing:
         """The same for a GPU, where the anchor takes a tenth of a millisecond: three samples of it are mostly noise."""
         fewest = max(self.anchor_samples, 10)  # fewer have quartiles by chance
-        return replace(self, anchor_samples=fewest, anchor_spread=0.01, anchor_most=50)
+        return replace(self, anchor_samples=fewest, anchor_s=0.0, anchor_spread=0.01, anchor_most=50)
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,11 @@ def warm_up(session: Session, timing: Timing) -> None:
 
 
 def _anchor_burst(anchor: Session, timing: Timing) -> tuple[float, ...]:
-    samples = anchor.samples_ms(timing.anchor_samples + 1)[1:]
+    samples = anchor.samples_ms(timing.anchor_samples + 1)
+    while sum(samples) < timing.anchor_s * 1e3 and len(samples) < timing.max_samples:
+        wanted = int((timing.anchor_s * 1e3 - sum(samples)) / min(samples)) + 1
+        samples += anchor.samples_ms(min(wanted, timing.max_samples - len(samples)))
+    samples = samples[max(len(samples) // 3, 1) if timing.anchor_s else 1 :]
     if timing.anchor_spread is not None and timing.anchor_most is not None:
         while len(samples) < timing.anchor_most and _spread(samples) >= timing.anchor_spread:
             more = min(timing.anchor_samples, timing.anchor_most - len(samples))

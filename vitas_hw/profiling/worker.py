@@ -19,6 +19,7 @@ from typing import IO, Any
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
+from vitas_hw.profiling.cores import Cores
 from vitas_hw.profiling.nvidia import GpuLooks
 from vitas_hw.profiling.timing import Timing, Visit
 
@@ -51,7 +52,7 @@ class Worker:
         timing: of every visit.
         timeout_s: seconds to time one visit.
         build_timeout_s: seconds to build its session beforehand.
-        cores: logical CPUs to keep it on; None leaves that to the system.
+        cores: to keep it on and hold from its first visit until it is closed; None leaves that to the system.
         memory_bytes: most address space, so that a giant is refused before the machine suffers; None for no limit.
         work: a folder where a backend whose sessions are slow to build (see ``KeepsWork``) keeps what it built, for
             later processes of the same measurement too; None builds all anew.
@@ -67,7 +68,7 @@ class Worker:
         *,
         timeout_s: float = DEFAULT_TIMEOUT_S,
         build_timeout_s: float = _BUILD_TIMEOUT_S,
-        cores: list[int] | None = None,
+        cores: Cores | None = None,
         memory_bytes: int | None = None,
         work: Path | None = None,
         gpu_uuid: str | None = None,
@@ -78,10 +79,9 @@ class Worker:
             "target": target.to_dict(),
             "device": device,
             "timing": timing.to_dict(),
-            "cores": cores,
             "memory_bytes": memory_bytes,
         }
-        self._work, self._measurement = work, _FIRST
+        self._work, self._measurement, self._cores = work, _FIRST, cores
         self._gpu = None if gpu_uuid is None else GpuLooks(gpu_uuid)
         self._timeout_s, self._build_timeout_s = timeout_s, build_timeout_s
         self._process: subprocess.Popen[str] | None = None
@@ -114,7 +114,7 @@ class Worker:
                 reason, passing = reply["refused"], reply["passing"]
                 if not passing:
                     break
-                self.close()
+                self._stop()
             else:
                 parts: dict[str, Any] = {
                     name: tuple(part) if isinstance(part, list) else part for name, part in reply.items()
@@ -128,13 +128,19 @@ class Worker:
         What a backend keeps in ``work`` is kept for each measurement apart: one that repeats another builds its own, so
         that a noise floor holds the difference between two builds.
         """
-        self.close()
+        self._stop()
         self._measurement = measurement
 
     def close(self) -> None:
-        """End the process, whatever it does."""
-        if self._process is not None:
-            self._end(patience_s=0)
+        """End the process, whatever it does, and let others have its cores."""
+        self._stop()
+        if self._cores is not None:
+            self._cores.release()
+
+    @property
+    def shares_cores(self) -> bool:
+        """Whether another measurement on this machine runs on the same cores; known once it is started."""
+        return self._cores is not None and self._cores.shared
 
     def __enter__(self) -> Worker:
         return self
@@ -144,7 +150,8 @@ class Worker:
 
     def start(self) -> str:
         """Start the process anew, and return the runtime's version. Raises VitasError if it cannot be used."""
-        self.close()
+        self._stop()
+        cores = None if self._cores is None else self._cores.hold()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed in _end
         self._replies = queue.Queue()
         self._process = subprocess.Popen(
@@ -158,17 +165,17 @@ class Worker:
         )
         threading.Thread(target=_forward, args=(self._process.stdout, self._replies), daemon=True).start()
         try:
-            self._send({**self._setup, "work": self._work_folder(), "parent": os.getpid()})
+            self._send({**self._setup, "cores": cores, "work": self._work_folder(), "parent": os.getpid()})
             reply = self._receive(_START_TIMEOUT_S)
             if reply is None:
                 raise VitasError(f"The measuring process cannot start. {self._end()}")
             if "refused" in reply:
                 raise VitasError(reply["refused"])
         except queue.Empty:
-            self.close()
+            self._stop()
             raise VitasError(f"The measuring process did not start within {_START_TIMEOUT_S:g} s.") from None
         except BaseException:
-            self.close()
+            self._stop()
             raise
         return str(reply["version"])
 
@@ -200,8 +207,12 @@ class Worker:
                 gpu.look()
             return self._receive(max(end - time.monotonic(), 0))
         except queue.Empty:
-            self.close()
+            self._stop()
             raise SubnetFailedError(f"{what} longer than {timeout_s:g} s.") from None
+
+    def _stop(self) -> None:
+        if self._process is not None:
+            self._end(patience_s=0)
 
     def _end(self, patience_s: float = 5.0) -> str:
         """Kill the process if it still runs, and what it started; clear up and say how it ended."""

@@ -17,6 +17,7 @@ from vitas_hw.predictors.kinds import KINDS
 from vitas_hw.predictors.predictor import Predictor, read_predictor
 from vitas_hw.predictors.registry import held_out_predictions
 from vitas_hw.profiling.conditions import Conditions, warnings
+from vitas_hw.profiling.labels import ProfileLabels
 from vitas_hw.profiling.profile import Profile, load_profile
 from vitas_hw.report.search import Point
 from vitas_hw.runs.directory import Run
@@ -103,13 +104,14 @@ def collect_profiles(run: Run, searched: Predictor | None, finalists: Sequence[P
 
 
 def _fit(profile: Profile, predictor: Predictor, finalists: Sequence[Point]) -> Fit:
-    rows = profile.ok
-    subnets, measured = [row.subnet for row in rows], np.array([row.latency_ms for row in rows])
+    rows, seed = profile.ok, predictor.regression.seed
+    labels = ProfileLabels(rows, predictor.statistic)
+    subnets, measured = [row.subnet for row in rows], labels(np.arange(len(rows))).measured
     held_out = predictor.kind in KINDS and len(rows) >= FEWEST
     if held_out:
-        examples = Measured(subnets, measured, profile.target, profile.space).examples()
-        measured = examples.measured
-        predicted = held_out_predictions(predictor.kind, examples, predictor.regression.seed)
+        examples = Measured(subnets, measured, profile.target, profile.space, labeller=labels).examples()
+        measured = examples.tested(seed).measured
+        predicted = held_out_predictions(predictor.kind, examples, seed)
     else:  # a transferred predictor was corrected by all of them, one of an older kind is fitted no longer
         predicted = predictor.predict(subnets).latency_ms
     return Fit(

@@ -19,6 +19,7 @@ from vitas_hw.training.health import Health
 if TYPE_CHECKING:  # what lists runs loads none of these
     from vitas_hw.data.load import ImageData
     from vitas_hw.predictors.predictor import Predictor
+    from vitas_hw.profiling.profile import Profile
     from vitas_hw.supernet.supernet import Supernet
 
 _OPTIONS: dict[str, type | tuple[type, ...]] = {  # of ``load_data``, as JSON keeps them
@@ -68,12 +69,12 @@ def load_run_predictor(run: Run) -> tuple[Predictor, Path]:
     raise InputError(f"The run {run.path} has no predictor.", step="profile")
 
 
-def run_anchor_ms(run: Run, predictor: Predictor) -> float | None:
-    """The anchor's p50 in the run's profile that the predictor was fitted to; None if that is not here."""
+def run_profile(run: Run, predictor: Predictor) -> Profile | None:
+    """The run's profile that the predictor was fitted to; None if that is not here."""
     from vitas_hw.profiling.profile import load_profile
 
     path = run.profiles / f"{predictor.name}.jsonl"
-    return load_profile(path).anchor_ms if path.exists() else None
+    return load_profile(path) if path.exists() else None
 
 
 def last_result(run: Run) -> SearchResult:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from vitas_hw.core.files import write_atomic
 from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.core.reading import file_sha256
+from vitas_hw.core.space import SearchSpace
+from vitas_hw.core.statistic import DEFAULT_STATISTIC, QUIET, checked_statistic
+from vitas_hw.core.target import Target
 from vitas_hw.predictors.examples import Measured
 from vitas_hw.predictors.features import Floats
 from vitas_hw.predictors.kinds import DEFAULT_KIND
@@ -18,7 +23,8 @@ from vitas_hw.predictors.predictor import Predictor, TablePredictor, fit, fit_ta
 from vitas_hw.predictors.report import FitReport, kinds_for, noise_floor_text, report
 from vitas_hw.predictors.shipped import shipped_file
 from vitas_hw.predictors.table import read_table
-from vitas_hw.profiling.profile import Profile, load_profile
+from vitas_hw.profiling.labels import ProfileLabels
+from vitas_hw.profiling.profile import Measurement, Profile, load_profile
 from vitas_hw.report.plots import plot_fit
 from vitas_hw.report.predictor_card import predictor_card
 from vitas_hw.workflows.fit_settings import FitSettings
@@ -49,7 +55,7 @@ def fit_and_report(asked: FitSettings, progress: Progress = SILENT) -> Fitted:
     if asked.profile is not None:
         path = shipped_file("profiles", asked.profile, ".jsonl")
         profile = load_profile(path)
-        measured = measured_of(profile, path)
+        measured = measured_of(profile, path, asked.statistic)
         examples, floor = measured.examples(), measured.noise_floor
         name, unit, dropped = profile.name, "ms", len(profile.measurements) - len(profile.ok)
         fit_it: Callable[[str, int, Floats], Predictor | TablePredictor] = partial(fit, measured)
@@ -68,7 +74,8 @@ def fit_and_report(asked: FitSettings, progress: Progress = SILENT) -> Fitted:
     predictor = fit_it(kind, seed, best.held_out_ms)
     reports = asked.output / "reports"
     path, report_path, plot_path = asked.output / f"{name}.json", reports / f"{name}.json", reports / f"{name}.png"
-    title = f"{best.kind}: mean error {best.scores['mape']:.1%}, noise floor {noise_floor_text(floor)}"
+    own = "" if best.apart is None else f" (of the model {best.apart.model:.1%})"
+    title = f"{best.kind}: mean error {best.scores['mape']:.1%}{own}, noise floor {noise_floor_text(floor)}"
     plot_fit(found.measured_ms.tolist(), best.held_out_ms.tolist(), title=title, unit=unit, path=plot_path)
     write_atomic(report_path, json.dumps(about) + "\n")
     if isinstance(predictor, Predictor):
@@ -77,30 +84,49 @@ def fit_and_report(asked: FitSettings, progress: Progress = SILENT) -> Fitted:
     return Fitted(predictor, found, path, report_path, plot_path, dropped)
 
 
-def measured_of(profile: Profile, path: Path | None = None) -> Measured:
+def measured_of(profile: Profile, path: Path | None = None, statistic: str = DEFAULT_STATISTIC) -> Measured:
     """The subnets of a profile that ran; a predictor of them keeps the hash of the profile's file."""
-    return Measured(
-        [measurement.subnet for measurement in profile.ok],
-        [measurement.latency_ms for measurement in profile.ok],
-        target=profile.target,
-        space=profile.space,
-        noise_floor=profile.noise_floor.mean if profile.noise_floor else None,
+    floor = profile.noise_floor
+    if statistic == QUIET:
+        floor = profile.quiet.floor if profile.quiet else None
+    found = labelled(profile.ok, profile.target, profile.space, statistic)
+    return replace(
+        found,
+        noise_floor=floor.mean if floor else None,
         profile_sha256=file_sha256(path) if path else "",
         fingerprint=str(profile.environment.get("fingerprint", "")),
     )
 
 
-def fit_predictor(profile: Profile, kind: str = DEFAULT_KIND, *, path: Path | None = None, seed: int = 0) -> Predictor:
+def labelled(
+    rows: Sequence[Measurement], target: Target, space: SearchSpace, statistic: str = DEFAULT_STATISTIC
+) -> Measured:
+    """Measurements with samples, of different subnets, with what their visits say together."""
+    labels = ProfileLabels(rows, statistic)
+    measured = labels(np.arange(len(rows))).measured if rows else np.empty(0)
+    return Measured([row.subnet for row in rows], measured, target, space, labeller=labels, statistic=statistic)
+
+
+def fit_predictor(
+    profile: Profile,
+    kind: str = DEFAULT_KIND,
+    *,
+    path: Path | None = None,
+    seed: int = 0,
+    statistic: str = DEFAULT_STATISTIC,
+) -> Predictor:
     """Fit a predictor to the subnets of a profile that ran.
 
     Args:
         profile: at least 20 measured subnets.
         kind: ``xgboost``, ``linear`` or ``flops``.
+        statistic: what it predicts: ``p50``, or ``quiet``, the latency on the machine as quiet as it was seen.
         path: the profile's file, whose hash the predictor keeps.
         seed: of folds and trees; the same profile and seed give the same predictor, byte for byte.
 
     Raises:
-        InputError: a kind that cannot be fitted.
+        InputError: a kind that cannot be fitted, an unknown statistic.
         VitasError: too few subnets.
     """
-    return fit(measured_of(profile, path), kind, seed)
+    checked_statistic(statistic)
+    return fit(measured_of(profile, path, statistic), kind, seed)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vitas_hw.core.errors import InputError
 from vitas_hw.core.settings import setting, settings
+from vitas_hw.core.statistic import DEFAULT_STATISTIC, checked_statistic
 from vitas_hw.predictors.kinds import DEFAULT_KIND, check_kind
 
 
@@ -18,6 +19,8 @@ class FitSettings:
         csv: instead, a table with a header.
         column: of the table, to predict; positive.
         group: rows with one value of this column are held out together.
+        statistic: of a profile, what is predicted: ``p50``, of the machine as it was half of the time, or ``quiet``, on
+            the machine as quiet as it was seen.
         kind: of the predictor that is written; ``flops`` needs a column named mac or flop in a table.
         output: the folder to write to: ``<target>--<space>.json`` or ``<file>--<column>.json``; in ``reports/`` a
             report and a plot; of a profile, in ``cards/`` what it is for.
@@ -29,6 +32,7 @@ class FitSettings:
     column: str | None = setting(default=None, help="The table's column to predict.")
     group: str | None = setting(default=None, help="Rows with one value here are held out together.")
     kind: str = setting(default=DEFAULT_KIND, help="xgboost, linear or flops.")
+    statistic: str = setting(default=DEFAULT_STATISTIC, help="Of a profile: p50, or quiet (of the quiet machine).")
     output: Path = setting(default=Path("predictors"), help="The folder to write to.")
     seed: int = setting(default=0, help="Makes the step repeatable.", at_least=0, at_most=2**32 - 1)
 
@@ -38,3 +42,7 @@ class FitSettings:
         if self.group and self.csv is None:
             raise InputError("A `group` is a column of a table; a profile has none.", field="group", value=self.group)
         check_kind(self.kind)
+        checked_statistic(self.statistic)
+        if self.csv is not None and self.statistic != DEFAULT_STATISTIC:
+            problem = "A `statistic` is taken from a profile's visits; a table has one number a row."
+            raise InputError(problem, field="statistic", value=self.statistic)

@@ -17,6 +17,7 @@ from vitas_hw.predictors.shipped import load_predictor
 from vitas_hw.predictors.transfer import FEWEST_TO_TRANSFER, choose_to_measure, transfer
 from vitas_hw.profiling.profile import Profile
 from vitas_hw.profiling.selection import choose_subnets
+from vitas_hw.workflows.fit import measured_of
 
 _CANDIDATES = 1000
 _COUNTS = (10, 20, 50)
@@ -56,7 +57,8 @@ def telling_subnets(old: Predictor, count: int, seed: int) -> list[Subnet]:
 
 def would_have(old: Predictor, profile: Profile, seed: int) -> list[WouldHave]:
     """What 10, 20 and 50 of the profile's subnets give, tested on its others."""
-    latency = {measurement.subnet: measurement.latency_ms for measurement in profile.ok}
+    known = measured_of(profile)
+    latency = dict(zip(known.subnets, known.latency_ms, strict=True))
     return [_tried(old, profile, latency, count, seed) for count in _COUNTS]
 
 

@@ -14,7 +14,7 @@ from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.profiling.imported import ImportedVisit, read_bundle, read_results
 from vitas_hw.profiling.measure import noise_floor
-from vitas_hw.profiling.profile import Measurement, Profile
+from vitas_hw.profiling.profile import Measurement, Profile, with_quiet
 from vitas_hw.runs.directory import Run, one_at_a_time
 from vitas_hw.workflows.profile.profile import Profiled, keep
 from vitas_hw.workflows.profile.settings import ProfileSettings
@@ -62,7 +62,7 @@ def import_profile(run: Run, settings: ProfileSettings, table: Path) -> Profiled
         "settings": dict(bundle.timing),
         "anchor": bundle.anchor.to_dict(),
     }
-    profile = Profile(target, bundle.space, about, noise_floor(first, second), usual, tuple(first))
+    profile = with_quiet(Profile(target, bundle.space, about, noise_floor(first, second), usual, tuple(first)), second)
     run.begin(bundle.space)
     return keep(run, profile, settings)
 

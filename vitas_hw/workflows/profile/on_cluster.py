@@ -87,7 +87,9 @@ def profile_fleet(
                 if fresh:
                     path.unlink(missing_ok=True)
                 journal = open_journal(path, target, found, together[0].about, settings.seed)
-                plan = passes({"first": subnets, "second": repeats}, rounds=settings.rounds, seed=settings.seed)
+                plan = passes(
+                    {"first": subnets, "second": repeats}, rounds=settings.rounds, seed=settings.seed, journal=journal
+                )
                 named = {device.name: device for device in together}
                 spread = Spread(named, plan, journal, away_from={"second": "first"}, on_visit=lambda: advance(""))
                 groups.append(_Group(target, named, journal, spread))

@@ -16,7 +16,7 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.predictors.active_learning import choose_next, keep_going
-from vitas_hw.predictors.examples import FEWEST, Measured
+from vitas_hw.predictors.examples import FEWEST
 from vitas_hw.predictors.predictor import Predictor, fit, save_predictor
 from vitas_hw.predictors.transfer import transfer
 from vitas_hw.profiling.conditions import Watch
@@ -35,7 +35,7 @@ from vitas_hw.profiling.protocol import (
 )
 from vitas_hw.profiling.selection import choose_subnets
 from vitas_hw.runs.directory import Run, one_at_a_time
-from vitas_hw.workflows.fit import fit_predictor, measured_of
+from vitas_hw.workflows.fit import fit_predictor, labelled, measured_of
 from vitas_hw.workflows.profile.from_old_predictor import WouldHave, old_predictor, would_have
 from vitas_hw.workflows.profile.settings import ProfileSettings
 
@@ -97,6 +97,8 @@ def measured(run: Run, settings: ProfileSettings, space: str | None, fresh: bool
     watch.look()  # before any work of ours
     with place.worker(TIMING, settings.timeout_s, run.engines) as worker:
         about = environment_of(place, worker.start())
+        if worker.shares_cores:
+            progress.note("warning: Another measurement runs on the same cores of this machine, which slows both down.")
         journal = open_journal(path, place.target, found, about, settings.seed)
         progress.note(f"profiling {len(subnets)} subnets of {found.name} on {place.target.slug}")
         if not journal.attempts:
@@ -181,7 +183,7 @@ def _grow(
     history: list[tuple[int, float]] = []
     while True:
         ran = [found for found in measure(subnets) if not found.failed]
-        known = Measured([found.subnet for found in ran], [found.latency_ms for found in ran], target, space)
+        known = labelled(ran, target, space)
         error = fit(known, seed=seed).metrics["mape"]
         assert error is not None
         history.append((len(ran), error))

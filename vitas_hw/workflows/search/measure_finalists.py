@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.progress import Progress
+from vitas_hw.core.statistic import QUIET
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.predictors.kinds import KINDS
 from vitas_hw.predictors.predictor import Predictor, save_predictor
+from vitas_hw.profiling.later import Later, can_tell
 from vitas_hw.profiling.place import Place
 from vitas_hw.profiling.profile import Measurement, Profile, load_profile, save_profile
 from vitas_hw.profiling.protocol import side_by_side
@@ -21,35 +23,41 @@ _DRIFTED = 0.1
 
 
 def finalist_meter(
-    place: Place, usual_anchor_ms: float | None, seed: int, progress: Progress
+    place: Place, profile: Profile | None, seed: int, progress: Progress, *, percent: float | None = 50
 ) -> Callable[[Sequence[Subnet]], list[float]]:
-    """Measures subnets side by side: p50 in milliseconds of interleaved rounds, longer than those of a profile.
+    """Measures subnets side by side: milliseconds, of interleaved rounds with longer visits than a profile's.
 
     Args:
         place: the target on this machine.
-        usual_anchor_ms: the anchor's p50 when the target was profiled: latencies are scaled to the machine as it was
-            then. None leaves them as they are.
+        profile: what the target's predictor was fitted to: latencies are estimated as its rows are, for the machine as
+            it was then. None leaves them as they are.
         seed: of the orders.
         progress: where to report to.
+        percent: of the samples, 50 for a p50; None for the latency on the quiet machine, which without a profile that
+            has an anchor is the p50.
 
     Raises VitasError when called, if the device refuses a subnet.
     """
+    usual_ms = None if profile is None else profile.anchor_ms
+    later = Later(profile, percent) if profile is not None and can_tell(profile) else None
 
-    def p50(subnets: Sequence[Subnet]) -> list[float]:
+    def measured(subnets: Sequence[Subnet]) -> list[float]:
         with progress.step("measuring finalists", _ROUNDS * len(subnets)) as advance:
             found, anchor = side_by_side(place, subnets, rounds=_ROUNDS, seed=seed, on_visit=lambda: advance(""))
         for measurement in found:
             if measurement.failed:
                 raise VitasError(f"A finalist does not run on {place.target.slug}: {measurement.failed}")
-        drift = anchor / usual_anchor_ms if usual_anchor_ms else 1.0
+        drift = anchor / usual_ms if usual_ms else 1.0
         if abs(drift - 1) > _DRIFTED:
             progress.note(
                 f"the anchor takes {drift:.2f} times as long as when this device was profiled; the finalists' latencies"
                 " are scaled to that time"
             )
-        return [measurement.latency_ms / drift for measurement in found]
+        if later is not None:
+            return later.latencies_ms(found, anchor)
+        return [measurement.percentile(50 if percent is None else percent) / drift for measurement in found]
 
-    return p50
+    return measured
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,8 @@ class Refitting:
     def add(self, measured_ms: Mapping[Subnet, float]) -> None:
         """Write the copy. A subnet of the profile that was measured again has its new latency alone."""
         rows = {one.subnet: one for one in self.profile.measurements}
-        rows |= {subnet: Measurement(subnet, ((ms,),)) for subnet, ms in measured_ms.items()}
+        quiet = self.predictor.statistic == QUIET
+        rows |= {one: Measurement(one, ((ms,),), quiet_ms=ms if quiet else None) for one, ms in measured_ms.items()}
         path = self.staged.searched_profile
         about = {**self.profile.environment, "added_by_search": [subnet.digest for subnet in measured_ms]}
         save_profile(replace(self.profile, environment=about, measurements=tuple(rows.values())), path)
@@ -78,7 +87,9 @@ class Refitting:
         """The predictor of the profile with these measurements added; both are kept."""
         self.add(measured_ms)
         path, old = self.staged.searched_profile, self.predictor.regression
-        predictor = fit_predictor(load_profile(path), old.kind, path=path, seed=old.seed)
+        predictor = fit_predictor(
+            load_profile(path), old.kind, path=path, seed=old.seed, statistic=self.predictor.statistic
+        )
         save_predictor(predictor, self.staged.searched_predictor)
         return predictor
 

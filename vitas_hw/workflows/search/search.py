@@ -17,6 +17,7 @@ from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.core.reading import file_sha256
 from vitas_hw.core.space import SearchSpace
+from vitas_hw.core.statistic import PERCENT
 from vitas_hw.predictors.predictor import Predictor
 from vitas_hw.runs.directory import Run, one_at_a_time
 from vitas_hw.searching.archive import Archive, Final
@@ -138,7 +139,7 @@ def search_run(
         progress: where to report to.
     """
     from vitas_hw.profiling.place import place_of
-    from vitas_hw.runs.artifacts import load_run_predictor, run_anchor_ms, run_depth_shares
+    from vitas_hw.runs.artifacts import load_run_predictor, run_depth_shares, run_profile
 
     started = time.monotonic()
     space, by_top1 = run.space(None), settings.by_top1
@@ -181,7 +182,8 @@ def search_run(
         first = archive.begin(name)
         measures, earlier_ms = {}, {}
         for target, (at, told_by) in places.items():
-            meter = finalist_meter(at, run_anchor_ms(run, told_by), settings.seed, progress)
+            percent = PERCENT[told_by.statistic]
+            meter = finalist_meter(at, run_profile(run, told_by), settings.seed, progress, percent=percent)
             measures[target] = recorded(meter, archive, name, at.target.slug)
             earlier_ms[target] = archive.latencies(at.target.slug)
         memory_by = ""
