@@ -79,9 +79,7 @@ class Log:
             file.write(line + "\n")
 
     @contextmanager
-    def step(self, text: str, total: int) -> Iterator[Callable[[str], None]]:
-        done = 0
-
+    def step(self, text: str, total: int, done: int = 0) -> Iterator[Callable[[str], None]]:
         def advance(detail: str) -> None:  # noqa: ARG001
             nonlocal done
             done += 1

@@ -19,7 +19,6 @@ from vitas_hw.predictors.report import FitReport, kinds_for, noise_floor_text, r
 from vitas_hw.predictors.shipped import shipped_file
 from vitas_hw.predictors.table import read_table
 from vitas_hw.profiling.profile import Profile, load_profile
-from vitas_hw.report.plots import plot_fit
 from vitas_hw.report.predictor_card import predictor_card
 from vitas_hw.workflows.fit_settings import FitSettings
 
@@ -68,6 +67,8 @@ def fit_and_report(asked: FitSettings, progress: Progress = SILENT) -> Fitted:
     predictor = fit_it(kind, seed, best.held_out_ms)
     reports = asked.output / "reports"
     path, report_path, plot_path = asked.output / f"{name}.json", reports / f"{name}.json", reports / f"{name}.png"
+    from vitas_hw.report.plots import plot_fit  # loads matplotlib
+
     title = f"{best.kind}: mean error {best.scores['mape']:.1%}, noise floor {noise_floor_text(floor)}"
     plot_fit(found.measured_ms.tolist(), best.held_out_ms.tolist(), title=title, unit=unit, path=plot_path)
     write_atomic(report_path, json.dumps(about) + "\n")

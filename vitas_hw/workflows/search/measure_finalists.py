@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from vitas_hw.core.deadline import NEVER, Deadline
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.progress import Progress
 from vitas_hw.core.subnet import Subnet
@@ -21,7 +24,13 @@ _DRIFTED = 0.1
 
 
 def finalist_meter(
-    place: Place, usual_anchor_ms: float | None, seed: int, progress: Progress
+    place: Place,
+    usual_anchor_ms: float | None,
+    seed: int,
+    progress: Progress,
+    *,
+    deadline: Deadline = NEVER,
+    folder: Path | None = None,
 ) -> Callable[[Sequence[Subnet]], list[float]]:
     """Measures subnets side by side: p50 in milliseconds of interleaved rounds, longer than those of a profile.
 
@@ -31,13 +40,24 @@ def finalist_meter(
             then. None leaves them as they are.
         seed: of the orders.
         progress: where to report to.
+        deadline: when to stop; what each was visited by then counts.
+        folder: keeps every visit; None keeps none.
 
-    Raises VitasError when called, if the device refuses a subnet.
+    Raises VitasError when called, if the device refuses a subnet, and TimeIsUp before each was visited once.
     """
 
     def p50(subnets: Sequence[Subnet]) -> list[float]:
+        which = hashlib.sha256(" ".join(subnet.digest for subnet in subnets).encode()).hexdigest()[:16]
         with progress.step("measuring finalists", _ROUNDS * len(subnets)) as advance:
-            found, anchor = side_by_side(place, subnets, rounds=_ROUNDS, seed=seed, on_visit=lambda: advance(""))
+            found, anchor = side_by_side(
+                place,
+                subnets,
+                rounds=_ROUNDS,
+                seed=seed,
+                on_visit=lambda: advance(""),
+                deadline=deadline,
+                path=None if folder is None else folder / f"{place.target.slug}-{which}.jsonl",
+            )
         for measurement in found:
             if measurement.failed:
                 raise VitasError(f"A finalist does not run on {place.target.slug}: {measurement.failed}")
