@@ -18,7 +18,10 @@ from vitas_hw.core.errors import VitasError
 
 PACKAGE = Path(vitas_hw.__file__).parent
 TESTS = Path(__file__).parent
-ERRORS = {"InputError", "FileError", "VitasError", "InfeasibleBudgetError", "OtherSettingsError", "ParityError"}
+ERRORS = {
+    *("InputError", "FileError", "VitasError", "InfeasibleBudgetError", "OtherSettingsError", "ParityError"),
+    "TimeIsUpError",
+}
 _SHORTEST = 6  # letters of a piece of a message that a test must quote
 
 

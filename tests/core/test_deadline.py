@@ -9,7 +9,7 @@ import threading
 import pytest
 from clocks import Clock
 
-from vitas_hw.core.deadline import NEVER, Deadline, TimeIsUp
+from vitas_hw.core.deadline import NEVER, Deadline, TimeIsUpError
 
 
 def test_it_is_over_by_the_clock(clock: Clock) -> None:
@@ -19,7 +19,7 @@ def test_it_is_over_by_the_clock(clock: Clock) -> None:
     deadline.check("anything")
     clock.at += 0.2
     assert deadline.over()
-    with pytest.raises(TimeIsUp) as caught:
+    with pytest.raises(TimeIsUpError) as caught:
         deadline.check("the choice was exported")
     assert caught.value.problem == "Time is up before the choice was exported."
     assert caught.value.hint.startswith("Repeat the command with more max_time_s")

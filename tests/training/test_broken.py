@@ -64,7 +64,7 @@ def test_many_are_named_in_part(photos: Path, small: SearchSpace) -> None:
     found = find_broken(data, SILENT)
     assert len(found.refused(120).problem.splitlines()) == 22
     assert found.refused(120).problem.endswith("\n  ... and 100 more.")
-    with pytest.raises(InputError, match="^Not one image of the train part of folder:"):
+    with pytest.raises(InputError, match=r"^Not one image of the train part of folder:"):
         without(data, found.indices)
 
 

@@ -10,7 +10,7 @@ from clocks import Clock
 from scored import score
 
 from vitas_hw.core.budget import Budget, Range
-from vitas_hw.core.deadline import Deadline, TimeIsUp
+from vitas_hw.core.deadline import Deadline, TimeIsUpError
 from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.operators import SubnetColumns, operators
 from vitas_hw.core.progress import SILENT, Silent
@@ -18,12 +18,12 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.searching.archive import Archive
+from vitas_hw.searching.choosing import recorded, recorded_each
 from vitas_hw.searching.costs import Costs, Limit
 from vitas_hw.searching.engine import Evaluations, Job
 from vitas_hw.searching.memory import MemoryEstimate
 from vitas_hw.searching.result import knee_first
 from vitas_hw.searching.scores import Score
-from vitas_hw.workflows.search.choosing import recorded, recorded_each
 from vitas_hw.workflows.search.closed_loop import MEMORY, OWN, ClosedLoop
 from vitas_hw.workflows.search.scoring import part_shares
 from vitas_hw.workflows.search.settings import SearchSettings, axis, parse_latencies
@@ -181,7 +181,7 @@ def test_time_that_is_up_leaves_the_best_by_prediction_and_a_search_to_go_on_wit
     one.deadline, one.progress = Deadline(0.0), Noted(told)
 
     def cut(_: Sequence[Subnet]) -> list[float]:
-        raise TimeIsUp("the subnets were measured")
+        raise TimeIsUpError("the subnets were measured")
 
     one.timed[OWN].measure = cut
     settled = one.run()
@@ -190,6 +190,23 @@ def test_time_that_is_up_leaves_the_best_by_prediction_and_a_search_to_go_on_wit
     assert settled.choice == settled.candidates[0]
     assert settled.measured_ms == {}
     assert told[-1] == "time is up before a finalist measured inside the budget: the choice is by prediction"
+
+
+def test_no_choice_is_made_up_where_nothing_was_measured_and_earlier_searches_measured_outside(
+    digits: SearchSpace,
+) -> None:
+    class Slow(dict[str, float]):
+        def get(self, _: str, __: object = None) -> float:  # type: ignore[override]
+            return 99.0
+
+    def cut(_: Sequence[Subnet]) -> list[float]:
+        raise TimeIsUpError("the subnets were measured")
+
+    one = loop(digits, 3.0, "5ms")
+    one.timed[OWN].measure, one.timed[OWN].earlier = cut, Slow()
+    one._with_earlier = list  # type: ignore[method-assign]
+    with pytest.raises(TimeIsUpError, match=r"^Time is up before a finalist was measured\."):
+        one.run()
 
 
 def test_what_was_measured_before_the_time_was_up_counts(digits: SearchSpace) -> None:
@@ -201,7 +218,7 @@ def test_what_was_measured_before_the_time_was_up_counts(digits: SearchSpace) ->
     def cut(subnets: Sequence[Subnet]) -> Sequence[float]:
         if rounds:
             one.deadline.signals.append(signal.SIGINT)
-            raise TimeIsUp("the subnets were measured")
+            raise TimeIsUpError("the subnets were measured")
         rounds.append(subnets)
         return measure(subnets)
 
@@ -262,7 +279,7 @@ def test_what_is_measured_one_by_one_is_kept_one_by_one(small: SearchSpace) -> N
             deadline.signals.append(signal.SIGTERM)
         return float(len(taken))
 
-    with pytest.raises(TimeIsUp, match="^Time is up before the finalists were measured"):
+    with pytest.raises(TimeIsUpError, match=r"^Time is up before the finalists were measured"):
         recorded_each(measure, archive, "x", "", deadline)(subnets)
     assert recorded_each(measure, archive, "x", "", Deadline())(subnets) == [1.0, 2.0]
     assert taken == subnets

@@ -1,4 +1,4 @@
-"""Time that is up, and Ctrl-C, at any step: what was trained and measured is not done again, the best so far is there."""
+"""Time that is up, and Ctrl-C, anywhere: what was trained and measured is not done again, the best so far is there."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fake_place import HARDWARE, find_place
 
 import vitas_hw as vh
 from vitas_hw.core.budget import Budget
-from vitas_hw.core.deadline import Deadline, TimeIsUp
+from vitas_hw.core.deadline import Deadline, TimeIsUpError
 from vitas_hw.core.files import write_atomic
 from vitas_hw.core.progress import SILENT, Silent
 from vitas_hw.core.space import SearchSpace
@@ -235,7 +235,7 @@ def test_no_visit_to_a_finalist_is_made_twice(
     if by == "time" and stop >= len(subnets):
         assert meter(deadline) == pytest.approx(expected)  # of fewer rounds
     else:
-        with pytest.raises(TimeIsUp if by == "time" else KeyboardInterrupt):
+        with pytest.raises(TimeIsUpError if by == "time" else KeyboardInterrupt):
             meter(deadline)
     assert len(visits) == stop
     assert meter(Deadline()) == pytest.approx(expected)
@@ -311,11 +311,11 @@ def test_decoding_is_interrupted_between_images_and_goes_on(data: ImageData, tmp
 
     def over() -> None:
         looks.append(len(opened))
-        raise TimeIsUp("the training began")
+        raise TimeIsUpError("the training began")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(source), "image", counted)
-        with pytest.raises(TimeIsUp):
+        with pytest.raises(TimeIsUpError):
             part.ready(over)
         assert looks == [256]
         part.ready()
@@ -324,7 +324,7 @@ def test_decoding_is_interrupted_between_images_and_goes_on(data: ImageData, tmp
 
 def test_an_export_keeps_the_formats_that_were_checked_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run, notes = Run(Path(shutil.copytree(OLD, tmp_path / "run"))), Notes()
-    with pytest.raises(TimeIsUp, match="^Time is up before an export was checked"):
+    with pytest.raises(TimeIsUpError, match=r"^Time is up before an export was checked"):
         export(run, ExportSettings(), deadline=Deadline(0.0))
     deadline = Deadline()
     from vitas_hw.workflows.export import export as module
@@ -407,11 +407,11 @@ def test_a_longer_road_says_which_part_of_how_many(tmp_path: Path, monkeypatch: 
     assert [text for text, *_ in told.begun] == ["[1/4] profile", "[2/4] train", "[3/4] search_run", "[4/4] export"]
     done.clear()
     cut = "train"
-    with pytest.raises(TimeIsUp, match="before the supernet was trained"):
+    with pytest.raises(TimeIsUpError, match="before the supernet was trained"):
         module.quickstart(run, deadline=Deadline())
     assert done == ["profile", "train"]
     done.clear()
     profiled.whole, cut = False, ""
-    with pytest.raises(TimeIsUp, match="before all subnets were measured"):  # fewer would give another budget
+    with pytest.raises(TimeIsUpError, match="before all subnets were measured"):  # fewer would give another budget
         module.quickstart(run, deadline=Deadline())
     assert done == ["profile"]

@@ -32,7 +32,7 @@ class TimeAllowed:
     )
 
 
-class TimeIsUp(VitasError):
+class TimeIsUpError(VitasError):
     """The time allowed ended before there was anything to hand over; what was done by then is kept."""
 
     def __init__(self, before: str) -> None:
@@ -68,9 +68,9 @@ class Deadline:
         return bool(self.signals) or now() >= self.at
 
     def check(self, before: str) -> None:
-        """Raises TimeIsUp, which says before what, if it is over."""
+        """Raises TimeIsUpError, which says before what, if it is over."""
         if self.over():
-            raise TimeIsUp(before)
+            raise TimeIsUpError(before)
 
     def part(self, share: float) -> Deadline:
         """One that ends when that share of the time left from now is over."""

@@ -50,14 +50,16 @@ def find_broken(data: ImageData, progress: Progress, between: Callable[[], None]
         progress: where to report to.
         between: called now and then; may raise.
     """
-    parts = {name: found for name in ("train", "search", "test") if (found := _source(getattr(data, name))) is not None}
+    sources = {name: _source(getattr(data, name)) for name in ("train", "search", "test")}
+    parts = {name: source for name, source in sources.items() if source is not None}
     count = sum(len(indices) for _, indices in parts.values())
     found: dict[str, list[int]] = {}
     problems: list[str] = []
     with progress.step("checking the images", count) as advance:
         for name, (source, indices) in parts.items():
             for start in range(0, len(indices), _AT_ONCE):
-                between()
+                if start:
+                    between()
                 for index, problem in _looked_at(source, indices[start : start + _AT_ONCE], whole=count <= _READ_WHOLE):
                     advance("")
                     if problem:

@@ -176,7 +176,7 @@ def _added(table: dict[str, Floats], kinds: Sequence[str], what: str) -> Floats:
 
 
 def _summed(values: Floats, chosen: Ints) -> Floats:
-    """(N, F) sums of the rows of ``values`` (B, F) that ``chosen`` (N, depth) names, a few at a time: caches are small."""
+    """(N, F) sums of the rows of ``values`` that ``chosen`` (N, depth) names; a few at a time: caches are small."""
     sums = np.zeros((len(chosen), values.shape[1]))
     for start in range(0, len(chosen), _AT_ONCE):
         some = sums[start : start + _AT_ONCE]

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from vitas_hw.core.deadline import NEVER, Deadline, TimeIsUp
+from vitas_hw.core.deadline import NEVER, Deadline, TimeIsUpError
 from vitas_hw.core.progress import Progress
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
@@ -104,7 +104,7 @@ def side_by_side(
         path: of the journal, which what was cut goes on from; None keeps none.
 
     Raises:
-        TimeIsUp: before each was visited once.
+        TimeIsUpError: before each was visited once.
     """
     with TemporaryDirectory() as folder, place.worker(LONGER, work=Path(folder)) as worker:
         about = {"target": place.target.to_dict(), "fingerprint": place.fingerprint, "seed": seed}
@@ -112,7 +112,7 @@ def side_by_side(
         measure(worker, subnets, rounds=rounds, seed=seed, journal=journal, on_visit=on_visit, time_is_up=deadline.over)
         found = measurements(journal, subnets, "first", rounds)
         if len(found) < len(subnets):
-            raise TimeIsUp("the subnets were measured")
+            raise TimeIsUpError("the subnets were measured")
         return found, anchor_ms(journal)
 
 

@@ -10,8 +10,8 @@ import torch
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 
-# forward MACs of a batch for each thread. A block's five products are then some ten million MACs each, 0.3 ms of a core:
-# long beside the 10 to 50 microseconds in which threads meet after each. See benchmarks/training_threads.py.
+# forward MACs of a batch for each thread. A block's five products are then some ten million MACs each, 0.3 ms of a
+# core: long beside the 10 to 50 microseconds in which threads meet after each. See benchmarks/training_threads.py.
 _MACS_A_THREAD = 5e8
 
 

@@ -113,7 +113,7 @@ def precisions_side_by_side(
 ) -> dict[str, float]:
     """P50 in milliseconds of a subnet on this CPU, one thread, in several precisions, visited in turn.
 
-    Nothing if this CPU does not run one of them, which is reported. Raises TimeIsUp between two visits.
+    Nothing if this CPU does not run one of them, which is reported. Raises TimeIsUpError between two visits.
     """
     places: dict[str, Place] = {}
     for precision in precisions:

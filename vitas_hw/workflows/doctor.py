@@ -108,7 +108,7 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class Glance:
-    """What is known without loading a runtime: the machine, versions of what is installed by distribution, what lacks."""
+    """What is known without loading a runtime: the machine, versions of installed distributions, what lacks."""
 
     machine: Machine
     installed: dict[str, str]

@@ -30,7 +30,7 @@ class EvaluateSettings:
 
     Args:
         random: how many random subnets besides.
-        split: ``search``, or ``test``, the images that nothing was chosen by: whoever looks at them often chooses by them.
+        split: ``search``, or ``test``, the images that nothing was chosen by: who looks at them often chooses by them.
         device: ``auto`` takes a GPU if there is one.
         threads: see ``Runtime``.
         seed: of the random ones.

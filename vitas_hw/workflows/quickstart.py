@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vitas_hw.core.deadline import NEVER, Deadline, TimeIsUp
+from vitas_hw.core.deadline import NEVER, Deadline, TimeIsUpError
 from vitas_hw.core.progress import SILENT, Numbered, Progress
 from vitas_hw.core.settings import what_decides
 from vitas_hw.export.parity import Exported
 from vitas_hw.runs.directory import DEFAULT_SPACE, Run
+from vitas_hw.runs.finished import finished
 from vitas_hw.searching.result import SearchResult
 from vitas_hw.workflows.export.export import export
-from vitas_hw.workflows.finished import finished
 from vitas_hw.workflows.profile.profile import profile
 from vitas_hw.workflows.profile.settings import ProfileSettings
 from vitas_hw.workflows.search.search import default_budget, search_run
@@ -42,7 +42,7 @@ def quickstart(
         progress: where to report to.
 
     Raises:
-        TimeIsUp: before the choice was exported; a repeated call goes on.
+        TimeIsUpError: before the choice was exported; a repeated call goes on.
     """
     training = TrainSettings(epochs=epochs, seed=seed)  # an impossible number ends here, not after the profiling
     profiled = profile(
@@ -54,7 +54,7 @@ def quickstart(
         progress=Numbered(progress, 1, 4),
     )
     if not profiled.whole:  # from fewer subnets the budget would be another
-        raise TimeIsUp("all subnets were measured")
+        raise TimeIsUpError("all subnets were measured")
     budget = default_budget(profiled.profile.space, profiled.predictor)
     training, searching = replace(training, budget=budget), SearchSettings(seed=seed)
     if fresh or not finished(run, "train", what_decides(training)):

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vitas_hw.core.deadline import NEVER, Deadline, TimeIsUp
+from vitas_hw.core.deadline import NEVER, Deadline, TimeIsUpError
 from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.files import write_atomic
 from vitas_hw.core.progress import SILENT, Progress
@@ -133,7 +133,7 @@ def export(
     Raises:
         InputError: nothing to export, or no folder for it.
         VitasError: a file would not compute the same; it is not kept.
-        TimeIsUp: before the first format was checked.
+        TimeIsUpError: before the first format was checked.
     """
     deadline = deadline or Deadline.after(settings.max_time_s)
     with progress.step("loading the subnet and the images", 2) as advance:
@@ -152,7 +152,7 @@ def export(
     for name, path in paths.items():
         try:
             one = _written(export_, name, path, extraction, progress)
-        except TimeIsUp:
+        except TimeIsUpError:
             if not done:
                 raise
             progress.note(f"time is up: not exported to {', '.join(list(paths)[len(done) :])}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from vitas_hw.core.budget import Budget, show_cost
-from vitas_hw.core.deadline import Deadline, TimeIsUp
+from vitas_hw.core.deadline import Deadline, TimeIsUpError
 from vitas_hw.core.depths import Shares
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.operators import Ints, SubnetColumns
@@ -16,11 +16,11 @@ from vitas_hw.core.progress import Progress
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.predictors.predictor import Predictor
 from vitas_hw.searching.admission import Admission
+from vitas_hw.searching.choosing import FINALISTS, Measure, Timed, choose_measured, inside
 from vitas_hw.searching.costs import Costs, Limit
 from vitas_hw.searching.engine import Evaluations, explore
 from vitas_hw.searching.optimizers.registry import make_optimizer
 from vitas_hw.searching.result import Candidate, Round, SearchResult, best_first, candidate_of, knee_first, ties_of
-from vitas_hw.workflows.search.choosing import FINALISTS, Measure, Timed, choose_measured, inside
 from vitas_hw.workflows.search.settings import SearchSettings
 
 Refit = Callable[[Mapping[Subnet, float]], Predictor]  # p50 in milliseconds of subnets that were measured
@@ -100,7 +100,7 @@ class ClosedLoop:
         Raises:
             InfeasibleBudgetError: no subnet fits.
             VitasError: nothing measured inside in the end.
-            TimeIsUp: nothing was measured, and by earlier measurements nothing lies inside.
+            TimeIsUpError: nothing was measured, and by earlier measurements nothing lies inside.
         """
         candidates, choice = self._first(), None
         if not self.measures:
@@ -117,7 +117,7 @@ class ClosedLoop:
                 candidates = candidates + more
                 choice = self._choose(candidates)
             choice = choice or self._choose(candidates, patient=True)
-        except TimeIsUp:
+        except TimeIsUpError:
             choice = next((one for one in self._order(candidates) if self.may_be_taken(one)), None)
             self.progress.note("time is up before a finalist measured inside the budget: the choice is by prediction")
         self.cut = self.cut or self.deadline.over()
@@ -149,7 +149,7 @@ class ClosedLoop:
         missed = ((name, one) for name, one in self.timed.items() if one.bounds is not None and one.measured)
         name, target = next(missed, (OWN, None))
         if target is None:
-            return TimeIsUp("a finalist was measured")
+            return TimeIsUpError("a finalist was measured")
         assert target.bounds is not None
         nearest = min(target.measured.values(), key=target.bounds.excess)
         of = f" on {name}" if name not in (OWN, MEMORY) else ""

@@ -20,6 +20,7 @@ from vitas_hw.core.deadline import Deadline
 from vitas_hw.core.progress import Progress
 from vitas_hw.data.load import ImageData
 from vitas_hw.searching.archive import Final
+from vitas_hw.searching.choosing import FINALISTS
 from vitas_hw.searching.result import Candidate
 from vitas_hw.supernet.supernet import Supernet, extract
 from vitas_hw.training.checkpoint import State, load_state
@@ -27,7 +28,6 @@ from vitas_hw.training.evaluate import accuracy
 from vitas_hw.training.objective import ModelObjective
 from vitas_hw.training.recipe import Recipe, Runtime, finetune_recipe, of_length
 from vitas_hw.training.trainer import Training
-from vitas_hw.workflows.search.choosing import FINALISTS
 from vitas_hw.workflows.train.resumable import following
 
 Judge = Callable[[nn.Module, Candidate], float]  # loss of a plain model on the search part, as it will run

@@ -43,7 +43,7 @@ def finalist_meter(
         deadline: when to stop; what each was visited by then counts.
         folder: keeps every visit; None keeps none.
 
-    Raises VitasError when called, if the device refuses a subnet, and TimeIsUp before each was visited once.
+    Raises VitasError when called, if the device refuses a subnet, and TimeIsUpError before each was visited once.
     """
 
     def p50(subnets: Sequence[Subnet]) -> list[float]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vitas_hw.core.budget import Budget, Range
-from vitas_hw.core.deadline import Deadline, TimeIsUp
+from vitas_hw.core.deadline import Deadline, TimeIsUpError
 from vitas_hw.core.depths import Shares
 from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.progress import SILENT, Progress
@@ -20,11 +20,11 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.predictors.predictor import Predictor
 from vitas_hw.runs.directory import Run, one_at_a_time
 from vitas_hw.searching.archive import Archive, Final
+from vitas_hw.searching.choosing import Measure, recorded, recorded_each
 from vitas_hw.searching.costs import Costs, Limit, two_digits
 from vitas_hw.searching.engine import Evaluations
 from vitas_hw.searching.memory import MemoryEstimate
 from vitas_hw.searching.result import SearchResult, save_candidates, save_result
-from vitas_hw.workflows.search.choosing import Measure, recorded, recorded_each
 from vitas_hw.workflows.search.closed_loop import MEMORY, OWN, ClosedLoop
 from vitas_hw.workflows.search.settings import SearchSettings, axis
 
@@ -133,8 +133,9 @@ def search_run(
     """Search with a run's supernet and predictor, measure the finalists, fine-tune and keep the choice.
 
     Every evaluation is kept in the run: the same search, killed at any moment and repeated, goes on and ends as if
-    never killed; one that the time has cut short leaves the best so far, and goes on too. Ranked by size, it needs no supernet and leaves a choice without weights. Before the fine-tuning the
-    choice is in the run with the supernet's weights, to be exported if it is all that there is time for.
+    never killed; one that the time has cut short leaves the best so far, and goes on too. Before the fine-tuning the
+    choice is in the run with the supernet's weights, to be exported if it is all that there is time for. Ranked by
+    size, a search needs no supernet and leaves a choice without weights.
 
     Args:
         run: has been trained; for a latency, profiled too.
@@ -222,7 +223,7 @@ def search_run(
         )
         try:
             result = loop.run()
-        except TimeIsUp:
+        except TimeIsUpError:
             raise
         except VitasError:
             archive.end(name)  # whoever tries again wants to measure again

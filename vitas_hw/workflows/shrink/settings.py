@@ -35,7 +35,7 @@ class ShrinkSettings(DataOptions, TargetAsked):
         num_subnets: to measure for the predictor. A third of a profile's usual number: a search measures its finalists
             and fits the predictor to them too.
         epochs, retrain_epochs: of the supernet and of the choice; None is what suits the data.
-        train_device, train_threads: to train and evaluate on; ``device`` and ``threads`` are what latency is measured on.
+        train_device, train_threads: to train and evaluate on; latency is measured on ``device`` with ``threads``.
         workers: see ``Runtime``.
         max_time_s: see ``TimeAllowed``.
         seed: of every step.

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, replace
 
 from vitas_hw.core.budget import Budget, Range
-from vitas_hw.core.deadline import Deadline, TimeIsUp
+from vitas_hw.core.deadline import Deadline, TimeIsUpError
 from vitas_hw.core.errors import InputError
 from vitas_hw.core.files import write_atomic
 from vitas_hw.core.progress import SILENT, Numbered, Progress
@@ -19,11 +19,11 @@ from vitas_hw.predictors.predictor import Predictor
 from vitas_hw.profiling.profile import load_profile
 from vitas_hw.runs.artifacts import load_run_predictor
 from vitas_hw.runs.directory import Run, one_at_a_time
+from vitas_hw.runs.finished import finished
 from vitas_hw.supernet.weights_file import subnet_of
 from vitas_hw.workflows.compare import CompareSettings, Comparison, compare
 from vitas_hw.workflows.export.export import export
 from vitas_hw.workflows.export.settings import PRECISIONS, ExportSettings
-from vitas_hw.workflows.finished import finished
 from vitas_hw.workflows.profile.profile import profile
 from vitas_hw.workflows.profile.settings import ProfileSettings
 from vitas_hw.workflows.search.search import checked_costs, search_run
@@ -93,7 +93,7 @@ def shrink(
     Raises:
         InputError: a budget that the model is inside of already, or another run; and as each step does.
         InfeasibleBudgetError: no part of the model fits; says so before anything is trained.
-        TimeIsUp: before the choice was exported and compared; a repeated call goes on.
+        TimeIsUpError: before the choice was exported and compared; a repeated call goes on.
     """
     deadline = deadline or Deadline.after(settings.max_time_s)
     seed, where, threads = settings.seed, settings.train_device, settings.train_threads
@@ -134,8 +134,9 @@ def shrink(
         _refuse_what_is_met(settings.budget, original, None)
         checked_costs(space, None, settings.budget)
     if is_due("profile", what_decides(profiling) | {"num_subnets": profiling.count, "whole": True}):
-        if not profile(run, profiling, fresh=fresh, deadline=deadline, progress=part(2)).whole:
-            raise TimeIsUp("all subnets were measured")
+        profiled = profile(run, profiling, fresh=fresh, deadline=deadline, progress=part(2))
+        if not profiled.whole:
+            raise TimeIsUpError("all subnets were measured")
     predictor, _ = load_run_predictor(run)
     original_ms = _p50(run, predictor, original)
     budget = settings.budget

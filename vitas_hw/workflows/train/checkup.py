@@ -63,7 +63,7 @@ def checkup(
         autocast: what it runs in: as it was trained.
 
     Raises:
-        TimeIsUp: before all are scored.
+        TimeIsUpError: before all are scored.
     """
     space = supernet.space
     ends = {SMALLEST: space.encode(space.smallest)[None], LARGEST: space.encode(space.largest)[None]}

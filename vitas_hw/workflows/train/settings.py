@@ -30,7 +30,8 @@ class TrainingSettings:
         epochs, batch_size, lr, ema, accumulate, autocast: see ``Recipe``.
         teacher: see ``load_teacher``; ``none`` where there would be one.
         seed: of weights, subnets, order and augmentation.
-        device, workers, threads, compile, deterministic, save_every_s: see ``Runtime``; ``auto`` takes a GPU if there is one.
+        device, workers, threads, compile, deterministic, save_every_s: see ``Runtime``; ``auto`` takes a GPU if there
+            is one.
         max_time_s: see ``TimeAllowed``.
     """
 
@@ -38,7 +39,7 @@ class TrainingSettings:
     batch_size: int | None = setting(default=None, like=Recipe)
     lr: float | None = setting(default=None, like=Recipe)
     ema: float | None = setting(default=None, like=Recipe)
-    accumulate: int = setting(default=1, like=Recipe)
+    accumulate: int = setting(default=1, like=Recipe, study=True)
     autocast: str | None = setting(default=None, like=Recipe)
     teacher: str | None = setting(default=None, help="A name timm knows, NAME:FILE, or none.", group=RECIPE)
     device: str = setting(default="auto", like=Runtime)
@@ -85,7 +86,7 @@ class TrainSettings(DataOptions, TrainingSettings):
     )
     budget: Budget = Budget()  # frozen
     depths: str = setting(default="uniform", help="uniform, or identity: the paper's.", study=True, choices=DEPTHS)
-    sandwich: bool = setting(default=False, like=Recipe)
+    sandwich: bool = setting(default=False, like=Recipe, study=True)
     skip_broken: bool = setting(default=False, help="Leave out images that cannot be read.", group=RECIPE)
     init: str | None = setting(
         default=None, help="A pretrained ViT: a name timm knows, NAME:FILE, or a folder.", group=RECIPE

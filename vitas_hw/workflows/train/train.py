@@ -13,7 +13,7 @@ import numpy as np
 import timm
 from torch import nn
 
-from vitas_hw.core.deadline import Deadline, TimeIsUp
+from vitas_hw.core.deadline import Deadline, TimeIsUpError
 from vitas_hw.core.depths import Shares, block_shares
 from vitas_hw.core.files import atomic_path, write_atomic
 from vitas_hw.core.progress import SILENT, Progress
@@ -153,7 +153,7 @@ def train(
             top1 = _mean_top1(supernet, depths.shares, training)
             health = _health(supernet, depths.shares, training, history)
             deadline.check("the largest subnet was scored")
-        except TimeIsUp:  # the checkpoint holds the last step: only this is to be done again
+        except TimeIsUpError:  # the checkpoint holds the last step: only this is to be done again
             training.tell_stopped()
             return Trained(run.training_state, state.epoch, depths, blocks)
         largest = None if before is None else (before, _largest_top1(supernet, data, device, recipe.autocast))
@@ -254,7 +254,7 @@ def _tensorboard(run: Run, *, fresh: bool) -> Scalars | None:
 
 
 def _mean_top1(supernet: Supernet, depths: Shares, training: Resumable) -> float:
-    """Over ten subnets drawn as in training, on the search split. Raises TimeIsUp."""
+    """Over ten subnets drawn as in training, on the search split. Raises TimeIsUpError."""
     space, split = supernet.space, training.data.search.to(training.device)
     codes = space.sample_codes(_SAMPLED, np.random.default_rng([training.settings.seed, 2]), depths)
     found = []
@@ -270,7 +270,7 @@ def _mean_top1(supernet: Supernet, depths: Shares, training: Resumable) -> float
 
 
 def _health(supernet: Supernet, depths: Shares, training: Resumable, history: list[float]) -> Health:
-    """See ``checkup``. Raises TimeIsUp."""
+    """See ``checkup``. Raises TimeIsUpError."""
     data, recipe, seed = training.data, training.recipe, training.settings.seed
     with training.progress.step("fitting a linear model, to compare with", 1) as advance:
         training.deadline.check("a linear model was fitted")

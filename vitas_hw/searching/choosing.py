@@ -144,7 +144,7 @@ def recorded(measure: Measure, archive: Archive, search: str, target: str, deadl
 def recorded_each(
     measure: Callable[[Subnet], float], archive: Archive, search: str, target: str, deadline: Deadline
 ) -> Measure:
-    """The same of what is measured one subnet after the other, and kept as soon as it is. Raises TimeIsUp."""
+    """The same of what is measured one subnet after the other, and kept as soon as it is. Raises TimeIsUpError."""
 
     def measured(subnets: Sequence[Subnet]) -> list[float]:
         known = {digest: found for one in archive.measured(search, target) for digest, found in one.items()}
