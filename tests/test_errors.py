@@ -18,10 +18,7 @@ from vitas_hw.core.errors import VitasError
 
 PACKAGE = Path(vitas_hw.__file__).parent
 TESTS = Path(__file__).parent
-ERRORS = {
-    *("InputError", "FileError", "VitasError", "InfeasibleBudgetError", "OtherSettingsError", "ParityError"),
-    "TimeIsUpError",
-}
+ERRORS = {"InputError", "FileError", "VitasError", "InfeasibleBudgetError", "OtherSettingsError", "ParityError"}
 _SHORTEST = 6  # letters of a piece of a message that a test must quote
 
 

@@ -74,11 +74,11 @@ REFUSED = [
     (["train", "--nonsense"], "No such option"),
     (
         ["train", "--run", "runs/begun", "--epochs", "8"],
-        "unfinished training with other settings (acc, budget, da",
+        "unfinished training with other settings (accumulate, budget, da",
     ),
     (
         ["retrain", "smallest", "--run", "runs/begun", "--epochs", "8"],
-        "unfinished training with other settings (acc",
+        "unfinished training with other settings (accumulate, epochs",
     ),
     (["retrain", "--run", "runs/begun"], "nothing was searched"),
     (["train", "--space", "nope"], "nope"),

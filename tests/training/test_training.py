@@ -290,6 +290,7 @@ def test_another_setting_is_seen_without_torch_and_without_running_anything(tmp_
     refuse_other_settings(path, {"epochs": 2, "depths": (1, 2)})
     with pytest.raises(OtherSettingsError, match=r"other settings \(depths, epochs\)\. Repeat that training's"):
         refuse_other_settings(path, {"epochs": 3, "depths": (1, 3)})
+    refuse_other_settings(path, {"epochs": 2, "depths": "uniform"}, but=["depths"])
     with pytest.raises(OtherSettingsError, match="other settings"):  # of an earlier version
         refuse_other_settings(Path(__file__).parents[1] / "data/v1/training.pt", {"epochs": 12345})
     for content in (b"", b"PK nothing", path.read_bytes()[:-100]):

@@ -42,7 +42,7 @@ def retrain(
     if subnet is None:
         last_result(Run(run))  # refused before anything heavy is loaded
     if not fresh:  # before anything heavy is loaded
-        refuse_other_settings(Run(run).retraining_state, what_decides(asked))
+        refuse_other_settings(Run(run).retraining_state, what_decides(asked), but=("data",))
     from vitas_hw.training.distributed import ranks_of_environment
     from vitas_hw.workflows.train.retrain import retrain as retrain_subnet
 

@@ -48,7 +48,7 @@ def train(
 
     Run(run).space(space)  # refused before anything heavy is loaded
     if not fresh:
-        refuse_other_settings(Run(run).training_state, what_decides(asked))
+        refuse_other_settings(Run(run).training_state, what_decides(asked), but=("depths",))
     from vitas_hw.training.distributed import ranks_of_environment
     from vitas_hw.workflows.train.train import train as train_supernet
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pickletools
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +20,20 @@ class OtherSettingsError(InputError):
     """A checkpoint of a training with other settings."""
 
 
-def refuse_other_settings(path: Path, asked: dict[str, Any]) -> None:
+def refuse_other_settings(path: Path, asked: dict[str, Any], but: Collection[str] = ()) -> None:
     """Whether the settings suit a checkpoint, as far as they alone tell; what is broken is told when it is read.
 
     Args:
         path: the checkpoint; need not exist.
         asked: settings that decide the result.
+        but: names by which a checkpoint holds what came of the setting: they are compared when it is loaded.
 
     Raises:
         OtherSettingsError: it is of a training with other ones.
     """
     known = _header(path)
     wanted = json.loads(json.dumps(asked))  # as it was written: tuples are lists there
+    wanted = {name: value for name, value in wanted.items() if name not in but}
     if known is not None and any(known.get(name) != value for name, value in wanted.items()):
         raise other_settings(path, {name: known.get(name) for name in wanted}, wanted)
 
