@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from clocks import Clock
 
 from vitas_hw.core.presets import preset
 from vitas_hw.core.space import SearchSpace
@@ -66,6 +67,14 @@ def randomise() -> Callable[[object, int], None]:
                 parameter.copy_(centre + 0.05 * torch.randn(parameter.shape, generator=generator))
 
     return draw  # type: ignore[return-value]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The one that all deadlines ask; it stands still unless a test moves it."""
+    made = Clock()
+    monkeypatch.setattr("vitas_hw.core.deadline.now", made)
+    return made
 
 
 @pytest.fixture

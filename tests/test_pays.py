@@ -274,7 +274,7 @@ def test_a_training_that_was_stopped_ends_in_the_same_weights(folder, tmp_path, 
     images = pays_images.training()
     whole, at = pays_train.train(TINY, 3, BRIEF, images, tmp_path / "a.pt")
     stops = StopsAfter(after)
-    monkeypatch.setattr(pays_train, "postponed", lambda: stops)
+    monkeypatch.setattr(pays_train.Deadline, "over", lambda _: stops.now())
     assert pays_train.train(TINY, 3, BRIEF, images, tmp_path / "b.pt") is None
     stops.left = 1000
     again, then = pays_train.train(TINY, 3, BRIEF, images, tmp_path / "b.pt")
@@ -292,13 +292,7 @@ class StopsAfter:
     def __init__(self, steps):
         self.left = steps
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        return None
-
-    def __bool__(self):
+    def now(self):
         self.left -= 1
         return self.left < 1
 

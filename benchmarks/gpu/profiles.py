@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from vitas_hw.core.deadline import Deadline
 from vitas_hw.core.errors import VitasError
 from vitas_hw.profiling.environment import environment
 from vitas_hw.profiling.profile import save_profile
@@ -79,9 +80,7 @@ class Log:
             file.write(line + "\n")
 
     @contextmanager
-    def step(self, text: str, total: int) -> Iterator[Callable[[str], None]]:
-        done = 0
-
+    def step(self, text: str, total: int, done: int = 0) -> Iterator[Callable[[str], None]]:
         def advance(detail: str) -> None:  # noqa: ARG001
             nonlocal done
             done += 1
@@ -101,11 +100,10 @@ def measure(entry: Entry, seconds: float, out: Path, log: Log) -> dict[str, Any]
         batch_size=entry.batch_size,
         num_subnets=entry.num_subnets,
         rounds=entry.rounds,
-        max_time_s=seconds,
     )
     log.note(f"--- {asdict(entry)}, at most {seconds:.0f} s")
     try:
-        profile = measured(run, settings, entry.space, False, log)
+        profile, _ = measured(run, settings, entry.space, False, Deadline.after(seconds), log)
     except VitasError as error:
         log.note(f"NOT MEASURED: {error}")
         return {"complete": True, "refused": str(error)}

@@ -22,8 +22,8 @@ from pays_images import Images
 from torch import Tensor, nn
 
 import vitas_hw as vh
+from vitas_hw.core.deadline import Deadline
 from vitas_hw.core.files import atomic_path
-from vitas_hw.core.interrupts import postponed
 
 _SAVE_EVERY_S = 60.0
 _EVALUATED_AT_ONCE = 250
@@ -86,7 +86,7 @@ def train(
     at = _resumed(model, optimizer, checkpoint, [subnet.to_dict(), seed, recipe.to_dict()])
     steps = len(images.train) // recipe.batch_size
     clock = _Clock(at)
-    with postponed() as asked:
+    with Deadline().noting_signals() as deadline:
         while at.epoch < recipe.epochs:
             for batch, labels in batches(images, seed, at.epoch, at.step, recipe):
                 rate = schedule((at.epoch * steps + at.step + 1) / steps, recipe)
@@ -104,7 +104,7 @@ def train(
                     if watch:
                         at.by_epoch.append(on_search(logits(model.eval(), images.search), images))
                         model.train()
-                stop = bool(asked)  # looked at once: a signal may come between two looks
+                stop = deadline.over()  # looked at once: a signal may come between two looks
                 if stop or clock.due():
                     clock.stop()
                     _save(model, optimizer, at, checkpoint, [subnet.to_dict(), seed, recipe.to_dict()])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import resource
@@ -19,10 +20,11 @@ import torch
 from safetensors.torch import load_file
 from scored import score
 
+from vitas_hw.cli import main as entry
 from vitas_hw.cli.main import main
+from vitas_hw.core.deadline import Deadline
 from vitas_hw.core.errors import VitasError, WriteError
 from vitas_hw.core.files import append_line, write_atomic
-from vitas_hw.core.interrupts import postponed
 from vitas_hw.profiling.journal import Journal
 from vitas_hw.searching.archive import Archive
 
@@ -148,17 +150,17 @@ def test_a_first_signal_waits_for_the_block_to_end_and_a_second_does_not() -> No
     done = []
 
     def steps(signals: int) -> None:
-        with postponed() as asked:
+        with Deadline().noting_signals() as deadline:
             for _ in range(signals):
                 signal.raise_signal(signal.SIGINT)
-            done.append(asked.signal)
+            done.append(list(deadline.signals))
 
     with pytest.raises(KeyboardInterrupt):
         steps(1)
-    assert done == [signal.SIGINT]
+    assert done == [[signal.SIGINT]]
     with pytest.raises(KeyboardInterrupt):
         steps(2)
-    assert done == [signal.SIGINT]
+    assert done == [[signal.SIGINT]]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -221,6 +223,61 @@ def test_sigterm_keeps_what_was_done(words: list[str], begun: str, kept: str, ru
     assert "Traceback" not in said
     assert list(run.glob(kept))
     assert not [child for child in children if Path(f"/proc/{child}").exists()]
+
+
+def test_nothing_is_left_among_the_temporary_files(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "temporary").mkdir()
+    words = [*RETRAIN, "--epochs", "1", "--device", "cpu", "--run", str(run)]
+    command = [sys.executable, "-m", "vitas_hw", *words]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(tmp_path / "temporary")}
+    environment.pop("TORCHINDUCTOR_CACHE_DIR", None)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert list((tmp_path / "temporary").iterdir()) == [], done.stderr
+
+
+@pytest.mark.parametrize("megabytes", [300, 700])
+def test_too_little_memory_is_told_as_that(megabytes: int, run: Path) -> None:
+    """As by ``ulimit -v``: wherever it ends, libraries say it in their own ways."""
+    most = megabytes * 2**20
+    done = subprocess.run(
+        [sys.executable, "-m", "vitas_hw", *RETRAIN, "--epochs", "1", "--device", "cpu", "--run", str(run)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (most, most)),
+    )
+    assert done.returncode == 1
+    assert "Error: There is not enough memory for this: " in done.stderr
+    assert "ulimit -v" in done.stderr
+    assert "a bug" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory: you tried ..."),
+        RuntimeError("can't start new thread"),
+    ],
+    ids=repr,
+)
+def test_errors_of_memory_are_known(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(entry, "app", fails)
+    assert main(["runs"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("Error: There is not enough memory for this: ")
+    assert "ulimit -v" in said
+    monkeypatch.setattr(entry, "app", lambda **_: (_ for _ in ()).throw(RuntimeError("anything")))
+    assert main(["runs"]) == 1
+    assert "This is a bug in vitas-hw" in capsys.readouterr().err
 
 
 @pytest.mark.full

@@ -72,7 +72,6 @@ def test_profiling_stops_for_a_reason(words: list[str], capsys: pytest.CaptureFi
         (["--until", "soon"], "Try --until 3%"),
         (["--until", "3%", "--bundle", "b"], "Leave it out"),
         (["--until", "3%", "--ray", "auto"], "Leave out --until"),
-        (["--until", "3%", "--max-time", "1h"], "Give one of them"),
         (["--max-time", "1h", "--bundle", "b"], "--max-time is for measuring on this machine"),
         (["--until", "3%", "--subnets", "random"], "Leave out --subnets"),
         (["--from", "nobody"], "Unknown predictor 'nobody'"),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
+from clocks import Clock
 
 from vitas_hw.cli import console
 from vitas_hw.cli.console import Reporter
@@ -47,3 +49,21 @@ def test_a_brief_step_says_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     with Reporter().step("loading", 1) as advance:
         advance("")
     assert capsys.readouterr().err == ""
+
+
+def test_what_was_done_earlier_is_counted_but_took_no_time(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock, said = Clock(0.0), ""
+    monkeypatch.setattr(console, "time", SimpleNamespace(monotonic=clock))
+    with Reporter().step("training", 100, 80) as advance:
+        while "training: 80/100, 0 s so far.\n" not in said:
+            said += capsys.readouterr().err
+            time.sleep(0.01)
+        clock.at = 8.0
+        advance("")
+        advance("epoch 9")
+        while "training: 82/100, 72 s left. epoch 9\n" not in said:
+            said += capsys.readouterr().err
+            time.sleep(0.01)
+    assert not [thread for thread in threading.enumerate() if thread.name == "progress"]

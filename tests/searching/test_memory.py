@@ -87,7 +87,7 @@ def test_what_cannot_be_measured_is_said(digits: SearchSpace, monkeypatch: pytes
     meter, how = memory_meter(replace(place, device="mps"), SILENT)
     assert how == PEAK
     with pytest.raises(VitasError, match=r"does not tell how much memory it uses on mps"):
-        meter([digits.smallest])
+        meter(digits.smallest)
 
 
 def test_a_fresh_process_grows_by_more_for_a_larger_subnet(digits: SearchSpace) -> None:

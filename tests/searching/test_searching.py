@@ -19,6 +19,7 @@ from vitas_hw.core.records import from_json
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.searching.admission import Admission
+from vitas_hw.searching.choosing import Measure, Timed, choose_measured
 from vitas_hw.searching.costs import Costs
 from vitas_hw.searching.depth_shares import depth_shares
 from vitas_hw.searching.engine import Evaluations, Job, explore
@@ -33,7 +34,6 @@ from vitas_hw.searching.result import (
     save_result,
 )
 from vitas_hw.searching.scores import Score
-from vitas_hw.workflows.search.choosing import Measure, Timed, choose_measured
 
 
 class Prediction:

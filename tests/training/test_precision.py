@@ -17,6 +17,7 @@ from vitas_hw.data.splits import Split
 from vitas_hw.supernet.plain import build_model
 from vitas_hw.supernet.supernet import build_supernet
 from vitas_hw.training import trainer
+from vitas_hw.training.checkpoint import State
 from vitas_hw.training.evaluate import accuracy
 from vitas_hw.training.objective import ModelObjective
 from vitas_hw.training.precision import autocast_dtype, autocasting, deterministic
@@ -92,14 +93,14 @@ def test_deterministic_holds_while_training_and_is_put_back(
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
     data, seen = load_data("digits", preset("vitas-digits")), []
 
-    def look(_: float) -> None:
+    def look(_: State) -> None:
         seen.append((torch.are_deterministic_algorithms_enabled(), os.environ.get("CUBLAS_WORKSPACE_CONFIG")))
 
     for wanted in (False, True):
         objective = ModelObjective(build_model(small.smallest, seed=0), RECIPE)
         runtime = Runtime(deterministic=wanted)
         part = data.train.subset(range(16))  # type: ignore[attr-defined]
-        Training(objective, part, RECIPE, seed=0, num_classes=10, runtime=runtime, on_epoch=look).run()
+        Training(objective, part, RECIPE, seed=0, num_classes=10, runtime=runtime, on_step=look).run()
         assert not torch.are_deterministic_algorithms_enabled()
         assert torch.utils.deterministic.fill_uninitialized_memory
     assert seen == [(False, None)] * 2 + [(True, ":4096:8")] * 2

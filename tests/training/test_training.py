@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from vitas_hw.core.deadline import Deadline
 from vitas_hw.core.depths import identity_depths
 from vitas_hw.core.errors import FileError, InputError, VitasError
 from vitas_hw.core.presets import preset
@@ -19,7 +20,8 @@ from vitas_hw.data.load import ImageData, load_data
 from vitas_hw.data.splits import Pass
 from vitas_hw.supernet.plain import build_model
 from vitas_hw.supernet.supernet import Supernet, build_supernet
-from vitas_hw.training.checkpoint import OtherSettingsError, State, load_state, save_state
+from vitas_hw.training.checkpoint import State, load_state, save_state
+from vitas_hw.training.checkpoint_header import OtherSettingsError, refuse_other_settings
 from vitas_hw.training.distributed import Ranks, pick_device
 from vitas_hw.training.evaluate import accuracy, subnet_accuracy
 from vitas_hw.training.objective import ModelObjective, SupernetObjective
@@ -169,9 +171,7 @@ def test_the_moving_average_is_what_training_gives(small: SearchSpace, data: Ima
         if state is not None:
             averages.append(state.tensors["ema"])
             weights.append(state.tensors["model"])
-        history = fit_supernet(
-            supernet, part, recipe, runtime=Runtime(max_time_s=1e-9), checkpoint=(path, {}), state=state
-        )
+        history = fit_supernet(supernet, part, recipe, deadline=Deadline(0), checkpoint=(path, {}), state=state)
     last = load_state(path, {})
     assert last is not None
     averages.append(last.tensors["ema"])
@@ -267,9 +267,7 @@ def test_a_training_that_stops_and_goes_on_ends_with_the_same_weights(
         if state is None:
             again = build_supernet(small, seed=0)
         # as good as no time: one step a start, in the middle of epochs and at their ends
-        history = fit_supernet(
-            again, part, recipe, runtime=Runtime(max_time_s=1e-9), checkpoint=(path, settings), state=state
-        )
+        history = fit_supernet(again, part, recipe, deadline=Deadline(0), checkpoint=(path, settings), state=state)
         stops += 1
     assert stops == 3 * 7
     assert history == expected
@@ -283,13 +281,29 @@ def test_a_checkpoint_from_longer_epochs_is_refused(small: SearchSpace, data: Im
         fit_supernet(build_supernet(small), few(data, 0), QUICK)
 
 
+def test_another_setting_is_seen_without_torch_and_without_running_anything(tmp_path: Path) -> None:
+    path = tmp_path / "training.pt"
+    refuse_other_settings(path, {"epochs": 2})  # nothing there
+    save_state(
+        path, {"epochs": 2, "depths": [1, 2], "recipe": {"epochs": 2}}, State(tensors={"model": {"settings": 1}})
+    )
+    refuse_other_settings(path, {"epochs": 2, "depths": (1, 2)})
+    with pytest.raises(OtherSettingsError, match=r"other settings \(depths, epochs\)\. Repeat that training's"):
+        refuse_other_settings(path, {"epochs": 3, "depths": (1, 3)})
+    refuse_other_settings(path, {"epochs": 2, "depths": "uniform"}, but=["depths"])
+    with pytest.raises(OtherSettingsError, match="other settings"):  # of an earlier version
+        refuse_other_settings(Path(__file__).parents[1] / "data/v1/training.pt", {"epochs": 12345})
+    for content in (b"", b"PK nothing", path.read_bytes()[:-100]):
+        path.write_bytes(content)
+        refuse_other_settings(path, {"epochs": 3})  # who loads it says what is wrong
+
+
 @pytest.mark.parametrize("change", ["another depth", "no weights", "a word"])
 def test_a_checkpoint_of_another_model_is_refused(
     small: SearchSpace, data: ImageData, tmp_path: Path, change: str
 ) -> None:
     path, part = tmp_path / "training.pt", few(data, 128)
-    at_once = Runtime(max_time_s=1e-9)
-    assert fit_supernet(build_supernet(small), part, QUICK, runtime=at_once, checkpoint=(path, {})) is None
+    assert fit_supernet(build_supernet(small), part, QUICK, deadline=Deadline(0), checkpoint=(path, {})) is None
     state, space = load_state(path, {}), small
     assert state is not None
     if change == "another depth":
@@ -405,7 +419,7 @@ def test_a_loss_that_is_no_number_stops_in_one_sentence_and_keeps_the_last_good_
     path = tmp_path / "training.pt"
     supernet = build_supernet(small, seed=0)
     part = few(data, 64)
-    assert fit_supernet(supernet, part, QUICK, runtime=Runtime(max_time_s=1e-9), checkpoint=(path, {})) is None
+    assert fit_supernet(supernet, part, QUICK, deadline=Deadline(0), checkpoint=(path, {})) is None
     good = path.read_bytes()
     broken = replace(part.train, preprocessing=replace(data.preprocessing, mean=(float("nan"),)))  # type: ignore[type-var]
     runtime = Runtime(save_every_s=0.0)

@@ -17,12 +17,12 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.searching.admission import NEAR, Admission
 from vitas_hw.searching.archive import Archive
+from vitas_hw.searching.choosing import recorded
 from vitas_hw.searching.costs import Costs
 from vitas_hw.searching.engine import Evaluations, Job
 from vitas_hw.searching.optimizers.registry import OPTIMIZERS
 from vitas_hw.searching.result import SearchResult
 from vitas_hw.searching.scores import Score
-from vitas_hw.workflows.search.choosing import recorded
 from vitas_hw.workflows.search.closed_loop import OWN, ClosedLoop
 from vitas_hw.workflows.search.settings import SearchSettings
 

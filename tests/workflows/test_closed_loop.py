@@ -1,26 +1,29 @@
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import signal
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from clocks import Clock
 from scored import score
 
 from vitas_hw.core.budget import Budget, Range
+from vitas_hw.core.deadline import Deadline, TimeIsUpError
 from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.operators import SubnetColumns, operators
-from vitas_hw.core.progress import SILENT
+from vitas_hw.core.progress import SILENT, Silent
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
 from vitas_hw.searching.archive import Archive
+from vitas_hw.searching.choosing import recorded, recorded_each
 from vitas_hw.searching.costs import Costs, Limit
 from vitas_hw.searching.engine import Evaluations, Job
 from vitas_hw.searching.memory import MemoryEstimate
 from vitas_hw.searching.result import knee_first
 from vitas_hw.searching.scores import Score
-from vitas_hw.workflows.search.choosing import recorded
 from vitas_hw.workflows.search.closed_loop import MEMORY, OWN, ClosedLoop
 from vitas_hw.workflows.search.scoring import part_shares
 from vitas_hw.workflows.search.settings import SearchSettings, axis, parse_latencies
@@ -30,6 +33,14 @@ class PerMac:
     def predict_columns(self, columns: SubnetColumns) -> PerMac:
         self.latency_ms = operators(columns).macs / 1e7
         return self
+
+
+class Noted(Silent):
+    def __init__(self, told: list[str]) -> None:
+        self.told = told
+
+    def note(self, text: str) -> None:
+        self.told.append(text)
 
 
 def loop(space: SearchSpace, factor: float | None, ceiling: str, archive: Archive | None = None) -> ClosedLoop:
@@ -164,14 +175,77 @@ def test_of_a_front_the_knee_is_chosen_unless_the_best_is_asked_for(digits: Sear
     assert chosen[None] == knee_first(settled.candidates, "latency_ms")[0] != front[-1]
 
 
-def test_time_ends_a_continued_search_too(digits: SearchSpace) -> None:
+def test_time_that_is_up_leaves_the_best_by_prediction_and_a_search_to_go_on_with(digits: SearchSpace) -> None:
+    told: list[str] = []
     one = loop(digits, 3.0, "5ms")
-    one.settings = replace(one.settings, max_time_s=1e-9)
-    try:
-        settled = one.run()
-    except VitasError:
-        return  # the one subnet more that was allowed measured outside as well
-    assert len(settled.candidates) <= 3
+    one.deadline, one.progress = Deadline(0.0), Noted(told)
+
+    def cut(_: Sequence[Subnet]) -> list[float]:
+        raise TimeIsUpError("the subnets were measured")
+
+    one.timed[OWN].measure = cut
+    settled = one.run()
+    assert one.cut
+    assert len(settled.candidates) == 1  # an end without a subnet would be no end
+    assert settled.choice == settled.candidates[0]
+    assert settled.measured_ms == {}
+    assert told[-1] == "time is up before a finalist measured inside the budget: the choice is by prediction"
+
+
+def test_no_choice_is_made_up_where_nothing_was_measured_and_earlier_searches_measured_outside(
+    digits: SearchSpace,
+) -> None:
+    class Slow(dict[str, float]):
+        def get(self, _: str, __: object = None) -> float:  # type: ignore[override]
+            return 99.0
+
+    def cut(_: Sequence[Subnet]) -> list[float]:
+        raise TimeIsUpError("the subnets were measured")
+
+    one = loop(digits, 3.0, "5ms")
+    one.timed[OWN].measure, one.timed[OWN].earlier = cut, Slow()
+    one._with_earlier = list  # type: ignore[method-assign]
+    with pytest.raises(TimeIsUpError, match=r"^Time is up before a finalist was measured\."):
+        one.run()
+
+
+def test_what_was_measured_before_the_time_was_up_counts(digits: SearchSpace) -> None:
+    """The first round misses; the second one is cut: the choice is one that the misses let expect inside."""
+    one, rounds = loop(digits, 3.0, "5ms"), []
+    measure = one.timed[OWN].measure
+    assert measure is not None
+
+    def cut(subnets: Sequence[Subnet]) -> Sequence[float]:
+        if rounds:
+            one.deadline.signals.append(signal.SIGINT)
+            raise TimeIsUpError("the subnets were measured")
+        rounds.append(subnets)
+        return measure(subnets)
+
+    one.timed[OWN].measure = cut
+    settled = one.run()
+    assert one.cut
+    assert len(settled.measured_ms) == 5
+    assert settled.choice.subnet.digest not in settled.measured_ms
+    assert 3.0 * settled.choice.subnet.macs / 1e7 <= 5.0
+
+
+def test_the_evaluations_leave_time_for_what_follows(digits: SearchSpace, clock: Clock) -> None:
+    one = loop(digits, None, "5ms")
+    evaluate = one.evaluations.evaluate
+    assert evaluate is not None
+
+    def slowly(jobs: Sequence[Job]) -> Iterator[Score]:
+        for job in jobs:
+            clock.at += 1.0
+            yield from evaluate([job])
+
+    one.evaluations.evaluate = slowly
+    one.deadline, one.evaluating = Deadline.after(10.0), 0.6
+    settled = one.run()
+    assert len(settled.candidates) == 6
+    assert one.cut
+    assert not one.deadline.over()
 
 
 def test_a_device_that_nothing_is_fast_enough_for_ends_the_search(digits: SearchSpace) -> None:
@@ -191,6 +265,24 @@ def test_recorded_measurements_are_not_taken_again(small: SearchSpace) -> None:
     replayed = recorded(lambda _: [7.0, 7.0], archive, "x", "")
     assert replayed(subnets) == [1.0, 2.0]
     assert replayed(subnets) == [7.0, 7.0]
+    over = recorded(lambda _: [3.0, 3.0], archive, "y", "", Deadline(0.0))
+    assert over(subnets) == [3.0, 3.0]  # of fewer rounds than asked for, perhaps
+    assert archive.measured("y", "") == []
+
+
+def test_what_is_measured_one_by_one_is_kept_one_by_one(small: SearchSpace) -> None:
+    archive, subnets, taken, deadline = Archive(), [small.sample(0), small.sample(1)], [], Deadline()
+
+    def measure(subnet: Subnet) -> float:
+        taken.append(subnet)
+        if len(taken) == 1:
+            deadline.signals.append(signal.SIGTERM)
+        return float(len(taken))
+
+    with pytest.raises(TimeIsUpError, match=r"^Time is up before the finalists were measured"):
+        recorded_each(measure, archive, "x", "", deadline)(subnets)
+    assert recorded_each(measure, archive, "x", "", Deadline())(subnets) == [1.0, 2.0]
+    assert taken == subnets
 
 
 def test_only_a_large_search_split_is_raced_on() -> None:

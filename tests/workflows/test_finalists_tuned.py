@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from vitas_hw.searching.result import Candidate, best_first, candidate_of
 from vitas_hw.supernet.supernet import Supernet
 from vitas_hw.supernet.weights_file import load_model, save_supernet
 from vitas_hw.training.evaluate import accuracy
-from vitas_hw.training.recipe import DIGITS, Recipe, Runtime, of_length
+from vitas_hw.training.recipe import DIGITS, Recipe, of_length
 from vitas_hw.workflows.search import finetune
 from vitas_hw.workflows.search.finetune import Finetuning
 from vitas_hw.workflows.search.quantised import quantised_judge
@@ -62,7 +61,7 @@ def test_the_finalist_that_does_best_after_a_short_training_is_trained_on(supern
     finalists = some(supernet.space)
     tuning = Finetuning(supernet, data, 0, SILENT)
     best = tuning.best_of(finalists, {})
-    inherited = {one.subnet.digest: Finetuning(supernet, data, 0, SILENT)._inherited(one).loss for one in finalists}
+    inherited = {one.subnet.digest: Finetuning(supernet, data, 0, SILENT).inherited(one).loss for one in finalists}
     assert set(tuning.tuned) == set(inherited)
     assert all(tuning.tuned[digest] <= inherited[digest] for digest in inherited)
     assert best.candidate.subnet.digest == min(tuning.tuned, key=tuning.tuned.__getitem__)
@@ -81,28 +80,6 @@ def test_an_earlier_choice_that_came_to_less_is_made_again(supernet: Supernet, d
     assert (made.candidate, made.loss, made.seed) == (better, alone[better].loss, 3)
     kept = Finetuning(supernet, data, 3, SILENT).best_of([better], {worse: Final(alone[worse].loss, "fp32", 3)})
     assert kept.candidate == better
-
-
-@pytest.mark.usefixtures("shorter")
-def test_fine_tuning_ends_within_a_step_of_the_time_and_its_best_so_far_is_kept(
-    supernet: Supernet, data: ImageData, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    finalists, steps = some(supernet.space), []
-    over = Finetuning(supernet, data, 0, SILENT, until=time.monotonic() - 1).best_of(finalists, {})
-    assert not over.whole
-    assert over.loss == min(Finetuning(supernet, data, 0, SILENT)._inherited(one).loss for one in finalists)
-    step = finetune.Training._step
-
-    def one_step(self: finetune.Training, *group: object) -> None:
-        steps.append(id(self))
-        step(self, *group)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(finetune.Training, "_step", one_step)
-    monkeypatch.setattr(finetune, "Runtime", lambda **about: Runtime(**about | {"max_time_s": 1e-9}))
-    cut = Finetuning(supernet, data, 0, SILENT, until=time.monotonic() + 3600).best_of(finalists, {})
-    assert len(steps) == len(set(steps)) == 4  # one of each finalist, and one of the choice
-    assert not cut.whole
-    assert cut.loss <= over.loss
 
 
 def test_where_no_training_is_brief_the_first_finalist_stays_as_it_is(

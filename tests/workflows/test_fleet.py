@@ -75,7 +75,7 @@ class Told(Silent):
         self.notes.append(text)
 
     @contextmanager
-    def step(self, text: str, total: int) -> Iterator[Callable[[str], None]]:
+    def step(self, text: str, total: int, done: int = 0) -> Iterator[Callable[[str], None]]:
         def advance(detail: str) -> None:
             self._left -= 1
             if self._left == 0:

@@ -79,7 +79,7 @@ def test_what_is_asked_for_replaces_the_recipes(kind: type[TrainSettings] | type
     recipe = changed.recipe() if isinstance(changed, TrainSettings) else changed.recipe("digits")
     assert {name: getattr(recipe, name) for name in CHANGES} == CHANGES
     told = what_decides(changed)
-    where = {"device", "workers", "compile", "deterministic", "max_time_s", "save_every_s"}
+    where = {"device", "workers", "threads", "compile", "deterministic", "max_time_s", "save_every_s"}
     assert not where & set(told)
     assert set(told) | where == {f.name for f in fields(kind)}
     for wrong, field, allowed in (
@@ -112,9 +112,6 @@ def test_the_rate_grows_with_the_batch_unless_it_was_given(data: str, usual_batc
     assert retrained.recipe(data).lr == pytest.approx(2 * RetrainSettings().recipe(data).lr)
 
 
-def test_the_time_left_is_what_earlier_work_has_not_used() -> None:
-    settings = TrainingSettings(max_time_s=10.0, workers=2)
-    assert settings.runtime("cpu", 4.0).max_time_s == 6.0
-    assert 0 < (settings.runtime("cpu", 11.0).max_time_s or 0) < 0.1  # it stops at the first look, cleanly
-    assert settings.runtime("cpu", 0.0).workers == 2
-    assert TrainingSettings().runtime("cpu", 99.0).max_time_s is None
+def test_where_it_runs_is_what_was_asked_and_the_device_that_was_found() -> None:
+    runtime = TrainingSettings(device="auto", workers=2).runtime("cuda:1")
+    assert (runtime.device, runtime.workers) == ("cuda:1", 2)

@@ -30,9 +30,9 @@ class Reporter:
         ERR.print(text, markup=False)
 
     @contextmanager
-    def step(self, text: str, total: int) -> Iterator[Callable[[str], None]]:
+    def step(self, text: str, total: int, done: int = 0) -> Iterator[Callable[[str], None]]:
         if not ERR.is_terminal:
-            yield from _plain(text, total)
+            yield from _plain(text, total, done)
             return
         columns = (
             TextColumn("{task.description}", markup=False),
@@ -43,7 +43,7 @@ class Reporter:
             TextColumn("{task.fields[detail]}", markup=False),
         )
         with Bars(*columns, console=ERR) as bars:
-            task = bars.add_task(text, total=total, detail="")
+            task = bars.add_task(text, total=total, completed=done, detail="")
 
             def advance(detail: str) -> None:
                 bars.advance(task)
@@ -53,15 +53,15 @@ class Reporter:
             yield advance
 
 
-def _plain(text: str, total: int) -> Iterator[Callable[[str], None]]:
+def _plain(text: str, total: int, begun: int) -> Iterator[Callable[[str], None]]:
     """A line every few seconds, by a thread: a part that takes minutes is told of too; a brief step has none."""
     start = time.monotonic()
-    done, said = 0, ""
+    done, said = begun, ""
     ended = Event()
 
     def tell() -> None:
         passed = time.monotonic() - start
-        left = f"{passed / done * (total - done):.0f} s left" if done else f"{passed:.0f} s so far"
+        left = f"{passed / (done - begun) * (total - done):.0f} s left" if done > begun else f"{passed:.0f} s so far"
         print(f"{text}: {done}/{total}, {left}. {said}".rstrip(), file=sys.stderr, flush=True)
 
     def tell_now_and_then() -> None:

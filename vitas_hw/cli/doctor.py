@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from vitas_hw.cli.from_settings import flag
 from vitas_hw.cli.options import JsonOption
@@ -13,14 +16,29 @@ if TYPE_CHECKING:
     from vitas_hw.workflows.doctor import Machine
 
 
-def doctor(as_json: JsonOption = False) -> None:
+def doctor(
+    probe: Annotated[bool, typer.Option("--probe/--no-probe", help="Load every runtime and ask it.")] = True,
+    as_json: JsonOption = False,
+) -> None:
     """What this machine can measure, and what is missing for the rest.
 
     Example: vitas-hw doctor --json
     """
     from vitas_hw.cli import console
-    from vitas_hw.workflows.doctor import diagnose
+    from vitas_hw.workflows.doctor import diagnose, glance
 
+    if not probe:
+        seen = glance()
+        if as_json:
+            gaps = [{"what": gap.what, "line": _line(gap)} for gap in seen.gaps]
+            console.print_json(asdict(seen) | {"gaps": gaps})
+            return
+        for line in _machine_lines(seen.machine):
+            console.OUT.print(line, markup=False)
+        console.OUT.print()
+        console.table("Installed, not tried", ["", "version"], [[name, one] for name, one in seen.installed.items()])
+        _print_gaps(seen.gaps)
+        return
     found = diagnose(console.Reporter())
     if as_json:
         gaps = [{"what": gap.what, "line": _line(gap)} for gap in found.gaps]
@@ -53,9 +71,15 @@ def doctor(as_json: JsonOption = False) -> None:
     console.OUT.print("\nShipped predictors that are of this machine", style="bold")
     for predictor in found.predictors:
         console.OUT.print(f"{'yes' if predictor.fits else 'no '} {predictor.name}", markup=False)
-    if found.gaps:
+    _print_gaps(found.gaps)
+
+
+def _print_gaps(gaps: Sequence[Gap]) -> None:
+    from vitas_hw.cli import console
+
+    if gaps:
         console.OUT.print("\nMissing", style="bold")
-    for gap in found.gaps:
+    for gap in gaps:
         console.OUT.print(gap.what, markup=False)
         if line := _line(gap):
             console.OUT.print(f"    {line}", markup=False)

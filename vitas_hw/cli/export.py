@@ -37,13 +37,20 @@ def export(
     Example: vitas-hw export --onnx --timm
     """
     from vitas_hw.cli import console
+    from vitas_hw.core.deadline import Deadline
 
     formats = {"onnx": onnx, "openvino": openvino, "tensorrt": tensorrt, "timm": timm, "torch": torch}
     asked = settings(formats=tuple(name for name, wanted in formats.items() if wanted))
+    deadline = Deadline.after(asked.max_time_s)  # what is loaded now counts
+    from vitas_hw.runs.artifacts import last_result
     from vitas_hw.runs.directory import Run
+
+    if subnet is None:
+        last_result(Run(run))  # refused before anything heavy is loaded
     from vitas_hw.workflows.export.export import export as export_subnet
 
-    done = export_subnet(Run(run), asked, subnet=subnet, rank=rank, output=output, progress=console.Reporter())
+    progress = console.Reporter()
+    done = export_subnet(Run(run), asked, subnet=subnet, rank=rank, output=output, deadline=deadline, progress=progress)
     if as_json:
         first = done[0]
         found = first.beside

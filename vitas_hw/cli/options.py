@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +29,12 @@ def _not_held(context: typer.Context, run: Path) -> Path:
     if context.info_name in HOLDERS and is_first():
         Run(run).refuse_if_held()
     return run
+
+
+def in_run(run: Path, *commands: str) -> str:
+    """Commands to type next, in the run that has just been worked on."""
+    where = "" if run == DEFAULT_RUN else f" --run {shlex.quote(str(run))}"
+    return ", then ".join(f"vitas-hw {command}{where}" for command in commands)
 
 
 RunOption = Annotated[Path, typer.Option("--run", help="Keeps what each step made.", callback=_not_held)]

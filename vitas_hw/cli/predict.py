@@ -7,35 +7,35 @@ from typing import Annotated
 
 import typer
 
-from vitas_hw.cli.options import JsonOption
+from vitas_hw.cli.options import DEFAULT_RUN, SUBNETS, JsonOption, RunOption
 
 
 def predict(
-    subnets: Annotated[
-        list[str] | None, typer.Argument(help="vitas-c, smallest, largest, random:SEED, JSON, or a JSON file of one.")
-    ] = None,
+    subnets: Annotated[list[str] | None, typer.Argument(help=SUBNETS)] = None,
     csv: Annotated[Path | None, typer.Option("--csv", help="Instead: a table with the predictor's columns.")] = None,
     predictor: Annotated[
-        str | None, typer.Option("--predictor", help="A shipped name or a file; fit --csv wrote those for --csv.")
+        str | None, typer.Option("--predictor", help="Instead of the run's: a shipped name or a file.")
     ] = None,
+    run: RunOption = DEFAULT_RUN,
     as_json: JsonOption = False,
 ) -> None:
-    """Predict latencies, with a 90% interval.
+    """Predict latencies, with a 90% interval, by the run's predictor or another one.
 
-    Example: vitas-hw predict smallest largest --predictor amd-epyc-zen5-onnxruntime-fp32-b1-t1-i32--vitas-digits
+    Example: vitas-hw predict smallest largest choice
     """
     from vitas_hw.cli import console
     from vitas_hw.core.errors import InputError
+    from vitas_hw.runs.directory import Run
     from vitas_hw.workflows.predict import predict_csv, predict_subnets
 
-    if predictor is None:
-        raise InputError("Say which predictor: --predictor NAME or FILE.")
     if bool(subnets) == (csv is not None):
         raise InputError("Give subnets, or --csv FILE.", "See: vitas-hw predict --help")
     if csv is not None:
+        if predictor is None:
+            raise InputError("Say which predictor the table is for: `predictor`.", field="predictor")
         names, found = predict_csv(csv, predictor)
     else:
-        names, found = predict_subnets(subnets or [], predictor)
+        names, found = predict_subnets(subnets or [], predictor, Run(run))
     outside = [name for name, inside in zip(names, found.inside.tolist(), strict=True) if not inside]
     if as_json:
         console.print_json({name: column.tolist() for name, column in found._asdict().items()})

@@ -39,10 +39,12 @@ def profile(
     """
     from vitas_hw.cli import console
     from vitas_hw.cli import profile_output as output
+    from vitas_hw.core.deadline import Deadline
     from vitas_hw.core.errors import InputError
     from vitas_hw.runs.directory import Run
 
     asked, where, progress = settings(), Run(run), console.Reporter()
+    deadline = Deadline.after(asked.max_time_s)  # what is loaded now counts
     if sum(way is not None for way in (bundle, table, ray)) > 1:
         raise InputError("`bundle`, `table` and `ray` are different ways to measure.", "Give one of them.")
     if asked.until is not None and (bundle or table):
@@ -60,9 +62,10 @@ def profile(
     elif ray is not None:
         from vitas_hw.workflows.profile import on_cluster
 
-        done = on_cluster.profile_fleet(where, asked, address=ray, space=space, fresh=fresh, progress=progress)
-        output.print_fleet(done, as_json)
+        fleet = on_cluster.profile_fleet(where, asked, address=ray, space=space, fresh=fresh, progress=progress)
+        output.print_fleet(fleet, as_json)
     else:
         from vitas_hw.workflows.profile.profile import profile as profile_device
 
-        output.print_profiled(profile_device(where, asked, space=space, fresh=fresh, progress=progress), as_json)
+        done = profile_device(where, asked, space=space, fresh=fresh, deadline=deadline, progress=progress)
+        output.print_profiled(done, as_json)

@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 
 from vitas_hw.cli import console
+from vitas_hw.cli.options import in_run
 from vitas_hw.profiling.imported import Bundle
 from vitas_hw.profiling.profile import Profile
+from vitas_hw.runs.directory import Run
 from vitas_hw.workflows.profile.from_old_predictor import WouldHave
 from vitas_hw.workflows.profile.profile import Profiled
+from vitas_hw.workflows.search.search import default_budget
 
 _HELPS = {  # against the largest part of the noise
     "jitter": "more --rounds: samples within a visit differ most",
@@ -120,7 +123,12 @@ def print_profiled(done: Profiled, as_json: bool) -> None:
     if "grown" in done.profile.environment:
         console.OUT.print(f"Stopped: {done.profile.environment['grown']['reason']}", markup=False)
     console.OUT.print(f"Profile:   {done.profile_path}\nPredictor: {done.predictor_path}", markup=False)
-    console.OUT.print("Next: vitas-hw search --latency 5ms (after vitas-hw train)", markup=False)
+    run = done.profile_path.parent.parent
+    budget = default_budget(done.profile.space, done.predictor).latency_ms
+    assert budget is not None
+    search = f"search --latency {budget.high:g}ms"  # one that binds: few of the subnets measured above meet it
+    after = [search] if Run(run).supernet.exists() else ["train", search]
+    console.OUT.print(f"Next: {in_run(run, *after)}", markup=False)
 
 
 def print_bundle(made: Bundle, folder: Path, as_json: bool) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
+from vitas_hw.cli.from_settings import takes
 from vitas_hw.cli.options import DEFAULT_RUN, JsonOption, RunOption
+from vitas_hw.core.deadline import Deadline, TimeAllowed
+from vitas_hw.workflows.train.settings import TrainSettings
 
 _NEXT = """To do the same on your own device, with your own budget and space:
   vitas-hw profile --run runs/mine --space vitas-digits --device cpu
@@ -14,7 +18,9 @@ _NEXT = """To do the same on your own device, with your own budget and space:
   vitas-hw search --run runs/mine --latency {ms:g}ms"""
 
 
+@takes(TimeAllowed)
 def quickstart(
+    settings: Callable[..., TimeAllowed],
     run: RunOption = DEFAULT_RUN,
     epochs: Annotated[int | None, typer.Option("--epochs", help="Of the supernet.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget earlier timings of this device.")] = False,
@@ -25,14 +31,16 @@ def quickstart(
 
     Example: vitas-hw quickstart
     """
+    deadline = Deadline.after(settings().max_time_s)
+    TrainSettings(epochs=epochs, seed=seed)  # an impossible number ends here, before anything is loaded
     from vitas_hw.cli import console
     from vitas_hw.cli.search import finalists_table, summary
     from vitas_hw.core.budget import show_cost
     from vitas_hw.runs.directory import Run
     from vitas_hw.workflows.quickstart import quickstart as whole_road
 
-    here = Run(run)
-    result, exported = whole_road(here, seed=seed, epochs=epochs, fresh=fresh, progress=console.Reporter())
+    here, progress = Run(run), console.Reporter()
+    result, exported = whole_road(here, seed=seed, epochs=epochs, fresh=fresh, deadline=deadline, progress=progress)
     found = summary(here, result) | {"top1": exported.beside.top1, "top1_split": "test"}
     if as_json:
         console.print_json(found)

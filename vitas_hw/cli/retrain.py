@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from vitas_hw.cli.from_settings import takes
-from vitas_hw.cli.options import DEFAULT_RUN, FreshOption, JsonOption, RunOption
+from vitas_hw.cli.options import DEFAULT_RUN, FreshOption, JsonOption, RunOption, in_run
 from vitas_hw.workflows.train.settings import RetrainSettings
 
 
@@ -30,14 +30,31 @@ def retrain(
     Example: vitas-hw retrain --init supernet
     """
     from vitas_hw.cli import console
+    from vitas_hw.core.deadline import Deadline
 
     asked = settings()
+    deadline = Deadline.after(asked.max_time_s)  # what is loaded now counts
+    from vitas_hw.core.settings import what_decides
+    from vitas_hw.runs.artifacts import last_result
     from vitas_hw.runs.directory import Run
+    from vitas_hw.training.checkpoint_header import refuse_other_settings
+
+    if subnet is None:
+        last_result(Run(run))  # refused before anything heavy is loaded
+    if not fresh:  # before anything heavy is loaded
+        refuse_other_settings(Run(run).retraining_state, what_decides(asked), but=("data",))
     from vitas_hw.training.distributed import ranks_of_environment
     from vitas_hw.workflows.train.retrain import retrain as retrain_subnet
 
     done = retrain_subnet(
-        Run(run), asked, subnet=subnet, rank=rank, output=output, fresh=fresh, progress=console.Reporter()
+        Run(run),
+        asked,
+        subnet=subnet,
+        rank=rank,
+        output=output,
+        fresh=fresh,
+        deadline=deadline,
+        progress=console.Reporter(),
     )
     if not ranks_of_environment().first:
         return
@@ -51,5 +68,5 @@ def retrain(
             ["", "value"],
             [["inherited", console.percent(done.inherited_top1)], ["retrained", console.percent(done.top1)]],
         )
-        console.OUT.print("Next: vitas-hw export --onnx", markup=False)
+        console.OUT.print(f"Next: {in_run(run, 'export --onnx')}", markup=False)
     console.OUT.print(f"Weights: {done.path}", markup=False)

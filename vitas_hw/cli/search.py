@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitas_hw.cli.from_settings import takes
-from vitas_hw.cli.options import DEFAULT_RUN, WHERE, FlopsOption, JsonOption, MemoryOption, ParamsOption, RunOption
+from vitas_hw.cli.options import (
+    DEFAULT_RUN,
+    WHERE,
+    FlopsOption,
+    JsonOption,
+    MemoryOption,
+    ParamsOption,
+    RunOption,
+    in_run,
+)
 from vitas_hw.workflows.search.settings import SearchSettings
 
 if TYPE_CHECKING:
@@ -37,10 +46,12 @@ def search(
     """
     from vitas_hw.cli import console
     from vitas_hw.core.budget import Budget, show_cost
+    from vitas_hw.core.deadline import Deadline
     from vitas_hw.workflows.search.settings import parse_latencies
 
     own, targets = parse_latencies(latency)
     budget, asked = Budget.parse(own, flops, params, memory), settings(targets=targets)
+    deadline = Deadline.after(asked.max_time_s)  # what is loaded now counts
     from vitas_hw.runs.artifacts import read_health
     from vitas_hw.runs.directory import Run
     from vitas_hw.searching.result import ties_words
@@ -48,7 +59,7 @@ def search(
     from vitas_hw.workflows.search.search import search_run
 
     here = Run(run)
-    result = search_run(here, budget, asked, fresh=fresh, progress=console.Reporter())
+    result = search_run(here, budget, asked, fresh=fresh, deadline=deadline, progress=console.Reporter())
     if as_json:
         console.print_json(summary(here, result) | {"top1": result.final_top1, "top1_split": "search"})
         return
@@ -64,9 +75,9 @@ def search(
         console.OUT.print(fill(said, 80), markup=False)
     console.OUT.print(f"Result: {here.result}", markup=False)
     if result.choice.top1 is None:
-        console.OUT.print("Next: vitas-hw retrain (the choice is not trained)", markup=False)
+        console.OUT.print(f"Next: {in_run(run, 'retrain')} (the choice is not trained)", markup=False)
         return
-    console.OUT.print(f"Weights: {here.choice}\nNext: vitas-hw export --onnx, then vitas-hw report", markup=False)
+    console.OUT.print(f"Weights: {here.choice}\nNext: {in_run(run, 'export --onnx', 'report')}", markup=False)
 
 
 def summary(run: Run, result: SearchResult) -> dict[str, Any]:

@@ -36,12 +36,14 @@ def shrink(
     """
     from vitas_hw.cli import console
     from vitas_hw.core.budget import Budget
+    from vitas_hw.core.deadline import Deadline
 
     asked = settings(budget=Budget.parse(latency, flops, params))
+    deadline = Deadline.after(asked.max_time_s)  # what is loaded now counts
     from vitas_hw.runs.directory import Run
     from vitas_hw.workflows.shrink.shrink import shrink as whole_road
 
-    found = whole_road(Run(run), model, asked, fresh=fresh, progress=console.Reporter())
+    found = whole_road(Run(run), model, asked, fresh=fresh, deadline=deadline, progress=console.Reporter())
     if as_json:
         console.print_json(found.to_dict() | {"speedup": found.speedup, "lost": found.lost, "run": str(run)})
         return

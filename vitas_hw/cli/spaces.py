@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from vitas_hw.cli.options import JsonOption
+from vitas_hw.cli.options import DEFAULT_RUN, JsonOption, in_run
 
 
 def spaces(
@@ -30,6 +31,7 @@ def spaces(
     from vitas_hw.core.budget import show_cost
     from vitas_hw.core.errors import InputError
     from vitas_hw.core.presets import PRESETS
+    from vitas_hw.runs.directory import Run
     from vitas_hw.runs.space_file import load_space
     from vitas_hw.searching.costs import Costs
 
@@ -74,6 +76,9 @@ def spaces(
         path = proposal.path
         about = f"{proposal.images} images of {found[0].num_classes} classes"
         console.OUT.print(f"Space: {path}, for {about}", markup=False)
-        start = f" --init {init}" if init else ""
-        then = f"vitas-hw train --data {data}{start}"
-        console.OUT.print(f"Next: vitas-hw profile --space {path}, then {then}", markup=False)
+        start = f" --init {shlex.quote(init)}" if init else ""
+        known = Run(DEFAULT_RUN).read()["space"]
+        # the usual run may be one of another space already, a quick start's perhaps
+        run = DEFAULT_RUN if known in (None, found[0].to_dict()) else DEFAULT_RUN.parent / path.stem
+        steps = f"profile --space {shlex.quote(str(path))}", f"train --data {shlex.quote(str(data))}{start}"
+        console.OUT.print(f"Next: {in_run(run, *steps)}", markup=False)

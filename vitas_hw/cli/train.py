@@ -15,6 +15,7 @@ from vitas_hw.cli.options import (
     ParamsOption,
     RunOption,
     SpaceOption,
+    in_run,
 )
 from vitas_hw.workflows.train.settings import TrainSettings
 
@@ -37,13 +38,22 @@ def train(
     """
     from vitas_hw.cli import console
     from vitas_hw.core.budget import Budget
+    from vitas_hw.core.deadline import Deadline
 
     asked = settings(budget=Budget.parse(latency, flops, params))
+    deadline = Deadline.after(asked.max_time_s)  # what is loaded now counts
+    from vitas_hw.core.settings import what_decides
     from vitas_hw.runs.directory import Run
+    from vitas_hw.training.checkpoint_header import refuse_other_settings
+
+    Run(run).space(space)  # refused before anything heavy is loaded
+    if not fresh:
+        refuse_other_settings(Run(run).training_state, what_decides(asked), but=("depths",))
     from vitas_hw.training.distributed import ranks_of_environment
     from vitas_hw.workflows.train.train import train as train_supernet
 
-    done = train_supernet(Run(run), asked, space=space, fresh=fresh, progress=console.Reporter())
+    progress = console.Reporter()
+    done = train_supernet(Run(run), asked, space=space, fresh=fresh, deadline=deadline, progress=progress)
     if not ranks_of_environment().first:
         return
     if as_json:
@@ -77,5 +87,6 @@ def train(
         )
         shares = ", ".join(f"{share:.0%}" for share in done.block_shares)
         console.OUT.print(fill(f"Share of the training steps of each block: {shares}.", 80), markup=False)
-        console.OUT.print("Next: vitas-hw profile, then vitas-hw search --latency 5ms", markup=False)
+        after = ["search"] if Run(run).predictors.is_dir() else ["profile", "search"]
+        console.OUT.print(f"Next: {in_run(run, *after)}", markup=False)
     console.OUT.print(f"Checkpoint: {done.path}", markup=False)

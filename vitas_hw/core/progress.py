@@ -14,8 +14,10 @@ class Progress(Protocol):
         """One finished fact."""
         ...
 
-    def step(self, text: str, total: int) -> AbstractContextManager[Callable[[str], None]]:
-        """A step of ``total`` parts; call what it yields after each part, with a few words or an empty text."""
+    def step(self, text: str, total: int, done: int = 0) -> AbstractContextManager[Callable[[str], None]]:
+        """A step of ``total`` parts, ``done`` of them earlier; call what it yields after each of the others, with a few
+        words or an empty text.
+        """
         ...
 
 
@@ -26,9 +28,29 @@ class Silent:
         """Say nothing."""
 
     @contextmanager
-    def step(self, text: str, total: int) -> Iterator[Callable[[str], None]]:  # noqa: ARG002
+    def step(self, text: str, total: int, done: int = 0) -> Iterator[Callable[[str], None]]:  # noqa: ARG002
         """Count nothing."""
         yield lambda detail: None  # noqa: ARG005
 
 
 SILENT = Silent()
+
+
+class Numbered:
+    """What reports the steps of one part of a longer road: which of how many stands before each.
+
+    Args:
+        progress: where to report to.
+        place, parts: of the road.
+    """
+
+    def __init__(self, progress: Progress, place: int, parts: int) -> None:
+        self._progress, self._where = progress, f"[{place}/{parts}] "
+
+    def note(self, text: str) -> None:
+        """One finished fact."""
+        self._progress.note(text)
+
+    def step(self, text: str, total: int, done: int = 0) -> AbstractContextManager[Callable[[str], None]]:
+        """See ``Progress``."""
+        return self._progress.step(self._where + text, total, done)

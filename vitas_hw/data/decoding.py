@@ -30,7 +30,7 @@ class Decoding:
     """
 
     def __init__(self, source: Source, indices: Sequence[int], preprocessing: Preprocessing) -> None:
-        self._source, self._indices, self._how = source, indices, preprocessing
+        self.source, self._indices, self._how = source, indices, preprocessing
         self.shape = (len(indices), preprocessing.channels, *preprocessing.image_size)
         self._store: Tensor | None = None
         self._missing = np.ones(len(indices), dtype=bool)
@@ -41,7 +41,7 @@ class Decoding:
         missing = np.unique(wanted[self._missing[wanted]])
         if self._store is None:
             self._store = _store(self.shape)
-        decode_into(self._store, missing.tolist(), self._source, self._indices, self._how)
+        decode_into(self._store, missing.tolist(), self.source, self._indices, self._how)
         self._missing[missing] = False
         return self._store if positions is None else self._store[torch.from_numpy(wanted)]
 

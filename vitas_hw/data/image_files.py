@@ -36,6 +36,19 @@ def decoded(file: str | BinaryIO, name: str) -> Image.Image:
         raise unreadable(name, error) from error
 
 
+def recognised(file: str, name: str) -> None:
+    """Whether the first bytes are those of an image of bearable size: quick, but a truncated one passes.
+
+    Raises FileError, which names it, if not.
+    """
+    try:
+        with warnings.catch_warnings(), open_regular(file, "the image") as stream:
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            Image.open(stream).close()
+    except Exception as error:  # Pillow's decoders raise all sorts of things
+        raise unreadable(name, error) from error
+
+
 def seen(image: Image.Image) -> Image.Image:
     """The picture as viewers show it: upright by its EXIF orientation, 8 bits a channel, on white where transparent.
 

@@ -31,7 +31,9 @@ _SEARCH_SEED, _TEST_SEED = 1, 2  # whatever the seed of a run, so that runs can 
 
 @dataclass(frozen=True)
 class ImageData:
-    """A data set in three disjoint parts; ``name`` and ``options`` are what ``load_data`` was given."""
+    """A data set in three disjoint parts; ``name`` and ``options`` are what ``load_data`` was given; ``left_out`` are
+    images that could not be read, by part.
+    """
 
     name: str
     train: TrainPart
@@ -40,10 +42,12 @@ class ImageData:
     class_names: tuple[str, ...]
     preprocessing: Preprocessing
     options: Mapping[str, Any] = field(default_factory=dict)
+    left_out: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything needed to find the same images again, without the images."""
-        return {
+        left_out = {"left_out": {name: list(some) for name, some in self.left_out.items()}} if self.left_out else {}
+        return left_out | {
             "name": self.name,
             "options": dict(self.options),
             "class_names": list(self.class_names),

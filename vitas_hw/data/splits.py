@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ from vitas_hw.data.preprocessing import Preprocessing
 from vitas_hw.data.sources import Source
 
 Batch = tuple[Tensor, Tensor]
+_AT_ONCE = 256  # images that are decoded before anyone is asked whether to go on
 _ON_DEVICE_BYTES = 2**30  # of images to evaluate on that a GPU keeps
 
 
@@ -54,8 +55,17 @@ class Split:
         """Another process gets the images, not the way to decode them again."""
         return Split, (self.images, self.labels, self.indices, self.preprocessing)
 
-    def ready(self) -> None:
-        """Decode now what is not decoded yet: a broken image is an error here, not in hours."""
+    def ready(self, between: Callable[[], None] = lambda: None) -> None:
+        """Decode now what is not decoded yet: a broken image is an error here, not in hours.
+
+        ``between`` is called now and then, and may raise: what is decoded by then stays so.
+        """
+        if isinstance(self.pixels, Decoding):
+            own = range(len(self)) if self.positions is None else self.positions
+            for start in range(0, len(self), _AT_ONCE):
+                if start:
+                    between()
+                self.pixels.take(own[start : start + _AT_ONCE])
         self.images  # noqa: B018
 
     def to(self, device: torch.device | str) -> Split:

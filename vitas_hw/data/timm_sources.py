@@ -19,7 +19,7 @@ from torch import Tensor
 
 from vitas_hw.core.errors import FileError, InputError, one_of
 from vitas_hw.core.reading import reason
-from vitas_hw.data.image_files import decoded, seen, unreadable
+from vitas_hw.data.image_files import decoded, recognised, seen, unreadable
 from vitas_hw.data.sources import Sources
 
 TORCH = ("cifar10", "cifar100", "fashion_mnist", "imagenet", "kmnist", "mnist", "places365")
@@ -158,6 +158,10 @@ class FolderSource:
     def image(self, index: int) -> Image.Image:
         """See ``Source``: timm's own data set would give another image in place of a broken one."""
         return decoded(self.paths[index], self.paths[index])
+
+    def recognise(self, index: int) -> None:
+        """Raises FileError, which names the image, if its first bytes are those of none."""
+        recognised(self.paths[index], self.paths[index])
 
 
 def folders(place: str, splits: dict[str, Any]) -> Sources:

@@ -7,7 +7,6 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import kendalltau, spearmanr
 
 from vitas_hw.core.errors import VitasError
 from vitas_hw.predictors.features import Floats, Ints
@@ -64,6 +63,8 @@ def scores(predicted: Floats, measured: Floats) -> dict[str, float]:
 
     An order that does not exist (constant predictions or measurements) counts as 0.
     """
+    from scipy.stats import kendalltau, spearmanr  # predicting needs none of it
+
     error = np.abs(predicted / measured - 1)
     ordered = np.ptp(predicted) > 0 and np.ptp(measured) > 0
     return {

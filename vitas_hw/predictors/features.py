@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_matrix
 
 from vitas_hw.core.operators import KINDS, PRODUCTS, WEIGHTED, Operator, Operators, SubnetColumns, operators
 from vitas_hw.core.subnet import Block, Subnet
@@ -22,6 +21,7 @@ Rows = npt.NDArray[np.int64] | slice
 _TILES = (8, 16, 64)  # AVX2 and AVX-512 in float32, and the side of a GPU's block
 _THIN = 16  # fewer rows than this leave a product bound by loading its weights
 _BALANCES = (2, 8, 64, 256)  # MACs a byte: a core in its cache, from memory; a GPU in float32, its matrix units
+_AT_ONCE = 2048  # subnets
 _CACHE = 1 << 20  # bytes: a core's own cache
 # A model's weights are read once an inference. Those of a model larger than a cache all come from beyond it each time:
 # the share that does rises from 0 to 1 somewhere between two of these sizes, half an octave apart.
@@ -107,11 +107,8 @@ def features(columns: SubnetColumns, scale: Scale) -> FeatureTable:
     names = tuple(outside)
     outside_values = np.stack(list(outside.values()), axis=1)
     block_values = np.stack(list(additive(operators(blocks), scale).values()), axis=1)
-    count, depth = of_block.shape
-    rows = np.arange(count + 1) * depth
-    gather = csr_matrix((np.ones(count * depth), of_block.ravel(), rows), (count, len(blocks)))
-    values = gather @ block_values  # which counts what is outside the blocks once a block
-    values -= outside_values[of_subnet[:, 0]] * (depth - 1)
+    values = _summed(block_values, of_block)  # which counts what is outside the blocks once a block
+    values -= outside_values[of_subnet[:, 0]] * (of_block.shape[1] - 1)
     sums = dict(zip(names, values.T, strict=True))
     elements = sums["softmax.moved"] / (2 * scale.element_bytes)  # tokens x tokens for each head
     octave = np.log2(np.maximum(sums["weight_bytes"], 1) / 2**20)
@@ -176,6 +173,16 @@ def _padded(sizes: Ints, tile: int) -> Ints:
 
 def _added(table: dict[str, Floats], kinds: Sequence[str], what: str) -> Floats:
     return np.add.reduce([table[f"{kind}.{what}"] for kind in kinds])  # type: ignore[no-any-return]
+
+
+def _summed(values: Floats, chosen: Ints) -> Floats:
+    """(N, F) sums of the rows of ``values`` that ``chosen`` (N, depth) names; a few at a time: caches are small."""
+    sums = np.zeros((len(chosen), values.shape[1]))
+    for start in range(0, len(chosen), _AT_ONCE):
+        some = sums[start : start + _AT_ONCE]
+        for rows in chosen[start : start + _AT_ONCE].T:
+            some += values[rows]
+    return sums
 
 
 def _sum(parts: Iterable[npt.NDArray[np.generic]]) -> Floats:

@@ -12,8 +12,6 @@ from typing import Annotated
 
 import numpy as np
 from pydantic import Field
-from scipy.optimize import lsq_linear, nnls
-from sklearn.linear_model import Ridge
 
 from vitas_hw.core.errors import InputError
 from vitas_hw.predictors.cross_validation import plainest
@@ -70,6 +68,8 @@ def fit_line(examples: Examples, names: Sequence[str]) -> Line:
 
 def _non_negative(x: Floats, y: Floats) -> Floats:
     """(C,) coefficients of the least squares."""
+    from scipy.optimize import lsq_linear, nnls  # predicting needs none of it
+
     try:
         coefficients: Floats = nnls(x, y)[0]
     except RuntimeError:  # its active set can go round in circles where there are as many columns as rows
@@ -165,6 +165,8 @@ class Smooth:
         weights: Floats | None = None,
     ) -> Smooth:
         """``alpha`` is the penalty; ``slack`` widens the range, in shares of it; ``names`` None takes all columns."""
+        from sklearn.linear_model import Ridge
+
         standard = Standard.of(table, names)
         ridge = Ridge(alpha=alpha).fit(standard(table), residual, weights)
         low, high = float(residual.min()), float(residual.max())

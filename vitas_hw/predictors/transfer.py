@@ -8,7 +8,6 @@ from functools import partial
 from itertools import product
 
 import numpy as np
-from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
 from vitas_hw.core.errors import InputError
@@ -69,6 +68,8 @@ def choose_to_measure(old: Predictor, candidates: Sequence[Subnet], count: int, 
     Raises:
         InputError: fewer candidates than ``count``, or a ``count`` below 2.
     """
+    from sklearn.cluster import KMeans  # predicting needs none of it
+
     different = list(dict.fromkeys(candidates))
     if not 2 <= count <= len(different):
         raise InputError(

@@ -19,6 +19,7 @@ from typing import IO, Any
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
+from vitas_hw.core.waiting import environment_of_deployment
 from vitas_hw.profiling.cores import Cores
 from vitas_hw.profiling.nvidia import GpuLooks
 from vitas_hw.profiling.timing import Timing, Visit
@@ -161,6 +162,7 @@ class Worker:
             stderr=self._errors,
             text=True,
             encoding="utf-8",
+            env=environment_of_deployment(),
             start_new_session=True,  # Ctrl-C is for us: we close it
         )
         threading.Thread(target=_forward, args=(self._process.stdout, self._replies), daemon=True).start()

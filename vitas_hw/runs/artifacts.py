@@ -41,6 +41,7 @@ def load_run_supernet(run: Run) -> Supernet:
 
 def load_run_data(run: Run, space: SearchSpace) -> ImageData:
     """The images the run's supernet was trained on. Raises FileError if the run no longer tells which."""
+    from vitas_hw.data.broken import without
     from vitas_hw.data.load import load_data
 
     try:
@@ -48,9 +49,12 @@ def load_run_data(run: Run, space: SearchSpace) -> ImageData:
         name, options = str(about["name"]), dict(about["options"])
         if not all(isinstance(value, _OPTIONS[option]) for option, value in options.items()):
             raise ValueError("an option has the wrong form")
+        left_out = from_json(dict[str, list[int]], about.get("left_out", {}), "left_out")
+        if not left_out.keys() <= {"train", "search", "test"}:
+            raise ValueError("it leaves out images of an unknown part")
     except (FileError, ValueError, KeyError, TypeError) as error:
         raise FileError(f"{run.data} is missing or broken: {reason(error)}.", step="train") from error
-    return load_data(name, space, **options)
+    return without(load_data(name, space, **options), left_out)
 
 
 def load_run_predictor(run: Run) -> tuple[Predictor, Path]:

@@ -102,6 +102,7 @@ class Run:
     predictors = _inside("predictors", "Predictors, each named like its profile.")
     candidates = _inside("candidates.jsonl", "All that the last search evaluated, in order.")
     evaluations = _inside("evaluations.jsonl", "Every evaluation with the supernet's weights, as it happened.")
+    search_state = _inside("search-state", "Visits and fine-tunings that an unfinished search goes on from.")
     result = _inside("search.json", "The last search's result but for its candidates.")
     searched_profile = _inside("search-profile.jsonl", "The profile with what the last search measured.")
     searched_predictor = _inside("search-predictor.json", "Fitted to it, where the last search had to.")
@@ -226,12 +227,18 @@ class Run:
         manifest["space"] = space.to_dict()
         self._write(manifest)
 
-    def begin_search(self) -> Run:
-        """An empty place for what a search will leave; until it is whole, an earlier search's files stay."""
+    def begin_search(self, *, going_on: bool = False) -> Run:
+        """An empty place for what a search will leave; until it is whole, an earlier search's files stay.
+
+        ``going_on`` is for one that has left some already and will leave better: what it has measured is copied.
+        """
         staged = Run(self.path / ".search")
         shutil.rmtree(staged.path, ignore_errors=True)
         with writing(staged.path):
             staged.path.mkdir()
+            for path in (self.searched_profile, self.searched_predictor) if going_on else ():
+                if path.exists():
+                    shutil.copyfile(path, staged.path / path.name)
         return staged
 
     def end_search(self, staged: Run) -> None:
@@ -241,6 +248,13 @@ class Run:
         for path in files:  # the result last: where it is, the rest is too
             path.replace(self.path / path.name)
         staged.path.rmdir()
+
+    def forget_search_state(self, search: str | None = None) -> None:
+        """Remove what an unfinished search goes on from, by its name; None removes that of all."""
+        if search is not None:
+            shutil.rmtree(self.search_state / search, ignore_errors=True)
+        if search is None or not any(self.search_state.glob("*")):
+            shutil.rmtree(self.search_state, ignore_errors=True)
 
     def forget_search(self) -> None:
         """Remove what an earlier search left, so that no later step takes it for another one's."""

@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 
-from vitas_hw.core.errors import FileError, InputError, VitasError, WriteError, shown
+from vitas_hw.core.errors import FileError, VitasError, WriteError, shown
 from vitas_hw.core.files import atomic_path
 from vitas_hw.core.reading import check_regular, parse_json, reason
 from vitas_hw.supernet.timm_models import check_stored
+from vitas_hw.training.checkpoint_header import other_settings
 
 SCHEMA = 1
 
@@ -86,11 +87,7 @@ def load_state(path: Path, settings: dict[str, Any]) -> State | None:
         raise FileError(f"{path} is a checkpoint of schema {shown(schema)}, not {SCHEMA}.", again)
     wanted = json.loads(json.dumps(settings))  # as it was written: tuples are lists there
     if known != wanted:
-        names = sorted(key for key in {*known, *wanted} if known.get(key) != wanted.get(key))
-        raise OtherSettingsError(
-            f"{path} is the checkpoint of an unfinished training with other settings ({', '.join(names)}).",
-            "Repeat that training's command to finish it, or give `fresh` to begin anew.",
-        )
+        raise other_settings(path, known, wanted)
     return state
 
 
@@ -102,7 +99,3 @@ def _checked(state: State) -> State:
     if not all(isinstance(loss, int | float) for loss in (state.loss, *state.history)):
         raise ValueError("a loss is no number")
     return state
-
-
-class OtherSettingsError(InputError):
-    """A checkpoint of a training with other settings."""

@@ -17,7 +17,7 @@ from vitas_hw.supernet.supernet import Supernet
 from vitas_hw.training.precision import autocasting
 
 Forward = Callable[[Tensor], Tensor]
-_BATCH = 128
+AT_ONCE = 128  # images
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Accuracy:
 
 
 @torch.no_grad()  # not inference_mode: what layers cache on the way must serve training, too
-def accuracy(forward: Forward, split: Split, batch_size: int = _BATCH, autocast: str | None = None) -> Accuracy:
+def accuracy(forward: Forward, split: Split, batch_size: int = AT_ONCE, autocast: str | None = None) -> Accuracy:
     """Accuracy and losses of ``forward`` (B, C, H, W) -> (B, classes) on a split.
 
     Args:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vitas_hw.core.budget import parse_duration
 from vitas_hw.core.errors import invalid
 from vitas_hw.core.settings import setting, settings
 from vitas_hw.data.augmentation import Augmentation
@@ -216,18 +215,18 @@ class Runtime:
     Args:
         device: torch's name.
         workers: processes that decode images.
+        threads: of the CPU that compute; None takes what suits the net, see ``threads_for``.
         compile: whether ``torch.compile`` is used.
         deterministic: whether the same seed gives the same bits on a GPU too: slower algorithms, see
             ``training/precision.py``. A CPU's always do.
-        max_time_s: stop cleanly after this long; None is never.
         save_every_s: seconds between two checkpoints.
     """
 
     device: str = setting(default="cpu", help="cpu, cuda, cuda:1, mps; auto: a GPU if any.", group=_WHERE, runs=True)
     workers: int = setting(default=0, help="Processes that decode images.", group=_WHERE, at_least=0, runs=True)
+    threads: int | None = setting(
+        default=None, help="CPU threads. Default: what suits the net.", group=_WHERE, at_least=1, runs=True
+    )
     compile: bool = setting(default=False, help="Use torch.compile.", group=_WHERE, runs=True)
     deterministic: bool = setting(default=False, help="The same bits each time, on GPUs too.", group=_WHERE, runs=True)
-    max_time_s: float | None = setting(
-        default=None, help="Stop in time: 90s, 30m, 8h.", group=_WHERE, above=0, reads=parse_duration, runs=True
-    )
     save_every_s: float = setting(default=60.0, at_least=0, runs=True)

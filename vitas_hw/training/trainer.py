@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,8 +19,8 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from vitas_hw.core.deadline import Deadline
 from vitas_hw.core.errors import FileError, InputError, VitasError
-from vitas_hw.core.interrupts import Asked, postponed
 from vitas_hw.core.reading import reason
 from vitas_hw.data.augmentation import rngs_as_they_were, seed_rngs
 from vitas_hw.data.splits import Batch, Pass, TrainPart, steps
@@ -58,8 +58,10 @@ class Training:
         num_classes: outputs of the classifier.
         runtime: where.
         ranks: of this process.
-        checkpoint: where to keep the state at least each ``save_every_s``, and the settings it belongs to.
-        on_epoch: called after each epoch, in every process, with its mean loss.
+        deadline: ends it within a step (in several processes on GPUs, within 20); the state is then in the checkpoint.
+        checkpoint: where to keep the state at least each ``save_every_s`` and at the end, and the settings it belongs
+            to: what has ended is not trained again.
+        on_step: called after each step, in every process, with the state.
         scalars: where the loss and the learning rate are logged.
 
     Raises:
@@ -74,8 +76,9 @@ class Training:
     num_classes: int
     runtime: Runtime = Runtime()  # noqa: RUF009  # frozen
     ranks: Ranks = Ranks()  # noqa: RUF009
+    deadline: Deadline = field(default_factory=Deadline)
     checkpoint: tuple[Path, dict[str, Any]] | None = None
-    on_epoch: Callable[[float], None] = lambda _: None
+    on_step: Callable[[State], None] = lambda _: None
     scalars: Scalars | None = None
 
     def __post_init__(self) -> None:
@@ -122,8 +125,7 @@ class Training:
             objective.compile_parts()
         self.sum = torch.zeros((), device=runtime.device)  # of the epoch's losses: on the device until someone looks
         self.worst = torch.zeros((), device=runtime.device)  # norm of a gradient; not a number once any was not
-        self.start = self.saved = time.monotonic()
-        self.asked = Asked()
+        self.saved = time.monotonic()
 
     def run(self, state: State | None = None) -> list[float] | None:
         """Train; what was trained is left in evaluation mode.
@@ -147,9 +149,7 @@ class Training:
                 f"The checkpoint is at step {state.step} of an epoch that has {self.steps}.",
                 "Give `fresh` to train anew.",
             )
-        for loss in state.history:
-            self.on_epoch(loss)
-        with rngs_as_they_were(), deterministic(self.runtime.deterministic), postponed() as self.asked:
+        with rngs_as_they_were(), deterministic(self.runtime.deterministic), self.deadline.noting_signals():
             finished = self._epochs(state)
         self.model.eval()
         if not finished:
@@ -163,14 +163,17 @@ class Training:
         while state.epoch < self.recipe.epochs:
             for images, codes, last in self._groups(state):
                 self._step(images, codes, state)
-                # by the number of the step alone, so that all processes look at the same one
+                # of several processes by the number of the step alone, so that all look at the same one
                 look = last or state.step % _LOOK_EVERY.get(self.kind, _LOOK_RARELY) == 0
+                look = look or (self.ranks.world == 1 and self.deadline.over())
                 due, over = self._look(state) if look else (False, False)
                 if last:
                     self._end_epoch(state)
-                if (due or over) if self.part.can_skip else last:
+                self.on_step(state)
+                ended = state.epoch == self.recipe.epochs
+                if ended or ((due or over) if self.part.can_skip else last):
                     self._save(state)
-                if over and state.epoch < self.recipe.epochs:
+                if over and not ended:
                     return False
         return True
 
@@ -252,12 +255,11 @@ class Training:
 
         Raises VitasError if the loss or the gradient of any step since is not finite.
         """
-        now, limit = time.monotonic(), self.runtime.max_time_s
         state.loss = float(self.sum)
         good_loss = math.isfinite(state.loss)
         good_gradient = math.isfinite(float(self.worst)) and self.scaler.get_scale() >= _LEAST_SCALE
-        due = now - self.saved >= self.runtime.save_every_s
-        over = bool(self.asked) or (limit is not None and now - self.start >= limit)
+        due = time.monotonic() - self.saved >= self.runtime.save_every_s
+        over = self.deadline.over()
         bad_loss, bad_gradient, due, over = self.ranks.any(not good_loss, not good_gradient, due, over)
         if bad_loss or bad_gradient:
             raise self._not_finite(state, "loss" if bad_loss else "gradient")
@@ -279,7 +281,6 @@ class Training:
         if self.scalars is not None:
             self.scalars.add_scalar("train/loss", state.history[-1], state.epoch)
             self.scalars.add_scalar("train/lr", self.optimizer.param_groups[0]["lr"], state.epoch)
-        self.on_epoch(state.history[-1])
 
     def _save(self, state: State) -> None:
         self.saved = time.monotonic()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vitas_hw.core.deadline import NEVER, Deadline
 from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.core.settings import setting, settings
@@ -102,11 +103,17 @@ def compare(
 
 
 def precisions_side_by_side(
-    subnet: Subnet, backend: str, precisions: Sequence[str], progress: Progress = SILENT, rounds: int = 3
+    subnet: Subnet,
+    backend: str,
+    precisions: Sequence[str],
+    progress: Progress = SILENT,
+    rounds: int = 3,
+    *,
+    deadline: Deadline = NEVER,
 ) -> dict[str, float]:
     """P50 in milliseconds of a subnet on this CPU, one thread, in several precisions, visited in turn.
 
-    Nothing if this CPU does not run one of them, which is reported.
+    Nothing if this CPU does not run one of them, which is reported. Raises TimeIsUpError between two visits.
     """
     places: dict[str, Place] = {}
     for precision in precisions:
@@ -120,6 +127,7 @@ def precisions_side_by_side(
         samples: dict[str, list[float]] = {name: [] for name in workers}
         for _ in range(rounds):
             for name, worker in workers.items():
+                deadline.check("the precisions were timed")
                 samples[name].append(float(np.median(worker.visit(subnet).samples_ms)))
                 advance("")
     return {name: float(np.median(p50s)) for name, p50s in samples.items()}

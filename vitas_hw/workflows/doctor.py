@@ -6,7 +6,9 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
@@ -23,6 +25,16 @@ from vitas_hw.profiling.installation.gap import Gap
 from vitas_hw.profiling.nvidia import driver_and_gpus
 from vitas_hw.profiling.place import place_of
 
+_DISTRIBUTIONS = (
+    "torch",
+    "timm",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "openvino",
+    "tensorrt",
+    "tensorrt-rtx-cu13",
+    "ray",
+)
 _LITTLE_DISK, _LITTLE_MEMORY = 2 * 2**30, 2 * 2**30
 # for a runtime that is there and broken, if it is not called as its package; one that is missing says its own line
 _PACKAGES = {"torch": "torch timm", "tensorrt-rtx": "tensorrt-rtx-cu13"}
@@ -94,6 +106,25 @@ class Diagnosis:
     gpu_facts: GpuFacts
 
 
+@dataclass(frozen=True)
+class Glance:
+    """What is known without loading a runtime: the machine, versions of installed distributions, what lacks."""
+
+    machine: Machine
+    installed: dict[str, str]
+    gaps: tuple[Gap, ...]
+
+
+def glance() -> Glance:
+    """Ask no backend: a fraction of a second, but whether a runtime loads, and what it can use, is not told."""
+    installed = {}
+    for name in _DISTRIBUTIONS:
+        with suppress(PackageNotFoundError):
+            installed[name] = version(name)
+    machine = Machine()
+    return Glance(machine, installed, tuple(_gaps_of_the_machine(machine)))
+
+
 def diagnose(progress: Progress = SILENT) -> Diagnosis:
     """Ask every backend. Imports every runtime; one whose import fails is reported as missing."""
     found = []
@@ -131,6 +162,12 @@ def _gaps(
             yield Gap(f"{info.name}: {info.missing}", info.install)
         elif facts.driver is not None:  # without one nobody misses them
             yield Gap(f"{info.name}: {info.missing}", info.install and tensorrt_line(facts, info.name))
+    yield from _gaps_of_the_machine(machine)
+    if not any(predictor.fits for predictor in predictors):
+        yield Gap("predictors: none of the shipped ones is of this machine", step="profile")
+
+
+def _gaps_of_the_machine(machine: Machine) -> Iterator[Gap]:
     if machine.disk_free_bytes < _LITTLE_DISK:
         yield Gap(
             f"disk: {machine.disk_free_bytes / 2**30:.1f} GiB are free here, too few for a checkpoint of a large run",
@@ -143,8 +180,6 @@ def _gaps(
             step="train",
             settings=(("batch_size", "16"),),
         )
-    if not any(predictor.fits for predictor in predictors):
-        yield Gap("predictors: none of the shipped ones is of this machine", step="profile")
 
 
 def _ask(name: str) -> BackendInfo:

@@ -21,7 +21,7 @@ from vitas_hw.training.recipe import Runtime
 if TYPE_CHECKING:  # loaded for the help, which needs no torch
     from vitas_hw.training.evaluate import Accuracy
 
-SPLITS = ("test", "search")
+SPLITS = ("search", "test")
 
 
 @settings
@@ -30,14 +30,16 @@ class EvaluateSettings:
 
     Args:
         random: how many random subnets besides.
-        split: ``test``, the images that nothing was chosen by, or ``search``.
+        split: ``search``, or ``test``, the images that nothing was chosen by: who looks at them often chooses by them.
         device: ``auto`` takes a GPU if there is one.
+        threads: see ``Runtime``.
         seed: of the random ones.
     """
 
     random: int = setting(default=0, help="Random subnets besides.", at_least=0)
-    split: str = setting(default="test", help="test, or search.", choices=SPLITS)
+    split: str = setting(default="search", help="search, or test: once, at the end.", choices=SPLITS)
     device: str = setting(default="auto", like=Runtime)
+    threads: int | None = setting(default=None, like=Runtime)
     seed: int = setting(default=0, help="Makes the step repeatable.", at_least=0, at_most=2**32 - 1)
 
 
@@ -67,9 +69,6 @@ def evaluate(
     Raises:
         InputError: no subnet at all, or one that is not of the run's space.
     """
-    from vitas_hw.training.distributed import Ranks, pick_device
-    from vitas_hw.training.evaluate import subnet_accuracy
-
     space = run.space(None)
     codes = space.sample_codes(settings.random, np.random.default_rng(settings.seed))
     chosen: list[Named | Candidate] = [one for word in subnets for one in subnets_named(word, run)]
@@ -79,6 +78,12 @@ def evaluate(
     for one in chosen:
         if not space.contains(one.subnet):
             raise InputError(f"Subnet {one.subnet.digest} is not in the run's space {space.name!r}.", field="subnets")
+    if not run.supernet.exists():
+        raise InputError(f"The run {run.path} has no supernet.", step="train")
+    from vitas_hw.training.distributed import Ranks, pick_device
+    from vitas_hw.training.evaluate import AT_ONCE, subnet_accuracy
+    from vitas_hw.training.threads import working_threads
+
     supernet = load_run_supernet(run)
     where = pick_device(settings.device, Ranks())
     supernet.to(where)
@@ -86,7 +91,8 @@ def evaluate(
         images = getattr(load_run_data(run, space), settings.split).to(where)
         advance("")
     rows = []
-    with progress.step(f"evaluating on {settings.split}", len(chosen)) as advance:
+    threads = working_threads(settings.threads, space, AT_ONCE, where)
+    with threads, progress.step(f"evaluating on {settings.split}", len(chosen)) as advance:
         for one in chosen:
             rows.append(Evaluated(one.subnet, subnet_accuracy(supernet, one.subnet, images, one.layers)))
             advance("")

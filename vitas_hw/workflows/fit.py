@@ -25,7 +25,6 @@ from vitas_hw.predictors.shipped import shipped_file
 from vitas_hw.predictors.table import read_table
 from vitas_hw.profiling.labels import ProfileLabels
 from vitas_hw.profiling.profile import Measurement, Profile, load_profile
-from vitas_hw.report.plots import plot_fit
 from vitas_hw.report.predictor_card import predictor_card
 from vitas_hw.workflows.fit_settings import FitSettings
 
@@ -74,6 +73,8 @@ def fit_and_report(asked: FitSettings, progress: Progress = SILENT) -> Fitted:
     predictor = fit_it(kind, seed, best.held_out_ms)
     reports = asked.output / "reports"
     path, report_path, plot_path = asked.output / f"{name}.json", reports / f"{name}.json", reports / f"{name}.png"
+    from vitas_hw.report.plots import plot_fit  # loads matplotlib
+
     own = "" if best.apart is None else f" (of the model {best.apart.model:.1%})"
     title = f"{best.kind}: mean error {best.scores['mape']:.1%}{own}, noise floor {noise_floor_text(floor)}"
     plot_fit(found.measured_ms.tolist(), best.held_out_ms.tolist(), title=title, unit=unit, path=plot_path)

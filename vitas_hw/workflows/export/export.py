@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from vitas_hw.core.deadline import NEVER, Deadline, TimeIsUpError
 from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.files import write_atomic
 from vitas_hw.core.progress import SILENT, Progress
-from vitas_hw.core.settings import as_json
+from vitas_hw.core.settings import what_decides
 from vitas_hw.data.load import ImageData
 from vitas_hw.data.splits import Split
 from vitas_hw.export.engine_record import write_engine
@@ -56,12 +58,14 @@ class Export:
         data: to compare on; None where there are none.
         settings: what to write.
         engines: the folder of the run that keeps timings of kernels; None outside of a run.
+        deadline: asked before each batch.
     """
 
     chosen: Chosen
     data: ImageData | None
     settings: ExportSettings
     engines: Path | None = None
+    deadline: Deadline = NEVER
 
     @property
     def about(self) -> dict[str, object]:
@@ -83,6 +87,7 @@ class Export:
             yield np.random.default_rng(self.settings.seed).standard_normal(shape, np.float32), None
             return
         for images, labels in _some(self.data.test, self.settings.images).batches(_BATCH):
+            self.deadline.check("an export was checked")
             yield images.numpy(), labels.numpy()
 
     def scales(self) -> dict[str, float]:
@@ -90,8 +95,12 @@ class Export:
         if self.data is None:
             problem = "int8 needs images to calibrate on, and there are none."
             raise InputError(problem, "Name some: `data=folder:PATH`.", field="data")
-        images = (batch for batch, _ in _some(self.data.search, _CALIBRATION).batches(_BATCH))
-        return activation_scales(self.chosen.model, images)
+        return activation_scales(self.chosen.model, self._calibrating(self.data.search))
+
+    def _calibrating(self, split: Split) -> Iterator[Tensor]:
+        for images, _ in _some(split, _CALIBRATION).batches(_BATCH):
+            self.deadline.check("int8 was calibrated")
+            yield images
 
 
 def _some(split: Split, most: int) -> Split:
@@ -108,6 +117,7 @@ def export(
     subnet: str | None = None,
     rank: int | None = None,
     output: Path | None = None,
+    deadline: Deadline | None = None,
     progress: Progress = SILENT,
 ) -> list[Exported]:
     """Write a subnet in every format asked for; each file replaces an earlier one only once it has passed its checks.
@@ -117,12 +127,15 @@ def export(
         settings: what to write.
         subnet, rank: see ``choose``.
         output: the file, or of several formats the file whose ending is replaced; None is a place in the run.
+        deadline: when to stop; None is after the settings' ``max_time_s``. Formats that are done by then are kept.
         progress: where to report to.
 
     Raises:
         InputError: nothing to export, or no folder for it.
         VitasError: a file would not compute the same; it is not kept.
+        TimeIsUpError: before the first format was checked.
     """
+    deadline = deadline or Deadline.after(settings.max_time_s)
     with progress.step("loading the subnet and the images", 2) as advance:
         chosen = choose(run, subnet, rank=rank, seed=settings.seed)
         advance("")
@@ -130,14 +143,20 @@ def export(
         advance("")
     paths = {name: _path(run, chosen, settings, name, output) for name in settings.formats}
     engines = run.engines if run.manifest.exists() else None
-    export_ = Export(chosen, data, settings, engines)
+    export_ = Export(chosen, data, settings, engines, deadline)
     progress.note(f"weights of {chosen.name}: {chosen.weights}")
     if export_.data is None:
         progress.note("there are no data for its images and classes: random images are compared on")
     extraction = _extraction(export_)
-    done = []
+    done: list[Exported] = []
     for name, path in paths.items():
-        one = _written(export_, name, path, extraction, progress)
+        try:
+            one = _written(export_, name, path, extraction, progress)
+        except TimeIsUpError:
+            if not done:
+                raise
+            progress.note(f"time is up: not exported to {', '.join(list(paths)[len(done) :])}")
+            break
         write_atomic(one.report, json.dumps(one.to_dict(), indent=1) + "\n")
         done.append(one)
     _card_and_record(run, export_, done)
@@ -186,6 +205,7 @@ def _extraction(export_: Export) -> Parity | None:
 def _written(export_: Export, name: str, path: Path, extraction: Parity | None, progress: Progress) -> Exported:
     """One format, checked in a folder beside its place, then moved there."""
     settings, chosen = export_.settings, export_.chosen
+    export_.deadline.check(f"the subnet was exported to {name}")
     precision = settings.precision_of(name)
     beside = TemporaryDirectory(  # on the same disk, to be moved from
         prefix=f".{path.name}.", suffix=".part", dir=path.parent, ignore_cleanup_errors=True
@@ -285,7 +305,9 @@ def _before_and_after(export_: Export, done: Exported, progress: Progress) -> di
         return {}
     from vitas_hw.workflows.compare import precisions_side_by_side
 
-    return precisions_side_by_side(export_.chosen.subnet, backend, ("fp32", done.precision), progress)
+    return precisions_side_by_side(
+        export_.chosen.subnet, backend, ("fp32", done.precision), progress, deadline=export_.deadline
+    )
 
 
 def _move(folder: Path, path: Path) -> None:
@@ -300,7 +322,7 @@ def _move(folder: Path, path: Path) -> None:
 def _card_and_record(run: Run, export_: Export, done: Sequence[Exported]) -> None:
     in_a_run = run.manifest.exists()
     if in_a_run:
-        settings = as_json(export_.settings) | {"subnet": export_.chosen.subnet.to_dict()}
+        settings = what_decides(export_.settings) | {"subnet": export_.chosen.subnet.to_dict()}
         files = [one.path for one in done if one.path.is_file()] + [one.report for one in done]
         run.record("export", run.space(None), settings, list(export_.chosen.inputs), files)
     this = {"step": "export", "command": sys.argv[1:], "settings": {"seed": export_.settings.seed}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vitas_hw.core.deadline import TimeAllowed
 from vitas_hw.core.errors import InputError, one_of
 from vitas_hw.core.settings import setting, settings
 
@@ -24,6 +25,7 @@ class ExportSettings:
         max_drop: with int8, how much top-1 may fall, as a share.
         images: most images of the test part to compare on.
         data: whose images; None is the run's.
+        max_time_s: see ``TimeAllowed``; a format that is not checked by then is not kept.
         seed: of fresh weights, and of the images where there are no data.
     """
 
@@ -39,6 +41,7 @@ class ExportSettings:
     )
     images: int = setting(default=1000, help="Most to compare on.", group=_CHECK, at_least=1)
     data: str | None = setting(default=None, help="To compare on.", group=_CHECK)
+    max_time_s: float | None = setting(default=None, like=TimeAllowed, group=_CHECK)
     seed: int = setting(default=0, help="Makes the step repeatable.", at_least=0, at_most=2**32 - 1)
 
     def precision_of(self, name: str) -> str:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from vitas_hw.core.deadline import Deadline
 from vitas_hw.core.progress import SILENT, Progress
-from vitas_hw.core.settings import as_json
+from vitas_hw.core.settings import what_decides
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import Target
@@ -46,13 +45,16 @@ _CANDIDATES = 4000
 
 @dataclass(frozen=True)
 class Profiled:
-    """A finished profiling and its files; what fewer or more subnets give, if it started from an old predictor."""
+    """A profiling and its files; what fewer or more subnets give, if it started from an old predictor; whether it is
+    whole, and not cut by the time.
+    """
 
     profile: Profile
     predictor: Predictor
     profile_path: Path
     predictor_path: Path
     would_have: tuple[WouldHave, ...] = ()
+    whole: bool = True
 
 
 @one_at_a_time
@@ -62,6 +64,7 @@ def profile(
     *,
     space: str | None = None,
     fresh: bool = False,
+    deadline: Deadline | None = None,
     progress: Progress = SILENT,
 ) -> Profiled:
     """Measure subnets of the run's space on a device and fit a predictor for it.
@@ -73,18 +76,22 @@ def profile(
         settings: device, target, how many subnets.
         space: name or YAML file; None is the run's, or the default.
         fresh: forget earlier timings of this target.
+        deadline: when to stop; None is after the settings' ``max_time_s``.
         progress: where to report to.
 
     Raises:
         InputError: the device is not there, or earlier timings were taken with other settings or elsewhere.
-        VitasError: nothing runs on it.
+        VitasError: nothing runs on it, or too few were measured in the time for a predictor.
     """
-    return keep(run, measured(run, settings, space, fresh, progress), settings, progress)
+    deadline = deadline or Deadline.after(settings.max_time_s)
+    found, whole = measured(run, settings, space, fresh, deadline, progress)
+    return keep(run, found, settings, progress, whole=whole)
 
 
-def measured(run: Run, settings: ProfileSettings, space: str | None, fresh: bool, progress: Progress) -> Profile:
-    """The profile alone, neither saved nor fitted; arguments and errors are those of ``profile``."""
-    started = time.monotonic()
+def measured(
+    run: Run, settings: ProfileSettings, space: str | None, fresh: bool, deadline: Deadline, progress: Progress
+) -> tuple[Profile, bool]:
+    """The profile alone, neither saved nor fitted, and whether it is whole; arguments and errors are ``profile``'s."""
     found = run.space(space)
     place = find_place(settings, found.image_size)
     subnets = settings.chosen(found)
@@ -101,14 +108,15 @@ def measured(run: Run, settings: ProfileSettings, space: str | None, fresh: bool
             progress.note("warning: Another measurement runs on the same cores of this machine, which slows both down.")
         journal = open_journal(path, place.target, found, about, settings.seed)
         progress.note(f"profiling {len(subnets)} subnets of {found.name} on {place.target.slug}")
-        if not journal.attempts:
+        if not journal.attempts and not deadline.over():
             compare_with_fp32(place, settings.timeout_s, progress)
 
-        def take(name: str, chosen: Sequence[Subnet], share: float = 1.0) -> list[Measurement]:
-            """Until that share of the time is over."""
-            until = math.inf if settings.max_time_s is None else started + share * settings.max_time_s
+        whole = True
+
+        def take(name: str, chosen: Sequence[Subnet], until: Deadline) -> list[Measurement]:
+            nonlocal whole
             with progress.step("measuring", settings.rounds * len(chosen)) as advance:
-                measure(
+                done = measure(
                     worker,
                     chosen,
                     rounds=settings.rounds,
@@ -117,26 +125,31 @@ def measured(run: Run, settings: ProfileSettings, space: str | None, fresh: bool
                     name=name,
                     on_round=lambda name, round_: journal.add_conditions(name, round_, watch.look()),
                     on_visit=lambda: advance(""),
-                    time_is_up=lambda: time.monotonic() > until,
+                    time_is_up=until.over,
                 )
+            whole = whole and done
             return measurements(journal, chosen, name, settings.rounds)
 
-        grown: dict[str, Any] = {}
+        # one subnet in eight is visited again at the end, however little time there is
+        first, grown = deadline.part(REPEAT_EVERY / (REPEAT_EVERY + 1)), dict[str, Any]()
         if settings.until is not None:
-            subnets, grown = _grow(found, place.target, settings, lambda chosen: take("first", chosen), progress)
+            subnets, grown = _grow(found, place.target, settings, lambda all_: take("first", all_, first), progress)
         else:
-            ran = {measurement.subnet for measurement in take("first", subnets, REPEAT_EVERY / (REPEAT_EVERY + 1))}
+            ran = {measurement.subnet for measurement in take("first", subnets, first)}
             if len(ran) < len(subnets):
                 progress.note(f"time is up: {len(ran)} of {len(subnets)} subnets measured; the same command goes on")
-        take("second", [subnet for subnet in subnets[::REPEAT_EVERY] if grown or subnet in ran])
+        take("second", [subnet for subnet in subnets[::REPEAT_EVERY] if grown or subnet in ran], deadline)
     watch.look()
     say_what_slowed_the_gpu(journal, progress)
     say_what_may_pass(journal, progress)
     result = profile_of(journal, place.target, found, about, subnets, settings.rounds)
-    return replace(result, environment={**result.environment, "grown": grown}) if grown else result
+    result = replace(result, environment={**result.environment, "grown": grown}) if grown else result
+    return result, whole
 
 
-def keep(run: Run, profile: Profile, settings: ProfileSettings, progress: Progress = SILENT) -> Profiled:
+def keep(
+    run: Run, profile: Profile, settings: ProfileSettings, progress: Progress = SILENT, *, whole: bool = True
+) -> Profiled:
     """Save a profile in the run and fit its predictor, from an old one if one is named."""
     profile_path = run.profiles / f"{profile.name}.jsonl"
     predictor_path = run.predictors / f"{profile.name}.json"
@@ -151,9 +164,9 @@ def keep(run: Run, profile: Profile, settings: ProfileSettings, progress: Progre
             tried = would_have(before, profile, seed)
         advance("")
     save_predictor(predictor, predictor_path)
-    recorded = as_json(settings) | {"num_subnets": settings.count}
+    recorded = what_decides(settings) | {"num_subnets": settings.count, "whole": whole}
     run.record("profile", profile.space, recorded, [], [profile_path, predictor_path])
-    return Profiled(profile, predictor, profile_path, predictor_path, tuple(tried))
+    return Profiled(profile, predictor, profile_path, predictor_path, tuple(tried), whole)
 
 
 def _grow(
@@ -182,12 +195,18 @@ def _grow(
     subnets = choose_subnets(space, min(_FIRST, most), seed)
     history: list[tuple[int, float]] = []
     while True:
-        ran = [found for found in measure(subnets) if not found.failed]
+        visited = measure(subnets)
+        ran = [found for found in visited if not found.failed]
+        cut = len(visited) < len(subnets)
+        if cut:
+            progress.note(f"time is up: {len(visited)} of {len(subnets)} subnets measured; the same command goes on")
         known = labelled(ran, target, space)
         error = fit(known, seed=seed).metrics["mape"]
         assert error is not None
         history.append((len(ran), error))
         going, reason = keep_going(history, settings.until)
+        if cut:
+            going, reason = False, f"time is up; {reason}"
         if going and len(subnets) >= most:
             going, reason = False, f"{len(subnets)} subnets are measured, the most that was asked for; {reason}"
         progress.note(reason)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vitas_hw.core.budget import parse_duration
+from vitas_hw.core.deadline import TimeAllowed
 from vitas_hw.core.errors import InputError, invalid
 from vitas_hw.core.settings import setting, settings
 from vitas_hw.core.space import SearchSpace
@@ -33,7 +33,7 @@ class ProfileSettings(TargetAsked):
         rounds: visits to each, spread over the whole time.
         until: the cross-validated error, a fraction, at which to stop.
         old: name or file of a predictor of the same space, of any target, to start from: few subnets are enough then.
-        max_time_s: stop after so many seconds with what is measured; the same command goes on.
+        max_time_s: see ``TimeAllowed``; what is measured by then is fitted, and the same command goes on.
         timeout_s: of one visit, once its session is built; a subnet that takes longer has failed.
         seed: of subnets and orders.
     """
@@ -47,9 +47,7 @@ class ProfileSettings(TargetAsked):
         default=None, help="Go on until this error, say 3%.", group=_WHICH, above=0, below=1, reads=_share
     )
     old: str | None = setting(default=None, help="Correct this predictor of another target.", group=_WHICH)
-    max_time_s: float | None = setting(
-        default=None, help="Stop in time: 90s, 30m, 8h.", group=_WHICH, reads=parse_duration, runs=True
-    )
+    max_time_s: float | None = setting(default=None, like=TimeAllowed, group=_WHICH)
     timeout_s: float = setting(
         default=DEFAULT_TIMEOUT_S,
         help="Most seconds to time one visit.",
@@ -66,8 +64,6 @@ class ProfileSettings(TargetAsked):
             raise InputError("`until` and `old` choose the subnets themselves.", "Leave out `subnets`.")
         if self.until is not None and self.old is not None:
             raise InputError("`until` fits a predictor anew, `old` corrects an old one.", "Give one of them.")
-        if self.until is not None and self.max_time_s is not None:
-            raise InputError("`until` stops when the error is reached, `max_time_s` by the clock.", "Give one of them.")
         if self.count < FEWEST and self.old is None:
             raise invalid("num_subnets", self.count, f"at least {FEWEST}, to fit a predictor")
 

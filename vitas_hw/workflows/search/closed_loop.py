@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from vitas_hw.core.budget import Budget, show_cost
+from vitas_hw.core.deadline import Deadline, TimeIsUpError
 from vitas_hw.core.depths import Shares
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.operators import Ints, SubnetColumns
@@ -16,11 +16,11 @@ from vitas_hw.core.progress import Progress
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.predictors.predictor import Predictor
 from vitas_hw.searching.admission import Admission
+from vitas_hw.searching.choosing import FINALISTS, Measure, Timed, choose_measured, inside
 from vitas_hw.searching.costs import Costs, Limit
 from vitas_hw.searching.engine import Evaluations, explore
 from vitas_hw.searching.optimizers.registry import make_optimizer
 from vitas_hw.searching.result import Candidate, Round, SearchResult, best_first, candidate_of, knee_first, ties_of
-from vitas_hw.workflows.search.choosing import FINALISTS, Measure, Timed, choose_measured, inside
 from vitas_hw.workflows.search.settings import SearchSettings
 
 Refit = Callable[[Mapping[Subnet, float]], Predictor]  # p50 in milliseconds of subnets that were measured
@@ -47,6 +47,9 @@ class ClosedLoop:
         depths: see ``Admission``.
         first: how many of the archive's evaluations the search's draws know; what was added since may be chosen.
         earlier_ms: by target, see ``Timed``.
+        deadline: ends it with the best so far, measured if there was time for that.
+        evaluating: share of the time that the evaluations before the first measurement may take.
+        cut: whether the time ended it; set by ``run``.
     """
 
     costs: Costs
@@ -60,8 +63,10 @@ class ClosedLoop:
     depths: Shares | None = None
     first: int | None = None
     earlier_ms: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    deadline: Deadline = field(default_factory=Deadline)
+    evaluating: float = 1.0
+    cut: bool = field(default=False, init=False)
     _rounds: list[Round] = field(default_factory=list, init=False)
-    _until: float = field(default=np.inf, init=False)
     _of_others: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -95,22 +100,27 @@ class ClosedLoop:
         Raises:
             InfeasibleBudgetError: no subnet fits.
             VitasError: nothing measured inside in the end.
+            TimeIsUpError: nothing was measured, and by earlier measurements nothing lies inside.
         """
-        self._until = time.monotonic() + (self.settings.max_time_s or np.inf)
-        candidates = self._first()
+        candidates, choice = self._first(), None
         if not self.measures:
             return self._result(candidates, self._order(candidates)[0])
-        choice = self._choose(candidates)
-        for _ in range(_CONTINUATIONS):
-            if choice is not None:
-                break
-            candidates = self._learn(candidates)
-            more = self._more(candidates)
-            if not more:
-                break
-            candidates = candidates + more
+        try:
             choice = self._choose(candidates)
-        choice = choice or self._choose(candidates, patient=True)
+            for _ in range(_CONTINUATIONS):
+                if choice is not None:
+                    break
+                candidates = self._learn(candidates)
+                more = self._more(candidates)
+                if not more:
+                    break
+                candidates = candidates + more
+                choice = self._choose(candidates)
+            choice = choice or self._choose(candidates, patient=True)
+        except TimeIsUpError:
+            choice = next((one for one in self._order(candidates) if self.may_be_taken(one)), None)
+            self.progress.note("time is up before a finalist measured inside the budget: the choice is by prediction")
+        self.cut = self.cut or self.deadline.over()
         if choice is None:
             raise self._missed()
         return self._result(candidates, choice)
@@ -125,16 +135,21 @@ class ClosedLoop:
 
     def may_be_taken(self, candidate: Candidate) -> bool:
         """Whether it lies inside, by what was measured now or earlier, else by the prediction."""
-        targets = list(self.timed.values())
-        if self._is_measured(candidate):
-            return inside(candidate, targets)
-        return all(target.promising([candidate.subnet])[0] for target in targets)
+        return all(
+            target.keeps(candidate.subnet)
+            if candidate.subnet in target.measured
+            else target.promising([candidate.subnet])[0]
+            for target in self.timed.values()
+        )
 
     def _is_measured(self, candidate: Candidate) -> bool:
         return all(candidate.subnet in self.timed[name].measured for name in self.measures)
 
     def _missed(self) -> VitasError:
-        name, target = next((name, one) for name, one in self.timed.items() if one.bounds is not None and one.measured)
+        missed = ((name, one) for name, one in self.timed.items() if one.bounds is not None and one.measured)
+        name, target = next(missed, (OWN, None))
+        if target is None:
+            return TimeIsUpError("a finalist was measured")
         assert target.bounds is not None
         nearest = min(target.measured.values(), key=target.bounds.excess)
         of = f" on {name}" if name not in (OWN, MEMORY) else ""
@@ -206,9 +221,6 @@ class ClosedLoop:
         )
         return found
 
-    def _time_is_up(self) -> bool:
-        return time.monotonic() > self._until
-
     def _first(self) -> list[Candidate]:
         settings = self.settings
         found = [] if settings.by_top1 else [self._largest()]
@@ -233,7 +245,7 @@ class ClosedLoop:
         if known and settings.by_top1:
             optimizer.learn(_codes(known), _ranks(known))
             self.progress.note(f"{len(known)} subnets inside the budget are known from earlier searches")
-        limit = settings.evaluations
+        limit, until = settings.evaluations, self.deadline.part(self.evaluating)
         best = -np.inf
         by = "" if settings.by_top1 else ", ranked by their number of parameters"
         with self.progress.step(f"searching under {self.budget}{by}", limit) as advance:
@@ -251,9 +263,10 @@ class ClosedLoop:
                 self.costs,
                 limit - len(found),
                 on_candidate=on_candidate,
-                time_is_up=self._time_is_up,
+                time_is_up=until.over,
             )
-        if self._time_is_up():
+        if until.over():
+            self.cut = True
             self.progress.note(f"time is up after {self.evaluations.spent:.0f} of {limit} evaluations: the best so far")
         return self._with_earlier(found) if settings.by_top1 else found
 
@@ -321,7 +334,7 @@ class ClosedLoop:
         )
         optimizer.learn(codes, _ranks(candidates))
         limit = self.evaluations.spent + max(1, round(self.settings.evaluations * _EXTRA))
-        return explore(optimizer, self.evaluations, self.costs, limit, time_is_up=self._time_is_up)
+        return explore(optimizer, self.evaluations, self.costs, limit, time_is_up=self.deadline.over)
 
 
 def _codes(candidates: Sequence[Candidate]) -> Ints:

@@ -6,24 +6,29 @@ change much, the finalists are compared after it.
 
 from __future__ import annotations
 
-import time
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import nn
 
+from vitas_hw.core.deadline import Deadline
 from vitas_hw.core.progress import Progress
 from vitas_hw.data.load import ImageData
 from vitas_hw.searching.archive import Final
+from vitas_hw.searching.choosing import FINALISTS
 from vitas_hw.searching.result import Candidate
 from vitas_hw.supernet.supernet import Supernet, extract
+from vitas_hw.training.checkpoint import State, load_state
 from vitas_hw.training.evaluate import accuracy
 from vitas_hw.training.objective import ModelObjective
 from vitas_hw.training.recipe import Recipe, Runtime, finetune_recipe, of_length
 from vitas_hw.training.trainer import Training
-from vitas_hw.workflows.search.choosing import FINALISTS
+from vitas_hw.workflows.train.resumable import following
 
 Judge = Callable[[nn.Module, Candidate], float]  # loss of a plain model on the search part, as it will run
 _SIDE_BY_SIDE, _GOES_ON = 0.4, 0.6  # of the recipe's epochs: of all finalists together, and of the choice
@@ -60,7 +65,9 @@ class Finetuning:
         seed: of every training.
         progress: where to report to.
         judge: the loss that compares; None is that of the model in float32.
-        until: on ``time.monotonic``'s clock; a training ends there within a step, and the best so far is kept.
+        deadline: ends a training within a step; the best so far is kept.
+        folder: keeps each training, from which the same fine-tuning goes on; None keeps none.
+        about: what its trainings depend on besides seed, subnet and recipe.
         tuned: by digest, the losses that the finalists were compared by.
     """
 
@@ -69,7 +76,9 @@ class Finetuning:
     seed: int
     progress: Progress
     judge: Judge | None = None
-    until: float = np.inf
+    deadline: Deadline = field(default_factory=Deadline)
+    folder: Path | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
     tuned: dict[str, float] = field(default_factory=dict, init=False)
 
     def recipe(self, candidate: Candidate) -> Recipe | None:
@@ -109,21 +118,24 @@ class Finetuning:
 
     def _whole(self, finalists: Sequence[Candidate]) -> Finetuned:
         best = min(self._compared(finalists, trained=True), key=lambda one: one.loss)
-        self._train(best, _GOES_ON, "fine-tuning the choice", self.until)
+        self._train(best, _GOES_ON, "fine-tuning the choice")
         return best
 
     def _compared(self, finalists: Sequence[Candidate], *, trained: bool) -> list[Finetuned]:
-        """As they are inherited or after a share of the fine-tuning each; equal shares of the time, if it is short."""
-        found = [self._inherited(one) for one in finalists]
-        for place, one in enumerate(found if trained else []):
-            now, left = time.monotonic(), len(found) - place + 1  # and one more for the choice
-            until = now + (self.until - now) / left
-            self._train(one, _SIDE_BY_SIDE / FINALISTS, f"fine-tuning finalist {place + 1} of {len(found)}", until)
+        """As they are inherited or after a share of the fine-tuning each; once time is up, the first of them alone."""
+        found: list[Finetuned] = []
+        for finalist in finalists:
+            if found and self.deadline.over():
+                found[0].whole = False
+                break
+            found.append(self.inherited(finalist))
+        for place, one in enumerate(found if trained else [], 1):
+            self._train(one, _SIDE_BY_SIDE / FINALISTS, f"fine-tuning finalist {place} of {len(found)}")
         self.tuned |= {one.candidate.subnet.digest: one.loss for one in found}
         return found
 
-    def _inherited(self, candidate: Candidate) -> Finetuned:
-        """Of a bilateral supernet the better side."""
+    def inherited(self, candidate: Candidate) -> Finetuned:
+        """With the supernet's weights, of a bilateral one the better side's."""
         sides = [
             extract(self.supernet, candidate.subnet, side or None, candidate.layers) for side in self.supernet.sides
         ]
@@ -131,44 +143,50 @@ class Finetuning:
         best = int(np.argmin(losses))
         return Finetuned(candidate, sides[best], losses[best], seed=self.seed)
 
-    def _train(self, one: Finetuned, share: float, what: str, until: float) -> None:
+    def _train(self, one: Finetuned, share: float, what: str) -> None:
         """Keep what a share of the recipe's epochs gives, if it is better."""
         recipe = self.recipe(one.candidate)
         assert recipe is not None
         recipe = of_length(recipe, max(round(recipe.epochs * share), 1))
-        left = until - time.monotonic()
-        if left <= 0:
+        if self.deadline.over():
             one.whole = False
             return
         before = {name: value.detach().clone() for name, value in one.model.state_dict().items()}
-        with self.progress.step(what, recipe.epochs) as advance:
-            history: list[float] = []
-
-            def on_epoch(loss: float) -> None:
-                history.append(loss)
-                advance(f"loss {loss:.3f}")
-
-            runtime = Runtime(device=str(self.data.search.labels.device), max_time_s=None if left == np.inf else left)
-            done = Training(
-                ModelObjective(one.model, recipe),
-                self.data.train,
-                recipe,
-                seed=self.seed,
-                num_classes=self.supernet.space.num_classes,
-                runtime=runtime,
-                on_epoch=on_epoch,
-            ).run()
+        checkpoint = self._checkpoint(one, recipe)
+        training = Training(
+            ModelObjective(one.model, recipe),
+            self.data.train,
+            recipe,
+            seed=self.seed,
+            num_classes=self.supernet.space.num_classes,
+            runtime=Runtime(device=str(self.data.search.labels.device)),
+            deadline=self.deadline,
+            checkpoint=checkpoint,
+        )
+        state = (load_state(*checkpoint) if checkpoint else None) or State()
+        with following(training, what, state, self.progress):
+            done = training.run(state)
         one.whole = one.whole and done is not None
         loss = self._loss(one.model, one.candidate)
         if loss < one.loss:
-            one.loss, one.history = loss, one.history + history
+            one.loss, one.history = loss, one.history + state.history
         else:
             one.model.load_state_dict(before)
+
+    def _checkpoint(self, one: Finetuned, recipe: Recipe) -> tuple[Path, dict[str, Any]] | None:
+        """A file for each training, whose name tells what it begins with and how it is made."""
+        if self.folder is None:
+            return None
+        which = {"subnet": one.candidate.subnet.digest, "layers": one.candidate.layers, "after": one.history}
+        header = dict(self.about) | which | {"seed": self.seed, "recipe": asdict(recipe)}
+        name = hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()[:16]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return self.folder / f"tuning-{name}.pt", header
 
     def _loss(self, model: nn.Module, candidate: Candidate) -> float:
         return accuracy(model, self.data.search).loss if self.judge is None else self.judge(model, candidate)
 
-    def about(self, best: Finetuned) -> dict[str, Any] | None:
+    def described(self, best: Finetuned) -> dict[str, Any] | None:
         """The recipe and what it gave, for the run's manifest; None if nothing was trained."""
         recipe = self.recipe(best.candidate)
         if recipe is None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from vitas_hw.core.deadline import NEVER, Deadline
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.progress import Progress
 from vitas_hw.core.statistic import QUIET
@@ -23,7 +26,14 @@ _DRIFTED = 0.1
 
 
 def finalist_meter(
-    place: Place, profile: Profile | None, seed: int, progress: Progress, *, percent: float | None = 50
+    place: Place,
+    profile: Profile | None,
+    seed: int,
+    progress: Progress,
+    *,
+    percent: float | None = 50,
+    deadline: Deadline = NEVER,
+    folder: Path | None = None,
 ) -> Callable[[Sequence[Subnet]], list[float]]:
     """Measures subnets side by side: milliseconds, of interleaved rounds with longer visits than a profile's.
 
@@ -35,15 +45,26 @@ def finalist_meter(
         progress: where to report to.
         percent: of the samples, 50 for a p50; None for the latency on the quiet machine, which without a profile that
             has an anchor is the p50.
+        deadline: when to stop; what each was visited by then counts.
+        folder: keeps every visit; None keeps none.
 
-    Raises VitasError when called, if the device refuses a subnet.
+    Raises VitasError when called, if the device refuses a subnet, and TimeIsUpError before each was visited once.
     """
     usual_ms = None if profile is None else profile.anchor_ms
     later = Later(profile, percent) if profile is not None and can_tell(profile) else None
 
     def measured(subnets: Sequence[Subnet]) -> list[float]:
+        which = hashlib.sha256(" ".join(subnet.digest for subnet in subnets).encode()).hexdigest()[:16]
         with progress.step("measuring finalists", _ROUNDS * len(subnets)) as advance:
-            found, anchor = side_by_side(place, subnets, rounds=_ROUNDS, seed=seed, on_visit=lambda: advance(""))
+            found, anchor = side_by_side(
+                place,
+                subnets,
+                rounds=_ROUNDS,
+                seed=seed,
+                on_visit=lambda: advance(""),
+                deadline=deadline,
+                path=None if folder is None else folder / f"{place.target.slug}-{which}.jsonl",
+            )
         for measurement in found:
             if measurement.failed:
                 raise VitasError(f"A finalist does not run on {place.target.slug}: {measurement.failed}")

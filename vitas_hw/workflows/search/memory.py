@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from vitas_hw.core.errors import VitasError, brief
 from vitas_hw.core.progress import Progress
@@ -19,23 +19,20 @@ PEAK, GROWTH = "the runtime's peak", "the growth of a fresh process's resident m
 _TIMEOUT_S = 120.0
 
 
-def memory_meter(place: Place, progress: Progress) -> tuple[Callable[[Sequence[Subnet]], list[float]], str]:
-    """What measures subnets' memory in bytes on a target, and how: ``PEAK`` or ``GROWTH``.
+def memory_meter(place: Place, progress: Progress) -> tuple[Callable[[Subnet], float], str]:
+    """What measures a subnet's memory in bytes on a target, and how: ``PEAK`` or ``GROWTH``.
 
-    Raises VitasError when called, if the device refuses a subnet or the process ends.
+    Raises VitasError when called, if the device refuses the subnet or the process ends.
     """
-    if place.device != "cpu":
-        return lambda subnets: _peaks(place, subnets, progress), PEAK
+    of_one, how = (growth, GROWTH) if place.device == "cpu" else (_peak, PEAK)
 
-    def growths(subnets: Sequence[Subnet]) -> list[float]:
-        found = []
-        with progress.step("measuring the finalists' memory", len(subnets)) as advance:
-            for subnet in subnets:
-                found.append(growth(place, subnet))
-                advance("")
+    def memory(subnet: Subnet) -> float:
+        with progress.step(f"measuring the memory of {subnet.digest[:8]}", 1) as advance:
+            found = of_one(place, subnet)
+            advance("")
         return found
 
-    return growths, GROWTH
+    return memory, how
 
 
 def growth(place: Place, subnet: Subnet) -> float:
@@ -56,16 +53,14 @@ def growth(place: Place, subnet: Subnet) -> float:
     return float(json.loads(done.stdout)["bytes"])
 
 
-def _peaks(place: Place, subnets: Sequence[Subnet], progress: Progress) -> list[float]:
-    with progress.step("measuring the finalists' memory", len(subnets)) as advance:
-        found, _ = side_by_side(place, subnets, rounds=1, seed=0, on_visit=lambda: advance(""))
-    peaks = [one.peak_bytes for one in found]
-    if any(peak is None for peak in peaks):
+def _peak(place: Place, subnet: Subnet) -> float:
+    (found,), _ = side_by_side(place, [subnet], rounds=1, seed=0, on_visit=lambda: None)
+    if found.peak_bytes is None:
         raise VitasError(
             f"{place.target.backend} does not tell how much memory it uses on {place.device}.",
             "Leave out `memory`, or profile with a backend that does: torch or tensorrt.",
         )
-    return [float(peak) for peak in peaks if peak is not None]
+    return float(found.peak_bytes)
 
 
 def memory_estimate(place: Place, profile: Profile | None) -> MemoryEstimate:

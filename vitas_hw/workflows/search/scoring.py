@@ -24,7 +24,8 @@ from vitas_hw.searching.engine import Evaluate, Evaluations, Job, Scorer
 from vitas_hw.searching.scores import MOST_KEPT, Score
 from vitas_hw.supernet.supernet import Supernet
 from vitas_hw.training.distributed import Ranks, pick_device
-from vitas_hw.training.evaluate import subnet_accuracy
+from vitas_hw.training.evaluate import AT_ONCE, subnet_accuracy
+from vitas_hw.training.threads import working_threads
 from vitas_hw.workflows.search.settings import SearchSettings
 
 _FEWEST = 1000  # images in the first part: fewer order subnets hardly better than chance
@@ -133,6 +134,7 @@ def run_evaluations(
             return SpreadEvaluate(pool, progress)
 
         where = pick_device(settings.device, Ranks())
+        stack.enter_context(working_threads(settings.threads, space, AT_ONCE, where))
         evaluates, handed_over = (where, where) if pool is None else (pool.device, "cpu")
         with progress.step("loading the images", 1) as advance:
             supernet, data = load_run_supernet(run), load_run_data(run, space)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vitas_hw.core.budget import Budget, Range
+from vitas_hw.core.deadline import Deadline, TimeIsUpError
 from vitas_hw.core.depths import Shares
 from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.progress import SILENT, Progress
@@ -21,25 +21,28 @@ from vitas_hw.core.statistic import PERCENT
 from vitas_hw.predictors.predictor import Predictor
 from vitas_hw.runs.directory import Run, one_at_a_time
 from vitas_hw.searching.archive import Archive, Final
+from vitas_hw.searching.choosing import Measure, recorded, recorded_each
 from vitas_hw.searching.costs import Costs, Limit, two_digits
 from vitas_hw.searching.engine import Evaluations
 from vitas_hw.searching.memory import MemoryEstimate
 from vitas_hw.searching.result import SearchResult, save_candidates, save_result
-from vitas_hw.workflows.search.choosing import Measure, recorded
 from vitas_hw.workflows.search.closed_loop import MEMORY, OWN, ClosedLoop
 from vitas_hw.workflows.search.settings import SearchSettings, axis
 
 if TYPE_CHECKING:  # a refusal loads none of these
+    from pathlib import Path
+
     from torch import nn
 
     from vitas_hw.data.load import ImageData
     from vitas_hw.profiling.place import Place
     from vitas_hw.supernet.supernet import Supernet
+    from vitas_hw.workflows.search.finetune import Finetuned, Finetuning
 
 _DEFAULT_SHARE = 0.15  # of random subnets that the default budget admits
 _SHARE_SAMPLES = 4000
 _MOST_MARGIN = 0.03
-_EVALUATING = 0.75  # of the time, if it is limited; the rest is for fine-tuning
+_MEASURING, _TUNING = 0.2, 0.2  # of the time, if it is limited, left for what follows the evaluations
 
 
 def search(
@@ -86,7 +89,8 @@ def search(
         from vitas_hw.workflows.search.scoring import supernet_evaluations
 
         evaluations = supernet_evaluations(space, supernet, data, Archive())
-    return ClosedLoop(costs, budget, evaluations, asked, progress, measures, depths=depths).run()
+    deadline = Deadline.after(asked.max_time_s)
+    return ClosedLoop(costs, budget, evaluations, asked, progress, measures, depths=depths, deadline=deadline).run()
 
 
 def checked_costs(
@@ -124,24 +128,28 @@ def search_run(
     settings: SearchSettings = SearchSettings(),  # noqa: B008  # frozen
     *,
     fresh: bool = False,
+    deadline: Deadline | None = None,
     progress: Progress = SILENT,
 ) -> SearchResult:
     """Search with a run's supernet and predictor, measure the finalists, fine-tune and keep the choice.
 
     Every evaluation is kept in the run: the same search, killed at any moment and repeated, goes on and ends as if
-    never killed. Ranked by size, it needs no supernet and leaves a choice without weights.
+    never killed; one that the time has cut short leaves the best so far, and goes on too. Before the fine-tuning the
+    choice is in the run with the supernet's weights, to be exported if it is all that there is time for. Ranked by
+    size, a search needs no supernet and leaves a choice without weights.
 
     Args:
         run: has been trained; for a latency, profiled too.
         budget: an empty one takes ``default_budget``, unless a front is asked for.
         settings: how to search.
         fresh: forget earlier evaluations and measurements.
+        deadline: when to stop; None is after the settings' ``max_time_s``.
         progress: where to report to.
     """
     from vitas_hw.profiling.place import place_of
     from vitas_hw.runs.artifacts import load_run_predictor, run_depth_shares, run_profile
 
-    started = time.monotonic()
+    deadline = deadline or Deadline.after(settings.max_time_s)
     space, by_top1 = run.space(None), settings.by_top1
     if by_top1 and not run.supernet.exists():
         raise InputError(f"The run {run.path} has no supernet.", step="train")
@@ -165,6 +173,8 @@ def search_run(
     costs = checked_costs(space, predictor, budget, confidence, others, memory)
 
     from vitas_hw.supernet.weights_file import save_model
+    from vitas_hw.training.evaluate import AT_ONCE
+    from vitas_hw.training.threads import working_threads
     from vitas_hw.workflows.search.measure_finalists import finalist_meter, refitting_of
     from vitas_hw.workflows.search.memory import memory_meter
     from vitas_hw.workflows.search.scoring import run_evaluations
@@ -174,6 +184,9 @@ def search_run(
     inputs = [path for path in (run.supernet if by_top1 else None, predictor_path) if path is not None]
     hashes = {path.name: file_sha256(path) for path in inputs}
     name = _search_name(budget, settings, costs, hashes)
+    if fresh:
+        run.forget_search_state()
+    folder = run.search_state / name
     refitting = refitting_of(run, predictor, staged)
     noise = predictor.metrics.get("noise_floor") if predictor else None
     margin = min(noise or 0.0, _MOST_MARGIN)  # so that the choice measures inside on another day too
@@ -183,13 +196,21 @@ def search_run(
         measures, earlier_ms = {}, {}
         for target, (at, told_by) in places.items():
             percent = PERCENT[told_by.statistic]
-            meter = finalist_meter(at, run_profile(run, told_by), settings.seed, progress, percent=percent)
-            measures[target] = recorded(meter, archive, name, at.target.slug)
+            meter = finalist_meter(
+                at,
+                run_profile(run, told_by),
+                settings.seed,
+                progress,
+                percent=percent,
+                deadline=deadline,
+                folder=folder,
+            )
+            measures[target] = recorded(meter, archive, name, at.target.slug, deadline)
             earlier_ms[target] = archive.latencies(at.target.slug)
         memory_by = ""
         if memory is not None and place is not None:
             weigh, memory_by = memory_meter(place, progress)
-            measures[MEMORY] = recorded(weigh, archive, name, f"memory of {place.target.slug}")
+            measures[MEMORY] = recorded_each(weigh, archive, name, f"memory of {place.target.slug}", deadline)
             earlier_ms[MEMORY] = archive.latencies(f"memory of {place.target.slug}")
             progress.note(f"memory is {memory_by}")
         if place is None:
@@ -198,7 +219,7 @@ def search_run(
             costs,
             budget,
             evaluations,
-            _evaluating(settings, space, trained),
+            settings,
             progress,
             measures,
             margin,
@@ -206,82 +227,119 @@ def search_run(
             depths=depths,
             first=first,
             earlier_ms=earlier_ms,
+            deadline=deadline,
+            evaluating=1 - _MEASURING * bool(measures) - _TUNING * _is_tuned(space, trained),
         )
         try:
             result = loop.run()
+        except TimeIsUpError:
+            raise
         except VitasError:
             archive.end(name)  # whoever tries again wants to measure again
+            run.forget_search_state(name)
             raise
     if refitting and loop.measured:
         refitting.add(loop.measured)
-    result, about_tuning = replace(result, inputs=hashes, memory_by=memory_by), None
-    if trained:
-        until = started + (settings.max_time_s or np.inf)
-        result, model, about_tuning = _finetuned(loop, result, *trained, predictor, until)
-        save_model(model.cpu(), result.choice.subnet, staged.choice)
-    save_candidates(result.candidates, staged.candidates)
-    save_result(result, staged.result)
-    run.end_search(staged)
-    archive.end(name)
-    about = {"budget": budget.to_dict(), "targets": result.targets, "seed": settings.seed}
+    result, about_tuning, whole = replace(result, inputs=hashes, memory_by=memory_by), None, not loop.cut
+
+    def put_in_place(result: SearchResult, model: nn.Module | None) -> None:
+        if model is not None:
+            save_model(model.cpu(), result.choice.subnet, staged.choice)
+        save_candidates(result.candidates, staged.candidates)
+        save_result(result, staged.result)
+        run.end_search(staged)
+
+    if trained is None:
+        put_in_place(result, None)
+    else:
+        where = str(trained[1].search.labels.device)
+        with working_threads(settings.threads, space, AT_ONCE, where):
+            tuning = _finetuning(loop, *trained, predictor, hashes, folder)
+            if tuning.recipe(result.choice) is not None:
+                inherited = tuning.inherited(result.choice)
+                put_in_place(_chosen(loop, result, inherited, tuning), inherited.model)
+                staged = run.begin_search(going_on=True)
+            best = _best(loop, result, tuning)
+            result, about_tuning, whole = (
+                _chosen(loop, result, best, tuning),
+                tuning.described(best),
+                whole and best.whole,
+            )
+            put_in_place(result, best.model)
+    if whole:
+        archive.end(name)
+        run.forget_search_state(name)
+    else:
+        progress.note("time is up: the best so far is kept as the choice; repeat the command to go on")
+    about = {"budget": budget.to_dict(), "targets": result.targets, "seed": settings.seed, "whole": whole}
     about |= {"evolution": settings.to_dict(), "finetune": about_tuning}
     kept = [run.candidates, run.result, run.choice, run.searched_profile, run.searched_predictor]
     run.record("search", space, about, inputs, [path for path in kept if path.exists()])
     return result
 
 
-def _evaluating(
-    settings: SearchSettings, space: SearchSpace, trained: tuple[Supernet, ImageData] | None
-) -> SearchSettings:
-    """Settings of evaluating alone: where fine-tuning follows, it gets some of the time."""
+def _is_tuned(space: SearchSpace, trained: tuple[Supernet, ImageData] | None) -> bool:
+    """Whether fine-tuning follows."""
     from vitas_hw.training.recipe import finetune_recipe
 
-    if settings.max_time_s is None or trained is None:
-        return settings
+    if trained is None:
+        return False
     data = trained[1]
-    follows = finetune_recipe(data.name, space.smallest.macs, len(data.train)) is not None
-    return replace(settings, max_time_s=settings.max_time_s * (_EVALUATING if follows else 1.0))
+    return finetune_recipe(data.name, space.smallest.macs, len(data.train)) is not None
 
 
-def _finetuned(
+def _finetuning(
     loop: ClosedLoop,
-    result: SearchResult,
     supernet: Supernet,
     data: ImageData,
     predictor: Predictor | None,
-    until: float,
-) -> tuple[SearchResult, nn.Module, dict[str, Any] | None]:
-    """The result with the finalist chosen that does best after fine-tuning, its model, and how it was trained."""
-    from vitas_hw.training.evaluate import accuracy
+    hashes: dict[str, str],
+    folder: Path,
+) -> Finetuning:
     from vitas_hw.workflows.search.finetune import Finetuning
     from vitas_hw.workflows.search.quantised import quantised_judge
+    from vitas_hw.workflows.train.resumable import images_sha256
 
-    archive, by_loss = loop.evaluations.archive, loop.settings.choose == "best"
     int8 = None if predictor is None or predictor.target.precision != "int8" else predictor.target
-    judge, precision = (None, "fp32") if int8 is None else (quantised_judge(data, int8), "int8")
-    tuning = Finetuning(supernet, data, loop.settings.seed, loop.progress, judge, until)
+    judge = None if int8 is None else quantised_judge(data, int8)
+    about = {"inputs": hashes, "images": images_sha256(data)}
+    return Finetuning(
+        supernet, data, loop.settings.seed, loop.progress, judge, loop.deadline, folder=folder, about=about
+    )
+
+
+def _best(loop: ClosedLoop, result: SearchResult, tuning: Finetuning) -> Finetuned:
+    """The finalist that does best after fine-tuning, or an earlier choice that came to less."""
+    archive, by_loss = loop.evaluations.archive, loop.settings.choose == "best"
+    precision = "fp32" if tuning.judge is None else "int8"
     earlier = {}
     if by_loss:
         known = {(one.subnet.digest, one.layers): one for one in result.candidates if loop.may_be_taken(one)}
         ended = {where: final for where, final in archive.final.items() if final.precision == precision}
         earlier = {known[where]: ended[where] for where in ended if where in known}
     best = tuning.best_of(loop.finalists(result) if by_loss else [result.choice], earlier)
-    if best.whole and tuning.recipe(best.candidate) is not None:
+    if best.whole and not loop.cut and tuning.recipe(best.candidate) is not None:
         archive.add_final((best.candidate.subnet.digest, best.candidate.layers), Final(best.loss, precision, best.seed))
+    return best
+
+
+def _chosen(loop: ClosedLoop, result: SearchResult, best: Finetuned, tuning: Finetuning) -> SearchResult:
+    """The result with that choice, and what its model does."""
+    from vitas_hw.training.evaluate import accuracy
+
     digest = best.candidate.subnet.digest  # an earlier choice that is taken again was measured then
     before = {name: found[digest] for name, found in loop.earlier_ms.items() if digest in found}
     own_ms = {digest: before[OWN]} if OWN in before else {}
     weight = {digest: before[MEMORY]} if MEMORY in before else {}
-    result = replace(
+    return replace(
         result,
         measured_ms=own_ms | result.measured_ms,
         memory_bytes=weight | result.memory_bytes,
         choice=best.candidate,
-        final_top1=accuracy(best.model, data.search).top1,
+        final_top1=accuracy(best.model, tuning.data.search).top1,
         final_loss=best.loss,
         tuned=tuning.tuned,
     )
-    return result, best.model, tuning.about(best)
 
 
 def _others(run: Run, settings: SearchSettings) -> tuple[list[Limit], dict[str, tuple[Place, Predictor]]]:

@@ -7,6 +7,7 @@ from dataclasses import field
 from typing import Any
 
 from vitas_hw.core.budget import Range, parse_range
+from vitas_hw.core.deadline import TimeAllowed
 from vitas_hw.core.errors import InputError, one_of, shown
 from vitas_hw.core.settings import setting, settings, what_decides
 from vitas_hw.searching.optimizers.registry import DEFAULT, GENERATIONS, OF_FRONTS, OPTIMIZERS, POPULATION, PRESETS
@@ -41,9 +42,9 @@ class SearchSettings:
             nothing trained.
         seed: of the optimizer and of fine-tuning.
         targets: further predictors, by name or path, and the latency allowed on each.
-        device: that evaluates and fine-tunes. Latency is measured on the predictor's target.
+        device, threads: that evaluate and fine-tune. Latency is measured on the predictor's target.
         ray, ray_gpus: address of a Ray cluster that evaluates instead, and its workers' GPUs, see ``RayPool``.
-        max_time_s: ends evaluating, and the fine-tuning after it, within so many seconds, with the best so far.
+        max_time_s: see ``TimeAllowed``; it ends with the best so far, and the same search goes on.
 
     Raises:
         InputError: values that do not go together.
@@ -76,13 +77,14 @@ class SearchSettings:
     seed: int = setting(default=0, help="Makes the step repeatable.", at_least=0, at_most=2**32 - 1)
     targets: Mapping[str, Range] = field(default_factory=dict)
     device: str = setting(default="auto", like=Runtime)
+    threads: int | None = setting(default=None, like=Runtime)
     ray: str | None = setting(
         default=None, help="Evaluate on a Ray cluster: auto, or its address.", group=_WHERE, runs=True
     )
     ray_gpus: float | None = setting(
         default=None, help="GPUs of a worker: 1, 0.25; 0 takes CPUs.", group=_WHERE, at_least=0, runs=True
     )
-    max_time_s: float | None = setting(default=None, like=Runtime)
+    max_time_s: float | None = setting(default=None, like=TimeAllowed)
 
     def __post_init__(self) -> None:
         if self.accuracy == "proxy":

@@ -13,13 +13,13 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.data.load import load_data
 from vitas_hw.data.options import DataOptions
 from vitas_hw.runs.directory import Run, one_at_a_time
+from vitas_hw.runs.finished import finished
 from vitas_hw.supernet.original import load_original
 from vitas_hw.supernet.pretrained import plain_model, score, with_classifier
 from vitas_hw.supernet.weights_file import save_model
 from vitas_hw.workflows.few_images import few_images, images_for_a_classifier
 from vitas_hw.workflows.propose_space import name_of, training_images
 from vitas_hw.workflows.propose_space_around import space_around
-from vitas_hw.workflows.shrink.finished import finished
 from vitas_hw.workflows.shrink.settings import ShrinkSettings
 from vitas_hw.workflows.train.train import warn_of_normalisation
 

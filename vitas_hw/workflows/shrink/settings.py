@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vitas_hw.core.budget import Budget
+from vitas_hw.core.deadline import TimeAllowed
 from vitas_hw.core.errors import InputError, shown
 from vitas_hw.core.settings import setting, settings, shared
 from vitas_hw.data.options import RECIPE, DataOptions
@@ -34,8 +35,9 @@ class ShrinkSettings(DataOptions, TargetAsked):
         num_subnets: to measure for the predictor. A third of a profile's usual number: a search measures its finalists
             and fits the predictor to them too.
         epochs, retrain_epochs: of the supernet and of the choice; None is what suits the data.
-        train_device: to train and evaluate on; ``device`` is what latency is measured on.
+        train_device, train_threads: to train and evaluate on; latency is measured on ``device`` with ``threads``.
         workers: see ``Runtime``.
+        max_time_s: see ``TimeAllowed``.
         seed: of every step.
     """
 
@@ -46,7 +48,11 @@ class ShrinkSettings(DataOptions, TargetAsked):
     epochs: int | None = setting(default=None, help="Of the supernet.", group=RECIPE, at_least=1)
     retrain_epochs: int | None = setting(default=None, help="Of the choice.", group=RECIPE, at_least=1)
     train_device: str = setting(default="auto", help="To train on: cpu, cuda, auto.", group=RECIPE, runs=True)
+    train_threads: int | None = setting(
+        default=None, help="To train with. Default: what suits the net.", group=RECIPE, at_least=1, runs=True
+    )
     workers: int = setting(default=0, like=Runtime, group=RECIPE)
+    max_time_s: float | None = setting(default=None, like=TimeAllowed, group=RECIPE)
     seed: int = setting(default=0, help="Makes every step repeatable.", at_least=0, at_most=2**32 - 1)
 
     def __post_init__(self) -> None:

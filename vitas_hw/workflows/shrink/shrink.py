@@ -6,9 +6,10 @@ import json
 from dataclasses import dataclass, replace
 
 from vitas_hw.core.budget import Budget, Range
+from vitas_hw.core.deadline import Deadline, TimeIsUpError
 from vitas_hw.core.errors import InputError
 from vitas_hw.core.files import write_atomic
-from vitas_hw.core.progress import SILENT, Progress
+from vitas_hw.core.progress import SILENT, Numbered, Progress
 from vitas_hw.core.reading import read_json
 from vitas_hw.core.records import Record, content, refusing
 from vitas_hw.core.settings import as_json, shared, what_decides
@@ -18,6 +19,7 @@ from vitas_hw.predictors.predictor import Predictor
 from vitas_hw.profiling.profile import load_profile
 from vitas_hw.runs.artifacts import load_run_predictor
 from vitas_hw.runs.directory import Run, one_at_a_time
+from vitas_hw.runs.finished import finished
 from vitas_hw.supernet.weights_file import subnet_of
 from vitas_hw.workflows.compare import CompareSettings, Comparison, compare
 from vitas_hw.workflows.export.export import export
@@ -26,7 +28,6 @@ from vitas_hw.workflows.profile.profile import profile
 from vitas_hw.workflows.profile.settings import ProfileSettings
 from vitas_hw.workflows.search.search import checked_costs, search_run
 from vitas_hw.workflows.search.settings import SearchSettings
-from vitas_hw.workflows.shrink.finished import finished
 from vitas_hw.workflows.shrink.original import keep_original
 from vitas_hw.workflows.shrink.settings import ShrinkSettings
 from vitas_hw.workflows.train.retrain import retrain
@@ -68,7 +69,13 @@ class Shrunk(Record):
 
 
 def shrink(
-    run: Run, model: str, settings: ShrinkSettings, *, fresh: bool = False, progress: Progress = SILENT
+    run: Run,
+    model: str,
+    settings: ShrinkSettings,
+    *,
+    fresh: bool = False,
+    deadline: Deadline | None = None,
+    progress: Progress = SILENT,
 ) -> Shrunk:
     """The best part of a trained model under a budget: in a run, which goes on where it was killed.
 
@@ -80,13 +87,16 @@ def shrink(
             the model is then the largest subnet, the teacher, and the first row of the result.
         settings: images, target, budget.
         fresh: do every step again, and forget earlier timings and evaluations.
+        deadline: when to stop; None is after the settings' ``max_time_s``.
         progress: where to report to.
 
     Raises:
         InputError: a budget that the model is inside of already, or another run; and as each step does.
         InfeasibleBudgetError: no part of the model fits; says so before anything is trained.
+        TimeIsUpError: before the choice was exported and compared; a repeated call goes on.
     """
-    seed, where = settings.seed, settings.train_device
+    deadline = deadline or Deadline.after(settings.max_time_s)
+    seed, where, threads = settings.seed, settings.train_device, settings.train_threads
     # impossible numbers end here, not after the steps before theirs
     profiling = ProfileSettings(**settings.target, num_subnets=settings.num_subnets, seed=seed)
     training = TrainSettings(
@@ -95,27 +105,38 @@ def shrink(
         init=str(run.original),
         epochs=settings.epochs,
         device=where,
+        threads=threads,
         workers=settings.workers,
         seed=seed,
     )
     retraining = RetrainSettings(
-        init="supernet", epochs=settings.retrain_epochs, device=where, workers=settings.workers, seed=seed
+        init="supernet",
+        epochs=settings.retrain_epochs,
+        device=where,
+        threads=threads,
+        workers=settings.workers,
+        seed=seed,
     )
-    searching = SearchSettings(device=where, seed=seed)
+    searching = SearchSettings(device=where, threads=threads, seed=seed)
     precision = settings.precision if settings.precision in PRECISIONS else "fp32"
     exporting = ExportSettings(precision=precision, seed=seed)
     comparing = CompareSettings(**settings.target, seed=seed)
 
+    def part(place: int) -> Progress:
+        return Numbered(progress, place, 7)
+
     def is_due(step: str, about: dict[str, object]) -> bool:
         return fresh or not finished(run, step, about)
 
-    keep_original(run, model, settings, fresh, progress)
+    keep_original(run, model, settings, fresh, part(1))
     space, original = run.space(None), subnet_of(run.original)
     if settings.budget.latency_ms is None and settings.budget.asked:  # needs no device to be told impossible
         _refuse_what_is_met(settings.budget, original, None)
         checked_costs(space, None, settings.budget)
-    if is_due("profile", as_json(profiling) | {"num_subnets": profiling.count}):
-        profile(run, profiling, fresh=fresh, progress=progress)
+    if is_due("profile", what_decides(profiling) | {"num_subnets": profiling.count, "whole": True}):
+        profiled = profile(run, profiling, fresh=fresh, deadline=deadline, progress=part(2))
+        if not profiled.whole:
+            raise TimeIsUpError("all subnets were measured")
     predictor, _ = load_run_predictor(run)
     original_ms = _p50(run, predictor, original)
     budget = settings.budget
@@ -128,15 +149,19 @@ def shrink(
     # by content, which a step's inputs tell, not by its place: a run may be moved
     if is_due("train", {name: value for name, value in what_decides(training).items() if name != "init"}):
         # another budget than an unfinished training's is no mistake here: the device may have been measured again
-        train(run, training, fresh=True if fresh else None, progress=progress)
-    if is_due("search", {"budget": budget, "seed": seed, "evolution": searching}):
-        search_run(run, budget, searching, fresh=fresh, progress=progress)
+        train(run, training, fresh=True if fresh else None, deadline=deadline, progress=part(3))
+        deadline.check("the supernet was trained")
+    if is_due("search", {"budget": budget, "seed": seed, "evolution": searching, "whole": True}):
+        search_run(run, budget, searching, fresh=fresh, deadline=deadline, progress=part(4))
+        deadline.check("the choice was retrained")
     if is_due("retrain", what_decides(retraining)):
-        retrain(run, retraining, fresh=fresh, progress=progress)
-    if is_due("export", as_json(exporting)):
-        export(run, exporting, progress=progress)
+        retrain(run, retraining, fresh=fresh, deadline=deadline, progress=part(5))
+        deadline.check("the choice was retrained")
+    if is_due("export", what_decides(exporting)):
+        export(run, exporting, deadline=deadline, progress=part(6))
     if is_due("shrink", as_json(comparing)):
-        found = compare(run, [str(run.original), "choice"], comparing, progress=progress)
+        deadline.check("the original and the choice were compared")
+        found = compare(run, [str(run.original), "choice"], comparing, progress=part(7))
         _keep(run, comparing, found, budget)
     with refusing(run.shrunk, "is no comparison of a model with its part"):
         return Shrunk.from_dict(content(read_json(run.shrunk, "the comparison"), SCHEMA))

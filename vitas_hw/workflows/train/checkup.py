@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from vitas_hw.core.deadline import Deadline
 from vitas_hw.core.depths import Shares
 from vitas_hw.core.operators import Ints
 from vitas_hw.core.progress import Progress
@@ -43,6 +44,7 @@ def checkup(
     trained_images: int,
     history: Sequence[float],
     seed: int,
+    deadline: Deadline,
     progress: Progress,
     autocast: str | None = None,
 ) -> Health:
@@ -56,8 +58,12 @@ def checkup(
         trained_images: seen by it, over all epochs.
         history: its mean loss of each epoch.
         seed: of the subnets that are scored.
+        deadline: when to stop.
         progress: where to report to.
         autocast: what it runs in: as it was trained.
+
+    Raises:
+        TimeIsUpError: before all are scored.
     """
     space = supernet.space
     ends = {SMALLEST: space.encode(space.smallest)[None], LARGEST: space.encode(space.largest)[None]}
@@ -73,6 +79,7 @@ def checkup(
         def scored(codes: Ints) -> Scored:
             found = []
             for code in codes:
+                deadline.check("the supernet was looked over")
                 found.append(
                     subnet_accuracy(supernet, space.decode(code), looked, space.layers(code), autocast=autocast)
                 )

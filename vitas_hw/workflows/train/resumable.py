@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from vitas_hw.core.deadline import Deadline
 from vitas_hw.core.progress import Progress
 from vitas_hw.core.settings import what_decides
 from vitas_hw.data.load import ImageData
-from vitas_hw.training.checkpoint import OtherSettingsError, State, load_state
+from vitas_hw.training.checkpoint import State, load_state
+from vitas_hw.training.checkpoint_header import OtherSettingsError
 from vitas_hw.training.distributed import Ranks
 from vitas_hw.training.objective import ModelObjective
 from vitas_hw.training.recipe import Recipe
@@ -35,7 +42,7 @@ class Resumable:
         about: what else decides the weights than settings, recipe, images and processes; a training does not go on from
             the checkpoint of one that differs in any of them.
         progress: where to report to.
-        started: by the monotonic clock, when the time allowed began.
+        deadline: when to stop.
     """
 
     what: str
@@ -47,7 +54,7 @@ class Resumable:
     checkpoint: Path
     about: dict[str, Any]
     progress: Progress
-    started: float
+    deadline: Deadline
 
     @property
     def settled(self) -> dict[str, Any]:
@@ -78,23 +85,25 @@ class Resumable:
             rate, images = self.recipe.lr, self.recipe.batch_size
             how = "as asked for" if self.settings.lr is not None else "scaled with it"
             self.progress.note(f"batches of {images} images, peak learning rate {rate:g} ({how})")
+        if self.device == "cpu":
+            self.progress.note(f"computing with {torch.get_num_threads()} of {os.cpu_count()} CPU threads")
         # the first process alone scores what comes out; a broken image ends the training now, not after it
-        self.ranks.on_first(self.data.search.ready)
+        self.ranks.on_first(lambda: self.data.search.ready(lambda: self.deadline.check("the training began")))
         if state.begun:
             self.progress.note(f"going on from {self.checkpoint}: epoch {state.epoch + 1}, step {state.step + 1}")
-        with self.progress.step(f"training {self.what} on {self.data.name}", self.recipe.epochs) as advance:
-            training = Training(
-                objective,
-                self.data.train,
-                self.recipe,
-                seed=self.settings.seed,
-                num_classes=len(self.data.class_names),
-                runtime=self.settings.runtime(self.device, time.monotonic() - self.started),
-                ranks=self.ranks,
-                checkpoint=(self.checkpoint, self._header()),
-                on_epoch=lambda loss: advance(f"loss {loss:.3f}"),
-                scalars=scalars,
-            )
+        training = Training(
+            objective,
+            self.data.train,
+            self.recipe,
+            seed=self.settings.seed,
+            num_classes=len(self.data.class_names),
+            runtime=self.settings.runtime(self.device),
+            ranks=self.ranks,
+            deadline=self.deadline,
+            checkpoint=(self.checkpoint, self._header()),
+            scalars=scalars,
+        )
+        with following(training, f"training {self.what} on {self.data.name}", state, self.progress):
             return training.run(state)
 
     def tell_stopped(self) -> None:
@@ -116,10 +125,26 @@ class Resumable:
             raise
 
     def _header(self) -> dict[str, Any]:
-        return self.settled | self.about | {"processes": self.ranks.world, "images": _images_sha256(self.data)}
+        return self.settled | self.about | {"processes": self.ranks.world, "images": images_sha256(self.data)}
 
 
-def _images_sha256(data: ImageData) -> str:
+@contextmanager
+def following(training: Training, text: str, state: State, progress: Progress) -> Iterator[None]:
+    """Report the training's steps: epoch, loss of the last one, images a second since it began or went on."""
+    epochs, steps, images = training.recipe.epochs, training.steps, len(training.part)
+    began, seen_before = time.monotonic(), state.epoch * images + state.seen
+
+    def tell(now: State) -> None:
+        rate = (now.epoch * images + now.seen - seen_before) / max(time.monotonic() - began, 1e-9)
+        loss = f"loss {now.history[-1]:.3f}, " if now.history else ""
+        advance(f"epoch {min(now.epoch + 1, epochs)} of {epochs}, {loss}{rate:.0f} images/s")
+
+    with progress.step(text, epochs * steps, state.epoch * steps + state.step) as advance:
+        training.on_step = tell
+        yield
+
+
+def images_sha256(data: ImageData) -> str:
     """Of which images are in which part: a training does not go on with others."""
     parts = [data.train.indices, data.search.indices, data.search.labels.tolist(), data.test.indices]
     return hashlib.sha256(json.dumps([len(data.train), *parts]).encode()).hexdigest()[:16]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from vitas_hw.core.deadline import Deadline
 from vitas_hw.core.errors import InputError
 from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.core.reading import file_sha256
@@ -24,6 +25,7 @@ from vitas_hw.training.evaluate import accuracy
 from vitas_hw.training.objective import ModelObjective
 from vitas_hw.training.recipe import Recipe
 from vitas_hw.training.teacher import load_teacher, on_device
+from vitas_hw.training.threads import working_threads
 from vitas_hw.workflows.train.resumable import Resumable
 from vitas_hw.workflows.train.settings import NO_TEACHER, RetrainSettings
 
@@ -55,6 +57,7 @@ def retrain(
     rank: int | None = None,
     output: Path | None = None,
     fresh: bool = False,
+    deadline: Deadline | None = None,
     progress: Progress = SILENT,
 ) -> Retrained:
     """Train a subnet on the train part of the data; under torchrun every process calls this.
@@ -68,6 +71,7 @@ def retrain(
         subnet, rank: see ``choose``; None is the last search's choice.
         output: the weights' file; None is the run's own place, from which ``export`` takes a retrained choice.
         fresh: forget an unfinished retraining.
+        deadline: when to stop; None is after the settings' ``max_time_s``.
         progress: where to report to.
 
     Raises:
@@ -75,12 +79,12 @@ def retrain(
             retraining had other settings.
         VitasError: the loss is no longer finite, or a checkpoint could not be written.
     """
-    started = time.monotonic()
+    deadline = deadline or Deadline.after(settings.max_time_s)
     if output is not None and not output.parent.is_dir():
         raise InputError(
             f"The folder {output.parent} does not exist.", f"Run: mkdir -p {output.parent}", field="output"
         )
-    with joined(settings.device) as (ranks, device):
+    with joined(settings.device) as (ranks, device), ExitStack() as stack:
         report = progress if ranks.first else SILENT
         chosen = choose(run, subnet, rank=rank, seed=settings.seed)
         data = data_for(run, chosen.subnet, settings.data)
@@ -91,6 +95,8 @@ def retrain(
                 field="data",
             )
         recipe = settings.recipe(data.name, len(data.train))
+        at_once = recipe.batch_size // recipe.accumulate // ranks.world
+        stack.enter_context(working_threads(settings.threads, chosen.subnet, at_once, device, settings.workers))
         model = _start(chosen, settings, recipe)
         original = _original_for(run, chosen.subnet)
         teacher = _teacher(run, settings.teacher or original, chosen.subnet)
@@ -110,7 +116,7 @@ def retrain(
             about={"subnet": chosen.subnet.to_dict(), "data": data.name}
             | ({} if original is None else {"original": file_sha256(Path(original))}),
             progress=report,
-            started=started,
+            deadline=deadline,
         )
         state = training.state(fresh=fresh)
         search = data.search.to(device)
@@ -121,6 +127,9 @@ def retrain(
         inherited = {name: weight.clone() for name, weight in model.state_dict().items()}
         history = training.run(ModelObjective(model, recipe, teacher=on_device(teacher, device)), state)
         if history is None:
+            training.tell_stopped()
+            return Retrained(run.retraining_state, chosen.subnet, state.epoch, None, before)
+        if deadline.over():  # the checkpoint holds the last step: only the evaluation is left
             training.tell_stopped()
             return Retrained(run.retraining_state, chosen.subnet, state.epoch, None, before)
         top1 = accuracy(model, search, autocast=recipe.autocast).top1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vitas_hw.core.budget import Budget
+from vitas_hw.core.deadline import TimeAllowed
 from vitas_hw.core.settings import setting, settings, shared
 from vitas_hw.data.options import RECIPE, DataOptions
 from vitas_hw.runs.directory import DEFAULT_DATA
@@ -29,22 +30,24 @@ class TrainingSettings:
         epochs, batch_size, lr, ema, accumulate, autocast: see ``Recipe``.
         teacher: see ``load_teacher``; ``none`` where there would be one.
         seed: of weights, subnets, order and augmentation.
-        device, workers, compile, deterministic, max_time_s, save_every_s: see ``Runtime``; ``auto`` takes a GPU if
-            there is one.
+        device, workers, threads, compile, deterministic, save_every_s: see ``Runtime``; ``auto`` takes a GPU if there
+            is one.
+        max_time_s: see ``TimeAllowed``.
     """
 
     epochs: int | None = setting(default=None, like=Recipe)
     batch_size: int | None = setting(default=None, like=Recipe)
     lr: float | None = setting(default=None, like=Recipe)
     ema: float | None = setting(default=None, like=Recipe)
-    accumulate: int = setting(default=1, like=Recipe)
+    accumulate: int = setting(default=1, like=Recipe, study=True)
     autocast: str | None = setting(default=None, like=Recipe)
     teacher: str | None = setting(default=None, help="A name timm knows, NAME:FILE, or none.", group=RECIPE)
     device: str = setting(default="auto", like=Runtime)
     workers: int = setting(default=0, like=Runtime)
+    threads: int | None = setting(default=None, like=Runtime)
     compile: bool = setting(default=False, like=Runtime)
     deterministic: bool = setting(default=False, like=Runtime)
-    max_time_s: float | None = setting(default=None, like=Runtime)
+    max_time_s: float | None = setting(default=None, like=TimeAllowed)
     save_every_s: float = setting(default=60.0, like=Runtime)
     seed: int = setting(default=0, help="Makes the step repeatable.", at_least=0, at_most=2**32 - 1)
 
@@ -54,10 +57,9 @@ class TrainingSettings:
         scaled = of_batch_size(usual, self.batch_size)
         return replace(scaled, **asked)
 
-    def runtime(self, device: str, spent_s: float) -> Runtime:
-        """How the training runs on ``device`` once ``spent_s`` seconds of its time are gone."""
-        left = None if self.max_time_s is None else max(self.max_time_s - spent_s, 1e-3)
-        return Runtime(**(shared(self, Runtime) | {"device": device, "max_time_s": left}))
+    def runtime(self, device: str) -> Runtime:
+        """How the training runs on ``device``."""
+        return Runtime(**(shared(self, Runtime) | {"device": device}))
 
 
 @settings
@@ -72,6 +74,7 @@ class TrainSettings(DataOptions, TrainingSettings):
             predictor.
         depths: how their depths are drawn, see ``depth_shares``.
         sandwich: see ``Recipe``.
+        skip_broken: train without the images that cannot be read, instead of naming them and ending.
         init: a pretrained ViT that the supernet starts from, see ``load_original``. The recipe is then that of
             ``from_pretrained``, and the model is the teacher unless another is named, or ``none``.
     """
@@ -83,7 +86,8 @@ class TrainSettings(DataOptions, TrainingSettings):
     )
     budget: Budget = Budget()  # frozen
     depths: str = setting(default="uniform", help="uniform, or identity: the paper's.", study=True, choices=DEPTHS)
-    sandwich: bool = setting(default=False, like=Recipe)
+    sandwich: bool = setting(default=False, like=Recipe, study=True)
+    skip_broken: bool = setting(default=False, help="Leave out images that cannot be read.", group=RECIPE)
     init: str | None = setting(
         default=None, help="A pretrained ViT: a name timm knows, NAME:FILE, or a folder.", group=RECIPE
     )

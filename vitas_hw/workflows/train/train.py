@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from collections.abc import Callable
-from contextlib import closing, nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +13,13 @@ import numpy as np
 import timm
 from torch import nn
 
+from vitas_hw.core.deadline import Deadline, TimeIsUpError
 from vitas_hw.core.depths import Shares, block_shares
 from vitas_hw.core.files import atomic_path, write_atomic
 from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.core.settings import shared
 from vitas_hw.core.space import SearchSpace
+from vitas_hw.data.broken import find_broken, without
 from vitas_hw.data.load import ImageData, load_data
 from vitas_hw.data.options import DataOptions
 from vitas_hw.runs.artifacts import load_run_predictor
@@ -30,11 +31,12 @@ from vitas_hw.supernet.pretrained import Filled, fill_from_pretrained, original_
 from vitas_hw.supernet.supernet import Supernet, build_supernet
 from vitas_hw.supernet.weights_file import save_model, save_supernet
 from vitas_hw.training.baseline import baseline_of
-from vitas_hw.training.distributed import joined
+from vitas_hw.training.distributed import Ranks, joined
 from vitas_hw.training.evaluate import subnet_accuracy
 from vitas_hw.training.health import Health
 from vitas_hw.training.objective import SupernetObjective
 from vitas_hw.training.teacher import load_teacher, on_device
+from vitas_hw.training.threads import working_threads
 from vitas_hw.training.trainer import Scalars
 from vitas_hw.workflows.few_images import few_images, images_for_a_classifier
 from vitas_hw.workflows.train.checkup import checkup
@@ -72,6 +74,7 @@ def train(
     space: str | None = None,
     fresh: bool | None = False,
     teacher: nn.Module | None = None,
+    deadline: Deadline | None = None,
     progress: Progress = SILENT,
 ) -> Trained:
     """Train the supernet of the run's space on the train part of the data.
@@ -85,20 +88,25 @@ def train(
         space: name or YAML file; None is the run's, or the default.
         fresh: forget an unfinished training; None does so only if it was one with other settings.
         teacher: a module from images to logits, instead of the settings' one.
+        deadline: when to stop; None is after the settings' ``max_time_s``.
         progress: where to report to.
 
     Raises:
         InputError: settings, data and space do not fit together, or an unfinished training had other settings.
         VitasError: the loss is no longer finite, or a checkpoint could not be written.
     """
-    started = time.monotonic()
+    deadline = deadline or Deadline.after(settings.max_time_s)
     found = run.space(space)
-    with joined(settings.device) as (ranks, device):
+    with joined(settings.device) as (ranks, device), ExitStack() as stack:
         report = progress if ranks.first else SILENT
         with report.step("loading the images", 1) as advance:
             data = load_data(settings.data, found, **shared(settings, DataOptions))
             advance("")
+        if settings.skip_broken or fresh or not run.training_state.exists():  # what has begun was checked then
+            data = _readable(data, settings, ranks, report, deadline)
         recipe = settings.recipe(len(data.train))
+        at_once = recipe.batch_size // recipe.accumulate // ranks.world
+        stack.enter_context(working_threads(settings.threads, found, at_once, device, settings.workers))
         ranks.on_first(lambda: run.begin(found))
         depths, inputs = ranks.on_first(lambda: _depths(run, found, settings, report))
         supernet = build_supernet(found, settings.sharing, private=settings.private, seed=settings.seed)
@@ -112,7 +120,7 @@ def train(
             checkpoint=run.training_state,
             about={"space": found.to_dict(), "depths": depths.shares},
             progress=report,
-            started=started,
+            deadline=deadline,
         )
         blocks = (1.0,) * found.depth[1] if recipe.sandwich else block_shares(found, depths.shares)
         state = training.state(fresh=fresh)
@@ -141,21 +149,13 @@ def train(
             return Trained(run.training_state, state.epoch, depths, blocks)
         if not ranks.first:
             return Trained(run.supernet, recipe.epochs, depths, blocks)
-        top1 = _mean_top1(supernet, data, depths.shares, settings.seed, device, recipe.autocast, report)
-        with report.step("fitting a linear model, to compare with", 1) as advance:
-            baseline = baseline_of(data, seed=settings.seed)
-            advance("")
-        health = checkup(
-            supernet,
-            data.search.to(device),
-            baseline,
-            depths=depths.shares,
-            trained_images=recipe.epochs * len(data.train),
-            history=history,
-            seed=settings.seed,
-            autocast=recipe.autocast,
-            progress=report,
-        )
+        try:
+            top1 = _mean_top1(supernet, depths.shares, training)
+            health = _health(supernet, depths.shares, training, history)
+            deadline.check("the largest subnet was scored")
+        except TimeIsUpError:  # the checkpoint holds the last step: only this is to be done again
+            training.tell_stopped()
+            return Trained(run.training_state, state.epoch, depths, blocks)
         largest = None if before is None else (before, _largest_top1(supernet, data, device, recipe.autocast))
         about = training.settled | {
             "depth_shares": depths.shares,
@@ -169,13 +169,30 @@ def train(
         with atomic_path(run.supernet) as made:
             save_supernet(supernet.cpu(), made)  # first of all: if the disk is full, everything is as it was
             run.forget_search()
+            run.forget_search_state()
             write_atomic(run.training, json.dumps(about, indent=1) + "\n")
             write_atomic(run.data, json.dumps(data.to_dict()) + "\n")
         # in its place only now: where it is, the rest is too
         run.training_state.unlink(missing_ok=True)
         inputs += [run.original] if settings.init else []
-        run.record("train", found, training.settled, inputs, [run.supernet, run.training, run.data])
+        about_images = {"images_left_out": sum(map(len, data.left_out.values()))}
+        run.record("train", found, training.settled | about_images, inputs, [run.supernet, run.training, run.data])
         return Trained(run.supernet, recipe.epochs, depths, blocks, top1, health, largest)
+
+
+def _readable(
+    data: ImageData, settings: TrainSettings, ranks: Ranks, progress: Progress, deadline: Deadline
+) -> ImageData:
+    """The data, without what cannot be read if that was asked for. Raises FileError, which names it all, otherwise."""
+    broken = ranks.on_first(lambda: find_broken(data, progress, lambda: deadline.check("all images were checked")))
+    images = sum(len(getattr(data, name)) for name in ("train", "search", "test"))
+    if broken and not settings.skip_broken:
+        raise broken.refused(images)
+    if broken:
+        progress.note(
+            f"left out: {len(broken)} of {images} images, which cannot be read; the first: {broken.problems[0]}"
+        )
+    return without(data, broken.indices)
 
 
 def _kept_original(run: Run, source: str, space: SearchSpace, data: ImageData) -> Original:
@@ -236,22 +253,38 @@ def _tensorboard(run: Run, *, fresh: bool) -> Scalars | None:
     return writer(str(run.tensorboard))
 
 
-def _mean_top1(
-    supernet: Supernet,
-    data: ImageData,
-    depths: Shares,
-    seed: int,
-    device: str,
-    autocast: str | None,
-    progress: Progress,
-) -> float:
-    space, split = supernet.space, data.search.to(device)
-    codes = space.sample_codes(_SAMPLED, np.random.default_rng([seed, 2]), depths)
+def _mean_top1(supernet: Supernet, depths: Shares, training: Resumable) -> float:
+    """Over ten subnets drawn as in training, on the search split. Raises TimeIsUpError."""
+    space, split = supernet.space, training.data.search.to(training.device)
+    codes = space.sample_codes(_SAMPLED, np.random.default_rng([training.settings.seed, 2]), depths)
     found = []
-    with progress.step("evaluating random subnets", len(codes)) as advance:
+    with training.progress.step("evaluating random subnets", len(codes)) as advance:
         for code in codes:
-            found.append(
-                subnet_accuracy(supernet, space.decode(code), split, space.layers(code), autocast=autocast).top1
+            training.deadline.check("random subnets were evaluated")
+            of_code = subnet_accuracy(
+                supernet, space.decode(code), split, space.layers(code), autocast=training.recipe.autocast
             )
+            found.append(of_code.top1)
             advance("")
     return float(np.mean(found))
+
+
+def _health(supernet: Supernet, depths: Shares, training: Resumable, history: list[float]) -> Health:
+    """See ``checkup``. Raises TimeIsUpError."""
+    data, recipe, seed = training.data, training.recipe, training.settings.seed
+    with training.progress.step("fitting a linear model, to compare with", 1) as advance:
+        training.deadline.check("a linear model was fitted")
+        baseline = baseline_of(data, seed=seed)
+        advance("")
+    return checkup(
+        supernet,
+        data.search.to(training.device),
+        baseline,
+        depths=depths,
+        trained_images=recipe.epochs * len(data.train),
+        history=history,
+        seed=seed,
+        deadline=training.deadline,
+        autocast=recipe.autocast,
+        progress=training.progress,
+    )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vitas_hw.core.budget import Range
+from vitas_hw.core.deadline import NEVER, Deadline
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.searching.archive import Archive
 from vitas_hw.searching.result import Candidate, best_first
@@ -121,8 +122,10 @@ def inside(candidate: Candidate, targets: Sequence[Timed]) -> bool:
     return all(target.keeps(candidate.subnet) for target in targets)
 
 
-def recorded(measure: Measure, archive: Archive, search: str, target: str) -> Measure:
-    """``measure`` that first gives the rounds which an unfinished search has recorded, and records new ones."""
+def recorded(measure: Measure, archive: Archive, search: str, target: str, deadline: Deadline = NEVER) -> Measure:
+    """``measure`` that first gives the rounds which an unfinished search has recorded, and records new ones but for one
+    that the time may have cut short.
+    """
     rounds: Iterator[dict[str, float]] = iter(archive.measured(search, target))
 
     def measured(subnets: Sequence[Subnet]) -> list[float]:
@@ -131,8 +134,26 @@ def recorded(measure: Measure, archive: Archive, search: str, target: str) -> Me
         if set(kept) == set(digests):
             return [kept[digest] for digest in digests]
         found = [float(ms) for ms in measure(subnets)]
-        archive.add_measured(search, target, dict(zip(digests, found, strict=True)))
+        if not deadline.over():
+            archive.add_measured(search, target, dict(zip(digests, found, strict=True)))
         return found
+
+    return measured
+
+
+def recorded_each(
+    measure: Callable[[Subnet], float], archive: Archive, search: str, target: str, deadline: Deadline
+) -> Measure:
+    """The same of what is measured one subnet after the other, and kept as soon as it is. Raises TimeIsUpError."""
+
+    def measured(subnets: Sequence[Subnet]) -> list[float]:
+        known = {digest: found for one in archive.measured(search, target) for digest, found in one.items()}
+        for subnet in subnets:
+            if subnet.digest not in known:
+                deadline.check("the finalists were measured")
+                known[subnet.digest] = float(measure(subnet))
+                archive.add_measured(search, target, {subnet.digest: known[subnet.digest]})
+        return [known[subnet.digest] for subnet in subnets]
 
     return measured
 
