@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import KW_ONLY, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from timm.data import Mixup
@@ -24,6 +24,7 @@ from vitas_hw.core.interrupts import Asked, postponed
 from vitas_hw.core.reading import reason
 from vitas_hw.data.augmentation import rngs_as_they_were, seed_rngs
 from vitas_hw.data.splits import Batch, Pass, TrainPart, steps
+from vitas_hw.training.callbacks import Callback
 from vitas_hw.training.checkpoint import State, save_state
 from vitas_hw.training.distributed import Ranks
 from vitas_hw.training.objective import ModelObjective
@@ -34,14 +35,6 @@ _LOOK_EVERY = {"cpu": 1}  # steps between two looks at the loss; each is a synch
 _LOOK_RARELY = 20
 _LEAST_SCALE = 1e-6  # of fp16 losses: below it every gradient has overflowed for long
 _MOST_COMPILED = 64  # versions of a compiled block, one for each combination of widths; beyond them it runs as it is
-
-
-class Scalars(Protocol):
-    """As much of TensorBoard's SummaryWriter as is used."""
-
-    def add_scalar(self, name: str, value: float, step: int) -> None: ...
-
-    def close(self) -> None: ...
 
 
 @dataclass
@@ -60,7 +53,7 @@ class Training:
         ranks: of this process.
         checkpoint: where to keep the state at least each ``save_every_s``, and the settings it belongs to.
         on_epoch: called after each epoch, in every process, with its mean loss.
-        scalars: where the loss and the learning rate are logged.
+        callback: told of each epoch's loss and learning rate; in the first process only.
 
     Raises:
         InputError: too few images for so many processes.
@@ -76,7 +69,7 @@ class Training:
     ranks: Ranks = Ranks()  # noqa: RUF009
     checkpoint: tuple[Path, dict[str, Any]] | None = None
     on_epoch: Callable[[float], None] = lambda _: None
-    scalars: Scalars | None = None
+    callback: Callback | None = None
 
     def __post_init__(self) -> None:
         objective, recipe, runtime, ranks = self.objective, self.recipe, self.runtime, self.ranks
@@ -276,9 +269,9 @@ class Training:
         state.history.append(state.loss / state.seen)
         state.epoch, state.step, state.loss, state.seen = state.epoch + 1, 0, 0.0, 0
         self.sum.zero_()
-        if self.scalars is not None:
-            self.scalars.add_scalar("train/loss", state.history[-1], state.epoch)
-            self.scalars.add_scalar("train/lr", self.optimizer.param_groups[0]["lr"], state.epoch)
+        if self.callback is not None:
+            rate = float(self.optimizer.param_groups[0]["lr"])
+            self.callback.metrics({"train/loss": state.history[-1], "train/lr": rate}, state.epoch)
         self.on_epoch(state.history[-1])
 
     def _save(self, state: State) -> None:

@@ -10,10 +10,12 @@ from vitas_hw.data.options import RECIPE, DataOptions
 from vitas_hw.runs.directory import DEFAULT_DATA
 from vitas_hw.searching.depth_shares import DEPTHS
 from vitas_hw.supernet.options import DEFAULT_SHARING, PRIVATE, SHARING, check_private
+from vitas_hw.training.callbacks import read_logs
 from vitas_hw.training.recipe import Recipe, Runtime, of_batch_size, retraining_recipe, supernet_recipe
 
 INITS = ("fresh", "supernet")
 NO_TEACHER = "none"
+_WHERE = "Where and how long"
 
 
 def _parts(text: str) -> tuple[str, ...]:
@@ -31,6 +33,7 @@ class TrainingSettings:
         seed: of weights, subnets, order and augmentation.
         device, workers, compile, deterministic, max_time_s, save_every_s: see ``Runtime``; ``auto`` takes a GPU if
             there is one.
+        log: names of ``LOGS``; None is TensorBoard where it is installed.
     """
 
     epochs: int | None = setting(default=None, like=Recipe)
@@ -46,6 +49,13 @@ class TrainingSettings:
     deterministic: bool = setting(default=False, like=Runtime)
     max_time_s: float | None = setting(default=None, like=Runtime)
     save_every_s: float = setting(default=60.0, like=Runtime)
+    log: tuple[str, ...] | None = setting(
+        default=None,
+        help="tensorboard (default if there), mlflow, wandb, none.",
+        group=_WHERE,
+        reads=read_logs,
+        runs=True,
+    )
     seed: int = setting(default=0, help="Makes the step repeatable.", at_least=0, at_most=2**32 - 1)
 
     def changed(self, usual: Recipe) -> Recipe:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
-from collections.abc import Callable
-from contextlib import closing, nullcontext
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,12 +29,12 @@ from vitas_hw.supernet.pretrained import Filled, fill_from_pretrained, original_
 from vitas_hw.supernet.supernet import Supernet, build_supernet
 from vitas_hw.supernet.weights_file import save_model, save_supernet
 from vitas_hw.training.baseline import baseline_of
+from vitas_hw.training.callbacks import About, Callback, Callbacks, check_installed
 from vitas_hw.training.distributed import joined
 from vitas_hw.training.evaluate import subnet_accuracy
 from vitas_hw.training.health import Health
 from vitas_hw.training.objective import SupernetObjective
 from vitas_hw.training.teacher import load_teacher, on_device
-from vitas_hw.training.trainer import Scalars
 from vitas_hw.workflows.few_images import few_images, images_for_a_classifier
 from vitas_hw.workflows.train.checkup import checkup
 from vitas_hw.workflows.train.resumable import Resumable
@@ -72,6 +71,7 @@ def train(
     space: str | None = None,
     fresh: bool | None = False,
     teacher: nn.Module | None = None,
+    callbacks: Sequence[Callback] = (),
     progress: Progress = SILENT,
 ) -> Trained:
     """Train the supernet of the run's space on the train part of the data.
@@ -85,6 +85,7 @@ def train(
         space: name or YAML file; None is the run's, or the default.
         fresh: forget an unfinished training; None does so only if it was one with other settings.
         teacher: a module from images to logits, instead of the settings' one.
+        callbacks: told of each epoch, beside what ``settings.log`` names.
         progress: where to report to.
 
     Raises:
@@ -93,7 +94,7 @@ def train(
     """
     started = time.monotonic()
     found = run.space(space)
-    with joined(settings.device) as (ranks, device):
+    with joined(settings.device) as (ranks, device), ExitStack() as opened:
         report = progress if ranks.first else SILENT
         with report.step("loading the images", 1) as advance:
             data = load_data(settings.data, found, **shared(settings, DataOptions))
@@ -133,15 +134,20 @@ def train(
         for named in filter(None, (settings.init, settings.teacher)):
             warn_of_normalisation(named, data, report)
         objective = SupernetObjective(supernet, recipe, depths=depths.shares, teacher=on_device(teacher, device))
-        log = _tensorboard(run, fresh=not state.begun) if ranks.first else None
-        with closing(log) if log is not None else nullcontext():
-            history = training.run(objective, state, log)
+        check_installed(settings.log or ())
+        log = None
+        if ranks.first:
+            about_log = About("train", run.path.resolve().name, run.path, training.settled, state.begun)
+            log = opened.enter_context(closing(Callbacks(settings.log, callbacks, about_log, report)))
+        history = training.run(objective, state, log)
         if history is None:
             training.tell_stopped()
             return Trained(run.training_state, state.epoch, depths, blocks)
         if not ranks.first:
             return Trained(run.supernet, recipe.epochs, depths, blocks)
         top1 = _mean_top1(supernet, data, depths.shares, settings.seed, device, recipe.autocast, report)
+        if log is not None:
+            log.metrics({"search/top1": top1}, recipe.epochs)
         with report.step("fitting a linear model, to compare with", 1) as advance:
             baseline = baseline_of(data, seed=settings.seed)
             advance("")
@@ -222,18 +228,6 @@ def _depths(
     found = depth_shares(Costs(space, predictor), budget, how=settings.depths, seed=settings.seed)
     progress.note(described(found, budget))
     return found, inputs
-
-
-def _tensorboard(run: Run, *, fresh: bool) -> Scalars | None:
-    """A log if TensorBoard is installed; of this training only."""
-    if fresh:
-        shutil.rmtree(run.tensorboard, ignore_errors=True)
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    writer: Callable[[str], Scalars] = SummaryWriter
-    return writer(str(run.tensorboard))
 
 
 def _mean_top1(
