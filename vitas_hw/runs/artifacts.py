@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -177,4 +177,4 @@ def _check(kind: Any, data: Any) -> None:
     """Raise what ``refusing`` tells of unless an object has what is read of it, in that form; it may hold more."""
     if not isinstance(data, dict):
         raise TypeError("it is no object")
-    from_json(kind, {one.name: data[one.name] for one in fields(kind) if one.name in data})
+    from_json(kind, {one.name: data[one.name] for one in fields(kind) if one.name in data or one.default is MISSING})
