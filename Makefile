@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart predictors test test-full lint format clean
+.PHONY: quickstart predictors test test-full fuzz lint format clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/vitas-hw quickstart
@@ -17,6 +17,11 @@ test: lint
 
 test-full: lint
 	$(BIN)/python -m pytest -q
+
+# spoils files for every reader, MINUTES in all; never in CI. FUZZ="--seed 1 --only image" passes more on
+MINUTES ?= 10
+fuzz: $(VENV)/.installed-test
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/run_fuzz.py --minutes $(MINUTES) $(FUZZ)
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -33,6 +33,7 @@ PATIENCE_S = 240
 SEARCH = ["search", "--flops", "100K", "--population", "6", "--generations", "3", "--device", "cpu"]
 RETRAIN = ["retrain", "smallest", "--init", "supernet", "--device", "cpu"]
 PROFILE = ["profile", "--num-subnets", "20", "--rounds", "1"]
+LIMITED = ("train", "profile", "search", "retrain")  # these take a limit of time
 QUICKSTART = ["quickstart", "--epochs", "1"]
 
 
@@ -136,14 +137,24 @@ def test_a_read_only_place_is_a_sentence(words: list[str], capsys: pytest.Captur
         pytest.param(PROFILE, id="profile"),
         pytest.param(SEARCH, id="search"),
         pytest.param([*RETRAIN, "--epochs", "1"], id="retrain"),
+        pytest.param(["export", "--onnx"], id="export"),
+        pytest.param(["evaluate", "smallest", "--device", "cpu"], id="evaluate"),
+        pytest.param(["compare", "smallest", "choice"], id="compare"),
+        pytest.param(["report"], id="report"),
     ],
 )
-def test_a_clock_set_back_changes_nothing(words: list[str], run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_set_back_changes_nothing(
+    words: list[str], run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     clock = iter(range(10**9, 0, -1000))
     monkeypatch.setattr(time, "time", lambda: float(next(clock)))
     for path in run.rglob("*"):
         os.utime(path, (0, 0))
-    assert main([*words, "--run", str(run), "--max-time", "10m", "--json"]) == 0
+    limit = ["--max-time", "10m"] if words[0] in LIMITED else []
+    assert main([*words, "--run", str(run), *limit, "--json"]) == 0
+    capsys.readouterr()
+    assert main(["runs", str(run.parent), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["runs"][0]["problem"] is None
 
 
 def test_a_first_signal_waits_for_the_block_to_end_and_a_second_does_not() -> None:

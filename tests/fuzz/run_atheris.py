@@ -11,7 +11,7 @@ import atheris
 NAME, INPUTS = sys.argv[1], int(sys.argv[2])
 
 with atheris.instrument_imports(
-    include=["vitas_hw.core", "vitas_hw.predictors.sealed_file", "vitas_hw.runs.yaml_file"]
+    include=["vitas_hw.core", "vitas_hw.predictors.sealed_file", "vitas_hw.runs.space_file"]
 ):
     from targets import TARGETS, try_one
 
@@ -27,9 +27,8 @@ def one_input(data: bytes) -> None:
 
 
 with TemporaryDirectory() as corpus:
-    seed = TARGETS[NAME][1]
-    if seed is not None:
-        (Path(corpus) / "seed").write_bytes(seed.read_bytes())
+    for number, seed in enumerate(TARGETS[NAME].seeds):
+        (Path(corpus) / f"seed{number}").write_bytes(seed)
     options = [f"-runs={INPUTS}", "-seed=1", "-max_len=4096", "-timeout=20", "-rss_limit_mb=4096", "-verbosity=0"]
     atheris.Setup([sys.argv[0], *options, f"-artifact_prefix={corpus}/", corpus], one_input)
     atheris.Fuzz()

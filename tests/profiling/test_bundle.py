@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -274,6 +275,11 @@ def test_without_the_anchor_and_without_some_visits(folder: Path, table: list[st
         ("latency_ms", "inf", "not 'inf'"),
         ("latency_ms", "-1.5", "not '-1.5'"),
         ("latency_ms", "0", "not '0'"),
+        ("latency_ms", "1e300", "not '1e300'"),
+        ("latency_ms", "=1+1", "not '=1+1'"),
+        ("subnet", "=cmd|' /C calc'!A0", "is not of the bundle"),
+        ("subnet", '"a\nb"', r"subnet 'a\nb' is not of the bundle"),
+        ("measurement", "x" * 1000, "xxx... with round"),
         ("latency_ms", "", "not ''"),
         ("latency_ms", "1,5", "has 6 cells, not 5"),
     ],
@@ -285,6 +291,31 @@ def test_a_bad_row_is_named_with_its_line(folder: Path, table: list[str], column
     with pytest.raises(FileError, match=r"results\.csv, line 5, (cannot be used: |has 6 cells)") as caught:
         read_results(path, folder / "bundle.json")
     assert words in str(caught.value)
+
+
+def test_formulas_beside_the_table_are_neither_read_nor_kept(folder: Path, table: list[str]) -> None:
+    path = folder / "results.csv"
+    path.write_text("\n".join([table[0] + ",note", *(f'{line},"=cmd(),{"x" * 50}"' for line in table[1:])]) + "\n")
+    found = read_results(path, folder / "bundle.json")
+    path.write_text("\n".join(table) + "\n")
+    assert found == read_results(path, folder / "bundle.json")
+
+
+def test_many_rows_take_little_memory(write: Callable[..., Bundle], folder: Path) -> None:
+    """Half a gigabyte of them is allowed."""
+    visit = write().visits[0]
+    path, count = folder / "results.csv", 200_000
+    lines = (row(visit[2], visit[0], str(visit[1]), str(sample), "1.25") for sample in range(count))
+    path.write_text("\n".join([row(*COLUMNS), *lines]) + "\n")
+    tracemalloc.start()
+    (found,) = read_results(path, folder / "bundle.json")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(found.samples_ms) == count
+    assert peak < 2 * path.stat().st_size
+    path.write_bytes(path.read_bytes() + b"x" * 10**6 + b"\n")
+    with pytest.raises(FileError, match=rf"line {count + 2}, is longer than 65,536 bytes"):
+        read_results(path, folder / "bundle.json")
 
 
 def test_a_table_that_is_no_table_is_refused(folder: Path, table: list[str]) -> None:

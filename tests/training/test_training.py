@@ -407,12 +407,6 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["training.pt"]
 
 
-def test_what_a_killed_writer_left_is_swept_up(tmp_path: Path) -> None:
-    (tmp_path / ".training.pt.123.part").write_bytes(b"half")
-    assert load_state(tmp_path / "training.pt", {}) is None
-    assert not list(tmp_path.iterdir())
-
-
 def test_a_loss_that_is_no_number_stops_in_one_sentence_and_keeps_the_last_good_state(
     small: SearchSpace, data: ImageData, tmp_path: Path
 ) -> None:

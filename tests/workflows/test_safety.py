@@ -81,6 +81,13 @@ def test_a_tensor_that_claims_more_than_the_file_holds_is_refused(tmp_path: Path
         read_weights(tmp_path / "wide.pth")
 
 
+def tensors(**places: tuple[int, int]) -> bytes:
+    """A file of two numbers a tensor, each where it is said to be."""
+    told = {name: {"dtype": "F32", "shape": [2], "data_offsets": place} for name, place in places.items()}
+    header = json.dumps(told).encode()
+    return struct.pack("<Q", len(header)) + header + bytes(max(end for _, end in places.values()))
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -91,6 +98,10 @@ def test_a_tensor_that_claims_more_than_the_file_holds_is_refused(tmp_path: Path
         struct.pack("<Q", 4) + b"[[[[",
         struct.pack("<Q", 80)
         + b'{"w":{"dtype":"F32","shape":[1099511627776],"data_offsets":[0,4398046511104]}}'.ljust(80),
+        tensors(v=(0, 8), w=(4, 12)),  # which overlap
+        tensors(v=(0, 8), w=(0, 8)),
+        tensors(v=(0, 8), w=(12, 20)),  # with a hole
+        tensors(v=(8, 16), w=(0, 4)),
     ],
 )
 def test_a_safetensors_header_that_lies_is_refused(content: bytes, tmp_path: Path) -> None:
@@ -212,6 +223,23 @@ def test_what_a_holder_starts_does_not_hold_the_run_after_it(tmp_path: Path) -> 
         Run(tmp_path / "run").refuse_if_held()
     finally:
         os.kill(int(done.stdout), signal.SIGKILL)
+
+
+def test_what_a_killed_writer_left_is_swept_up_by_the_next_that_holds_the_run(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    run.profiles.mkdir(parents=True)
+    half = [run.path / ".supernet.safetensors.123.part", run.path / "..supernet.safetensors.123.part.123.part"]
+    half += [run.profiles / ".x.jsonl.99.part", run.path / ".choice.onnx.k3_a9x2b.part" / "choice.onnx"]
+    kept = [run.path / ".notes.part", run.path / "movie.1.part", run.path / "supernet.safetensors"]
+    for path in (*half, *kept):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"half")
+    (run.path / ".link.1.part").symlink_to(tmp_path)
+    with run.locked():
+        assert not [path for path in half if path.exists()]
+        assert not half[-1].parent.exists()
+        assert not (run.path / ".link.1.part").is_symlink()
+    assert all(path.exists() for path in (*kept, tmp_path))
 
 
 def test_a_link_in_place_of_a_lock_is_not_followed(tmp_path: Path) -> None:

@@ -101,8 +101,9 @@ def _of_manifest(path: Path, data: dict[str, Any], command: str) -> dict[str, An
     if not of_command or not isinstance(of_command[-1].get("settings"), dict):
         raise FileError(f"{path} is the manifest of a run in which no {command} has ended.")
     settings = dict(of_command[-1]["settings"])
-    settings |= settings.pop("evolution", None) or {}  # how a search's settings are kept
     with refusing(path, "is broken"):
+        # how a search's settings are kept
+        settings |= from_json(dict[str, Any], settings.pop("evolution", None) or {}, "evolution")
         bounds = Budget.from_dict(settings.pop("budget", None) or {}).to_dict()
         settings |= {_BUDGET[cost]: _as_typed(cost, low, high) for cost, (low, high) in bounds.items()}
         others = from_json(dict[str, tuple[float | None, float | None]], settings.pop("targets", None) or {})

@@ -16,6 +16,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from vitas_hw.core.budget import show_cost
+from vitas_hw.core.errors import printable
 from vitas_hw.core.subnet import Subnet
 
 OUT = Console(soft_wrap=True, highlight=False)
@@ -96,7 +97,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     for index, column in enumerate(columns):
         grid.add_column(column, justify="left" if index == 0 else "right", overflow="fold", no_wrap=index == 0)
     for row in rows:
-        grid.add_row(*row)
+        grid.add_row(*("\n".join(map(printable, cell.split("\n"))) for cell in row))
     OUT.print(grid)
 
 

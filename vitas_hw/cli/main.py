@@ -21,13 +21,14 @@ import typer
 from vitas_hw.cli.config import with_config
 from vitas_hw.cli.from_settings import in_options
 from vitas_hw.cli.options import is_first
+from vitas_hw.cli.streams import fit_streams
 from vitas_hw.core.errors import InputError, VitasError, brief
 from vitas_hw.core.waiting import sleep_while_waiting
 from vitas_hw.runs.directory import HOLDERS
 
 COMMANDS = (  # each a function of its name in a module of its name, in the order of the help
     "quickstart", "shrink", "doctor", "profile", "fit", "predict", "train", "search", "retrain", "evaluate", "compare",
-    "export", "report", "runs", "spaces",
+    "export", "push", "report", "runs", "spaces",
 )  # fmt: skip
 app = typer.Typer(
     name="vitas-hw",
@@ -69,6 +70,7 @@ def options(
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; its exit status: 0 done, 2 bad input, 1 anything else, 130 by Ctrl-C, 143 by SIGTERM."""
     words = sys.argv[1:] if arguments is None else arguments
+    fit_streams()
     if arguments is None:  # a process of our own
         sleep_while_waiting()
     ended = INTERRUPTED
@@ -116,8 +118,9 @@ def _run(words: list[str]) -> int:
             traceback.print_exc()
         status, problem, hint = _answer(error, words)
         if not isinstance(error, VitasError) or is_first():  # under torchrun one process says it
-            print(f"Error: {problem}", *filter(None, [hint]), sep="\n", file=sys.stderr)
-            _print_as_json(words, status, problem, hint, error)
+            with suppress(OSError):  # where not even this can be written, the status tells
+                print(f"Error: {problem}", *filter(None, [hint]), sep="\n", file=sys.stderr, flush=True)
+                _print_as_json(words, status, problem, hint, error)
     return status if isinstance(status, int) else 0  # some versions of typer turn Ctrl-C into 130 themselves
 
 

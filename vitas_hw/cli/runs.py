@@ -42,11 +42,12 @@ def runs(
 
 def _row(run: RunSummary) -> list[str]:
     from vitas_hw.cli import console
+    from vitas_hw.core.errors import printable
 
     split = "" if run.top1 is None or run.top1_split == "test" else " (search split)"
     predicted = "" if run.latency_ms is None or run.latency_measured else " (predicted)"
     return [
-        Path(run.path).name,
+        printable(Path(run.path).name),
         "\n".join([run.step, *(f"{name} unfinished" for name in run.unfinished)]),
         "\n".join(filter(None, (run.space, _target(run.target)))) or "-",
         (run.budget or "-").replace("latency ", "").replace("at most", "≤"),

@@ -30,7 +30,7 @@ class VitasError(Exception):
     def __init__(
         self, problem: str, hint: str = "", *, field: str = "", value: object = None, allowed: str = "", step: str = ""
     ) -> None:
-        self._marked = problem, hint
+        self._marked = printable(problem), printable(hint)  # names of files may hold anything
         self.problem, self.hint = self.written(lambda name: name)
         self.field, self.value, self.allowed, self.step = field, value, allowed, step
         super().__init__(self.problem)
@@ -96,8 +96,12 @@ def shown(value: object) -> str:
     return brief(repr(value))
 
 
+def printable(text: str) -> str:
+    """Text on one line, without what a terminal would obey: every line break, escape or lone surrogate is a "?"."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 def brief(text: str) -> str:
     """Text on one line of bounded length, as far as a terminal can print it."""
-    line = " ".join(text.split())
-    line = "".join(letter if letter.isprintable() else "?" for letter in line)
+    line = printable(" ".join(text.split()))
     return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}..."

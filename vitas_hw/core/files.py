@@ -5,13 +5,17 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
+import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from vitas_hw.core.errors import WriteError
+
+_LITTER = re.compile(r"\..+\.\w+\.part")  # a process's number, or the letters of a folder's name
 
 
 @contextmanager
@@ -33,6 +37,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def remove_litter(folder: Path) -> None:
+    """Remove what writers that were killed left half-written in a folder. Only whoever holds the folder may call this:
+    of a writer that lives it would be the file that it writes.
+    """
+    for path in folder.glob(".*.part"):
+        if not _LITTER.fullmatch(path.name):
+            continue
+        with suppress(OSError):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def write_atomic(path: Path, text: str) -> None:

@@ -21,6 +21,7 @@ BACKENDS = (
     "tensorrt-rtx",
 )
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
+LONGEST_MS = 1e9  # eleven days: no inference takes longer
 _DEVICE_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
 _LONGEST = 100  # characters of a device's name: file names end at 255
 _SLUG = re.compile(

@@ -16,7 +16,7 @@ from vitas_hw.core.operators import SubnetColumns
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.statistic import DEFAULT_STATISTIC, checked_statistic
 from vitas_hw.core.subnet import Subnet
-from vitas_hw.core.target import Target
+from vitas_hw.core.target import LONGEST_MS, Target
 from vitas_hw.predictors.examples import Examples, Measured, Model
 from vitas_hw.predictors.features import FEATURES_VERSION, Floats, Scale, feature_names, features
 from vitas_hw.predictors.kinds import DEFAULT_KIND
@@ -42,7 +42,6 @@ _EXTENT = (
     "head_width",
 )
 _BEYOND = 1.05  # a size up to 5% beyond what was seen is still inside
-_MOST_MS = 1e9  # eleven days: no inference takes longer
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,7 @@ class Predictor:
         parts = []
         for start in range(0, max(len(columns), 1), _AT_ONCE):
             table = features(columns.rows(slice(start, start + _AT_ONCE)), self.scale)
-            parts.append(self.regression.predict(table, table.columns(_EXTENT), _BEYOND, _MOST_MS))
+            parts.append(self.regression.predict(table, table.columns(_EXTENT), _BEYOND, LONGEST_MS))
         return Prediction(*map(np.concatenate, zip(*parts, strict=True)))
 
     def to_dict(self) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def hardware(accelerator: str | None = None, **beside: Any) -> dict[str, Any]:
 def _cpuinfo() -> dict[str, str]:
     """Linux's facts about the first processor; nothing elsewhere."""
     try:
-        first = _CPUINFO.read_text().split("\n\n")[0]
+        first = _CPUINFO.read_text(encoding="utf-8", errors="replace").split("\n\n")[0]
     except OSError:
         return {}
     pairs = (line.split(":", 1) for line in first.splitlines() if ":" in line)

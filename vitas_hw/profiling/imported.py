@@ -5,22 +5,25 @@ from __future__ import annotations
 import csv
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Mapping
+from array import array
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from vitas_hw.core.errors import FileError, InputError
+from vitas_hw.core.errors import FileError, InputError, shown
 from vitas_hw.core.reading import MOST_LINES_BYTES, open_regular, parse_json, read_text, reason
 from vitas_hw.core.records import as_fields, content, refusing, to_json
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
+from vitas_hw.core.target import LONGEST_MS
 
 SCHEMA = 1
 COLUMNS = ("subnet", "measurement", "round", "sample", "latency_ms")
 _VISIT = ("measurement", "round", "subnet")  # of a visit in the plan
 ANCHOR = "anchor"  # the measurement of the anchor's rows
 Key = tuple[str, int, str]  # measurement, round, digest
+_LONGEST_LINE = 2**16  # bytes
 _NEXT = "Correct the file, or remove it and measure again."
 
 
@@ -104,13 +107,13 @@ def read_results(csv_path: str | Path, bundle_json_path: str | Path) -> tuple[Im
     path, bundle = Path(csv_path), read_bundle(bundle_json_path)
     planned = set(bundle.visits)
     anchors = {(ANCHOR, number, bundle.anchor.digest): key for number, key in enumerate(bundle.visits)}
-    samples: dict[Key, list[float]] = {}
+    samples: dict[Key, array[float]] = {}  # eight bytes each, however many rows somebody has written
     for number, row in _rows(path):
         try:
             key = (row["measurement"], _whole(row, "round"), row["subnet"])
             if key not in planned and key not in anchors:
                 raise InputError(_unknown(key, bundle))
-            so_far = samples.setdefault(key, [])
+            so_far = samples.setdefault(key, array("d"))
             sample = _whole(row, "sample")
             if sample != len(so_far):
                 twice = sample < len(so_far)
@@ -152,8 +155,10 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             raise FileError(f"Cannot read the results {path}: {error.strerror}.") from error
 
 
-def _lines(path: Path, file: Iterable[bytes]) -> Iterator[str]:
-    for number, line in enumerate(file, 1):
+def _lines(path: Path, file: BinaryIO) -> Iterator[str]:
+    for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE), b""), 1):
+        if len(line) == _LONGEST_LINE:
+            raise FileError(f"{path}, line {number}, is longer than {_LONGEST_LINE:,} bytes.", _NEXT)
         if not line.endswith(b"\n"):  # a number that lost its last digits would look whole
             raise FileError(f"{path}, line {number}, is cut off: it has no line end.", "Start run.py again.")
         try:
@@ -165,14 +170,14 @@ def _lines(path: Path, file: Iterable[bytes]) -> Iterator[str]:
 def _unknown(key: Key, bundle: Bundle) -> str:
     measurement, round_, digest = key
     if digest not in bundle.subnets and digest != bundle.anchor.digest:
-        return f"subnet {digest!r} is not of the bundle."
-    return f"subnet {digest} has no measurement {measurement!r} with round {round_} in the bundle."
+        return f"subnet {shown(digest)} is not of the bundle."
+    return f"subnet {digest} has no measurement {shown(measurement)} with round {round_} in the bundle."
 
 
 def _whole(row: dict[str, str], column: str) -> int:
     text = row[column]
     if not (text.isascii() and text.isdigit()) or len(text) > 9:
-        raise InputError(f"{column} must be a whole number from 0, not {text!r}.")
+        raise InputError(f"{column} must be a whole number from 0, not {shown(text)}.")
     return int(text)
 
 
@@ -182,6 +187,6 @@ def _latency(row: dict[str, str]) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not (math.isfinite(value) and value > 0):
-        raise InputError(f"latency_ms must be a positive number of milliseconds, not {text!r}.")
+    if not 0 < value <= LONGEST_MS:
+        raise InputError(f"latency_ms must be a positive number of milliseconds, not {shown(text)}.")
     return value

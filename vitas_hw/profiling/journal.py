@@ -11,6 +11,7 @@ from vitas_hw.core.errors import InputError
 from vitas_hw.core.files import append_line, cut
 from vitas_hw.core.reading import journal_lines
 from vitas_hw.core.records import each_line, from_json, to_json
+from vitas_hw.core.target import LONGEST_MS
 from vitas_hw.profiling.nvidia import GpuMeanwhile
 from vitas_hw.profiling.timing import Visit
 
@@ -121,8 +122,8 @@ class Journal:
         samples, before, after = (
             from_json(tuple[float, ...], line[name], name) for name in ("samples_ms", "before_ms", "after_ms")
         )
-        if not (samples and before and after and min(samples + before + after) > 0):
-            raise ValueError("samples are missing or not positive")
+        if not (samples and before and after) or not all(0 < one <= LONGEST_MS for one in samples + before + after):
+            raise ValueError(f"samples are missing, not positive, or above {LONGEST_MS:g} ms")
         peak_bytes = from_json(int | None, line.get("peak_bytes"), "peak_bytes")
         gpu = from_json(GpuMeanwhile | None, line.get("gpu"), "gpu")
         visit = Visit(samples, before, after, peak_bytes, gpu)

@@ -17,12 +17,13 @@ from vitas_hw.core.reading import MOST_LINES_BYTES, read_text
 from vitas_hw.core.records import content, each_line, from_json, to_json
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
-from vitas_hw.core.target import Target
+from vitas_hw.core.target import LONGEST_MS, Target
 from vitas_hw.profiling.estimate import Estimates, Floats, Visits, estimate, quiet_drift
 from vitas_hw.profiling.noise import NoiseFloor, Quiet, split_noise
 
 SCHEMA = 3
 _WITHOUT_QUIET = 2  # the schema before: its rows are the same, without what is derived from their samples
+_MOST_DRIFT = 1e6  # times slower, or faster, than a machine usually is
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,13 @@ class Measurement:
             raise InputError("A measurement has either samples or the reason why there are none.")
         if len(self.drift) not in (0, len(self.rounds_ms)):
             raise InputError("A measurement has one drift for each round, or none.")
+        if not all(0 < sample <= LONGEST_MS for sample in samples):
+            raise InputError(f"A latency sample must be above 0 and at most {LONGEST_MS:g} ms.")
+        if not all(1 / _MOST_DRIFT <= drift <= _MOST_DRIFT for drift in self.drift):
+            raise InputError(f"A drift must be between {1 / _MOST_DRIFT:g} and {_MOST_DRIFT:g}.")
         derived = [value for value in (self.quiet_ms, self.quiet_error) if value is not None]
-        if any(not 0 < value < float("inf") for value in (*samples, *self.drift, *derived)):
-            raise InputError("A latency, its error and a drift must be positive and finite.")
+        if any(not 0 < value < float("inf") for value in derived):
+            raise InputError("A quiet latency and its error must be positive and finite.")
 
     @property
     def latency_ms(self) -> float:
@@ -90,8 +95,8 @@ class Profile:
     quiet: Quiet | None = None
 
     def __post_init__(self) -> None:
-        if self.anchor_ms is not None and not self.anchor_ms > 0:
-            raise InputError("The anchor's latency in a profile must be positive.")
+        if self.anchor_ms is not None and not 0 < self.anchor_ms <= LONGEST_MS:
+            raise InputError(f"The anchor's latency in a profile must be above 0 and at most {LONGEST_MS:g} ms.")
 
     @property
     def name(self) -> str:

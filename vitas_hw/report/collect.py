@@ -9,6 +9,7 @@ from typing import Any
 
 from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.progress import SILENT, Progress
+from vitas_hw.core.records import from_json, refusing
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.predictors.predictor import Predictor
@@ -70,8 +71,10 @@ def collect(run: Run, progress: Progress = SILENT) -> Report:
     space, predictor = run.space(None), _searched(run)
     result = load_result(run.result, run.candidates) if run.result.exists() else None
     search = None if result is None else search_shown(run, space, result, predictor)
-    profiles = collect_profiles(run, predictor, search.finalists if search else (), progress)
     training, exports, health = read_training(run), read_exports(run), read_health(run)
+    with refusing(run.manifest, "tells of a training what cannot be drawn"):
+        curves = _curves(steps, training, result)
+    profiles = collect_profiles(run, predictor, search.finalists if search else (), progress)
     return Report(
         name=run.path.name if run.path.is_absolute() else str(run.path),
         space=space,
@@ -84,7 +87,7 @@ def collect(run: Run, progress: Progress = SILENT) -> Report:
         fits=profiles.fits,
         health=health,
         block_shares=(training or {}).get("block_shares", ()),
-        curves=_curves(steps, training, result),
+        curves=curves,
         machines=profiles.machines + [("The last step ran on", _libraries(step)) for step in steps[-1:]],
         steps=steps,
     )
@@ -110,8 +113,8 @@ def _curves(
     if result is not None:
         last = {step["step"]: step["settings"] for step in steps}
         tuned = last.get("search", {}).get("finetune") or {}
-        found["Fine-tuning of the choice"] = tuned.get("history", ())
-        found["Retraining"] = last.get("retrain", {}).get("history", ())
+        for name, settings in (("Fine-tuning of the choice", tuned), ("Retraining", last.get("retrain", {}))):
+            found[name] = from_json(list[float], settings.get("history", []), "history")
     return {name: losses for name, losses in found.items() if losses}
 
 

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from vitas_hw.core.progress import Progress
 from vitas_hw.core.reading import file_sha256
+from vitas_hw.core.records import refusing
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.predictors.examples import FEWEST, Measured
 from vitas_hw.predictors.kinds import KINDS
@@ -89,8 +90,9 @@ def collect_profiles(run: Run, searched: Predictor | None, finalists: Sequence[P
     with progress.step("cross-validating", len(paths)) as advance:
         for path in paths:
             profile = load_profile(path)
-            found.machines.append((profile.target.slug, _machine(profile)))
-            found.doubts.extend(_doubts(profile))
+            with refusing(path, "does not describe its machine", step="profile"):
+                found.machines.append((profile.target.slug, _machine(profile)))
+                found.doubts.extend(_doubts(profile))
             predictor_path = run.predictors / f"{path.stem}.json"
             if predictor_path.exists():
                 predictor = read_predictor(predictor_path)

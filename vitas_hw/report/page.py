@@ -72,7 +72,7 @@ def render(report: Report) -> str:
         ],
         "curves": [curve_chart(name, losses, number) for number, (name, losses) in enumerate(curves, 1)],
     }
-    return environment.get_template("page.html.jinja").render(
+    page = environment.get_template("page.html.jinja").render(
         report=report,
         charts=charts,
         specs={chart.name: chart.spec for group in charts.values() for chart in group},
@@ -85,6 +85,8 @@ def render(report: Report) -> str:
         commands=list(dict.fromkeys(filter(None, map(command_of, report.steps)))),
         settings_of=lambda step: json.dumps(_short(step["settings"]), indent=1, ensure_ascii=False),
     )
+    # half a surrogate may stand in JSON and in the name of a file, but not in UTF-8
+    return page.encode("utf-8", "replace").decode("utf-8")
 
 
 @cache

@@ -15,7 +15,7 @@ from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.reading import read_json, reason
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.runs.artifacts import read_exports
-from vitas_hw.runs.directory import HOLDERS, Run
+from vitas_hw.runs.directory import HOLDERS, WHEN, Run
 
 _WORDS = {"original": "begun", "profile": "profiled", "train": "trained", "search": "searched", "retrain": "retrained"}
 _WORDS |= {"export": "exported", "shrink": "shrunk"}
@@ -98,7 +98,7 @@ def _summary(run: Run) -> RunSummary:
         unfinished=tuple(name for name, path in states.items() if path.exists()),
         space=None if manifest["space"] is None else str(manifest["space"].get("name")),
         target=_target(steps),
-        age_s=time.time() - timegm(time.strptime(steps[-1]["finished"], "%Y-%m-%dT%H:%M:%SZ")) if steps else None,
+        age_s=time.time() - timegm(time.strptime(steps[-1]["finished"], WHEN)) if steps else None,
         commands=tuple(filter(None, map(command_of, steps))),
         **choice,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,39 @@ if TYPE_CHECKING:  # what lists runs loads none of these
     from vitas_hw.predictors.predictor import Predictor
     from vitas_hw.profiling.profile import Profile
     from vitas_hw.supernet.supernet import Supernet
+
+
+@dataclass(frozen=True)
+class _Training:
+    """What is read of a ``train.json``; an older one lacks what has a default."""
+
+    data: str
+    sharing: str
+    seed: int
+    recipe: dict[str, Any]
+    top1: float | None
+    history: tuple[dict[str, float], ...]
+    init: str | None = None
+    block_shares: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        from_json(int, self.recipe["epochs"], "recipe.epochs")
+        from_json(str | None, self.recipe.get("autocast"), "recipe.autocast")
+        for epoch in self.history:
+            epoch["loss"]
+
+
+@dataclass(frozen=True)
+class _Export:
+    """What is read of an export's comparison."""
+
+    format: str
+    exported: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        from_json(int, self.exported["images"], "images")
+        from_json(float | None, self.exported["others"][self.format]["top1"], "top1")
+
 
 _OPTIONS: dict[str, type | tuple[type, ...]] = {  # of ``load_data``, as JSON keeps them
     "search_share": (int, float),
@@ -92,11 +126,9 @@ def read_training(run: Run) -> dict[str, Any] | None:
     """Of the supernet; None if there is none. Raises FileError if the file is broken."""
     if not run.training.exists():
         return None
-    found = _read_json(run.training, "a training's settings", "top1", "history", "recipe")
+    found: dict[str, Any] = read_json(run.training, "a training's settings")
     with refusing(run.training, "is broken", step="train"):
-        from_json(float, found["top1"], "top1")
-        from_json(list[dict[str, float]], found["history"], "history")
-        from_json(str | None, from_json(dict[str, Any], found["recipe"], "recipe").get("autocast"), "autocast")
+        _check(_Training, found)
     return found
 
 
@@ -138,14 +170,16 @@ def read_health(run: Run) -> Health | None:
 def read_exports(run: Run) -> dict[str, dict[str, Any]]:
     """The comparison of each export of the choice, by file name. Raises FileError if one is broken."""
     paths = sorted(run.path.glob("choice*.parity.json"))
-    return {
-        path.name.removesuffix(".parity.json"): _read_json(path, "an export's comparison", "format", "exported")
-        for path in paths
-    }
+    found = {}
+    for path in paths:
+        found[path.name.removesuffix(".parity.json")] = data = read_json(path, "an export's comparison")
+        with refusing(path, "is not an export's comparison", step="export"):
+            _check(_Export, data)
+    return found
 
 
-def _read_json(path: Path, what: str, *fields: str) -> dict[str, Any]:
-    data = read_json(path, what)
-    if not isinstance(data, dict) or not set(fields) <= set(data):
-        raise FileError(f"{path} is not {what}: it lacks one of {', '.join(fields)}.")
-    return data
+def _check(kind: Any, data: Any) -> None:
+    """Raise what ``refusing`` tells of unless an object has what is read of it, in that form; it may hold more."""
+    if not isinstance(data, dict):
+        raise TypeError("it is no object")
+    from_json(kind, {one.name: data[one.name] for one in fields(kind) if one.name in data or one.default is MISSING})

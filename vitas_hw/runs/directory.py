@@ -11,14 +11,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property, wraps
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from vitas_hw.core.errors import FileError, InputError, WriteError, brief
-from vitas_hw.core.files import write_atomic, writing
+from vitas_hw.core.files import remove_litter, write_atomic, writing
 from vitas_hw.core.reading import file_sha256, parse_json, read_text
 from vitas_hw.core.records import content, from_json, refusing, to_json
 from vitas_hw.core.space import SearchSpace
@@ -40,6 +40,7 @@ _LIBRARIES = (
     "xgboost",
     "xgboost-cpu",
 )
+WHEN = "%Y-%m-%dT%H:%M:%SZ"  # of a step's end in the manifest, UTC
 DEFAULT_RUN = Path("runs/default")
 HOLDERS = ("quickstart", "shrink", "profile", "train", "search", "retrain", "export")  # hold a run and record its steps
 DEFAULT_SPACE = "vitas-digits"
@@ -79,8 +80,15 @@ class _Step:
     """What is read of a step."""
 
     step: str
+    finished: str
+    command: tuple[str, ...]
     settings: dict[str, Any]
+    versions: dict[str, str]
+    inputs: dict[str, str]
     outputs: dict[str, str]
+
+    def __post_init__(self) -> None:
+        time.strptime(self.finished, WHEN)
 
 
 @dataclass(frozen=True)
@@ -126,7 +134,7 @@ class Run:
             data = parse_json(read_text(self.manifest, "the manifest", hint=_ELSEWHERE))
             found = from_json(_Manifest, content(data, SCHEMA))
             for step in found.steps:
-                from_json(_Step, {name: step[name] for name in ("step", "settings", "outputs")})
+                from_json(_Step, {one.name: step[one.name] for one in fields(_Step)})
         return {"schema": SCHEMA, **to_json(found)}
 
     def space(self, wanted: str | None) -> SearchSpace:
@@ -151,8 +159,8 @@ class Run:
     def locked(self) -> Iterator[None]:
         """Hold the run, whose folder is made if need be, for a step that writes: one process at a time.
 
-        The system lets go of it when the process ends, by kill -9 too. A folder that was made is removed if nothing
-        has come of it.
+        The system lets go of it when the process ends, by kill -9 too; what that left half-written is removed. A folder
+        that was made is removed if nothing has come of it.
 
         Raises:
             InputError: another process holds it, or nothing can be written there.
@@ -167,6 +175,8 @@ class Run:
                 made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
                 self.path.mkdir(parents=True, exist_ok=True)
                 lock.acquire(timeout=_PATIENCE_S, poll_interval=_PAUSE_S)
+            for folder in (self.path, self.profiles, self.predictors):
+                remove_litter(folder)
             write_atomic(holder, f"{os.getpid()} on {socket.gethostname()}\n")
         except WriteError as error:
             lock.release()
@@ -289,7 +299,7 @@ class Run:
         manifest["steps"].append(
             {
                 "step": step,
-                "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                "finished": time.strftime(WHEN, time.gmtime()),
                 "command": sys.argv[1:],
                 "settings": settings,
                 "versions": {"python": platform.python_version(), **_versions()},

@@ -119,7 +119,7 @@ class Archive:
         return {
             where: (self._codes[where], joined([scores[part] for part in range(parts)]))
             for where, scores in found.items()
-            if len(scores) == parts
+            if scores.keys() == set(range(parts))
         }
 
     def measured(self, search: str, target: str) -> list[dict[str, float]]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -262,10 +262,20 @@ def load_result(path: Path, candidates_path: Path) -> SearchResult:
         found: SearchResult = from_json(SearchResult, data | {"candidates": rows})
         if "final_top1" not in data or not all("predicted_ms" in row for row in (data["choice"], *rows)):
             raise InputError("Its final_top1 or a candidate's predicted_ms is missing; null says that there is none.")
+        _check_settings(found.evolution)
         for one in (found.choice, *found.candidates):
             if (one.top1 is None) != (data.get("accuracy") == "params"):
                 raise InputError(f"Subnet {one.subnet.digest} lacks its top-1, or has one where only sizes count.")
         return found
+
+
+def _check_settings(evolution: dict[str, Any]) -> None:
+    """Raises KeyError or InputError unless the settings that are shown have the form they should have."""
+    from_json(str, evolution["optimizer"], "optimizer")
+    from_json(float | None, evolution.get("confidence"), "confidence")
+    if evolution.get("pareto") is not None:
+        from_json(Literal["latency_ms", "macs", "params"], evolution["pareto"], "pareto")
+    from_json(str | None, evolution.get("choose"), "choose")
 
 
 def _cost(candidate: Candidate, cost: str | None = None) -> float:

@@ -26,6 +26,7 @@ from vitas_hw.core.subnet import Block, Subnet
 from vitas_hw.supernet.elastic import LAYER_NORM_EPSILON, Weights
 from vitas_hw.supernet.plain import build_model
 from vitas_hw.supernet.plain_weights import plain_weights
+from vitas_hw.supernet.weights_file import finite
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".pth.tar")
 _NESTED = ("state_dict_ema", "model_ema", "state_dict", "model")  # timm's order: averaged weights first
@@ -132,7 +133,10 @@ def read_weights(path: Path) -> Weights:
         raise FileError(f"{path} holds no state dict, neither outermost nor under {', '.join(_NESTED)}.")
     if any(weight.numel() > size for weight in data.values()):
         raise FileError(f"{path} holds a tensor that claims more numbers than the file has bytes.")
-    return {str(name): weight.float() for name, weight in clean_state_dict(dict(data)).items()}
+    try:
+        return finite({str(name): weight.float() for name, weight in clean_state_dict(dict(data)).items()})
+    except ValueError as error:
+        raise FileError(f"{path} is no readable file of weights: {reason(error)}.") from error
 
 
 def _unpickled(path: Path) -> Any:

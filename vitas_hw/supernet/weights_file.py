@@ -51,7 +51,7 @@ def load_supernet(path: Path) -> Supernet:
         if not (isinstance(private, list) and all(isinstance(name, str) for name in private)):
             raise ValueError("the names of the private parts are no list")
         supernet = Supernet(space, about["sharing"], private)
-        supernet.load_state_dict(safetensors.torch.load_file(path))
+        supernet.load_state_dict(finite(safetensors.torch.load_file(path)))
     return supernet.eval()
 
 
@@ -79,8 +79,16 @@ def load_model(path: Path) -> tuple[VisionTransformer, Subnet]:
     subnet = subnet_of(path)
     with _told(path, "subnet"):
         model = build_model(subnet)
-        model.load_state_dict(safetensors.torch.load_file(path))
+        model.load_state_dict(finite(safetensors.torch.load_file(path)))
     return model.eval(), subnet
+
+
+def finite(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same; raises ValueError if a weight is infinite or no number: nothing that is computed with it is one."""
+    for name, weight in weights.items():
+        if not weight.isfinite().all():
+            raise ValueError(f"{shown(name)} holds what is no finite number")
+    return weights
 
 
 def _save(weights: dict[str, Tensor], path: Path, about: dict[str, str]) -> None:

@@ -69,8 +69,6 @@ def load_state(path: Path, settings: dict[str, Any]) -> State | None:
         FileError: the file is broken or of another schema.
         OtherSettingsError: it is of a training with other settings.
     """
-    for litter in path.parent.glob(f".{path.name}.*.part"):  # of a writer that was killed
-        litter.unlink(missing_ok=True)
     if not path.exists():
         return None
     again = "Give `fresh` to train from the beginning."

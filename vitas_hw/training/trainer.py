@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import KW_ONLY, dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from timm.data import Mixup
@@ -24,6 +24,7 @@ from vitas_hw.core.errors import FileError, InputError, VitasError
 from vitas_hw.core.reading import reason
 from vitas_hw.data.augmentation import rngs_as_they_were, seed_rngs
 from vitas_hw.data.splits import Batch, Pass, TrainPart, steps
+from vitas_hw.training.callbacks import Callback
 from vitas_hw.training.checkpoint import State, save_state
 from vitas_hw.training.distributed import Ranks
 from vitas_hw.training.objective import ModelObjective
@@ -34,14 +35,6 @@ _LOOK_EVERY = {"cpu": 1}  # steps between two looks at the loss; each is a synch
 _LOOK_RARELY = 20
 _LEAST_SCALE = 1e-6  # of fp16 losses: below it every gradient has overflowed for long
 _MOST_COMPILED = 64  # versions of a compiled block, one for each combination of widths; beyond them it runs as it is
-
-
-class Scalars(Protocol):
-    """As much of TensorBoard's SummaryWriter as is used."""
-
-    def add_scalar(self, name: str, value: float, step: int) -> None: ...
-
-    def close(self) -> None: ...
 
 
 @dataclass
@@ -62,7 +55,7 @@ class Training:
         checkpoint: where to keep the state at least each ``save_every_s`` and at the end, and the settings it belongs
             to: what has ended is not trained again.
         on_step: called after each step, in every process, with the state.
-        scalars: where the loss and the learning rate are logged.
+        callback: told of each epoch's loss and learning rate; in the first process only.
 
     Raises:
         InputError: too few images for so many processes.
@@ -79,7 +72,7 @@ class Training:
     deadline: Deadline = field(default_factory=Deadline)
     checkpoint: tuple[Path, dict[str, Any]] | None = None
     on_step: Callable[[State], None] = lambda _: None
-    scalars: Scalars | None = None
+    callback: Callback | None = None
 
     def __post_init__(self) -> None:
         objective, recipe, runtime, ranks = self.objective, self.recipe, self.runtime, self.ranks
@@ -278,9 +271,9 @@ class Training:
         state.history.append(state.loss / state.seen)
         state.epoch, state.step, state.loss, state.seen = state.epoch + 1, 0, 0.0, 0
         self.sum.zero_()
-        if self.scalars is not None:
-            self.scalars.add_scalar("train/loss", state.history[-1], state.epoch)
-            self.scalars.add_scalar("train/lr", self.optimizer.param_groups[0]["lr"], state.epoch)
+        if self.callback is not None:
+            rate = float(self.optimizer.param_groups[0]["lr"])
+            self.callback.metrics({"train/loss": state.history[-1], "train/lr": rate}, state.epoch)
 
     def _save(self, state: State) -> None:
         self.saved = time.monotonic()

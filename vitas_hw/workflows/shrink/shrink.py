@@ -163,6 +163,11 @@ def shrink(
         deadline.check("the original and the choice were compared")
         found = compare(run, [str(run.original), "choice"], comparing, progress=part(7))
         _keep(run, comparing, found, budget)
+    return read_shrunk(run)
+
+
+def read_shrunk(run: Run) -> Shrunk:
+    """What the run's last shrinking came to. Raises FileError if it is missing or broken."""
     with refusing(run.shrunk, "is no comparison of a model with its part"):
         return Shrunk.from_dict(content(read_json(run.shrunk, "the comparison"), SCHEMA))
 

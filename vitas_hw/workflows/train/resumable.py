@@ -18,12 +18,13 @@ from vitas_hw.core.deadline import Deadline
 from vitas_hw.core.progress import Progress
 from vitas_hw.core.settings import what_decides
 from vitas_hw.data.load import ImageData
+from vitas_hw.training.callbacks import Callback
 from vitas_hw.training.checkpoint import State, load_state
 from vitas_hw.training.checkpoint_header import OtherSettingsError
 from vitas_hw.training.distributed import Ranks
 from vitas_hw.training.objective import ModelObjective
 from vitas_hw.training.recipe import Recipe
-from vitas_hw.training.trainer import Scalars, Training
+from vitas_hw.training.trainer import Training
 from vitas_hw.workflows.train.settings import TrainingSettings
 
 
@@ -73,13 +74,13 @@ class Resumable:
         """
         return self.ranks.on_first(lambda: self._state(fresh))
 
-    def run(self, objective: ModelObjective, state: State, scalars: Scalars | None = None) -> list[float] | None:
+    def run(self, objective: ModelObjective, state: State, callback: Callback | None = None) -> list[float] | None:
         """Train in place; None if time ran out first.
 
         Args:
             objective: its teacher on the device.
             state: see ``state``; moves on.
-            scalars: where the loss is logged.
+            callback: see ``Training``.
         """
         if self.settings.batch_size is not None:
             rate, images = self.recipe.lr, self.recipe.batch_size
@@ -101,7 +102,7 @@ class Resumable:
             ranks=self.ranks,
             deadline=self.deadline,
             checkpoint=(self.checkpoint, self._header()),
-            scalars=scalars,
+            callback=callback,
         )
         with following(training, f"training {self.what} on {self.data.name}", state, self.progress):
             return training.run(state)

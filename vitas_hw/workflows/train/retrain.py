@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from vitas_hw.runs.subnets import Chosen, choose, data_for
 from vitas_hw.supernet.plain import build_model
 from vitas_hw.supernet.supernet import Supernet
 from vitas_hw.supernet.weights_file import save_model, subnet_of
+from vitas_hw.training.callbacks import About, Callback, Callbacks, check_installed
 from vitas_hw.training.distributed import joined
 from vitas_hw.training.evaluate import accuracy
 from vitas_hw.training.objective import ModelObjective
@@ -58,6 +60,7 @@ def retrain(
     output: Path | None = None,
     fresh: bool = False,
     deadline: Deadline | None = None,
+    callbacks: Sequence[Callback] = (),
     progress: Progress = SILENT,
 ) -> Retrained:
     """Train a subnet on the train part of the data; under torchrun every process calls this.
@@ -72,6 +75,7 @@ def retrain(
         output: the weights' file; None is the run's own place, from which ``export`` takes a retrained choice.
         fresh: forget an unfinished retraining.
         deadline: when to stop; None is after the settings' ``max_time_s``.
+        callbacks: told of each epoch, beside what ``settings.log`` names.
         progress: where to report to.
 
     Raises:
@@ -125,7 +129,12 @@ def retrain(
             before = accuracy(model.to(device).eval(), search, autocast=recipe.autocast).top1
             report.note(f"inherited top-1 on the search split: {before:.2%}")
         inherited = {name: weight.clone() for name, weight in model.state_dict().items()}
-        history = training.run(ModelObjective(model, recipe, teacher=on_device(teacher, device)), state)
+        check_installed(settings.log or ())
+        log = None
+        if ranks.first:
+            about_log = About("retrain", run.path.resolve().name, run.path, training.settled, state.begun)
+            log = stack.enter_context(closing(Callbacks(settings.log, callbacks, about_log, report)))
+        history = training.run(ModelObjective(model, recipe, teacher=on_device(teacher, device)), state, log)
         if history is None:
             training.tell_stopped()
             return Retrained(run.retraining_state, chosen.subnet, state.epoch, None, before)
@@ -133,6 +142,8 @@ def retrain(
             training.tell_stopped()
             return Retrained(run.retraining_state, chosen.subnet, state.epoch, None, before)
         top1 = accuracy(model, search, autocast=recipe.autocast).top1
+        if log is not None:
+            log.metrics({"search/top1": top1}, recipe.epochs)
         if before is not None and top1 < before:
             report.note(f"training ended at {top1:.2%}, below the inherited weights, which are kept")
             model.load_state_dict(inherited)

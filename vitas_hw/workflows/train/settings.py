@@ -11,10 +11,12 @@ from vitas_hw.data.options import RECIPE, DataOptions
 from vitas_hw.runs.directory import DEFAULT_DATA
 from vitas_hw.searching.depth_shares import DEPTHS
 from vitas_hw.supernet.options import DEFAULT_SHARING, PRIVATE, SHARING, check_private
+from vitas_hw.training.callbacks import read_logs
 from vitas_hw.training.recipe import Recipe, Runtime, of_batch_size, retraining_recipe, supernet_recipe
 
 INITS = ("fresh", "supernet")
 NO_TEACHER = "none"
+_WHERE = "Where and how long"
 
 
 def _parts(text: str) -> tuple[str, ...]:
@@ -33,6 +35,7 @@ class TrainingSettings:
         device, workers, threads, compile, deterministic, save_every_s: see ``Runtime``; ``auto`` takes a GPU if there
             is one.
         max_time_s: see ``TimeAllowed``.
+        log: names of ``LOGS``; None is TensorBoard where it is installed.
     """
 
     epochs: int | None = setting(default=None, like=Recipe)
@@ -49,6 +52,13 @@ class TrainingSettings:
     deterministic: bool = setting(default=False, like=Runtime)
     max_time_s: float | None = setting(default=None, like=TimeAllowed)
     save_every_s: float = setting(default=60.0, like=Runtime)
+    log: tuple[str, ...] | None = setting(
+        default=None,
+        help="tensorboard (default if there), mlflow, wandb, none.",
+        group=_WHERE,
+        reads=read_logs,
+        runs=True,
+    )
     seed: int = setting(default=0, help="Makes the step repeatable.", at_least=0, at_most=2**32 - 1)
 
     def changed(self, usual: Recipe) -> Recipe:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable
-from contextlib import ExitStack, closing, nullcontext
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,13 +30,13 @@ from vitas_hw.supernet.pretrained import Filled, fill_from_pretrained, original_
 from vitas_hw.supernet.supernet import Supernet, build_supernet
 from vitas_hw.supernet.weights_file import save_model, save_supernet
 from vitas_hw.training.baseline import baseline_of
+from vitas_hw.training.callbacks import About, Callback, Callbacks, check_installed
 from vitas_hw.training.distributed import Ranks, joined
 from vitas_hw.training.evaluate import subnet_accuracy
 from vitas_hw.training.health import Health
 from vitas_hw.training.objective import SupernetObjective
 from vitas_hw.training.teacher import load_teacher, on_device
 from vitas_hw.training.threads import working_threads
-from vitas_hw.training.trainer import Scalars
 from vitas_hw.workflows.few_images import few_images, images_for_a_classifier
 from vitas_hw.workflows.train.checkup import checkup
 from vitas_hw.workflows.train.resumable import Resumable
@@ -75,6 +74,7 @@ def train(
     fresh: bool | None = False,
     teacher: nn.Module | None = None,
     deadline: Deadline | None = None,
+    callbacks: Sequence[Callback] = (),
     progress: Progress = SILENT,
 ) -> Trained:
     """Train the supernet of the run's space on the train part of the data.
@@ -89,6 +89,7 @@ def train(
         fresh: forget an unfinished training; None does so only if it was one with other settings.
         teacher: a module from images to logits, instead of the settings' one.
         deadline: when to stop; None is after the settings' ``max_time_s``.
+        callbacks: told of each epoch, beside what ``settings.log`` names.
         progress: where to report to.
 
     Raises:
@@ -141,9 +142,12 @@ def train(
         for named in filter(None, (settings.init, settings.teacher)):
             warn_of_normalisation(named, data, report)
         objective = SupernetObjective(supernet, recipe, depths=depths.shares, teacher=on_device(teacher, device))
-        log = _tensorboard(run, fresh=not state.begun) if ranks.first else None
-        with closing(log) if log is not None else nullcontext():
-            history = training.run(objective, state, log)
+        check_installed(settings.log or ())
+        log = None
+        if ranks.first:
+            about_log = About("train", run.path.resolve().name, run.path, training.settled, state.begun)
+            log = stack.enter_context(closing(Callbacks(settings.log, callbacks, about_log, report)))
+        history = training.run(objective, state, log)
         if history is None:
             training.tell_stopped()
             return Trained(run.training_state, state.epoch, depths, blocks)
@@ -156,6 +160,8 @@ def train(
         except TimeIsUpError:  # the checkpoint holds the last step: only this is to be done again
             training.tell_stopped()
             return Trained(run.training_state, state.epoch, depths, blocks)
+        if log is not None:
+            log.metrics({"search/top1": top1}, recipe.epochs)
         largest = None if before is None else (before, _largest_top1(supernet, data, device, recipe.autocast))
         about = training.settled | {
             "depth_shares": depths.shares,
@@ -239,18 +245,6 @@ def _depths(
     found = depth_shares(Costs(space, predictor), budget, how=settings.depths, seed=settings.seed)
     progress.note(described(found, budget))
     return found, inputs
-
-
-def _tensorboard(run: Run, *, fresh: bool) -> Scalars | None:
-    """A log if TensorBoard is installed; of this training only."""
-    if fresh:
-        shutil.rmtree(run.tensorboard, ignore_errors=True)
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    writer: Callable[[str], Scalars] = SummaryWriter
-    return writer(str(run.tensorboard))
 
 
 def _mean_top1(supernet: Supernet, depths: Shares, training: Resumable) -> float:
