@@ -13,6 +13,7 @@ import pytest
 import vl_convert
 
 from vitas_hw.cli.main import main
+from vitas_hw.core.budget import Budget, show_count
 from vitas_hw.core.errors import FileError
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.report.collect import collect
@@ -20,6 +21,7 @@ from vitas_hw.report.fits import _gpu_rows
 from vitas_hw.report.page import report
 from vitas_hw.runs.artifacts import read_health
 from vitas_hw.runs.directory import Run
+from vitas_hw.runs.shrunk import Model, Shrunk, write_shrunk
 from vitas_hw.searching.result import SearchResult
 
 Whole = tuple[Run, SearchResult]
@@ -173,6 +175,39 @@ def test_a_run_of_before_supernets_told_how_they_are_gets_its_page(
     assert set(page.specs) == {"curve-1"}
     run.training.write_text(json.dumps(about | {"health": {"images": "many"}}))
     with pytest.raises(FileError, match=r"train\.json is broken: .*groups"):
+        report(run)
+
+
+@pytest.mark.parametrize(("after", "warned"), [(0.910, False), (0.909, False), (0.9, True)])
+def test_what_a_training_from_a_model_did_to_it(whole: Whole, tmp_path: Path, after: float, warned: bool) -> None:
+    run = Run(shutil.copytree(whole[0].path, tmp_path / "run"))
+    about = json.loads(run.training.read_text())
+    run.training.write_text(json.dumps(about | {"init": "deit_x", "largest_top1": [0.9139, after]}))
+    html = Page(report(run)[0].read_text(encoding="utf-8"))
+    said = f"before the training 91.39%, after it {after:.2%}, on the search split"
+    assert ["started from", f"deit_x; top-1 of the largest subnet {said}"] in html.rows
+    warnings = [word for word in html.words if "the model that it started from" in word]
+    assert bool(warnings) == warned
+    assert not warned or "1.4 points" in warnings[0]
+
+
+def test_the_original_stands_above_the_choice(tmp_path: Path, small: SearchSpace) -> None:
+    run = Run(tmp_path)
+    run.begin(small)
+    assert not [row for row in Page(report(run)[0].read_text(encoding="utf-8")).rows if "original" in row]
+    original, choice = Model(small.largest, 4.0, 0.953), Model(small.smallest, 1.6, 0.93)
+    write_shrunk(run, Shrunk("here", Budget.parse(latency="2ms"), original, choice, "choice.onnx"))
+    rows = Page(report(run)[0].read_text(encoding="utf-8")).rows
+    at = next(index for index, row in enumerate(rows) if row and row[0] == "original")
+    assert rows[at][1:3] + rows[at][5:] == ["95.30%", "4 ms", "", ""]
+    assert rows[at + 1][:3] == ["choice", "93.00%", "1.6 ms"]
+    assert rows[at + 1][5:] == ["2.50", "2.30"]
+    assert rows[at][3] == show_count(small.largest.macs)
+    write_shrunk(run, Shrunk("here", Budget(), original, Model(small.smallest, 1.6, None), "choice.onnx"))
+    rows = Page(report(run)[0].read_text(encoding="utf-8")).rows
+    assert rows[at + 1][:3] + rows[at + 1][5:] == ["choice", "", "1.6 ms", "2.50", ""]
+    run.shrunk.write_text("{}")
+    with pytest.raises(FileError, match="is no comparison of a model with its part"):
         report(run)
 
 

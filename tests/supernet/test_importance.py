@@ -106,6 +106,23 @@ def test_a_subnet_is_the_part_of_the_model_that_does_something(
             torch.testing.assert_close(supernet(images, SMALL), small_model(images), rtol=1e-4, atol=1e-5)
 
 
+def test_a_model_that_is_scored_already_is_sorted_by_those_scores(large_model: VisionTransformer) -> None:
+    """Scores turned round put last what would be first; equal ones leave the model in its own order."""
+    of, space = original(large_model, LARGE), space_around(LARGE, "around", 5)
+    scores = score(of, space)
+    turned = replace(scores, channels={group: -each for group, each in scores.channels.items()})
+    equal = replace(scores, channels={group: torch.zeros_like(each) for group, each in scores.channels.items()})
+    kernels = {}
+    for name, given in (("usual", None), ("same", scores), ("turned", turned), ("equal", equal)):
+        supernet = build_supernet(space, seed=0)
+        fill_from_pretrained(supernet, of, scores=given)
+        kernels[name] = supernet.weights(space.largest)["patch_embed.proj.weight"]
+    torch.testing.assert_close(kernels["usual"], kernels["same"], rtol=0, atol=0)
+    torch.testing.assert_close(kernels["usual"], kernels["turned"].flip(0), rtol=0, atol=0)
+    torch.testing.assert_close(kernels["equal"], large_model.state_dict()["patch_embed.proj.weight"], rtol=0, atol=0)
+    assert not torch.equal(kernels["equal"], kernels["usual"])
+
+
 def test_gradients_know_what_weights_do_not(large_model: VisionTransformer, batches: Batches) -> None:
     """An MLP channel that is never active on the images has the largest weights."""
     block = large_model.blocks[1]

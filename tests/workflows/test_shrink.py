@@ -21,6 +21,7 @@ from vitas_hw.core.subnet import Block, Subnet
 from vitas_hw.data.load import load_data
 from vitas_hw.profiling.place import Place, TargetAsked
 from vitas_hw.runs.directory import Run
+from vitas_hw.runs.shrunk import Model, Shrunk
 from vitas_hw.supernet.plain import build_model
 from vitas_hw.supernet.weights_file import load_model, save_model
 from vitas_hw.training.evaluate import accuracy
@@ -30,7 +31,7 @@ from vitas_hw.training.trainer import Training
 from vitas_hw.workflows.shrink import original as first_step
 from vitas_hw.workflows.shrink import shrink as road
 from vitas_hw.workflows.shrink.settings import ShrinkSettings
-from vitas_hw.workflows.shrink.shrink import Model, Shrunk, shrink
+from vitas_hw.workflows.shrink.shrink import shrink
 
 SHAPE = Subnet((32, 32), 1, 16, 24, (Block(2, 12, 48),) * 3, 10)
 BRIEF = {"num_subnets": 20, "epochs": 2, "retrain_epochs": 2, "train_device": "cpu"}

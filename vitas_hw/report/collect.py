@@ -14,10 +14,11 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.predictors.predictor import Predictor
 from vitas_hw.report.fits import Fit, collect_profiles
-from vitas_hw.report.headlines import Figure, asked_for, headline, warnings_of
+from vitas_hw.report.headlines import Figure, asked_for, headline, original_and_choice, warnings_of
 from vitas_hw.report.search import Search, search_shown
 from vitas_hw.runs.artifacts import load_run_predictor, read_exports, read_health, read_training
 from vitas_hw.runs.directory import Run
+from vitas_hw.runs.shrunk import read_shrunk
 from vitas_hw.searching.result import SearchResult, load_result
 from vitas_hw.training.health import Health
 
@@ -33,6 +34,7 @@ class Report:
         asked: what was asked for, and the answer.
         figures: what came out.
         warnings: one sentence each.
+        models: rows of a shrunk run: the original and the choice, see ``original_and_choice``.
         subnet: the choice's architecture.
         fits: the search's predictor first.
         health: of the supernet; None if an older version trained it.
@@ -48,6 +50,7 @@ class Report:
     asked: list[tuple[str, str]]
     figures: list[Figure]
     warnings: list[str]
+    models: list[tuple[str, ...]]
     search: Search | None
     subnet: Subnet | None
     fits: list[Fit]
@@ -81,7 +84,8 @@ def collect(run: Run, progress: Progress = SILENT) -> Report:
         made=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         asked=asked_for(run, space, result, training),
         figures=headline(result, profiles, training, exports),
-        warnings=warnings_of(run, result, profiles, exports, health),
+        warnings=warnings_of(run, result, profiles, exports, health, training),
+        models=original_and_choice(read_shrunk(run)),
         search=search,
         subnet=None if result is None else result.choice.subnet,
         fits=profiles.fits,

@@ -12,10 +12,12 @@ from vitas_hw.report.architecture import in_words
 from vitas_hw.report.fits import Profiles
 from vitas_hw.report.runs import on_test
 from vitas_hw.runs.directory import Run
+from vitas_hw.runs.shrunk import Shrunk
 from vitas_hw.searching.result import SearchResult, ties_words
 from vitas_hw.training.health import Health
 
 _NOISY = 0.05
+_FORGOTTEN = 0.005  # of the top-1 of a pretrained start
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,10 @@ def asked_for(
         recipe = training["recipe"]
         said = f"{training['data']}, {recipe['epochs']} epochs, sharing {training['sharing']}, seed {training['seed']}"
         rows.append(("supernet", said))
+        if training.get("largest_top1"):
+            before, after = training["largest_top1"]
+            said = f"before the training {before:.2%}, after it {after:.2%}, on the search split"
+            rows.append(("started from", f"{training['init']}; top-1 of the largest subnet {said}"))
     if run.training_state.exists():
         rows.append(("unfinished", "a training: repeat its command to go on"))
     if result is not None:
@@ -88,6 +94,25 @@ def headline(
     return found
 
 
+def original_and_choice(shrunk: Shrunk | None) -> list[tuple[str, ...]]:
+    """Cells of the two rows: name, top-1 on test, measured p50, MACs, parameters, how much faster, points lost."""
+    if shrunk is None:
+        return []
+    lost = "" if shrunk.lost is None else f"{100 * shrunk.lost:.2f}"
+    beside = {"original": ("", ""), "choice": (f"{shrunk.speedup:.2f}", lost)}
+    return [
+        (
+            name,
+            "" if row.top1 is None else f"{row.top1:.2%}",
+            show_cost(row.p50_ms, "latency_ms"),
+            show_count(row.subnet.macs),
+            show_count(row.subnet.params),
+            *beside[name],
+        )
+        for name, row in (("original", shrunk.original), ("choice", shrunk.choice))
+    ]
+
+
 def _top1(result: SearchResult, exports: Mapping[str, dict[str, Any]]) -> Figure:
     if result.choice.top1 is None:
         return Figure("Top-1", "not known", "ranked by the number of parameters; no accuracy was measured")
@@ -118,9 +143,16 @@ def warnings_of(
     profiles: Profiles,
     exports: Mapping[str, dict[str, Any]],
     health: Health | None,
+    training: Mapping[str, Any] | None,
 ) -> list[str]:
     """What a reader must know before trusting a figure, a sentence each."""
     found = [] if health is None else list(health.advice)
+    before, after = (training or {}).get("largest_top1") or (0.0, 0.0)
+    if before - after > _FORGOTTEN:
+        found.append(
+            f"The training cost the model that it started from {100 * (before - after):.1f} points of top-1: train for"
+            " longer, or with a smaller learning rate."
+        )
     if result is not None:
         found += _of_the_search(result, exports)
     found += [

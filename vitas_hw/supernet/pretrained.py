@@ -48,7 +48,9 @@ class Filled:
     sorted_by: str
 
 
-def fill_from_pretrained(supernet: Supernet, source: str | Original, batches: Iterable[Batch] = ()) -> Filled:
+def fill_from_pretrained(
+    supernet: Supernet, source: str | Original, batches: Iterable[Batch] = (), scores: Importance | None = None
+) -> Filled:
     """Write a checkpoint's weights into the supernet, so that the subnet of its shape starts equal to it.
 
     With ordinal sharing channels are sorted first, so that narrower subnets keep those that matter most (see
@@ -64,6 +66,7 @@ def fill_from_pretrained(supernet: Supernet, source: str | Original, batches: It
         source: the model, or what ``load_original`` knows it by.
         batches: training images (B, in_chans, height, width), preprocessed for the space, with labels (B,): what
             matters is scored on them; without any, by the weights alone.
+        scores: of the model, if it has been scored already.
 
     Raises:
         InputError: an unknown name, a model of another kind, or of a shape that is not in the space.
@@ -75,7 +78,7 @@ def fill_from_pretrained(supernet: Supernet, source: str | Original, batches: It
     subnet = _member(space, original.subnet, "The model" if isinstance(source, Original) else source)
     weights, sorted_by = _adapted(original, subnet), ""
     if supernet.sharing == _SORTED:
-        scores = score(original, space, batches)
+        scores = scores or score(original, space, batches)
         weights = permuted(weights, subnet, scores.order)
         sorted_by = f"{scores.images} images" if scores.images else "the size of the weights"
     _fill(supernet, weights, subnet, cells(original.subnet))

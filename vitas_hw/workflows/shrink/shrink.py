@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from vitas_hw.core.budget import Budget, Range
 from vitas_hw.core.deadline import Deadline, TimeIsUpError
 from vitas_hw.core.errors import InputError
+<<<<<<< HEAD
 from vitas_hw.core.files import write_atomic
 from vitas_hw.core.progress import SILENT, Numbered, Progress
 from vitas_hw.core.reading import read_json
 from vitas_hw.core.records import Record, content, refusing
+=======
+from vitas_hw.core.progress import SILENT, Progress
+>>>>>>> peers
 from vitas_hw.core.settings import as_json, shared, what_decides
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.data.options import DataOptions
@@ -19,7 +22,11 @@ from vitas_hw.predictors.predictor import Predictor
 from vitas_hw.profiling.profile import load_profile
 from vitas_hw.runs.artifacts import load_run_predictor
 from vitas_hw.runs.directory import Run, one_at_a_time
+<<<<<<< HEAD
 from vitas_hw.runs.finished import finished
+=======
+from vitas_hw.runs.shrunk import Model, Shrunk, read_shrunk, write_shrunk
+>>>>>>> peers
 from vitas_hw.supernet.weights_file import subnet_of
 from vitas_hw.workflows.compare import CompareSettings, Comparison, compare
 from vitas_hw.workflows.export.export import export
@@ -33,39 +40,6 @@ from vitas_hw.workflows.shrink.settings import ShrinkSettings
 from vitas_hw.workflows.train.retrain import retrain
 from vitas_hw.workflows.train.settings import RetrainSettings, TrainSettings
 from vitas_hw.workflows.train.train import train
-
-SCHEMA = 1
-
-
-@dataclass(frozen=True)
-class Model(Record):
-    """A row: p50 in milliseconds, of the same interleaved run as the other's, and top-1 on the test part."""
-
-    subnet: Subnet
-    p50_ms: float
-    top1: float | None
-
-
-@dataclass(frozen=True)
-class Shrunk(Record):
-    """The original and the choice, on ``target``; ``budget`` is what was asked, ``exported`` the file in the run."""
-
-    target: str
-    budget: Budget
-    original: Model
-    choice: Model
-    exported: str
-
-    @property
-    def speedup(self) -> float:
-        """How many times faster the choice is."""
-        return self.original.p50_ms / self.choice.p50_ms
-
-    @property
-    def lost(self) -> float | None:
-        """Top-1 that the choice lacks."""
-        ours, its = self.choice.top1, self.original.top1
-        return None if ours is None or its is None else its - ours
 
 
 def shrink(
@@ -163,6 +137,7 @@ def shrink(
         deadline.check("the original and the choice were compared")
         found = compare(run, [str(run.original), "choice"], comparing, progress=part(7))
         _keep(run, comparing, found, budget)
+<<<<<<< HEAD
     return read_shrunk(run)
 
 
@@ -170,6 +145,11 @@ def read_shrunk(run: Run) -> Shrunk:
     """What the run's last shrinking came to. Raises FileError if it is missing or broken."""
     with refusing(run.shrunk, "is no comparison of a model with its part"):
         return Shrunk.from_dict(content(read_json(run.shrunk, "the comparison"), SCHEMA))
+=======
+    shrunk = read_shrunk(run)
+    assert shrunk is not None  # its step is finished
+    return shrunk
+>>>>>>> peers
 
 
 def _p50(run: Run, predictor: Predictor, original: Subnet) -> float:
@@ -200,6 +180,6 @@ def _keep(run: Run, settings: CompareSettings, found: Comparison, budget: Budget
     exported = next(one for one in reversed(run.read()["steps"]) if one["step"] == "export")
     file = next(iter(exported["outputs"]))
     shrunk = Shrunk(found.target.slug, budget, rows[0], rows[1], file)
-    write_atomic(run.shrunk, json.dumps({"schema": SCHEMA, **shrunk.to_dict()}, indent=1) + "\n")
+    write_shrunk(run, shrunk)
     inputs = [run.original, run.path / file]
     run.record("shrink", run.space(None), as_json(settings), inputs, [run.shrunk])
