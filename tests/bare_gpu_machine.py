@@ -1,7 +1,7 @@
 """A pytest plugin: what is installed here and not on a bare machine with a GPU cannot be imported.
 
-That machine has PyTorch, torchvision, timm, onnx, onnxruntime, scikit-learn, scipy, typer and pytest; what else it may have is
-not counted on.
+That machine has PyTorch, torchvision, timm, onnx, onnxruntime, scikit-learn, scipy, typer and pytest; what
+else it may have is not counted on.
 """
 
 from __future__ import annotations

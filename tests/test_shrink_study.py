@@ -32,7 +32,6 @@ from shrink_setup import ORIGINAL, SETTINGS
 from shrink_training import Folder, read
 
 import vitas_hw as vh
-from vitas_hw.core.interrupts import Asked
 from vitas_hw.core.target import Target
 from vitas_hw.profiling.profile import Measurement, Profile, save_profile
 from vitas_hw.supernet.original import Original
@@ -127,7 +126,7 @@ def test_a_stopped_training_of_the_original_goes_on_to_the_same_weights(study, t
     shrink_original.train_original(study, epochs=3)
     other = Folder(tmp_path / "other", tmp_path / "kept of the other")
     stops = StopsAfter(2)
-    monkeypatch.setattr("vitas_hw.training.trainer.postponed", lambda: stops)
+    monkeypatch.setattr("vitas_hw.training.trainer.Deadline.over", lambda _: stops.now())
     assert not shrink_original.train_original(other, epochs=3)
     assert not other.rows.exists()
     stops.left = 1000
@@ -137,20 +136,13 @@ def test_a_stopped_training_of_the_original_goes_on_to_the_same_weights(study, t
     assert other.original.read_bytes() == study.original.read_bytes()
 
 
-class StopsAfter(Asked):
+class StopsAfter:
     """Stands for a signal that arrives during the n-th step."""
 
     def __init__(self, steps):
-        super().__init__()
         self.left = steps
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        return None
-
-    def __bool__(self):
+    def now(self):
         self.left -= 1
         return self.left < 1
 

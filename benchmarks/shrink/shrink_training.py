@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -119,7 +119,7 @@ def fit(
             num_classes=CLASSES,
             runtime=Runtime(device="cpu"),
             checkpoint=(checkpoint, settings),
-            on_epoch=lambda loss: print(f"  loss {loss:.4f}", flush=True),
+            callback=_Printed(),
         ).run(state)
     finally:
         clock.keep()
@@ -127,6 +127,16 @@ def fit(
         return None
     told = {"losses": [round(loss, 5) for loss in history], "recipe": asdict(recipe), "images": len(data.train)}
     return told | clock.told
+
+
+class _Printed:
+    """A ``Callback`` that prints the loss of each epoch."""
+
+    def metrics(self, values: Mapping[str, float], epoch: int) -> None:
+        print(f"  epoch {epoch}: loss {values['train/loss']:.4f}", flush=True)
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 def done(checkpoint: Path) -> None:

@@ -44,6 +44,7 @@ from vitas_hw.report.collect import collect
 from vitas_hw.report.runs import list_runs
 from vitas_hw.runs.artifacts import load_run_data, read_training, run_depth_shares
 from vitas_hw.runs.directory import Run
+from vitas_hw.runs.shrunk import Model, Shrunk, read_shrunk
 from vitas_hw.runs.space_file import load_space
 from vitas_hw.runs.subnets import subnets_named
 from vitas_hw.searching.archive import Archive, evaluation_times
@@ -55,7 +56,6 @@ from vitas_hw.supernet.weights_file import load_model, load_supernet, subnet_of
 from vitas_hw.training.checkpoint import load_state
 from vitas_hw.training.evaluate import subnet_accuracy
 from vitas_hw.training.health import Baseline, Group, Health
-from vitas_hw.workflows.shrink.shrink import Model, Shrunk, read_shrunk
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "training"))
 from test_gallery import RIGHT, transparent  # what people have, made there

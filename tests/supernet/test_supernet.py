@@ -199,7 +199,7 @@ def test_equal_weights_give_equal_bytes_that_everybody_may_read(small: SearchSpa
 
 @pytest.mark.parametrize("width", [32, 192])
 def test_fresh_weights_are_as_large_as_their_layer_asks_for(width):
-    shape = dict(image_size=(32, 32), in_chans=1, num_classes=10)
+    shape = {"image_size": (32, 32), "in_chans": 1, "num_classes": 10}
     subnet = Subnet(patch_size=8, embed_dim=width, blocks=(BlockShape(4, width // 4, 4 * width),) * 2, **shape)
     space = SearchSpace(
         name="one",

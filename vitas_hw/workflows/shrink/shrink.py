@@ -7,14 +7,7 @@ from dataclasses import replace
 from vitas_hw.core.budget import Budget, Range
 from vitas_hw.core.deadline import Deadline, TimeIsUpError
 from vitas_hw.core.errors import InputError
-<<<<<<< HEAD
-from vitas_hw.core.files import write_atomic
 from vitas_hw.core.progress import SILENT, Numbered, Progress
-from vitas_hw.core.reading import read_json
-from vitas_hw.core.records import Record, content, refusing
-=======
-from vitas_hw.core.progress import SILENT, Progress
->>>>>>> peers
 from vitas_hw.core.settings import as_json, shared, what_decides
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.data.options import DataOptions
@@ -22,11 +15,8 @@ from vitas_hw.predictors.predictor import Predictor
 from vitas_hw.profiling.profile import load_profile
 from vitas_hw.runs.artifacts import load_run_predictor
 from vitas_hw.runs.directory import Run, one_at_a_time
-<<<<<<< HEAD
 from vitas_hw.runs.finished import finished
-=======
 from vitas_hw.runs.shrunk import Model, Shrunk, read_shrunk, write_shrunk
->>>>>>> peers
 from vitas_hw.supernet.weights_file import subnet_of
 from vitas_hw.workflows.compare import CompareSettings, Comparison, compare
 from vitas_hw.workflows.export.export import export
@@ -137,19 +127,9 @@ def shrink(
         deadline.check("the original and the choice were compared")
         found = compare(run, [str(run.original), "choice"], comparing, progress=part(7))
         _keep(run, comparing, found, budget)
-<<<<<<< HEAD
-    return read_shrunk(run)
-
-
-def read_shrunk(run: Run) -> Shrunk:
-    """What the run's last shrinking came to. Raises FileError if it is missing or broken."""
-    with refusing(run.shrunk, "is no comparison of a model with its part"):
-        return Shrunk.from_dict(content(read_json(run.shrunk, "the comparison"), SCHEMA))
-=======
     shrunk = read_shrunk(run)
     assert shrunk is not None  # its step is finished
     return shrunk
->>>>>>> peers
 
 
 def _p50(run: Run, predictor: Predictor, original: Subnet) -> float:
