@@ -3,7 +3,7 @@
     python benchmarks/predictors.py run [--workers 2]      # what is missing in results/predictors.jsonl; may be stopped
     python benchmarks/predictors.py report                 # results/predictors.json and the table
 
-Three splits (seeds of the cross-validation) a profile, hyperparameters chosen in each training fold. The label of a row
+Two splits (seeds of the cross-validation) a profile, hyperparameters chosen in each training fold. The label of a row
 that is tested comes from its own visits and from corrections (the drift's slopes, the p50 over the quiet latency) that
 were fitted to the training fold alone. A row belongs to its profile's samples; delete the rows after a change of the
 predictors or of the labels.
@@ -47,7 +47,7 @@ from vitas_hw.profiling.profile import Profile
 from vitas_hw.workflows.fit import labelled, measured_of
 
 ROWS = RESULTS / "predictors.jsonl"
-SPLITS = 3
+SPLITS = 2
 OLD = "old"
 LABELS = (OLD, *STATISTICS)
 TRANSFERRED = (10, 20, 50)

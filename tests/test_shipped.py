@@ -18,6 +18,7 @@ from vitas_hw.predictors.shipped import shipped
 from vitas_hw.profiling.estimate import WITH_ANCHOR, WITHOUT_ANCHOR
 from vitas_hw.profiling.profile import with_quiet
 from vitas_hw.report.predictor_card import predictor_card
+from vitas_hw.workflows.fit import measured_of
 
 ROOT = Path(__file__).parent.parent
 PREDICTORS = sorted(path.stem for path in shipped("predictors").glob("*.json"))
@@ -60,9 +61,8 @@ def test_a_shipped_profile_says_what_its_raw_samples_say(name: str) -> None:
 
 @pytest.mark.parametrize("name", PREDICTORS)
 def test_a_shipped_predictor_reproduces_its_measurements(name: str) -> None:
-    profile = vh.load_profile(shipped("profiles") / f"{name}.jsonl")
-    found = vh.load_predictor(name).predict([measurement.subnet for measurement in profile.ok])
-    measured = [measurement.latency_ms for measurement in profile.ok]
+    learned = measured_of(vh.load_profile(shipped("profiles") / f"{name}.jsonl"))
+    found, measured = vh.load_predictor(name).predict(learned.subnets), learned.latency_ms
     inside = [low <= ms <= high for low, ms, high in zip(found.lower_ms, measured, found.upper_ms, strict=True)]
     assert sum(inside) / len(inside) > 0.85
 

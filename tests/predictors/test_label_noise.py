@@ -71,6 +71,17 @@ def test_a_round_that_was_slower_for_large_subnets_hides_no_error() -> None:
     assert found.model == pytest.approx(0.02 * MEAN_OF_NORMAL, abs=0.003)
 
 
+def test_the_models_error_is_never_said_to_be_larger_than_both_together() -> None:
+    """Errors that are all alike have a larger mean, for their root mean square, than those of a normal distribution."""
+    noise = np.full((COUNT, 2), 0.01)
+    truth, visits = machine(noise, model=0.0)
+    signs = np.where(np.random.default_rng(5).random(COUNT) < 0.5, 1.2, 1 / 1.2)
+    found = split_error(truth * signs, judged(visits, noise))
+    assert found is not None
+    together = relative_error(truth * signs, judged(visits, noise).measured)
+    assert 0.75 * together < found.model <= found.model_95[1] <= together
+
+
 def test_with_one_visit_a_subnet_nothing_is_told_apart() -> None:
     noise = np.full((COUNT, 1), 0.02)
     predicted, visits = machine(noise)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vitas_hw.core.space import SearchSpace
-from vitas_hw.core.statistic import P50, QUIET
+from vitas_hw.core.statistic import P50, P90, QUIET
 from vitas_hw.profiling.labels import ProfileLabels, ratio_by_size
 from vitas_hw.profiling.profile import Measurement
 
@@ -70,6 +70,19 @@ def test_p50_labels_have_the_p50s_level_and_less_of_their_noise(machine: tuple) 
     assert miss(found, quiet) < 0.6 * miss(plain, quiet)
 
 
+def test_p90_labels_are_made_as_p50s_are(machine: tuple) -> None:
+    rows, quiet = machine
+    plain, found = np.array([row.percentile(90) for row in rows]), everyone(rows, P90)
+    assert np.median(found / plain) == pytest.approx(1, abs=0.01)
+    assert (found > everyone(rows, P50)).all()
+    assert miss(found, quiet) < 0.6 * miss(plain, quiet)
+    alone = [replace(row, drift=()) for row in rows]
+    without = ProfileLabels(alone, P90)(np.arange(len(rows)))
+    assert without.measured.tolist() == [row.percentile(90) for row in alone]
+    assert without.visits is not None
+    assert np.median(without.visits / without.measured[:, None]) == pytest.approx(1, abs=0.05)
+
+
 def test_a_row_that_is_not_fitted_to_changes_no_other_label(machine: tuple) -> None:
     """Whatever a tested row's samples are: its drift and latency are in nobody's correction, and not in its own."""
     rows, _ = machine
@@ -93,6 +106,8 @@ def test_a_row_that_a_search_measured_keeps_its_p50(machine: tuple) -> None:
     p50, quiet = (ProfileLabels(mixed, statistic)(np.arange(len(mixed))) for statistic in (P50, QUIET))
     assert p50.measured[0] == 7.0
     assert 0.8 < quiet.measured[0] / 7.0 < 1.0
+    told = [replace(mixed[0], quiet_ms=6.5), *rows[1:]]
+    assert everyone(told, QUIET)[0] == 6.5
     assert p50.error is not None
     assert p50.error[0] == pytest.approx(np.median(p50.error[1:]))
     assert p50.measured[1:] == pytest.approx(everyone(rows[1:], P50), rel=1e-12)

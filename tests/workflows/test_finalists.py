@@ -104,7 +104,7 @@ def test_a_predictor_of_quiet_latencies_says_so_and_its_refits_too(digits: Searc
         rows.append(Measurement(subnet, tuple(rounds), tuple(drift.tolist())))
     profile = with_quiet(Profile(PLACE.target, digits, {"fingerprint": "f"}, None, USUAL_MS, tuple(rows)))
     predicted = {}
-    for statistic in ("p50", "quiet"):
+    for statistic in ("p50", "p90", "quiet"):
         run = Run(tmp_path / statistic)
         run.begin(digits)
         kept = keep(run, profile, ProfileSettings(statistic=statistic))
@@ -115,5 +115,6 @@ def test_a_predictor_of_quiet_latencies_says_so_and_its_refits_too(digits: Searc
         assert refitting is not None
         assert refitting.fit({rows[0].subnet: 1.0}).statistic == statistic
     assert np.median(predicted["quiet"] / predicted["p50"]) == pytest.approx(1 / 1.2, rel=0.03)
+    assert (predicted["p90"] > predicted["p50"]).mean() > 0.9
     with pytest.raises(InputError, match="statistic"):
         ProfileSettings(statistic="p95")

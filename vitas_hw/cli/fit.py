@@ -57,13 +57,13 @@ def fit(
     console.table(
         f"{found.samples} examples ({done.dropped} failed or incomplete), each predicted without having been seen.\n"
         f"Noise floor (mean difference of two measurements): {noise_floor_text(found.noise_floor)}",
-        ["kind", "model's error", "95%", "labels' noise", "together", "within 10%", "Kendall", "Spearman"],
+        ["kind", "model's error (95%)", "labels' noise", "together", "within 10%", "Kendall"],
         [
             [
                 one.kind,
                 *_words(one),
                 *(console.percent(one.scores[name]) for name in ("mape", "within_10")),
-                *(f"{one.scores[name]:.3f}" for name in ("kendall", "spearman")),
+                f"{one.scores['kendall']:.3f}",
             ]
             for one in found.kinds
         ],
@@ -95,6 +95,6 @@ def _apart(kind: KindReport) -> dict[str, Any]:
 def _words(kind: KindReport) -> list[str]:
     own = kind.apart
     if own is None:
-        return ["-"] * 3
+        return ["-", "-"]
     low, high = own.model_95
-    return [f"{own.model:.1%}", f"{low:.1%} to {high:.1%}", f"{own.labels:.1%}"]
+    return [f"{own.model:.1%} ({low:.1%} to {high:.1%})", f"{own.labels:.1%}"]

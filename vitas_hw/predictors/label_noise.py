@@ -60,10 +60,10 @@ def split_error(predicted: Floats, tested: Examples) -> ErrorSplit | None:
         products += np.nan_to_num(weight * residuals[:, a] * residuals[:, b])
         counts += np.nan_to_num(weight)
     drawn = np.random.default_rng(0).integers(0, len(sizes), (_RESAMPLES, len(sizes)))
-    ends = np.percentile(_mean_error(products[drawn], counts[drawn]), _INTERVAL)
-    error = relative_error(predicted, tested.measured)
+    error = relative_error(predicted, tested.measured)  # the model's is no larger
+    low, high = np.minimum(np.percentile(_mean_error(products[drawn], counts[drawn]), _INTERVAL), error)
     model = min(float(_mean_error(products, counts)), error)
-    return ErrorSplit(model, (float(ends[0]), float(ends[1])), float(np.sqrt(error**2 - model**2)))
+    return ErrorSplit(model, (float(low), float(high)), float(np.sqrt(error**2 - model**2)))
 
 
 def _mean_error(products: Floats, counts: Floats) -> Floats:

@@ -34,8 +34,8 @@ class ProfileSettings(TargetAsked):
         rounds: visits to each, spread over the whole time.
         until: the cross-validated error, a fraction, at which to stop.
         old: name or file of a predictor of the same space, of any target, to start from: few subnets are enough then.
-        statistic: what the predictor learns and a search's budget speaks of: ``p50``, on the machine as it was half of
-            the time, or ``quiet``, on the machine as quiet as it was seen.
+        statistic: what the predictor learns and a search's budget speaks of: ``p50`` or ``p90``, on the machine as it
+            was half of the time, or ``quiet``, on the machine as quiet as it was seen.
         max_time_s: stop after so many seconds with what is measured; the same command goes on.
         timeout_s: of one visit, once its session is built; a subnet that takes longer has failed.
         seed: of subnets and orders.
@@ -52,7 +52,7 @@ class ProfileSettings(TargetAsked):
     old: str | None = setting(default=None, help="Correct this predictor of another target.", group=_WHICH)
     statistic: str = setting(
         default=DEFAULT_STATISTIC,
-        help="What is predicted: p50, on the machine as it was half of the time, or quiet, as quiet as it was seen.",
+        help="What is predicted: p50 or p90, on the machine as it usually was, or quiet, as quiet as it was seen.",
         group=_WHICH,
         choices=STATISTICS,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.progress import Progress
+from vitas_hw.core.statistic import QUIET
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.predictors.kinds import KINDS
 from vitas_hw.predictors.predictor import Predictor, save_predictor
@@ -76,7 +77,8 @@ class Refitting:
     def add(self, measured_ms: Mapping[Subnet, float]) -> None:
         """Write the copy. A subnet of the profile that was measured again has its new latency alone."""
         rows = {one.subnet: one for one in self.profile.measurements}
-        rows |= {subnet: Measurement(subnet, ((ms,),)) for subnet, ms in measured_ms.items()}
+        quiet = self.predictor.statistic == QUIET
+        rows |= {one: Measurement(one, ((ms,),), quiet_ms=ms if quiet else None) for one, ms in measured_ms.items()}
         path = self.staged.searched_profile
         about = {**self.profile.environment, "added_by_search": [subnet.digest for subnet in measured_ms]}
         save_profile(replace(self.profile, environment=about, measurements=tuple(rows.values())), path)
