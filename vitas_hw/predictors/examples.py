@@ -78,7 +78,7 @@ class Examples:
         """
         if self.error is None or not self.error.any():
             return None
-        weights = 1 / (self.error**2 + np.median(self.error[self.error > 0]) ** 2)
+        weights: Floats = 1 / (self.error**2 + np.median(self.error[self.error > 0]) ** 2)
         return weights / weights.mean()
 
     def folds(self, seed: int) -> list[Fold]:
