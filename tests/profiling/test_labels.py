@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vitas_hw.core.space import SearchSpace
-from vitas_hw.core.statistic import P50, QUIET
+from vitas_hw.core.statistic import P50, P90, QUIET
 from vitas_hw.profiling.labels import ProfileLabels, ratio_by_size
 from vitas_hw.profiling.profile import Measurement
 
@@ -68,6 +68,19 @@ def test_p50_labels_have_the_p50s_level_and_less_of_their_noise(machine: tuple) 
     plain, found = np.array([row.latency_ms for row in rows]), everyone(rows, P50)
     assert np.median(found / plain) == pytest.approx(1, abs=0.005)
     assert miss(found, quiet) < 0.6 * miss(plain, quiet)
+
+
+def test_p90_labels_are_made_as_p50s_are(machine: tuple) -> None:
+    rows, quiet = machine
+    plain, found = np.array([row.percentile(90) for row in rows]), everyone(rows, P90)
+    assert np.median(found / plain) == pytest.approx(1, abs=0.01)
+    assert (found > everyone(rows, P50)).all()
+    assert miss(found, quiet) < 0.6 * miss(plain, quiet)
+    alone = [replace(row, drift=()) for row in rows]
+    without = ProfileLabels(alone, P90)(np.arange(len(rows)))
+    assert without.measured.tolist() == [row.percentile(90) for row in alone]
+    assert without.visits is not None
+    assert np.median(without.visits / without.measured[:, None]) == pytest.approx(1, abs=0.05)
 
 
 def test_a_row_that_is_not_fitted_to_changes_no_other_label(machine: tuple) -> None:

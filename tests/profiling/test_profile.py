@@ -64,6 +64,10 @@ def test_what_was_derived_comes_back_and_a_file_from_before_has_it_derived(profi
     before = [{name: value for name, value in line.items() if not name.startswith("quiet_")} for line in lines[1:]]
     old.write_text("".join(json.dumps(line) + "\n" for line in [header, *before]))
     assert load_profile(old) == derived
+    huge = old.read_text().replace('"embed_dim": ', '"embed_dim": 99999999999999')
+    (tmp_path / "huge.jsonl").write_text(huge)
+    with pytest.raises(FileError, match=r"huge\.jsonl.* is not a profile's"):  # what overflows is no warning
+        load_profile(tmp_path / "huge.jsonl")
     old.write_text(old.read_text().replace('"schema": 2', '"schema": 4'))
     with pytest.raises(FileError, match="schema 4"):
         load_profile(old)

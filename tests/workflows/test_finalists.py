@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from vitas_hw.core.errors import VitasError
+from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.progress import Silent
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
@@ -15,8 +16,12 @@ from vitas_hw.core.target import Target
 from vitas_hw.profiling.later import Later
 from vitas_hw.profiling.place import Place
 from vitas_hw.profiling.profile import Measurement, Profile, with_quiet
+from vitas_hw.runs.artifacts import load_run_predictor
+from vitas_hw.runs.directory import Run
+from vitas_hw.workflows.profile.profile import keep
+from vitas_hw.workflows.profile.settings import ProfileSettings
 from vitas_hw.workflows.search import measure_finalists
-from vitas_hw.workflows.search.measure_finalists import finalist_meter
+from vitas_hw.workflows.search.measure_finalists import finalist_meter, refitting_of
 
 PLACE = Place(Target("test-cpu", "onnxruntime", "fp32", 1, 1, (32, 32)), "cpu", None)
 USUAL_MS = 5.0
@@ -88,3 +93,28 @@ def test_one_that_does_not_run_ends_the_search(subnets: list[Subnet], measured: 
     measured[2] = Measurement(measured[2].subnet, failed="this engine cannot")
     with pytest.raises(VitasError, match=r"A finalist does not run on .*: this engine cannot"):
         finalist_meter(PLACE, None, 0, Notes())(subnets[40:])
+
+
+def test_a_predictor_of_quiet_latencies_says_so_and_its_refits_too(digits: SearchSpace, tmp_path: Path) -> None:
+    rng, rows = np.random.default_rng(0), []
+    codes = digits.sample_codes(200, rng)
+    for subnet in list(dict.fromkeys(digits.decode(code) for code in codes))[:40]:
+        drift = np.where(rng.random(3) < 0.3, 1 / 1.2, 1.0)
+        rounds = [tuple((subnet.macs / 1e7 * now * rng.uniform(1, 1.02, 9)).tolist()) for now in drift]
+        rows.append(Measurement(subnet, tuple(rounds), tuple(drift.tolist())))
+    profile = with_quiet(Profile(PLACE.target, digits, {"fingerprint": "f"}, None, USUAL_MS, tuple(rows)))
+    predicted = {}
+    for statistic in ("p50", "p90", "quiet"):
+        run = Run(tmp_path / statistic)
+        run.begin(digits)
+        kept = keep(run, profile, ProfileSettings(statistic=statistic))
+        assert load_run_predictor(run)[0].statistic == statistic
+        assert run.read()["steps"][-1]["settings"]["statistic"] == statistic
+        predicted[statistic] = kept.predictor.predict([row.subnet for row in rows]).latency_ms
+        refitting = refitting_of(run, kept.predictor, run)
+        assert refitting is not None
+        assert refitting.fit({rows[0].subnet: 1.0}).statistic == statistic
+    assert np.median(predicted["quiet"] / predicted["p50"]) == pytest.approx(1 / 1.2, rel=0.03)
+    assert (predicted["p90"] > predicted["p50"]).mean() > 0.9
+    with pytest.raises(InputError, match="statistic"):
+        ProfileSettings(statistic="p95")

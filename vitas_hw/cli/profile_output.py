@@ -54,23 +54,19 @@ def _quiet_as_json(profile: Profile) -> dict[str, Any] | None:
     }
 
 
-def _quiet_rows(profile: Profile) -> list[list[str]]:
+def _how_sure(profile: Profile) -> str:
+    """How well quiet latencies are known, where the noise comes from and what would help, in sentences."""
     quiet, error = profile.quiet, _typical_error(profile)
     if quiet is None:
-        return []
-    floor, split = quiet.floor, quiet.split
-    apart = f"{floor.median:.1%}, {floor.p90:.1%}" if floor else "-"
-    rows = [["  both on the quiet machine", apart]]
-    if split is None or error is None:
-        return [*rows, ["error of a quiet latency", quiet.unknown or "-"]]
-    parts = {"jitter": split.jitter, "visit": split.visit, "drift": split.drift, "session": split.session}
-    shown = ", ".join(f"{name} {part:.1%}" for name, part in parts.items() if part is not None)
-    return [
-        *rows,
-        ["error of a quiet latency (median subnet)", f"{error:.1%}"],
-        ["  what it comes from", shown],
-        ["  what would help", _HELPS[split.largest]],
-    ]
+        return ""
+    if quiet.split is None or error is None:
+        return quiet.unknown
+    parts = {name: part for name, part in asdict(quiet.split).items() if part is not None}
+    shown = ", ".join(f"{name} {part:.1%}" for name, part in parts.items())
+    return (
+        f"Latencies on the quiet machine are known to {error:.1%} (the median subnet): {shown}.\n"
+        f"What would help: {_HELPS[quiet.split.largest]}."
+    )
 
 
 def _typical_error(profile: Profile) -> float | None:
@@ -93,6 +89,7 @@ def print_profiled(done: Profiled, as_json: bool) -> None:
         console.print_json(_as_json(done))
         return
     floor = done.profile.noise_floor
+    quiet = None if done.profile.quiet is None else done.profile.quiet.floor
     failed = [measurement for measurement in done.profile.measurements if measurement.failed]
     latencies = [measurement.latency_ms for measurement in done.profile.ok]
     metrics = done.predictor.metrics
@@ -106,7 +103,7 @@ def print_profiled(done: Profiled, as_json: bool) -> None:
             ["p50 to", console.milliseconds(max(latencies))],
             ["noise floor: mean difference of two measurements", console.percent(floor.mean if floor else None)],
             ["  its median and 90th percentile", f"{floor.median:.1%}, {floor.p90:.1%}" if floor else "-"],
-            *_quiet_rows(done.profile),
+            ["  both on the quiet machine", f"{quiet.median:.1%}, {quiet.p90:.1%}" if quiet else "-"],
             ["the machine's drift around its median (90% of visits)", _drift(done)],
             ["predictor: mean error on unseen subnets", console.percent(metrics["mape"])],
             ["  of that the model's own, without the labels' noise", console.percent(metrics["model_error"])],
@@ -114,6 +111,8 @@ def print_profiled(done: Profiled, as_json: bool) -> None:
             ["predictor: Spearman", f"{metrics['spearman']:.3f}"],
         ],
     )
+    if sure := _how_sure(done.profile):
+        console.OUT.print(sure, markup=False)
     if done.would_have:
         console.table(
             "Starting from the old predictor, so many subnets give",

@@ -111,6 +111,7 @@ def summary(run: Run, result: SearchResult) -> dict[str, Any]:
 def finalists_table(result: SearchResult) -> None:
     """Predicted beside measured, the loss that they were compared by and top-1 (by size neither), the choice first."""
     from vitas_hw.cli import console
+    from vitas_hw.core.statistic import QUIET
     from vitas_hw.searching.result import best_first
 
     shown = {*result.measured_ms, *result.tuned}
@@ -134,6 +135,7 @@ def finalists_table(result: SearchResult) -> None:
     rows = [row(result.choice, True), *(row(candidate, False) for candidate in finalists if candidate != result.choice)]
     ranked = ["loss", "inherited", "final"] if by_top1 else []
     columns = ["subnet", *ranked, "predicted", "measured", *sizes]
+    words = "quiet latency" if result.statistic == QUIET else result.statistic
     after = " after a short fine-tuning" if result.tuned else ""
     what = f"loss{after} and top-1 on the search split" if by_top1 else "ranked by parameters, no top-1"
-    console.table(fill(f"Finalists under {result.budget}: {what}, p50", 80), columns, rows)
+    console.table(fill(f"Finalists under {result.budget}: {what}, {words}", 80), columns, rows)

@@ -1,4 +1,4 @@
-"""The latencies that a predictor learns, from a profile's visits: quiet ones, or p50s."""
+"""The latencies that a predictor learns, from a profile's visits: quiet ones, p50s or p90s."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.optimize import least_squares
 
 from vitas_hw.core.labels import Labels
-from vitas_hw.core.statistic import QUIET
+from vitas_hw.core.statistic import P50, PERCENT, QUIET
 from vitas_hw.profiling import estimate as estimator
 from vitas_hw.profiling.estimate import Floats, Ints, Visits, estimate, fit_drift
 from vitas_hw.profiling.profile import Measurement, known_of
@@ -26,7 +26,8 @@ class ProfileLabels:
 
     With an anchor, ``quiet`` labels are the profile's estimates, and ``p50`` labels are these times a cubic in
     ln(quiet latency) that is fitted to the rows' own p50s: what a usual moment of the machine adds is alike for subnets
-    of a size, and the p50 of a single row says little of it. Without an anchor both are the p50s.
+    of a size, and the p50 of a single row says little of it. Without an anchor both are the p50s. ``p90`` labels are
+    made as p50s are.
 
     Args:
         rows: N measurements with samples.
@@ -59,32 +60,36 @@ class ProfileLabels:
 
     def _labels(self, fitted_to: Ints) -> Labels:
         numbers, visits, about = self._visits
-        p50 = np.array([row.latency_ms for row in self.rows])
+        percent = PERCENT[self.statistic] or PERCENT[P50]
+        usual_ms = np.array([row.percentile(percent) for row in self.rows])
         seen = np.isin(numbers, fitted_to)
         drift, shift = None, 0.0
         if visits.loud is not None:
             shift = float(np.percentile(visits.loud[seen[visits.row]], estimator.QUIET))
             drift = fit_drift(_rows(visits, seen, shift), about[seen])
-        measured, error = p50.copy(), np.full(len(p50), np.nan)
+        measured, error = usual_ms.copy(), np.full(len(usual_ms), np.nan)
         most = max(len(row.rounds_ms) for row in self.rows)
-        each, each_error = np.full((len(p50), most), np.nan), np.full((len(p50), most), np.nan)
+        each, each_error = np.full((len(usual_ms), most), np.nan), np.full((len(usual_ms), most), np.nan)
         for chosen in (seen, ~seen):
             part, whose = _rows(visits, chosen, shift), numbers[chosen]
             if not len(part):
                 continue
             found = estimate(part, drift)
-            measured[whose] = found.quiet_ms
             error[whose] = found.assumed if found.error is None else found.error
             place = (whose[part.row], _rank_within(part.row))
-            each[place] = np.exp(part.middle if drift is None else drift.settled(part))
+            if drift is None:  # what was found are p50s
+                each[place] = np.exp(part.middle) * (usual_ms[whose] / found.quiet_ms)[part.row]
+            else:
+                measured[whose] = found.quiet_ms
+                each[place] = np.exp(drift.settled(part))
             each_error[place] = estimator.NOISE if drift is None or part.loud is None else drift.noise(part.loud)
         error[np.isnan(error)] = np.median(error[numbers])
         if drift is not None:
-            usual = ratio_by_size(measured[numbers[seen]], p50[numbers[seen]])
+            usual = ratio_by_size(measured[numbers[seen]], usual_ms[numbers[seen]])
             if self.statistic == QUIET:
-                others = np.setdiff1d(np.arange(len(p50)), numbers)
+                others = np.setdiff1d(np.arange(len(usual_ms)), numbers)
                 told = np.array([self.rows[number].quiet_ms or np.nan for number in others])
-                measured[others] = np.where(np.isnan(told), p50[others] / usual(p50[others]), told)
+                measured[others] = np.where(np.isnan(told), usual_ms[others] / usual(usual_ms[others]), told)
             else:
                 factor = usual(measured[numbers])
                 measured[numbers] *= factor

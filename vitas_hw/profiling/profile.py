@@ -14,7 +14,7 @@ from vitas_hw.core.errors import InputError
 from vitas_hw.core.files import write_atomic
 from vitas_hw.core.operators import operators
 from vitas_hw.core.reading import MOST_LINES_BYTES, read_text
-from vitas_hw.core.records import content, each_line, from_json, to_json
+from vitas_hw.core.records import content, each_line, from_json, refusing, to_json
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.core.target import LONGEST_MS, Target
@@ -196,7 +196,10 @@ def load_profile(path: str | Path) -> Profile:
 
     each_line(path, lines[1:], read, why, first=2)
     profile = replace(profile, measurements=tuple(measurements.values()))
-    return with_quiet(profile) if schema == _WITHOUT_QUIET else profile
+    if schema != _WITHOUT_QUIET:
+        return profile
+    with refusing(path, why), np.errstate(all="ignore"):  # a stranger's numbers may be of any size
+        return with_quiet(profile)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from vitas_hw.core.operators import Ints
 from vitas_hw.core.reading import MOST_LINES_BYTES, parse_json, read_text
 from vitas_hw.core.records import content, from_json, refusing, to_json
 from vitas_hw.core.space import SearchSpace
+from vitas_hw.core.statistic import P50
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.searching.scores import Score, paired_errors
 
@@ -37,7 +38,7 @@ _WRITTEN = (  # of a result and what it derives, in the order of its file
         "final_loss",
     ),
     *("tuned", "front", "targets", "targets_ms", "memory_bytes", "memory_by", "correction", "violations", "rounds"),
-    *("ties", "known"),
+    *("ties", "known", "statistic"),
 )
 
 
@@ -132,6 +133,7 @@ class SearchResult:
         ties: digests of the candidates within one standard error of the best, which is first; empty in files of
             versions that ranked by top-1.
         known: how many of the candidates, the first, other searches of the run had evaluated.
+        statistic: what latencies are, those of the budget too: one of ``STATISTICS``, as the predictor has it.
     """
 
     DERIVED: ClassVar = ("accuracy", "front", "violations")
@@ -154,6 +156,7 @@ class SearchResult:
     rounds: tuple[Round, ...] = ()
     ties: tuple[str, ...] = ()
     known: int = 0
+    statistic: str = P50
 
     @property
     def accuracy(self) -> str:

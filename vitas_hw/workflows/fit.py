@@ -14,7 +14,7 @@ from vitas_hw.core.files import write_atomic
 from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.core.reading import file_sha256
 from vitas_hw.core.space import SearchSpace
-from vitas_hw.core.statistic import DEFAULT_STATISTIC, QUIET, checked_statistic
+from vitas_hw.core.statistic import DEFAULT_STATISTIC, P50, QUIET, checked_statistic
 from vitas_hw.core.target import Target
 from vitas_hw.predictors.examples import Measured
 from vitas_hw.predictors.features import Floats
@@ -87,9 +87,8 @@ def fit_and_report(asked: FitSettings, progress: Progress = SILENT) -> Fitted:
 
 def measured_of(profile: Profile, path: Path | None = None, statistic: str = DEFAULT_STATISTIC) -> Measured:
     """The subnets of a profile that ran; a predictor of them keeps the hash of the profile's file."""
-    floor = profile.noise_floor
-    if statistic == QUIET:
-        floor = profile.quiet.floor if profile.quiet else None
+    floors = {P50: profile.noise_floor, QUIET: profile.quiet.floor if profile.quiet else None}
+    floor = floors.get(statistic)  # of p90s nothing is known
     found = labelled(profile.ok, profile.target, profile.space, statistic)
     return replace(
         found,
@@ -121,7 +120,7 @@ def fit_predictor(
     Args:
         profile: at least 20 measured subnets.
         kind: ``xgboost``, ``linear`` or ``flops``.
-        statistic: what it predicts: ``p50``, or ``quiet``, the latency on the machine as quiet as it was seen.
+        statistic: what it predicts: ``p50``, ``p90``, or ``quiet``, the latency on the machine as quiet as it was seen.
         path: the profile's file, whose hash the predictor keeps.
         seed: of folds and trees; the same profile and seed give the same predictor, byte for byte.
 

@@ -19,8 +19,8 @@ class FitSettings:
         csv: instead, a table with a header.
         column: of the table, to predict; positive.
         group: rows with one value of this column are held out together.
-        statistic: of a profile, what is predicted: ``p50``, of the machine as it was half of the time, or ``quiet``, on
-            the machine as quiet as it was seen.
+        statistic: of a profile, what is predicted: ``p50`` or ``p90``, of the machine as it was half of the time, or
+            ``quiet``, on the machine as quiet as it was seen.
         kind: of the predictor that is written; ``flops`` needs a column named mac or flop in a table.
         output: the folder to write to: ``<target>--<space>.json`` or ``<file>--<column>.json``; in ``reports/`` a
             report and a plot; of a profile, in ``cards/`` what it is for.
@@ -32,7 +32,7 @@ class FitSettings:
     column: str | None = setting(default=None, help="The table's column to predict.")
     group: str | None = setting(default=None, help="Rows with one value here are held out together.")
     kind: str = setting(default=DEFAULT_KIND, help="xgboost, linear or flops.")
-    statistic: str = setting(default=DEFAULT_STATISTIC, help="Of a profile: p50, or quiet (of the quiet machine).")
+    statistic: str = setting(default=DEFAULT_STATISTIC, help="Of a profile: p50, p90, or quiet (of the quiet machine).")
     output: Path = setting(default=Path("predictors"), help="The folder to write to.")
     seed: int = setting(default=0, help="Makes the step repeatable.", at_least=0, at_most=2**32 - 1)
 

@@ -157,10 +157,10 @@ def keep(
     seed, tried = settings.seed, list[WouldHave]()
     with progress.step("fitting the predictor", 1) as advance:
         if settings.old is None:
-            predictor = fit_predictor(profile, path=profile_path, seed=seed)
+            predictor = fit_predictor(profile, path=profile_path, seed=seed, statistic=settings.statistic)
         else:
             before = old_predictor(settings.old, profile.space)
-            predictor = transfer(before, measured_of(profile, profile_path), seed)
+            predictor = transfer(before, measured_of(profile, profile_path, settings.statistic), seed)
             tried = would_have(before, profile, seed)
         advance("")
     save_predictor(predictor, predictor_path)

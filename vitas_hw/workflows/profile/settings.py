@@ -6,6 +6,7 @@ from vitas_hw.core.deadline import TimeAllowed
 from vitas_hw.core.errors import InputError, invalid
 from vitas_hw.core.settings import setting, settings
 from vitas_hw.core.space import SearchSpace
+from vitas_hw.core.statistic import DEFAULT_STATISTIC, STATISTICS
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.profiling.place import TargetAsked
 from vitas_hw.profiling.selection import SELECTIONS, choose_subnets, load_subnets
@@ -33,6 +34,8 @@ class ProfileSettings(TargetAsked):
         rounds: visits to each, spread over the whole time.
         until: the cross-validated error, a fraction, at which to stop.
         old: name or file of a predictor of the same space, of any target, to start from: few subnets are enough then.
+        statistic: what the predictor learns and a search's budget speaks of: ``p50`` or ``p90``, on the machine as it
+            was half of the time, or ``quiet``, on the machine as quiet as it was seen.
         max_time_s: see ``TimeAllowed``; what is measured by then is fitted, and the same command goes on.
         timeout_s: of one visit, once its session is built; a subnet that takes longer has failed.
         seed: of subnets and orders.
@@ -47,6 +50,12 @@ class ProfileSettings(TargetAsked):
         default=None, help="Go on until this error, say 3%.", group=_WHICH, above=0, below=1, reads=_share
     )
     old: str | None = setting(default=None, help="Correct this predictor of another target.", group=_WHICH)
+    statistic: str = setting(
+        default=DEFAULT_STATISTIC,
+        help="What is predicted: p50 or p90, on the machine as it usually was, or quiet, as quiet as it was seen.",
+        group=_WHICH,
+        choices=STATISTICS,
+    )
     max_time_s: float | None = setting(default=None, like=TimeAllowed, group=_WHICH)
     timeout_s: float = setting(
         default=DEFAULT_TIMEOUT_S,

@@ -13,6 +13,7 @@ from vitas_hw.core.depths import Shares
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.operators import Ints, SubnetColumns
 from vitas_hw.core.progress import Progress
+from vitas_hw.core.statistic import P50
 from vitas_hw.core.subnet import Subnet
 from vitas_hw.predictors.predictor import Predictor
 from vitas_hw.searching.admission import Admission
@@ -180,6 +181,7 @@ class ClosedLoop:
             rounds=tuple(self._rounds),
             ties=tuple(one.subnet.digest for one in ties_of(candidates)) if self.settings.by_top1 else (),
             known=self._of_others,
+            statistic=getattr(self.costs.predictor, "statistic", P50),
         )
 
     def _correction(self) -> float:

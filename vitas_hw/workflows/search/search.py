@@ -17,7 +17,7 @@ from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.core.reading import file_sha256
 from vitas_hw.core.space import SearchSpace
-from vitas_hw.core.statistic import PERCENT
+from vitas_hw.core.statistic import P50, PERCENT
 from vitas_hw.predictors.predictor import Predictor
 from vitas_hw.runs.directory import Run, one_at_a_time
 from vitas_hw.searching.archive import Archive, Final
@@ -195,18 +195,19 @@ def search_run(
         first = archive.begin(name)
         measures, earlier_ms = {}, {}
         for target, (at, told_by) in places.items():
-            percent = PERCENT[told_by.statistic]
+            statistic = told_by.statistic
             meter = finalist_meter(
                 at,
                 run_profile(run, told_by),
                 settings.seed,
                 progress,
-                percent=percent,
+                percent=PERCENT[statistic],
                 deadline=deadline,
                 folder=folder,
             )
-            measures[target] = recorded(meter, archive, name, at.target.slug, deadline)
-            earlier_ms[target] = archive.latencies(at.target.slug)
+            where = at.target.slug if statistic == P50 else f"{at.target.slug} {statistic}"
+            measures[target] = recorded(meter, archive, name, where, deadline)
+            earlier_ms[target] = archive.latencies(where)
         memory_by = ""
         if memory is not None and place is not None:
             weigh, memory_by = memory_meter(place, progress)
