@@ -100,7 +100,7 @@ class TensorBoard:
         folder = folder if about.step == "train" else folder / about.step
         if not about.goes_on:
             shutil.rmtree(folder, ignore_errors=True)
-        self._writer: Any = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+        self._writer: Any = SummaryWriter(str(folder))
 
     def metrics(self, values: Mapping[str, float], epoch: int) -> None:
         for name, value in values.items():
