@@ -37,10 +37,11 @@ from bench_tools import RESULTS, write
 from vitas_hw.profiling.protocol import REPEAT_EVERY
 
 HERE = Path(__file__).resolve()
-SPACE = HERE.parent.parent / "tests" / "data" / "v1" / "space.yaml"
+OLD = HERE.parent.parent / "tests" / "data" / "v1"
+SPACE = OLD / "space.yaml"
 RUN = "run"
 SUBNETS, ROUNDS = 20, 1
-SEARCH = ["--flops", "100K", "--population", "6", "--generations", "4", "--device", "cpu"]
+SEARCH = ["--flops", "100K", "--population", "4", "--generations", "2", "--device", "cpu"]
 LOADED = (  # once, for all calls
     "vitas_hw.cli.main",
     *(f"vitas_hw.workflows.{name}.{name}" for name in ("profile", "train", "search", "export", "shrink")),
@@ -59,12 +60,12 @@ class Long:
 
     Args:
         words: of it, or ``work`` and the name of a function here.
-        after: the command whose undisturbed run it begins from.
+        trained: whether it begins from the tests' trained and searched run.
         timed: whether its files hold timings, which are never equal.
     """
 
     words: tuple[str, ...]
-    after: str | None = None
+    trained: bool = False
     timed: bool = False
 
 
@@ -72,15 +73,14 @@ PROFILE = ["profile", "--space", str(SPACE), "--num-subnets", str(SUBNETS), "--r
 COMMANDS = {
     "train": Long(("work", "train")),
     "profile": Long((*PROFILE, "--device-name", "x"), timed=True),
-    "search": Long(("search", *SEARCH), after="train"),
-    "retrain": Long(("work", "retrain"), after="search"),
-    "export": Long(("export", "--onnx", "--torch", "--timm"), after="search"),
+    "search": Long(("search", *SEARCH), trained=True),
+    "retrain": Long(("work", "retrain"), trained=True),
+    "export": Long(("export", "--onnx", "--torch", "--timm"), trained=True),
     "shrink": Long(("work", "shrink")),
 }
 
 
 _COUNTED = ("kills", "starting", "writing", "ways")
-BEGUN_FROM = {one.after for one in COMMANDS.values()}
 
 
 @dataclass
@@ -327,8 +327,8 @@ def processes_of(folder: Path) -> list[int]:
 def begun(command: Long, folder: Path) -> Path:
     """A folder from which the command begins."""
     folder.mkdir()
-    if command.after is not None:
-        shutil.copytree(folder.parent / f"{command.after}-whole" / RUN, folder / RUN)
+    if command.trained:
+        shutil.copytree(OLD / "run", folder / RUN)
     return folder
 
 
@@ -355,19 +355,19 @@ def campaign(name: str, place: Path, rng: random.Random, kills: int, note: Calla
         found.wrong += [f"way {found.ways}: process {pid} is left" for pid in processes_of(folder)]
         note(f"{name}: {found.kills} kills, {found.writing} of them in a write, wrong: {found.wrong[-5:] or 'nothing'}")
         shutil.rmtree(folder)
-    compared = sorted(content(whole / RUN))
+    compared = [] if command.timed else sorted(content(whole / RUN))
     return vars(found) | {"seconds_alone": [round(one, 1) for one in takes], "compared": compared}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=COMMANDS, action="append", help="one command (with those that it needs)")
+    parser.add_argument("--only", choices=COMMANDS, action="append", help="one command")
     parser.add_argument("--kills", type=int, default=24, help="of each command")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--output", type=Path, default=RESULTS / "kills.json")
     asked = parser.parse_args()
     load, found = os.getloadavg()[0], {}
-    if asked.output.exists() and asked.only is None:  # goes on after the last command that was finished
+    if asked.output.exists():  # goes on after the last command that was finished
         known = json.loads(asked.output.read_text())
         found = known["commands"] if known["environment"]["settings"]["seed"] == asked.seed else {}
     wanted = [name for name in COMMANDS if (name in asked.only if asked.only else name not in found)]
@@ -375,17 +375,12 @@ def main() -> None:
         import_module(name)
     with tempfile.TemporaryDirectory(prefix="kills-") as folder:
         place = Path(folder).resolve()
-        for name in COMMANDS:
-            if name in wanted:
-                rng = random.Random(f"{name} {asked.seed}")  # noqa: S311
-                found[name] = campaign(name, place, rng, asked.kills, lambda said: print(said, flush=True))
-                total = {
-                    key: sum(one[key] for one in found.values()) for key in ("kills", "starting", "writing", "ways")
-                }
-                total["wrong"] = sum(len(one["wrong"]) for one in found.values())
-                write(asked.output, total | {"commands": found}, {"seed": asked.seed}, load)
-            elif name in BEGUN_FROM:
-                undisturbed(name, place)
+        for name in wanted:
+            rng = random.Random(f"{name} {asked.seed}")  # noqa: S311
+            found[name] = campaign(name, place, rng, asked.kills, lambda said: print(said, flush=True))
+            total = {key: sum(one[key] for one in found.values()) for key in _COUNTED}
+            total["wrong"] = sum(len(one["wrong"]) for one in found.values())
+            write(asked.output, total | {"commands": found}, {"seed": asked.seed}, load)
     print(json.dumps({name: one["wrong"] for name, one in found.items()}))
 
 

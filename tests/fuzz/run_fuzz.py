@@ -23,12 +23,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import psutil
 from mutations import blind
 from targets import TARGETS, try_one
 
 READ, REFUSED, UNEXPECTED, INSANE, CRASH, HANG = "read", "refused", "unexpected", "not finite", "crash", "too slow"
 BAD = (UNEXPECTED, INSANE, CRASH, HANG)
-PATIENCE_S = 60  # for one input; the machine may be busy
+PATIENCE_S, _ASLEEP_S = 20, 600  # for one input: of processor time, for the machine may be busy, and by the clock
 _TURNS = 20
 _MORE_MEMORY = 4 * 2**30  # bytes of addresses beyond what the libraries take
 _LIBRARIES = ("numpy", "onnx", "pillow", "pydantic", "pyyaml", "safetensors", "torch", "xgboost")
@@ -94,6 +95,23 @@ def work(pipe: Connection, name: str, seed: int, first: int, last: int) -> None:
     pipe.send((last, counts, bad))
 
 
+def answers(pipe: Connection, pid: int) -> bool:
+    """Waits for the next message; False once its input has taken too much processor time, or waits for ever itself."""
+    begun, started = _cpu_s(pid), time.monotonic()
+    while not pipe.poll(1):
+        if _cpu_s(pid) - begun > PATIENCE_S or time.monotonic() - started > _ASLEEP_S:
+            return False
+    return True
+
+
+def _cpu_s(pid: int) -> float:
+    try:
+        taken = psutil.Process(pid).cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(taken.user + taken.system)
+
+
 def fuzz(name: str, seed: int, first: int, last: int, until: float, count: Count) -> None:
     """Tries the inputs ``first`` to ``last`` of a reader, as far as it gets until then; counts what comes of them."""
     number = first
@@ -105,8 +123,8 @@ def fuzz(name: str, seed: int, first: int, last: int, until: float, count: Count
         theirs.close()
         try:
             while number < last and time.monotonic() < until:
-                if not ours.poll(PATIENCE_S):
-                    count.bad(HANG, number, f"more than {PATIENCE_S} s")
+                if not answers(ours, process.pid or 0):
+                    count.bad(HANG, number, f"more than {PATIENCE_S} s of processor time")
                     number += 1
                     break
                 number, outcomes, bad = ours.recv()

@@ -14,7 +14,8 @@ import pytest
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
-from run_fuzz import BAD, CRASH, INSANE, REFUSED, UNEXPECTED, Count, fuzz, outcome_of, spoiled  # noqa: E402  # of this folder
+import run_fuzz  # noqa: E402  # of this folder
+from run_fuzz import BAD, CRASH, HANG, INSANE, REFUSED, UNEXPECTED, Count, fuzz, outcome_of, spoiled  # noqa: E402  # of this folder
 from targets import TARGETS, Reader, try_one  # noqa: E402
 
 Recorder = Callable[[str, object], None]
@@ -80,7 +81,9 @@ def test_every_bad_outcome_is_seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         CRASH: lambda _: os.kill(os.getpid(), 9),
         UNEXPECTED: lambda _: {}["x"],
         INSANE: lambda _: {"x": [float("nan")]},
+        HANG: lambda _: [None for _ in iter(int, 1)],
     }
+    monkeypatch.setattr(run_fuzz, "PATIENCE_S", 0.2)
     for outcome, read in wrong.items():
         monkeypatch.setitem(TARGETS, "wrong", Reader(read, (b"{}",)))
         found = Count()

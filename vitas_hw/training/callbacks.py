@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -100,8 +100,7 @@ class TensorBoard:
         folder = folder if about.step == "train" else folder / about.step
         if not about.goes_on:
             shutil.rmtree(folder, ignore_errors=True)
-        writer: Callable[[str], Any] = SummaryWriter
-        self._writer = writer(str(folder))
+        self._writer: Any = SummaryWriter(str(folder))
 
     def metrics(self, values: Mapping[str, float], epoch: int) -> None:
         for name, value in values.items():
