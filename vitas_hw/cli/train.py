@@ -31,8 +31,7 @@ def train(
     run: RunOption = DEFAULT_RUN,
     as_json: JsonOption = False,
 ) -> None:
-    """Train the weight-shared supernet of a space. Killed, the same command goes on.
-    With a budget, sampled subnets cost that much on average.
+    """Train the weight-shared supernet of a space, towards a budget if given. Killed, it goes on.
 
     Example: vitas-hw train --latency 5ms
     """
