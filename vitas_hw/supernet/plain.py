@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vitas_hw.core.subnet import Subnet
 
-_POSITIONS = 0.2  # standard deviation
+_POSITIONS, _HEAD = 0.2, 0.02  # standard deviations
 
 
 def build_model(subnet: Subnet, *, seed: int | None = None, drop_path_rate: float = 0.0) -> VisionTransformer:
@@ -52,6 +52,7 @@ def build_model(subnet: Subnet, *, seed: int | None = None, drop_path_rate: floa
         weight_init="jax",
     )
     fresh_positions(model.pos_embed.data)
+    nn.init.trunc_normal_(model.head.weight, std=_HEAD)  # timm's zeros would make all logits equal
     return model
 
 
