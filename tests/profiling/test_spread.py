@@ -31,11 +31,14 @@ def timed(subnet: Subnet, slowness: tuple[float, float] = (1.0, 1.0)) -> Visit:
 class Fleet:
     """Devices whose visits end in any order."""
 
-    def __init__(self, subnets: list[Subnet], path: Path, devices: tuple[str, ...] = ("x", "y", "z")) -> None:
+    def __init__(
+        self, subnets: list[Subnet], path: Path, devices: tuple[str, ...] = ("x", "y", "z"), *, shared_out: bool = False
+    ) -> None:
         self.journal = Journal.open(path, {})
         self.ticks: list[int] = []
         self.errands: list[Errand] = []
-        plan = passes({"first": subnets, "second": subnets[::4]}, rounds=ROUNDS, seed=0)
+        looked_into = self.journal if shared_out else None
+        plan = passes({"first": subnets, "second": subnets[::4]}, rounds=ROUNDS, seed=0, journal=looked_into)
         self.spread = Spread(
             devices, plan, self.journal, away_from={"second": "first"}, on_visit=lambda: self.ticks.append(1)
         )
@@ -74,6 +77,29 @@ def test_each_visit_is_made_once_and_rounds_do_not_mix(subnets: list[Subnet], tm
     alone = Journal.open(tmp_path / "alone", {})
     measure(Alone(), subnets, rounds=ROUNDS, seed=0, journal=alone)
     assert measurements(fleet.journal, subnets, "first", ROUNDS) == measurements(alone, subnets, "first", ROUNDS)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_last_rounds_visits_are_shared_out_over_devices_too(
+    subnets: list[Subnet], tmp_path: Path, seed: int
+) -> None:
+    noise = np.random.default_rng(seed)
+
+    def noisy(errand: Errand) -> Report:
+        slow = float(np.exp(noise.exponential(0.05)))
+        return Report(Visit((timed(errand.subnet).samples_ms[0] * slow,) * 3, (10.0,), (10.0,)))
+
+    fleet = Fleet(subnets, tmp_path / "journal", shared_out=True)
+    fleet.run(noisy, seed)
+    assert len(fleet.ticks) == len(fleet.errands) == ROUNDS * (len(subnets) + len(subnets[::4]))
+    keys = list(fleet.journal.attempts)
+    assert [key[:2] for key in keys] == sorted(key[:2] for key in keys)  # a portion begins when the one before is over
+    assert {key[1] for key in keys if key[0] == "first"} == set(range(5))  # two rounds of all, three portions
+    made = Counter(key[2] for key in keys if key[0] == "first")
+    assert min(made.values()) == 2 < max(made.values())
+    again = Fleet(subnets, tmp_path / "journal", shared_out=True)
+    again.run(noisy)
+    assert not again.errands
 
 
 class Alone:

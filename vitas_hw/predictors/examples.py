@@ -79,7 +79,8 @@ class Examples:
         if self.error is None or not self.error.any():
             return None
         weights: Floats = 1 / (self.error**2 + np.median(self.error[self.error > 0]) ** 2)
-        return weights / weights.mean()
+        weights /= weights.mean()
+        return weights
 
     def folds(self, seed: int) -> list[Fold]:
         """See ``cross_validation.folds``."""

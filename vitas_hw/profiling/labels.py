@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.optimize import least_squares
 
 from vitas_hw.core.labels import Labels
-from vitas_hw.core.statistic import P50, PERCENT, QUIET
+from vitas_hw.core.statistic import PERCENT, QUIET
 from vitas_hw.profiling import estimate as estimator
 from vitas_hw.profiling.estimate import Floats, Ints, Visits, estimate, fit_drift
 from vitas_hw.profiling.profile import Measurement, known_of
@@ -60,8 +60,8 @@ class ProfileLabels:
 
     def _labels(self, fitted_to: Ints) -> Labels:
         numbers, visits, about = self._visits
-        percent = PERCENT[self.statistic] or PERCENT[P50]
-        usual_ms = np.array([row.percentile(percent) for row in self.rows])
+        percent = PERCENT[self.statistic]
+        usual_ms = np.array([row.percentile(50 if percent is None else percent) for row in self.rows])
         seen = np.isin(numbers, fitted_to)
         drift, shift = None, 0.0
         if visits.loud is not None:
