@@ -30,7 +30,7 @@ from baselines import fit_any
 from bench_tools import RESULTS, Floats, read_rows, run_missing, write
 
 import vitas_hw as vh
-from vitas_hw.core.statistic import P50, QUIET, STATISTICS
+from vitas_hw.core.statistic import P50, QUIET
 from vitas_hw.predictors.cross_validation import folds, scores
 from vitas_hw.predictors.examples import Examples, Measured
 from vitas_hw.predictors.kinds import DEFAULT_KIND, KINDS
@@ -49,7 +49,7 @@ from vitas_hw.workflows.fit import labelled, measured_of
 ROWS = RESULTS / "predictors.jsonl"
 SPLITS = 2
 OLD = "old"
-LABELS = (OLD, *STATISTICS)
+LABELS = (OLD, P50, QUIET)
 TRANSFERRED = (10, 20, 50)
 ON_A_QUIET_MACHINE = 0.03  # the anchor at most so much slower than on the quiet machine
 GOALS = {
