@@ -309,8 +309,8 @@ def shipped_rows() -> list[str]:
             model = f"{own['apart']['model']:.1%} ({low:.1%} to {high:.1%})"
         scores = own["scores"]
         rows.append(
-            f"| `{path.stem}` | {model} | {scores['mape']:.1%} ({report['samples']} subnets) | {scores['within_10']:.1%}"
-            f" | {scores['kendall']:.3f} | {report['noise_floor']:.1%} |"
+            f"| `{path.stem}` | {model} | {scores['mape']:.1%} ({report['samples']} subnets)"
+            f" | {scores['within_10']:.1%} | {scores['kendall']:.3f} | {report['noise_floor']:.1%} |"
         )
     return rows
 
