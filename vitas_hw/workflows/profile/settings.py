@@ -31,7 +31,7 @@ class ProfileSettings(TargetAsked):
     Args:
         num_subnets: how many to measure; with ``until``, at the most.
         subnets: ``stratified`` over MACs, ``random``, or a file of subnets.
-        rounds: visits to each, spread over the whole time.
+        rounds: visits to each on average, spread over the whole time.
         until: the cross-validated error, a fraction, at which to stop.
         old: name or file of a predictor of the same space, of any target, to start from: few subnets are enough then.
         statistic: what the predictor learns and a search's budget speaks of: ``p50`` or ``p90``, on the machine as it
@@ -45,7 +45,7 @@ class ProfileSettings(TargetAsked):
         default=None, help="Default: 120 (20 from an old predictor, up to 1000 until an error).", group=_WHICH
     )
     subnets: str = setting(default="stratified", help="stratified (over MACs), random, or a file.", group=_WHICH)
-    rounds: int = setting(default=3, help="Visits to each, spread over the time.", group=_WHICH, at_least=1)
+    rounds: int = setting(default=3, help="Visits to each on average, spread over the time.", group=_WHICH, at_least=1)
     until: float | None = setting(
         default=None, help="Go on until this error, say 3%.", group=_WHICH, above=0, below=1, reads=_share
     )
