@@ -214,7 +214,7 @@ MISTAKES = [
     (["evaluate", "vitas-c"], ["is not in the run's space 'small'"]),
     (["evaluate", "none.json"], ["Cannot read the subnet none.json"]),
     (["evaluate", "small.yaml"], ["small.yaml, line 1, holds no subnet"]),
-    (["evaluate", "--random", "1", "--split", "train"], ["--split must be one of test, search, not 'train'."]),
+    (["evaluate", "--random", "1", "--split", "train"], ["--split must be one of search, test, not 'train'."]),
     (["evaluate", "--random", "1", "--run", "runs/nothing"], ["has no supernet", "Run: vitas-hw train"]),
     (["spaces", "missing.yml"], ["Cannot read the space missing.yml"]),
     (["spaces", "vitas-digits", "--for", "digits"], ["Give the name of a space, or --for DATA"]),
@@ -275,14 +275,14 @@ def test_evaluate_scores_named_listed_and_random_subnets(trained: Path, small: S
     (trained / "two.jsonl").write_text(small.sample(4).to_json() + "\n\n" + small.sample(5).to_json() + "\n")
     words = ["evaluate", "smallest", "one.json", "two.jsonl", "--random", "2", "--seed", "1"]
     found = run_json(trained, *words)
-    assert found["split"] == "test"
+    assert found["split"] == "search"
     subnets = [vh.Subnet.from_dict(row["subnet"]) for row in found["rows"]]
     assert subnets[:4] == [small.smallest, small.sample(3), small.sample(4), small.sample(5)]
     assert len(subnets) == 6
     assert all(0 <= row["top1"] <= row["top5"] <= 1 for row in found["rows"])
     assert max(row["top5"] for row in found["rows"]) > 0.5  # of ten classes
     assert run_json(trained, *words) == found
-    assert run_json(trained, *words, "--split", "search") != found
+    assert run_json(trained, *words, "--split", "test") != found
     table = run(trained, "evaluate", "largest").stdout
     assert small.largest.digest[:8] in table
     assert "top-5" in table

@@ -321,5 +321,5 @@ def test_a_line_is_the_same_by_either_solver(digits: SearchSpace, monkeypatch: p
     def in_circles(*_: object) -> None:
         raise RuntimeError("Maximum number of iterations reached.")
 
-    monkeypatch.setattr(line, "nnls", in_circles)
+    monkeypatch.setattr("scipy.optimize.nnls", in_circles)
     assert line.fit_line(Examples(table, measured), names).predict(table) == pytest.approx(usual, rel=1e-4)

@@ -58,9 +58,9 @@ class Split:
     def ready(self, between: Callable[[], None] = lambda: None) -> None:
         """Decode now what is not decoded yet: a broken image is an error here, not in hours.
 
-        ``between`` is called now and then, and may raise: what is decoded by then stays so.
+        ``between`` is called now and then where files are read, and may raise: what is decoded by then stays so.
         """
-        if isinstance(self.pixels, Decoding):
+        if isinstance(self.pixels, Decoding) and not self.pixels.source.in_memory:
             own = range(len(self)) if self.positions is None else self.positions
             for start in range(0, len(self), _AT_ONCE):
                 if start:
