@@ -209,10 +209,14 @@ def test_it_measures_on_onnx_runtime(monkeypatch):
 # the nets of the peers
 
 
-def test_nets_by_hand_fill_the_budget(begun, monkeypatch):
-    monkeypatch.setattr(shrink_shapes, "_percent", lambda *_: {"refused": "not asked for"})
+def test_nets_by_hand_fill_the_budget_without_the_peers(begun, monkeypatch, capsys):
+    monkeypatch.setattr(shrink_peers, "lacks", lambda package: f"{package} cannot be imported")
     shrink_shapes.make_shapes(begun)
+    said = capsys.readouterr().out
+    assert "half pruned: torch_pruning cannot be imported. The README of this folder says how to get it." in said
     found = shrink_shapes.read_shapes(begun)
+    assert set(found) == {"half", "third"}
+    assert all(set(nets) == {"narrow", "short"} for nets in found.values())
     for level, times in shrink_setup.LEVELS.items():
         for name, depth in (("narrow", 6), ("short", 4)):
             one = found[level][name]
@@ -236,19 +240,15 @@ def test_a_refusal_is_kept_as_the_peer_says_it(begun, monkeypatch):
             raise shrink_peers.RefusedError("no such small net")
         return shrink_peers.narrow(ORIGINAL, 16, 6)
 
-    monkeypatch.setattr(shrink_peers, "lacks", lambda _: "")
-    found = shrink_shapes._percent("modelopt.torch.prune", refuses_below, 0.5)
+    found = shrink_shapes._percent(refuses_below, 0.5)
     assert found == {"refused": "60% is too slow, and of 55% it says: no such small net"}
-    found_slow = shrink_shapes._percent("x", lambda kept: ORIGINAL, 0.5)
+    found_slow = shrink_shapes._percent(lambda kept: ORIGINAL, 0.5)
     assert found_slow == {"refused": "its smallest net, of 5%, is too slow"}
     by_percent = {kept: replace(ORIGINAL, blocks=(vh.Block(4, 16, 2 * kept),) * 6) for kept in range(1, 101)}
     widest = max(kept for kept, net in by_percent.items() if net.macs <= 0.7 * ORIGINAL.macs)
-    assert shrink_shapes._percent("x", by_percent.get, 0.7)["amount"] == widest
+    assert shrink_shapes._percent(by_percent.get, 0.7)["amount"] == widest
     by_percent |= dict.fromkeys(range(1, 20), ORIGINAL)  # what is left whole as nothing of it would be left
-    assert shrink_shapes._percent("x", by_percent.get, 0.7)["amount"] == widest
-    monkeypatch.setattr(shrink_peers, "lacks", lambda _: "torch_pruning cannot be imported")
-    with pytest.raises(SystemExit, match=r"cannot be imported\. The README"):
-        shrink_shapes._percent("torch_pruning", refuses_below, 0.5)
+    assert shrink_shapes._percent(by_percent.get, 0.7)["amount"] == widest
     shapes(begun, third={"fastnas": found | {"cpu_s": 3.0}})
     assert shrink_jobs.do(Job(FASTNAS, "third", "as ours is retrained", 0), begun)
     (row,) = read(begun.rows)
