@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 from bench_tools import Floats
-from matplotlib.figure import Figure  # not pyplot: no global state, no window
 
 _COLOURS = ("#1a73e8", "#f29900", "#d93025")
 _A_ROW = 3
@@ -29,6 +28,8 @@ def plot(panels: list[Panel], patch_size: Floats, path: Path) -> None:
     """A panel a supernet on common axes, a colour a patch size (subnets,); draws nothing without panels."""
     if not panels:
         return
+    from matplotlib.figure import Figure  # here: the machines where rows are made need not have it
+
     columns, lines = min(len(panels), _A_ROW), -(-len(panels) // _A_ROW)
     figure = Figure(figsize=(4 * columns + 0.4, 4.2 * lines + 0.4), dpi=130, layout="constrained")
     grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)

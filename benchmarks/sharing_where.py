@@ -27,7 +27,7 @@ from torch.profiler import ProfilerActivity, profile
 
 import vitas_hw as vh
 from vitas_hw.core.subnet import Block, Subnet
-from vitas_hw.supernet import elastic, supernet
+from vitas_hw.supernet import elastic, gradients
 from vitas_hw.supernet.sharing import Channels, take
 from vitas_hw.supernet.supernet import Supernet
 
@@ -65,23 +65,23 @@ class Leaves:
     @contextmanager
     def used(self, *, joined: bool = False) -> Iterator[None]:
         with ExitStack() as stack:
-            for module in (elastic, supernet):
+            for module in (elastic, gradients):  # whichever of them reads on this device
                 stack.enter_context(patch.object(module, "take", self))
             if joined:
                 stack.enter_context(patch.object(elastic.ElasticAttention, "forward", self._joined()))
             yield
 
     def _joined(self) -> Callable[..., Tensor]:
-        def forward(attention: elastic.ElasticAttention, x: Tensor, block: Block, side: str) -> Tensor:
-            batch, tokens, embed_dim = x.shape
+        def forward(attention: elastic.ElasticAttention, x: Tensor, use: elastic.Use, block: Block) -> Tensor:
+            batch, tokens, _ = x.shape
             weights = {}
             for name in ("qkv.weight", "qkv.bias", "proj.weight", "proj.bias"):
-                key = (id(attention), name, side)
+                key = (id(attention), name)
                 weights[name] = self.kept.get(key)
                 if weights[name] is None:
-                    parts = elastic.read(attention.places(embed_dim, block, side))
                     part, _, kind = name.partition(".")
-                    whole = torch.cat([parts[f"{p}.{kind}"] for p in "qkv"]) if part == "qkv" else parts[name]
+                    names = [f"attn.{p}.{kind}" for p in (part if part == "qkv" else [part])]
+                    whole = torch.cat([take(*use._places[one]) for one in names])
                     weights[name] = self.leaf(key, lambda whole=whole: whole)  # type: ignore[misc]
             qkv = F.linear(x, weights["qkv.weight"], weights["qkv.bias"])
             heads = qkv.reshape(batch, tokens, 3, block.num_heads, block.head_dim).permute(2, 0, 3, 1, 4)

@@ -1,7 +1,7 @@
 """A pytest plugin: what is installed here and not on a bare machine with a GPU cannot be imported.
 
-That machine has PyTorch, torchvision, timm, onnx, onnxruntime, scikit-learn, scipy, matplotlib, typer, hypothesis and
-pytest.
+That machine has PyTorch, torchvision, timm, onnx, onnxruntime, scikit-learn, scipy, typer and pytest; what else it may have is
+not counted on.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
 LACKS = ("xgboost", "pydantic", "pydantic_core", "pymoo", "moocore", "openvino", "ray", "tensorrt", "tensorrt_rtx")
-ALSO = ("vl_convert", "webdataset", "datasets", "atheris", "playwright")
+ALSO = ("matplotlib", "hypothesis", "vl_convert", "webdataset", "datasets", "atheris", "playwright")
 _found = PathFinder.find_spec
 
 

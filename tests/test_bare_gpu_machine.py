@@ -23,7 +23,9 @@ def test_gpu_tests_are_collected_and_spaces_load_without_what_such_a_machine_lac
         "import sys; sys.path[:0] = ['tests', '.']; import bare_gpu_machine, pytest\n"
         "from vitas_hw.runs.space_file import load_space\n"
         "assert load_space('vitas-deit-tiny').size > 1\n"
-        "sys.exit(pytest.main(['-m', 'gpu', '--collect-only', '-q', '-p', 'no:cacheprovider', 'tests']))"
+        "words = ['-m', 'gpu', '--collect-only', '-q', '-p', 'no:cacheprovider']\n"
+        "words += ['-p', 'no:hypothesispytest', 'tests']\n"
+        "sys.exit(pytest.main(words))"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -20,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 # xgboost-cpu is xgboost without its CUDA part of 200 MB; what it needs itself is there
-WHEELS = {"xgboost-cpu": ["--no-deps"], "pydantic": []}
+WHEELS = {"xgboost-cpu": ["--no-deps"], "pydantic": [], "nvidia-ml-py": [], "psutil": []}
 PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_24", "manylinux_2_17", "manylinux2014", "manylinux1")
 SITE = "/tmp/site"  # noqa: S108  # there, for one call
 

@@ -1,7 +1,7 @@
 """The regime: what the pilot tries, and the one recipe of every net that it fixes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pays_train import Recipe
@@ -23,19 +23,30 @@ class Pilot:
         return f"patch {self.patch}, depth {self.depth}"
 
 
-def _probe(batch_size: int, lr: float) -> Pilot:
+def _probe(batch_size: int, lr: float, shift: int = 1, **more: Any) -> Pilot:
     """How fast a net learns, at a fifteenth of the cost."""
-    return Pilot("3M", 7, 4, Recipe(epochs=4, batch_size=batch_size, lr=lr, flip=True, shift=1))
+    return Pilot("3M", 7, 4, Recipe(epochs=4, batch_size=batch_size, lr=lr, flip=True, shift=shift, **more))
 
 
+XAVIER = Recipe(epochs=15, batch_size=64, lr=3e-3, init="jax", position_std=0.2)
 PILOTS = {
     "probe, batch 64, lr 0.003": _probe(64, 3e-3),
     "probe, batch 128, lr 0.003": _probe(128, 3e-3),
     "probe, batch 64, lr 0.006": _probe(64, 6e-3),
     "probe, batch 64, lr 0.012": _probe(64, 1.2e-2),
+    "probe, flips alone, lr 0.006": _probe(64, 6e-3, 0),
+    "probe, flips alone, lr 0.006, Xavier": _probe(64, 6e-3, 0, init="jax"),
+    "probe, flips alone, lr 0.003, Xavier": _probe(64, 3e-3, 0, init="jax"),
+    "probe, flips alone, lr 0.003, Xavier, positions 0.2": _probe(64, 3e-3, 0, init="jax", position_std=0.2),
+    "probe, flips alone, lr 0.003, Xavier, positions 0.5": _probe(64, 3e-3, 0, init="jax", position_std=0.5),
+    "probe, flips alone, lr 0.0015, Xavier, positions 0.2": _probe(64, 1.5e-3, 0, init="jax", position_std=0.2),
     "p7 d4, 30 epochs, flips, lr 0.006": Pilot("6M", 7, 4, Recipe(epochs=30, batch_size=64, lr=6e-3)),
-    "p7 d4, 15 epochs, flips, lr 0.006": Pilot("6M", 7, 4, Recipe(epochs=15, batch_size=64, lr=6e-3)),
-    "p4 d4, 15 epochs, flips": Pilot("6M", 4, 4, Recipe(epochs=15, batch_size=128, lr=3e-3)),
+    "p7 d4, 15 epochs, flips, lr 0.0015, Xavier, positions 0.2": Pilot("6M", 7, 4, replace(XAVIER, lr=1.5e-3)),
+    "p4 d4, 15 epochs, flips, lr 0.0015, Xavier, positions 0.2": Pilot("6M", 4, 4, replace(XAVIER, lr=1.5e-3)),
+    "p7 d6, 15 epochs, flips, lr 0.0015, Xavier, positions 0.2": Pilot("6M", 7, 6, replace(XAVIER, lr=1.5e-3)),
+    "p7 d4, 20 epochs, flips, lr 0.0015, Xavier, positions 0.2": Pilot(
+        "6M", 7, 4, replace(XAVIER, lr=1.5e-3, epochs=20)
+    ),
 }
 
 

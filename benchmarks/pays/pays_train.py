@@ -36,6 +36,9 @@ class Recipe:
     Args:
         shift: largest shift in pixels, the border repeated.
         flip: whether half of the images are mirrored.
+        init: of the weights, as timm calls them: ``""`` draws all with a standard deviation of 0.02, ``"jax"`` by a
+            layer's width (Xavier), which is four times that for the nets of this study.
+        position_std: of the positions' embedding.
     """
 
     epochs: int
@@ -47,6 +50,8 @@ class Recipe:
     clip_grad: float = 1.0
     flip: bool = True
     shift: int = 0
+    init: str = ""
+    position_std: float = 0.02
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -73,7 +78,7 @@ def train(
 
     ``watch`` evaluates on the search part after each epoch.
     """
-    model = built(subnet, seed)
+    model = built(subnet, seed, recipe.init, recipe.position_std)
     matrices = [weight for weight in model.parameters() if weight.ndim > 1]
     others = [weight for weight in model.parameters() if weight.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
@@ -109,8 +114,13 @@ def train(
     return model.eval(), at
 
 
-def built(subnet: vh.Subnet, seed: int) -> Any:
+def built(subnet: vh.Subnet, seed: int, init: str = "", position_std: float = 0.02) -> Any:
     model = vh.build_model(subnet, seed=seed)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        model.weight_init_mode = init  # whatever the library begins with
+        model.init_weights()
+        nn.init.trunc_normal_(model.pos_embed, std=position_std)
     for block in model.blocks:
         block.attn.fused_attn = False
     return model

@@ -13,6 +13,8 @@ from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.presets import preset
 from vitas_hw.core.published import PUBLISHED, published_subnet
 from vitas_hw.core.space import SearchSpace
+from vitas_hw.core.subnet import Block as BlockShape
+from vitas_hw.core.subnet import Subnet
 from vitas_hw.supernet.plain import build_model
 from vitas_hw.supernet.supernet import Supernet, build_supernet, extract
 from vitas_hw.supernet.weights_file import load_model, load_supernet, save_model, save_supernet
@@ -193,3 +195,25 @@ def test_equal_weights_give_equal_bytes_that_everybody_may_read(small: SearchSpa
     assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
     loaded = load_supernet(path)
     assert all(torch.equal(one, loaded.state_dict()[name]) for name, one in supernet.state_dict().items())
+
+
+@pytest.mark.parametrize("width", [32, 192])
+def test_fresh_weights_are_as_large_as_their_layer_asks_for(width):
+    shape = dict(image_size=(32, 32), in_chans=1, num_classes=10)
+    subnet = Subnet(patch_size=8, embed_dim=width, blocks=(BlockShape(4, width // 4, 4 * width),) * 2, **shape)
+    space = SearchSpace(
+        name="one",
+        patch_sizes=(8,),
+        embed_dims=(width,),
+        depth=(2, 2),
+        num_heads=(4,),
+        attn_dims=(width,),
+        mlp_dims=(4 * width,),
+        **shape,
+    )
+    for model in (build_model(subnet, seed=0), extract(build_supernet(space, seed=0), subnet)):
+        block = model.blocks[1]
+        for layer in (block.attn.proj, block.mlp.fc1, block.mlp.fc2):
+            wanted = (2 / (layer.in_features + layer.out_features)) ** 0.5
+            assert float(layer.weight.std().detach()) == pytest.approx(wanted, rel=0.05)
+        assert float(model.pos_embed.std().detach()) == pytest.approx(0.2, rel=0.1)

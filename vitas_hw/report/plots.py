@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from matplotlib.figure import Figure  # not pyplot: no global state, no window
-
 from vitas_hw.core.files import atomic_path
 
 _GREY, _BLUE = "#9aa0a6", "#1a73e8"
@@ -21,6 +19,8 @@ def plot_fit(measured: Sequence[float], predicted: Sequence[float], *, title: st
         unit: of both axes.
         path: PNG file, replaced in one step.
     """
+    from matplotlib.figure import Figure  # not pyplot: no global state; here: who draws nothing need not have it
+
     figure = Figure(figsize=(5.5, 5.5), dpi=150, layout="constrained")
     axes = figure.add_subplot()
     least, most = min(*measured, *predicted), max(*measured, *predicted)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Block
 from vitas_hw.supernet.gradients import Gradients, linears, slices
+from vitas_hw.supernet.plain import fresh_positions
 from vitas_hw.supernet.sharing import Channels, Place, Sharing, take
 
 LAYER_NORM_EPSILON = 1e-6  # timm's ViT
@@ -41,9 +42,9 @@ class Axis:
         return self._table[width, side]
 
 
-def matrix(*shape: int) -> nn.Parameter:
-    """Fresh weights as timm initialises those of a ViT."""
-    return nn.Parameter(nn.init.trunc_normal_(torch.empty(*shape), std=0.02))
+def matrix(rows: int, columns: int) -> nn.Parameter:
+    """Fresh weights by the layer's width, as of a plain model, see ``build_model``."""
+    return nn.Parameter(nn.init.xavier_uniform_(torch.empty(rows, columns)))
 
 
 def vector(width: int, value: float = 0.0) -> nn.Parameter:
@@ -230,7 +231,7 @@ class ElasticStem(nn.Module):
         self.cls_token = nn.ParameterDict(tokens)
         self.grid = self.grids[fine]
         positions = {
-            key: matrix(1, 1 + self.grids[p][0] * self.grids[p][1], most)
+            key: nn.Parameter(fresh_positions(torch.empty(1, 1 + self.grids[p][0] * self.grids[p][1], most)))
             for key, p in owners("pos_embed", fine).items()
         }
         self.pos_embed = nn.ParameterDict(positions)

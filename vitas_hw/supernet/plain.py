@@ -7,13 +7,19 @@ from typing import Any
 import torch
 from timm.layers import Attention, Mlp
 from timm.models.vision_transformer import Block, VisionTransformer
-from torch import nn
+from torch import Tensor, nn
 
 from vitas_hw.core.subnet import Subnet
+
+_POSITIONS = 0.2  # standard deviation
 
 
 def build_model(subnet: Subnet, *, seed: int | None = None, drop_path_rate: float = 0.0) -> VisionTransformer:
     """A timm ``VisionTransformer`` with fresh weights: (B, in_chans, height, width) -> (B, num_classes).
+
+    Linear layers start as in the original ViT (arXiv 2010.11929; timm calls it ``jax``): by their width, not all with a
+    standard deviation of 0.02, which is far too small for narrow ones. Positions start at 0.2. On Fashion-MNIST a net
+    of 3M MACs and four epochs came to 88.2% so and to 86.6% with 0.02 for both (``benchmarks/pays/pilot.jsonl``).
 
     Args:
         subnet: the architecture.
@@ -34,7 +40,7 @@ def build_model(subnet: Subnet, *, seed: int | None = None, drop_path_rate: floa
         block.mlp = Mlp(dim, hidden_features=shape.mlp_dim, act_layer=act_layer)
         return block
 
-    return VisionTransformer(
+    model = VisionTransformer(
         img_size=subnet.image_size,
         patch_size=subnet.patch_size,
         in_chans=subnet.in_chans,
@@ -43,4 +49,12 @@ def build_model(subnet: Subnet, *, seed: int | None = None, drop_path_rate: floa
         depth=subnet.depth,
         drop_path_rate=drop_path_rate,
         block_fn=block_of_subnet,  # timm asks for a class and only calls it
+        weight_init="jax",
     )
+    fresh_positions(model.pos_embed.data)
+    return model
+
+
+def fresh_positions(into: Tensor) -> Tensor:
+    """Initial weights of a position embedding."""
+    return nn.init.trunc_normal_(into, std=_POSITIONS)
