@@ -80,10 +80,12 @@ def study(data, tmp_path, monkeypatch):
 
 @pytest.fixture
 def begun(study):
-    """With an original of fresh weights and a profile of that device."""
-    (study.path / "kept").mkdir(parents=True)
-    torch.manual_seed(0)
-    shrink_original.save_model(vh.build_model(ORIGINAL, seed=0).half(), ORIGINAL, study.original)
+    """With an original of random weights and a profile of that device."""
+    study.path.mkdir(parents=True)
+    model = vh.build_model(ORIGINAL, seed=0)
+    with torch.no_grad():  # a fresh classifier is zero: nothing would matter
+        model.head.weight.normal_(std=0.1, generator=torch.Generator().manual_seed(0))
+    shrink_original.save_model(model.half(), ORIGINAL, study.original)
     space = shrink_ours.space_of(shrink_original.load(study))
     rng = np.random.default_rng(0)
     subnets = dict.fromkeys([space.largest, *(space.decode(code) for code in space.sample_codes(40, rng))])
@@ -201,10 +203,14 @@ def test_it_measures_on_onnx_runtime(monkeypatch):
 # the nets of the peers
 
 
-def test_nets_by_hand_fill_the_budget(begun, monkeypatch):
-    monkeypatch.setattr(shrink_shapes, "_percent", lambda *_: {"refused": "not asked for"})
+def test_nets_by_hand_fill_the_budget_without_the_peers(begun, monkeypatch, capsys):
+    monkeypatch.setattr(shrink_peers, "lacks", lambda package: f"{package} cannot be imported")
     shrink_shapes.make_shapes(begun)
+    said = capsys.readouterr().out
+    assert "half pruned: torch_pruning cannot be imported. The README of this folder says how to get it." in said
     found = shrink_shapes.read_shapes(begun)
+    assert set(found) == {"half", "third"}
+    assert all(set(nets) == {"narrow", "short"} for nets in found.values())
     for level, times in shrink_setup.LEVELS.items():
         for name, depth in (("narrow", 6), ("short", 4)):
             one = found[level][name]
@@ -228,19 +234,15 @@ def test_a_refusal_is_kept_as_the_peer_says_it(begun, monkeypatch):
             raise shrink_peers.RefusedError("no such small net")
         return shrink_peers.narrow(ORIGINAL, 16, 6)
 
-    monkeypatch.setattr(shrink_peers, "lacks", lambda _: "")
-    found = shrink_shapes._percent("modelopt.torch.prune", refuses_below, 0.5)
+    found = shrink_shapes._percent(refuses_below, 0.5)
     assert found == {"refused": "60% is too slow, and of 55% it says: no such small net"}
-    found_slow = shrink_shapes._percent("x", lambda kept: ORIGINAL, 0.5)
+    found_slow = shrink_shapes._percent(lambda kept: ORIGINAL, 0.5)
     assert found_slow == {"refused": "its smallest net, of 5%, is too slow"}
     by_percent = {kept: replace(ORIGINAL, blocks=(vh.Block(4, 16, 2 * kept),) * 6) for kept in range(1, 101)}
     widest = max(kept for kept, net in by_percent.items() if net.macs <= 0.7 * ORIGINAL.macs)
-    assert shrink_shapes._percent("x", by_percent.get, 0.7)["amount"] == widest
+    assert shrink_shapes._percent(by_percent.get, 0.7)["amount"] == widest
     by_percent |= dict.fromkeys(range(1, 20), ORIGINAL)  # what is left whole as nothing of it would be left
-    assert shrink_shapes._percent("x", by_percent.get, 0.7)["amount"] == widest
-    monkeypatch.setattr(shrink_peers, "lacks", lambda _: "torch_pruning cannot be imported")
-    with pytest.raises(SystemExit, match=r"cannot be imported\. The README"):
-        shrink_shapes._percent("torch_pruning", refuses_below, 0.5)
+    assert shrink_shapes._percent(by_percent.get, 0.7)["amount"] == widest
     shapes(begun, third={"fastnas": found | {"cpu_s": 3.0}})
     assert shrink_jobs.do(Job(FASTNAS, "third", "as ours is retrained", 0), begun)
     (row,) = read(begun.rows)
@@ -249,11 +251,11 @@ def test_a_refusal_is_kept_as_the_peer_says_it(begun, monkeypatch):
 
 
 @needs("torch_pruning")
-@pytest.mark.parametrize("kept", [30, 50, 80])
-def test_torch_pruning_prunes_embedding_mlps_and_whole_heads(begun, kept):
+@pytest.mark.parametrize(("kept", "narrower"), [(30, True), (50, True), (80, False)])
+def test_torch_pruning_prunes_embedding_mlps_and_whole_heads(begun, kept, narrower):
     model, subnet = shrink_shapes.pruned(shrink_original.load(begun), kept)
     assert subnet.depth == ORIGINAL.depth
-    assert subnet.embed_dim < ORIGINAL.embed_dim
+    assert (subnet.embed_dim < ORIGINAL.embed_dim) == narrower  # by the ranking MLPs go first
     assert all(block.head_dim == 16 and block.mlp_dim < 256 for block in subnet.blocks)
     heads = [block.num_heads for block in subnet.blocks]
     assert min(heads) > 0

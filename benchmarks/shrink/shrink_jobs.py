@@ -26,7 +26,6 @@ OURS, PRUNED, SCRATCH, LONG, FASTNAS = "ours", "torch-pruning", "scratch", "scra
 ABLATIONS = tuple(name for name in VARIANTS if name != OURS)
 ABLATED_AT = "third"
 PEERS = (PRUNED, SCRATCH)
-PACKAGES = {PRUNED: "torch_pruning", FASTNAS: "modelopt.torch.prune"}
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
 
@@ -114,10 +113,10 @@ def next_training(rows: Rows, folder: Folder) -> Job | None:
 
 def waits_for(job: Job, folder: Folder) -> str:
     """What has to come before a job's next training; empty if nothing."""
-    if job.arm in PACKAGES:
-        return shrink_peers.lacks(PACKAGES[job.arm])
+    if job.arm not in VARIANTS:
+        return shrink_peers.lacks_of(setting_of(job).shape)
     road = job.road(folder)
-    return "a search" if job.arm in VARIANTS and road.told("supernet") and not road.told("search") else ""
+    return "a search" if road.told("supernet") and not road.told("search") else ""
 
 
 def searches(rows: Rows, folder: Folder) -> list[Road]:

@@ -23,6 +23,7 @@ from vitas_hw.supernet.original import Original
 Batch = tuple[Tensor, Tensor]
 Made = tuple[Any, vh.Subnet]  # a plain timm model and its shape
 MOST_KEPT = 100  # percent
+PACKAGES = {"pruned": "torch_pruning", "fastnas": "modelopt.torch.prune"}  # by the shapes that they make
 
 
 class RefusedError(Exception):
@@ -37,6 +38,11 @@ def lacks(package: str) -> str:
     except ImportError as error:
         return f"{package} cannot be imported: {error}"
     return ""
+
+
+def lacks_of(shape: str) -> str:
+    """The same of the peer that makes such nets."""
+    return lacks(PACKAGES[shape]) if shape in PACKAGES else ""
 
 
 def whole(original: Original) -> Any:

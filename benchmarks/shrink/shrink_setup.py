@@ -29,7 +29,7 @@ SEEDS = (0, 1, 2)
 
 def original_recipe(epochs: int = 30) -> Recipe:
     """From scratch. Mirror images alone, and a peak above the library's: the pilots of the study whether the search
-    pays found shifts to cost more than they give within so few epochs, and nets this narrow to learn slowly.
+    pays found shifts to cost more than they give within so few epochs, and half of this rate best for half a batch.
     """
     flips = Augmentation(hflip=0.5)
     return replace(of_length(FASHION, epochs), lr=3e-3, warmup_epochs=min(2, epochs - 1), augmentation=flips)

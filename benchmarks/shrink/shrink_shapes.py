@@ -48,7 +48,9 @@ def make_shapes(folder: Folder) -> None:
     for level, times in LEVELS.items():
         for shape, find in _families(original, folder).items():
             known = read_shapes(folder)
-            if shape not in known.get(level, {}):
+            if lacking := shrink_peers.lacks_of(shape):
+                print(f"{level} {shape}: {lacking}. The README of this folder says how to get it.")
+            elif shape not in known.get(level, {}):
                 cpu, found = time.process_time(), find(1 / times)
                 found |= {"cpu_s": round(time.process_time() - cpu, 1), "machine": shrink_training.machine()}
                 known.setdefault(level, {})[shape] = found
@@ -76,8 +78,8 @@ def _families(original: Original, folder: Folder) -> dict[str, Callable[[float],
     return {
         "narrow": partial(_by_hand, ORIGINAL.depth),
         "short": partial(_by_hand, SHORT_DEPTH),
-        "pruned": partial(_percent, "torch_pruning", lambda kept: pruned(original, kept)[1]),
-        "fastnas": partial(_percent, "modelopt.torch.prune", lambda flops: of_fastnas(original, flops, folder)[1]),
+        "pruned": partial(_percent, lambda kept: pruned(original, kept)[1]),
+        "fastnas": partial(_percent, lambda flops: of_fastnas(original, flops, folder)[1]),
     }
 
 
@@ -98,10 +100,8 @@ def _hand(width: int, depth: int, mlp: int | None = None) -> vh.Subnet:
     return shrink_peers.narrow(ORIGINAL, width, depth, mlp)
 
 
-def _percent(package: str, made: Callable[[int], vh.Subnet], budget: float) -> dict[str, Any]:
+def _percent(made: Callable[[int], vh.Subnet], budget: float) -> dict[str, Any]:
     """The largest percentage that a peer keeps. Its own message where it does not do it."""
-    if lacking := shrink_peers.lacks(package):
-        raise SystemExit(f"{lacking}. The README of this folder says how to get the peers.")
     fits = _fitting(budget)
     # downwards, not by bisection: far down Torch-Pruning's ranking would empty a group, which it then leaves whole
     for least in range(MOST_KEPT - _STEP, 0, -_STEP):
