@@ -30,8 +30,7 @@ def train(
     run: RunOption = DEFAULT_RUN,
     as_json: JsonOption = False,
 ) -> None:
-    """Train the weight-shared supernet of a space. Killed, the same command goes on.
-    With a budget, depths are drawn so that sampled subnets cost that much on average, as far as every block trains.
+    """Train a space's supernet. Killed, it goes on. With a budget, sampled subnets cost that on average.
 
     Example: vitas-hw train --latency 5ms
     """
