@@ -297,8 +297,9 @@ def one_way(
         early = rng.random() < 0.1
         at = -rng.uniform(0, takes[0]) if early else rng.uniform(0, takes[1])
         killed, held = kill_at(start(command, folder), run, at, write=rng.random() < 0.5 and not early)
-        if not killed:  # it had ended before
-            break
+        if not killed:  # it had ended before; once more would be another step of the run
+            found.ways += 1
+            return
         found.kills += 1
         found.starting += not held
         found.writing += bool(in_the_making(run) - before)

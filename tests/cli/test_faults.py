@@ -26,6 +26,7 @@ from vitas_hw.core.deadline import Deadline
 from vitas_hw.core.errors import VitasError, WriteError
 from vitas_hw.core.files import append_line, write_atomic
 from vitas_hw.profiling.journal import Journal
+from vitas_hw.runs.directory import Run
 from vitas_hw.searching.archive import Archive
 
 OLD = Path(__file__).parent.parent / "data" / "v1"
@@ -320,6 +321,24 @@ def test_a_killed_retraining_goes_on_and_ends_with_the_same_weights(run: Path, t
             process.communicate()
         weights.append(load_file(json.loads(finish([*words, "--json"]))["checkpoint"]))
     assert all(torch.equal(weight, weights[1][name]) for name, weight in weights[0].items())
+
+
+def test_an_export_that_is_killed_before_it_is_recorded_is_told_of_once(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["export", "--onnx", "--images", "16", "--run", str(run)]
+    before = len(json.loads((run / "run.json").read_text())["steps"])
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Run, "record", killed)
+        assert main(words) == 130
+    card = (run / "choice.onnx.md").read_bytes()
+    assert main(words) == 0
+    assert (run / "choice.onnx.md").read_bytes() == card
+    assert len(json.loads((run / "run.json").read_text())["steps"]) == before + 1
 
 
 def test_an_append_to_what_is_no_file_is_a_sentence(tmp_path: Path) -> None:

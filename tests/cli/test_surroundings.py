@@ -70,7 +70,7 @@ def test_the_locale_c_has_letters_enough(runs: Path) -> None:
     (runs / "run").rename(umlaut)
     done = shell(f"{COMMAND} report --run gr*", runs, **NO_LOCALE)
     assert done.returncode == 0, done.stderr
-    assert (umlaut / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert "<!doctype html>" in (umlaut / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_line_break_in_a_path_stays_within_its_line(

@@ -17,9 +17,7 @@ def push(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and send nothing.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Send an exported timm folder and its model card to the Hugging Face hub.
-
-    Log in before with hf auth login, or set HF_TOKEN.
+    """Send an exported timm folder with its card to the Hugging Face hub, logged in to before.
 
     Example: vitas-hw push runs/default me/my-vit --private
     """

@@ -25,7 +25,7 @@ def retrain(
     run: RunOption = DEFAULT_RUN,
     as_json: JsonOption = False,
 ) -> None:
-    """Train one subnet to its full accuracy; also under torchrun. Goes on where it was killed.
+    """Train one subnet to its full accuracy; also under torchrun. Killed, it goes on.
 
     Example: vitas-hw retrain --init supernet
     """

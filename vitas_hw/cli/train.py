@@ -31,7 +31,7 @@ def train(
     run: RunOption = DEFAULT_RUN,
     as_json: JsonOption = False,
 ) -> None:
-    """Train the weight-shared supernet of a space, towards a budget if given. Killed, it goes on.
+    """Train a space's supernet. Killed, it goes on. With a budget, sampled subnets cost that on average.
 
     Example: vitas-hw train --latency 5ms
     """

@@ -320,16 +320,15 @@ def _move(folder: Path, path: Path) -> None:
 
 
 def _card_and_record(run: Run, export_: Export, done: Sequence[Exported]) -> None:
-    in_a_run = run.manifest.exists()
-    if in_a_run:
-        settings = what_decides(export_.settings) | {"subnet": export_.chosen.subnet.to_dict()}
-        files = [one.path for one in done if one.path.is_file()] + [one.report for one in done]
-        run.record("export", run.space(None), settings, list(export_.chosen.inputs), files)
     this = {"step": "export", "command": sys.argv[1:], "settings": {"seed": export_.settings.seed}}
-    steps = run.read()["steps"] if in_a_run else [this]
+    steps = [*run.read()["steps"], this]
     text = model_card(export_.chosen, export_.data, done, _target(run, export_.chosen), steps)
     for one in done:
         write_atomic(one.card, text)
+    if run.manifest.exists():  # last: one that is killed before it has not been, and the next one's card tells of one
+        settings = what_decides(export_.settings) | {"subnet": export_.chosen.subnet.to_dict()}
+        files = [one.path for one in done if one.path.is_file()] + [one.report for one in done]
+        run.record("export", run.space(None), settings, list(export_.chosen.inputs), files)
 
 
 def _target(run: Run, chosen: Chosen) -> str | None:
