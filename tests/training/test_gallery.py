@@ -118,6 +118,18 @@ def test_what_is_transparent_is_white(content: bytes, tmp_path: Path) -> None:
     assert (array[:, : WIDTH // 2].min(axis=2) < 250).all()
 
 
+@pytest.mark.parametrize("size", [(1, 10_000_000), (10_000_000, 1)], ids=["tall", "wide"])
+def test_of_a_strip_the_middle_is_taken(size: tuple[int, int], tmp_path: Path) -> None:
+    """Covering 24 x 32 pixels as it is, it would have ten billion: more than any memory holds."""
+    strip = Image.new("L", size, 0)
+    strip.paste(255, tuple(side // 4 for side in size) + tuple(max(3 * side // 4, 1) for side in size))  # type: ignore[arg-type]
+    path = tmp_path / "strip.png"
+    path.write_bytes(kept(strip.convert("1"), "PNG"))
+    array = np.asarray(TO_GRAY.fit(decoded(str(path), str(path))))
+    assert array.shape == (HEIGHT, WIDTH)
+    assert (array == 255).all()
+
+
 def bomb() -> bytes:
     """The header of a PNG of 65,000 x 65,000 pixels."""
     header = kept(RGB, "PNG")

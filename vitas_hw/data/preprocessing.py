@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+_MOST_PIXELS = 2**26  # of a resized image, of which most is cropped away
 _INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -49,6 +51,11 @@ class Preprocessing:
         height, width = self.image_size
         scale = max(height / image.height, width / image.width) / self.crop_pct
         covering = max(round(image.width * scale), width), max(round(image.height * scale), height)
+        if covering[0] * covering[1] > _MOST_PIXELS:  # of a strip a few pixels wide: all but its middle is cut away
+            kept = min(image.width, ceil(width / scale)), min(image.height, ceil(height / scale))
+            left, top = (image.width - kept[0]) // 2, (image.height - kept[1]) // 2
+            image = image.crop((left, top, left + kept[0], top + kept[1]))
+            covering = max(round(kept[0] * scale), width), max(round(kept[1] * scale), height)
         if covering != image.size:
             image = image.resize(covering, _INTERPOLATIONS[self.interpolation])
         left, top = round((covering[0] - width) / 2), round((covering[1] - height) / 2)
