@@ -29,11 +29,11 @@ import vitas_hw as vh
 from vitas_hw.cli.main import app, main
 from vitas_hw.predictors import predictor
 from vitas_hw.profiling import imported, journal, profile
-from vitas_hw.runs import directory
+from vitas_hw.runs import directory, shrunk
 from vitas_hw.searching import archive, result
 from vitas_hw.supernet import weights_file
 from vitas_hw.training import checkpoint
-from vitas_hw.workflows.shrink import shrink
+
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -276,7 +276,7 @@ def test_json_examples_are_json_and_of_todays_schema() -> None:
         "subnet's weights": int(weights_file.SCHEMA),
         "evaluations": archive.SCHEMA,
         "search result": result.SCHEMA,
-        "original and choice": shrink.SCHEMA,
+        "original and choice": shrunk.SCHEMA,
     }
 
 
