@@ -95,7 +95,9 @@ def test_a_profile_killed_at_random_moments_has_every_row_once(kills: int, words
     assert json.loads(done.stdout)["ok"] == SUBNETS
     rows = vh.load_profile(profile).measurements
     assert len(rows) == len({row.subnet for row in rows}) == SUBNETS
-    assert all(len(row.rounds_ms) == ROUNDS for row in rows)
+    # the last round goes to the subnets whose latency is least sure, some of them more than once
+    assert all(len(row.rounds_ms) >= ROUNDS - 1 for row in rows)
+    assert sum(len(row.rounds_ms) for row in rows) == ROUNDS * SUBNETS
     made = Counter(
         (line["measurement"], line["round"], line["subnet"]) for line in lines_of(journal) if "samples_ms" in line
     )

@@ -37,7 +37,10 @@ def done(space: SearchSpace, rounds: int, **noise: float) -> Any:
         both.append(rows)
     target = Target("test-cpu", "onnxruntime", "fp32", 1, 1, (32, 32))
     profile = with_quiet(Profile(target, space, {}, noise_floor(*both), 5.0, tuple(both[0])), both[1])
-    return Profiled(profile, SimpleNamespace(metrics=METRICS), Path("p.jsonl"), Path("p.json"))  # type: ignore[arg-type]
+    predictor = SimpleNamespace(
+        metrics=METRICS, predict_columns=lambda columns: SimpleNamespace(latency_ms=np.linspace(10, 60, len(columns)))
+    )
+    return Profiled(profile, predictor, Path("p.jsonl"), Path("p.json"))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

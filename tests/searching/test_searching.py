@@ -331,7 +331,15 @@ def test_a_result_comes_back(small: SearchSpace, tmp_path: Path) -> None:
     found = tuple(candidate(small, seed, 0.5 + seed / 10, 1.0 + seed) for seed in range(4))
     budget = Budget.parse(latency="5ms")
     result = SearchResult(
-        budget, 7, {"population": 4}, "small", {"a": "b"}, found, {found[3].subnet.digest: 4.0}, found[3], 0.97
+        budget,
+        7,
+        {"optimizer": "random", "population": 4},
+        "small",
+        {"a": "b"},
+        found,
+        {found[3].subnet.digest: 4.0},
+        found[3],
+        0.97,
     )
     save_candidates(found, tmp_path / "candidates.jsonl")
     save_result(result, tmp_path / "search.json")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -154,8 +154,9 @@ def test_accumulated_batches_are_one_larger_batch(small: SearchSpace, data: Imag
     part = few(data, 32)
     fit_supernet(whole, part, recipe)
     fit_supernet(parts, part, replace(recipe, accumulate=4))
-    for one, other in zip(whole.parameters(), parts.parameters(), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-3, atol=2e-5)
+    for (name, one), other in zip(whole.named_parameters(), parts.parameters(), strict=True):
+        if "k_bias" not in name:  # it changes nothing: its gradient is rounding alone, of which Adam makes whole steps
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=2e-5)
     assert not same(whole, build_supernet(small, seed=0))
 
 
@@ -435,14 +436,14 @@ def test_loss_and_learning_rate_are_logged_epoch_by_epoch(small: SearchSpace, da
         def __init__(self) -> None:
             self.rows: list[tuple[str, float, int]] = []
 
-        def add_scalar(self, name: str, value: float, step: int) -> None:
-            self.rows.append((name, value, step))
+        def metrics(self, values: Mapping[str, float], epoch: int) -> None:
+            self.rows += [(name, value, epoch) for name, value in values.items()]
 
         def close(self) -> None:
             raise AssertionError("closed by who opened it")
 
     log = Log()
-    history = fit_supernet(build_supernet(small, seed=0), few(data, 64), QUICK, scalars=log)
+    history = fit_supernet(build_supernet(small, seed=0), few(data, 64), QUICK, callback=log)
     assert history is not None
     assert [(value, step) for name, value, step in log.rows if name == "train/loss"] == [
         (loss, number) for number, loss in enumerate(history, 1)

@@ -46,7 +46,7 @@ def measured(subnets: list[Subnet], monkeypatch: pytest.MonkeyPatch) -> list[Mea
     found = [Measurement(one, ((one.params / 1e3, one.params / 900),) * 5, (1.0,) * 5) for one in subnets[40:]]
 
     def side_by_side(
-        place: Place, asked: Sequence[Subnet], *, rounds: int, seed: int, on_visit: Callable[[], None]
+        place: Place, asked: Sequence[Subnet], *, rounds: int, seed: int, on_visit: Callable[[], None], **_: object
     ) -> tuple[list[Measurement], float]:
         assert (place, list(asked), rounds) == (PLACE, subnets[40:], 5)
         return found, 1.3 * USUAL_MS

@@ -79,7 +79,7 @@ def test_what_is_asked_for_replaces_the_recipes(kind: type[TrainSettings] | type
     recipe = changed.recipe() if isinstance(changed, TrainSettings) else changed.recipe("digits")
     assert {name: getattr(recipe, name) for name in CHANGES} == CHANGES
     told = what_decides(changed)
-    where = {"device", "workers", "threads", "compile", "deterministic", "max_time_s", "save_every_s"}
+    where = {"device", "workers", "threads", "compile", "deterministic", "max_time_s", "save_every_s", "log"}
     assert not where & set(told)
     assert set(told) | where == {f.name for f in fields(kind)}
     for wrong, field, allowed in (

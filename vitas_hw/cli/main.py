@@ -22,7 +22,7 @@ from vitas_hw.cli.config import with_config
 from vitas_hw.cli.from_settings import in_options
 from vitas_hw.cli.options import is_first
 from vitas_hw.cli.streams import fit_streams
-from vitas_hw.core.errors import InputError, VitasError, brief
+from vitas_hw.core.errors import InputError, VitasError, brief, printable
 from vitas_hw.core.waiting import sleep_while_waiting
 from vitas_hw.runs.directory import HOLDERS
 
@@ -155,7 +155,7 @@ def _answer(error: Exception, words: Sequence[str]) -> tuple[int, str, str]:
         problem, hint = in_options(error)
         run = _run_typed(words)
         if error.step and not error.hint and run:
-            hint += f" --run {shlex.quote(run)}"
+            hint += f" --run {printable(shlex.quote(run))}"
         return error.exit_status, problem, hint
     if (lacking := _lacking_memory(error)) is not None:
         return 1, lacking, "Allow it more (ulimit -v, the limits of a container or a job), or end other programs."

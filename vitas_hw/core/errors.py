@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 _SHOWN = 160  # characters of what was given, in an error
 _MARKED = re.compile(r"(?<!`)`([a-z][a-z0-9_]*)(?:=([^`]*))?`(?!`)")
@@ -23,14 +23,24 @@ class VitasError(Exception):
         value: what was given for it.
         allowed: what it may be, in words.
         step: the step of a run that makes what is missing: ``profile``, ``train``, ``search`` ...
+        listed: what ``problem`` announces, each on a line of its own.
     """
 
     exit_status = 1
 
     def __init__(
-        self, problem: str, hint: str = "", *, field: str = "", value: object = None, allowed: str = "", step: str = ""
+        self,
+        problem: str,
+        hint: str = "",
+        *,
+        field: str = "",
+        value: object = None,
+        allowed: str = "",
+        step: str = "",
+        listed: Sequence[str] = (),
     ) -> None:
-        self._marked = printable(problem), printable(hint)  # names of files may hold anything
+        # names of files may hold anything
+        self._marked = "\n  ".join(map(printable, [problem, *listed])), printable(hint)
         self.problem, self.hint = self.written(lambda name: name)
         self.field, self.value, self.allowed, self.step = field, value, allowed, step
         super().__init__(self.problem)

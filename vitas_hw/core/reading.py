@@ -17,6 +17,7 @@ from vitas_hw.core.errors import FileError, brief
 
 MOST_BYTES = 64 * 2**20  # of one document: the largest of ours has some hundred kilobytes
 MOST_LINES_BYTES = 512 * 2**20  # of a file of lines, which grows with what was measured
+_AT_ONCE = 2**20
 _DEEPEST = 64  # levels of JSON: ours have at most eight
 _LARGEST = 2**64  # of JSON's whole numbers: hashes have 64 bits
 _TOKENS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)  # one pass, an unclosed string too
@@ -62,8 +63,12 @@ def check_regular(path: Path, what: str, *, most: int | None = None, hint: str =
 def read_bytes(path: Path, what: str, *, most: int = MOST_BYTES, hint: str = "") -> bytes:
     """The content of a regular file of at most ``most`` bytes. Raises FileError as ``open_regular`` does."""
     with open_regular(path, what, most=most, hint=hint) as file:
+        parts, left = [], most
         try:
-            return file.read(most)
+            while part := file.read(min(left, _AT_ONCE)):  # asked for all that is allowed, it would set that much aside
+                parts.append(part)
+                left -= len(part)
+            return b"".join(parts)
         except OSError as error:
             raise FileError(f"Cannot read {what} {path}: {error.strerror}.", hint) from error
 

@@ -34,8 +34,9 @@ class Broken:
         more = len(self.problems) - _SHOWN
         listed = [*self.problems[:_SHOWN], *([f"... and {more} more."] if more > 0 else [])]
         return FileError(
-            "\n  ".join([f"{len(self)} of the {images} images cannot be read:", *listed]),
+            f"{len(self)} of the {images} images cannot be read:",
             "Replace or delete them, or leave them out: `skip_broken`.",
+            listed=listed,
         )
 
 

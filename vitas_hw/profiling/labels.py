@@ -8,7 +8,6 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import least_squares
 
 from vitas_hw.core.labels import Labels
 from vitas_hw.core.statistic import PERCENT, QUIET
@@ -125,5 +124,7 @@ def ratio_by_size(known_ms: Floats, other_ms: Floats) -> Callable[[Floats], Floa
 
     start = np.zeros(powers(size).shape[1])
     start[-1] = np.median(ratio)
+    from scipy.optimize import least_squares  # reading labels needs none of it
+
     found = least_squares(lambda x: powers(size) @ x - ratio, start, loss="soft_l1", f_scale=_ORDINARY).x
     return lambda ms: np.exp(powers(np.log(ms)) @ found)
