@@ -47,7 +47,7 @@ def test_all_are_found_in_whatever_part_they_are(photos: Path, small: SearchSpac
     assert len(found) == 3
     assert all(any(name in problem for problem in found.problems) for name in (EMPTY, TRUNCATED, TEXT))
     error = found.refused(120)
-    assert error.problem.startswith("3 of the 120 images cannot be read:\n  ")
+    assert error.problem.startswith("3 of the 120 images cannot be read.\n  ")
     assert len(error.problem.splitlines()) == 4
     assert error.hint == "Replace or delete them, or leave them out: skip_broken."
     rest = without(data, found.indices)
@@ -92,7 +92,7 @@ def test_training_names_all_of_them_or_leaves_them_out(
     words += ["--epochs", "1"]
     assert main(words) == 2
     said = capsys.readouterr().err
-    assert "Error: 3 of the 120 images cannot be read:" in said
+    assert "Error: 3 of the 120 images cannot be read." in said
     assert all(name in said for name in (EMPTY, TRUNCATED, TEXT))
     assert "leave them out: --skip-broken" in said
     assert "--fresh" not in said  # nothing has begun

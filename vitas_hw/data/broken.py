@@ -34,7 +34,7 @@ class Broken:
         more = len(self.problems) - _SHOWN
         listed = [*self.problems[:_SHOWN], *([f"... and {more} more."] if more > 0 else [])]
         return FileError(
-            f"{len(self)} of the {images} images cannot be read:",
+            f"{len(self)} of the {images} images cannot be read.",
             "Replace or delete them, or leave them out: `skip_broken`.",
             listed=listed,
         )
