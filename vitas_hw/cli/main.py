@@ -21,7 +21,7 @@ import typer
 from vitas_hw.cli.config import with_config
 from vitas_hw.cli.from_settings import in_options
 from vitas_hw.cli.options import is_first
-from vitas_hw.cli.streams import fit_streams
+from vitas_hw.cli.streams import all_written, fit_streams
 from vitas_hw.core.errors import InputError, VitasError, brief, printable
 from vitas_hw.core.waiting import sleep_while_waiting
 from vitas_hw.runs.directory import HOLDERS
@@ -86,6 +86,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with _no_empty_cache():
             status = _run(words)
+        if arguments is None and not all_written():
+            status = status or 1
     finally:
         if handles:
             signal.signal(signal.SIGTERM, before)
@@ -109,6 +111,8 @@ def _no_empty_cache() -> Iterator[None]:
 def _run(words: list[str]) -> int:
     try:
         status = app(args=words, prog_name="vitas-hw", standalone_mode=False)
+        with suppress(BrokenPipeError):  # who reads no more is told nothing
+            sys.stdout.flush()  # here, where what it does not take is told
     except typer.Exit as stop:
         status = stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
