@@ -24,6 +24,7 @@ import run_study
 from pays_nets import CEILINGS, SPACE, Net, uniform
 from pays_regime import Pilot
 from pays_train import Recipe
+from stops_after import StopsAfter
 
 import vitas_hw as vh
 
@@ -284,17 +285,6 @@ def test_a_training_that_was_stopped_ends_in_the_same_weights(folder, tmp_path, 
     (tmp_path / "c.pt").write_bytes((tmp_path / "b.pt").read_bytes())
     with pytest.raises(SystemExit, match="other settings"):
         pays_train.train(TINY, 4, BRIEF, images, tmp_path / "c.pt")
-
-
-class StopsAfter:
-    """Stands for a signal that arrives during the n-th step."""
-
-    def __init__(self, steps):
-        self.left = steps
-
-    def now(self):
-        self.left -= 1
-        return self.left < 1
 
 
 def test_every_image_of_an_epoch_once_and_flips_and_shifts_move_pixels_only(folder):

@@ -30,6 +30,7 @@ import shrink_training
 from shrink_jobs import FASTNAS, LONG, OURS, PRUNED, SCRATCH, Job
 from shrink_setup import ORIGINAL, SETTINGS
 from shrink_training import Folder, read
+from stops_after import StopsAfter
 
 import vitas_hw as vh
 from vitas_hw.core.target import Target
@@ -136,17 +137,6 @@ def test_a_stopped_training_of_the_original_goes_on_to_the_same_weights(study, t
     assert read(other.rows)[0]["sittings"] == 2
     assert read(other.rows)[0]["losses"] == read(study.rows)[0]["losses"]
     assert other.original.read_bytes() == study.original.read_bytes()
-
-
-class StopsAfter:
-    """Stands for a signal that arrives during the n-th step."""
-
-    def __init__(self, steps):
-        self.left = steps
-
-    def now(self):
-        self.left -= 1
-        return self.left < 1
 
 
 # what an arm may spend

@@ -25,21 +25,9 @@ def doctor(
     Example: vitas-hw doctor --json
     """
     from vitas_hw.cli import console
-    from vitas_hw.workflows.doctor import diagnose, glance
+    from vitas_hw.workflows.doctor import Glance, diagnose, glance
 
-    if not probe:
-        seen = glance()
-        if as_json:
-            gaps = [{"what": gap.what, "line": _line(gap)} for gap in seen.gaps]
-            console.print_json(asdict(seen) | {"gaps": gaps})
-            return
-        for line in _machine_lines(seen.machine):
-            console.OUT.print(line, markup=False)
-        console.OUT.print()
-        console.table("Installed, not tried", ["", "version"], [[name, one] for name, one in seen.installed.items()])
-        _print_gaps(seen.gaps)
-        return
-    found = diagnose(console.Reporter())
+    found = diagnose(console.Reporter()) if probe else glance()
     if as_json:
         gaps = [{"what": gap.what, "line": _line(gap)} for gap in found.gaps]
         console.print_json(asdict(found) | {"gaps": gaps})
@@ -47,6 +35,10 @@ def doctor(
     for line in _machine_lines(found.machine):
         console.OUT.print(line, markup=False)
     console.OUT.print()
+    if isinstance(found, Glance):
+        console.table("Installed, not tried", ["", "version"], [[name, one] for name, one in found.installed.items()])
+        _print_gaps(found.gaps)
+        return
     console.table(
         "Devices",
         ["--device", "hardware", "backends"],
