@@ -177,6 +177,18 @@ def test_the_study_trains_reports_and_stops_where_the_labels_would_be_read(study
         pays_finish.finish(rows, [], run_study.SEALED, run_study.TEST)
 
 
+def test_several_processes_share_the_study(study):
+    def chosen(claims):
+        return run_study.next_job(claims.taken)
+
+    with run_study.Claims() as one:
+        with run_study.Claims() as other:
+            first, second = chosen(one), chosen(other)
+            assert (first.net.arm, second.net.arm) == ("by hand", "random")
+            assert chosen(one).key not in (first.key, second.key)
+        assert chosen(one) == second  # a process that ended leaves its net to others
+
+
 def test_no_arm_is_trained_before_the_pilot_has_fixed_the_regime(study, monkeypatch):
     monkeypatch.setattr(run_study, "fixed", pays_regime.fixed)
     with pytest.raises(SystemExit, match="no net of an arm is trained before"):

@@ -6,18 +6,20 @@
     python benchmarks/pays/run_study.py finish   # reads the test part's labels: once, when nothing is missing
 
 Every trained net is a line of ``rows.jsonl``, with what it was trained on and what it cost. It may be stopped at any
-moment (Ctrl-C, SIGTERM) and repeated: the net in training goes on from its last checkpoint. What a net says of the
-test images lies unscored in ``sealed/``.
+moment (Ctrl-C, SIGTERM) and repeated: the net in training goes on from its last checkpoint. Several may run at once,
+one a core: each takes a net that no other has. What a net says of the test images lies unscored in ``sealed/``.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -169,11 +171,25 @@ def missing(rows: Rows, searches: Rows) -> list[str]:
     return nets + [f"search {ceiling}, supernet {seed}" for ceiling, seed in wanted if (ceiling, seed) not in there]
 
 
-def next_job() -> Job | None:
-    """The first that has no row; rows are read again, since what comes next depends on them."""
+def next_job(taken: Callable[[str], bool]) -> Job | None:
+    """The first that has no row and is not ``taken``; rows are read again, since what comes next depends on them."""
     rows = read(ROWS)
     done = on_search(rows)
-    return next((job for job in jobs(rows, read(SEARCHES)) if job.key not in done), None)
+    return next((job for job in jobs(rows, read(SEARCHES)) if job.key not in done and not taken(job.name)), None)
+
+
+class Claims(ExitStack):
+    """Nets that this process has begun, so that several share the study: locks, which end with the process."""
+
+    def taken(self, name: str) -> bool:
+        """Whether another process has that net; else it is ours from now on."""
+        CHECKPOINTS.mkdir(parents=True, exist_ok=True)
+        file = self.enter_context((CHECKPOINTS / f"{name}.lock").open("w"))
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
 
 
 def run(job: Job, recipe: Recipe, images: Images, checkpoint: Path, *, watch: bool = False) -> Trained | None:
@@ -217,36 +233,39 @@ def train(minutes: float) -> None:
     torch.set_num_threads(1)
     images, unlabelled = training(), sealed_images()
     deadline = time.monotonic() + 60 * minutes
-    while (job := next_job()) is not None and time.monotonic() < deadline:
-        print(job.net.arm, job.net.ceiling, job.net.why, "seed", job.seed, flush=True)
-        checkpoint = CHECKPOINTS / f"{job.name}.pt"
-        trained = run(job, recipe, images, checkpoint)
-        if trained is None:
-            return
-        on_test = pays_train.classes(pays_train.logits(trained.model, unlabelled))
-        SEALED.mkdir(exist_ok=True)
-        np.savez_compressed(SEALED / f"{job.name}.npz", search=pays_train.classes(trained.on_search), test=on_test)
-        append_line(ROWS, trained.row | {"sealed": job.name, "sealed_sha256": pays_finish.digest(on_test)})
-        checkpoint.unlink(missing_ok=True)
-        print(f"  {trained.row['search']}, {trained.row['cpu_s']} s on the CPU", flush=True)
+    with Claims() as claims:
+        while (job := next_job(claims.taken)) is not None and time.monotonic() < deadline:
+            print(job.net.arm, job.net.ceiling, job.net.why, "seed", job.seed, flush=True)
+            checkpoint = CHECKPOINTS / f"{job.name}.pt"
+            trained = run(job, recipe, images, checkpoint)
+            if trained is None:
+                return
+            on_test = pays_train.classes(pays_train.logits(trained.model, unlabelled))
+            SEALED.mkdir(exist_ok=True)
+            np.savez_compressed(SEALED / f"{job.name}.npz", search=pays_train.classes(trained.on_search), test=on_test)
+            append_line(ROWS, trained.row | {"sealed": job.name, "sealed_sha256": pays_finish.digest(on_test)})
+            checkpoint.unlink(missing_ok=True)
+            print(f"  {trained.row['search']}, {trained.row['cpu_s']} s on the CPU", flush=True)
 
 
 def pilot(minutes: float) -> None:
     """Train the pilot's nets that are missing, watched epoch by epoch."""
     torch.set_num_threads(1)
     images, deadline = training(), time.monotonic() + 60 * minutes
-    for name, how in PILOTS.items():
-        if time.monotonic() >= deadline or any(row["pilot"] == name for row in read(PILOT)):
-            continue
-        net = next(net for net in nets("by hand", how.ceiling) if net.why == how.why)
-        print("pilot", name, flush=True)
-        checkpoint = CHECKPOINTS / f"pilot {name}.pt"
-        trained = run(Job(net, 0), how.recipe, images, checkpoint, watch=True)
-        if trained is None:
-            return
-        append_line(PILOT, {"pilot": name} | trained.row)
-        checkpoint.unlink(missing_ok=True)
-        print(f"  {trained.row['search']}, {trained.row['cpu_s']} s on the CPU", flush=True)
+    with Claims() as claims:
+        for name, how in PILOTS.items():
+            done = any(row["pilot"] == name for row in read(PILOT))
+            if done or time.monotonic() >= deadline or claims.taken(f"pilot {name}"):
+                continue
+            net = next(net for net in nets("by hand", how.ceiling) if net.why == how.why)
+            print("pilot", name, flush=True)
+            checkpoint = CHECKPOINTS / f"pilot {name}.pt"
+            trained = run(Job(net, 0), how.recipe, images, checkpoint, watch=True)
+            if trained is None:
+                return
+            append_line(PILOT, {"pilot": name} | trained.row)
+            checkpoint.unlink(missing_ok=True)
+            print(f"  {trained.row['search']}, {trained.row['cpu_s']} s on the CPU", flush=True)
 
 
 def main() -> None:

@@ -273,7 +273,7 @@ def test_work_of_a_child_is_ours_while_it_runs_and_after_it_ended() -> None:
         child.communicate(b"\n", timeout=60)
     after = conditions._cpu_times()
     assert during.own - before.own >= 0.25  # 0.3 s, both ends rounded to hundredths
-    assert after.own >= during.own
+    assert after.own >= during.own - 0.005  # sums of hundredths are not exact
 
 
 def test_this_machine_can_be_looked_at() -> None:
