@@ -395,6 +395,20 @@ def test_every_image_of_an_epoch_once_and_flips_and_shifts_move_pixels_only(fold
     assert (found.sum(1) > 0).all()  # all nine shifts occur
 
 
+def test_a_rectangle_of_a_share_of_the_images_is_erased(folder):
+    images = pays_images.training()
+    plain = replace(BRIEF, flip=False, shift=0, batch_size=50)
+    ((whole, _),) = pays_train.batches(images, 0, 0, 0, plain)
+    ((erased, _),) = pays_train.batches(images, 0, 0, 0, replace(plain, erase=0.5))
+    gone = (erased != whole)[:, 0]
+    assert (erased[:, 0][gone] == 0).all()
+    assert 10 < int(gone.flatten(1).any(1).sum()) < 40
+    for one in gone[gone.flatten(1).any(1)]:
+        rows, columns = one.any(1), one.any(0)
+        assert one.sum() == rows.sum() * columns.sum()  # a rectangle
+        assert one.sum() <= 0.4 * one.numel()
+
+
 def test_the_rate_rises_for_an_epoch_and_falls_to_nothing():
     how = Recipe(epochs=5, batch_size=20, lr=1.0)
     assert pays_train.schedule(0.5, how) == 0.5
