@@ -47,9 +47,6 @@ PILOTS = {
     "p7 d4, 15 epochs, flips and shifts of 1, lr 0.0015, Xavier, positions 0.2": Pilot(
         "6M", 7, 4, replace(XAVIER, lr=1.5e-3, shift=1)
     ),
-    "p7 d4, 15 epochs, flips, a quarter erased, lr 0.0015, Xavier, positions 0.2": Pilot(
-        "6M", 7, 4, replace(XAVIER, lr=1.5e-3, erase=0.25)
-    ),
     "p7 d4, 15 epochs, flips, lr 0.003, Xavier, positions 0.2": Pilot("6M", 7, 4, XAVIER),
     "p7 d4, 20 epochs, flips, lr 0.0015, Xavier, positions 0.2": Pilot(
         "6M", 7, 4, replace(XAVIER, lr=1.5e-3, epochs=20)
