@@ -72,7 +72,7 @@ def main() -> None:
         "all": sum(by_package.values()),
         "NVIDIA's libraries and Triton, of torch's builds for CUDA": cuda,
         "torch itself, for CUDA": by_package["torch"],
-        "NVIDIA's NCCL, of xgboost": trees,
+        "NVIDIA's NCCL, of xgboost and of torch for CUDA": trees,  # the same files
         "everything else": sum(by_package.values()) - cuda - trees - by_package["torch"],
     }
     largest = dict(sorted(by_package.items(), key=lambda one: -one[1])[:20])

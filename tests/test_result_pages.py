@@ -19,6 +19,17 @@ deploy_parts: Any = importlib.import_module("result_pages.deploy_parts")
 readme_parts: Any = importlib.import_module("result_pages.readme_parts")
 road_parts: Any = importlib.import_module("result_pages.road_parts")
 training_parts: Any = importlib.import_module("result_pages.training_parts")
+FRONT: dict[str, Any] = {
+    "budget_ms": 1.0,
+    "images": 360,
+    "choice": "b",
+    "evaluated": [
+        {"subnet": name, "top1": top1, "measured_ms": ms}
+        for name, top1, ms in (("a", 0.9, 0.5), ("b", 0.95, 0.9), ("c", 0.97, 1.4), ("d", 0.5, None))
+    ],
+    "deit": [{"subnet": "e", "top1": 0.93, "measured_ms": 1.2}],
+}
+write_pages: Any = importlib.import_module("write_pages")
 EVERY = [part for section in pages.SECTIONS for part in section.parts]
 
 
@@ -41,6 +52,25 @@ def waiting(page: str) -> str:
 def test_every_page_is_up_to_date() -> None:
     stale = [path for path, text in pages.written(ROOT).items() if path.read_text() != text]
     assert stale == [], "Run: python benchmarks/write_pages.py"
+
+
+def test_the_command_writes_what_is_stale_and_checks_without_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("old\n")
+    monkeypatch.setattr(write_pages, "ROOT", tmp_path)
+    monkeypatch.setattr(write_pages, "written", lambda root: {root / "page.md": "new\n"})
+    monkeypatch.setattr(sys, "argv", ["write_pages.py", "--check"])
+    with pytest.raises(SystemExit, match=r"Run: python benchmarks/write_pages\.py"):
+        write_pages.main()
+    assert page.read_text() == "old\n"
+    monkeypatch.setattr(sys, "argv", ["write_pages.py"])
+    write_pages.main()
+    assert page.read_text() == "new\n"
+    assert capsys.readouterr().out == "page.md: not up to date\npage.md: written\n"
+    monkeypatch.setattr(sys, "argv", ["write_pages.py", "--check"])
+    write_pages.main()
 
 
 def test_every_result_is_on_the_page() -> None:
@@ -186,6 +216,19 @@ def test_questions_are_asked_once_and_answered_by_a_script_that_is_there() -> No
 def test_the_picture_appears_once_it_is_drawn(tmp_path: Path) -> None:
     assert readme_parts.front_picture(tmp_path) == ""
     (tmp_path / readme_parts.PICTURES).mkdir(parents=True)
+    (tmp_path / "benchmarks/results").mkdir(parents=True)
+    found = FRONT | {"environment": {"hardware": {"cpu": "Made-up(R) Processor"}}}
+    (tmp_path / "benchmarks/results/front.json").write_text(json.dumps(found))
     for scheme in ("light", "dark"):
         (tmp_path / readme_parts.PICTURES / f"front-{scheme}.svg").write_text("<svg/>")
-    assert 'srcset="docs/pictures/front-dark.svg"' in readme_parts.front_picture(tmp_path)
+    text = readme_parts.front_picture(tmp_path)
+    assert 'srcset="docs/pictures/front-dark.svg"' in text
+    assert "*4 subnets of one supernet of the digits, each timed on Made-up and" in text
+    assert "on 360 held-out images; the choice takes 0.9 of 1 ms." in text
+
+
+def test_what_a_quickstart_looks_at_stands_beside_deits_proportions() -> None:
+    text = road_parts.front(FRONT)
+    assert "| evaluated | 4 | 1 | 2 | 95.0% at 0.9 ms |" in text
+    assert "| of DeiT's proportions | 1 | 0 | 0 | none |" in text
+    assert "The choice, at 95.0%, took 0.9 ms here." in text

@@ -138,12 +138,15 @@ def fuzz(found: Found) -> str:
     )
 
 
+def installed_rows(found: Found) -> list[tuple[str, str]]:
+    return [(name, f"{size / 1e9:.1f} GB") for name, size in found["bytes"].items()]
+
+
 def installed(found: Found) -> str:
-    rows = [(name, f"{size / 1e9:.1f} GB") for name, size in found["bytes"].items()]
     return (
         f"What `pip install .` puts on an {found['platform']} machine, {found['distributions']} packages with all"
         " they depend on:\n\n"
-        f"{table(('part', 'size on disk'), rows)}"
+        f"{table(('part', 'size on disk'), installed_rows(found))}"
     )
 
 

@@ -10,7 +10,7 @@ from .method_parts import METHOD
 from .parts import Section
 from .predictor_parts import PREDICTING, shipped
 from .profiling_parts import PROFILING, profiles
-from .readme_parts import front_picture, quickstart_rows, results
+from .readme_parts import front_picture, installed, installed_parts, quickstart_rows, results
 from .road_parts import ROAD
 from .searching_parts import SEARCHING
 from .training_parts import TRAINING
@@ -57,11 +57,13 @@ def written(root: Path) -> dict[Path, str]:
         "quickstart": quickstart_rows(benchmarks),
         "results": results(benchmarks),
         "picture": front_picture(root),
+        "installed": installed(benchmarks),
+        "installed-parts": installed_parts(benchmarks),
         "profiles": profiles(root),
         "predictors": shipped(root),
     }
     pages = {root / "docs/benchmarks.md": benchmarks_page(benchmarks)}
-    for name in ("README.md", "profiles/README.md", "predictors/README.md"):
+    for name in ("README.md", "docs/faq.md", "profiles/README.md", "predictors/README.md"):
         pages[root / name] = filled((root / name).read_text(encoding="utf-8"), made)
     return pages
 

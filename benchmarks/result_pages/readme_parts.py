@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .deploy_parts import installed_rows
 from .method_parts import TAU
 from .parts import Found, against, read, table
 from .searching_parts import SHARE_OF_RANDOM, needed_of_random
@@ -19,7 +20,7 @@ def _found(benchmarks: Path, name: str) -> Found:
 def quickstart_rows(benchmarks: Path) -> str:
     """Three rows from two machines."""
     runs = [_found(benchmarks, name) for name in ("quickstart.json", "quickstart_slower.json")]
-    names = [run["environment"]["hardware"]["cpu"].replace("(R)", "").replace(" Processor", "") for run in runs]
+    names = [_plain(run["environment"]["hardware"]["cpu"]) for run in runs]
     rows = [
         ("top-1 on unseen images, of the ONNX file", *(f"{run['test_top1']:.1%}" for run in runs)),
         (
@@ -87,17 +88,48 @@ def results(benchmarks: Path) -> str:
             "the-method",
         ),
     ]
-    return table(("measured", "", ""), [(what, n, f"[more](docs/benchmarks.md#{where})") for what, n, where in rows])
+    linked = [(f"[{what}](docs/benchmarks.md#{where})", number) for what, number, where in rows]
+    return table(("measured", ""), linked)
 
 
 def front_picture(root: Path) -> str:
-    """The picture of a quickstart's front, once it is drawn."""
+    """The picture of a quickstart's front and what it shows, once it is drawn."""
     light, dark = (f"{PICTURES}/front-{scheme}.svg" for scheme in ("light", "dark"))
     if not (root / light).exists():
         return ""
+    found = _found(root / "benchmarks", "front.json")
+    rows = {row["subnet"]: row for row in found["evaluated"]}
+    choice, cpu = rows[found["choice"]], found["environment"]["hardware"]["cpu"]
+    alt = (
+        "Measured latency against top-1 of every subnet that a quickstart evaluated, with the front, the budget, the"
+        " choice and subnets of DeiT's proportions."
+    )
     return (
         f'<picture>\n  <source media="(prefers-color-scheme: dark)" srcset="{dark}">\n'
-        f'  <img src="{light}" width="760" alt="Measured latency against top-1 of every subnet that a quickstart'
-        " evaluated: the front, the budget, the choice, and"
-        " subnets of DeiT's proportions\">\n</picture>\n"
+        f'  <img src="{light}" width="720" alt="{alt}">\n</picture>\n\n'
+        f"*{len(rows)} subnets of one supernet of the digits, each timed on {_plain(cpu)} and scored with inherited"
+        " weights"
+        f" on {found['images']} held-out images; the choice takes {choice['measured_ms']:.3g} of"
+        f" {found['budget_ms']:g} ms."
+        " [How it was made](benchmarks/front.py).*\n\n"
     )
+
+
+def installed(benchmarks: Path) -> str:
+    """How much room an installation takes."""
+    size = _found(benchmarks, "installed_size.json")
+    whole, cuda, *_ = (f"{one / 1e9:.1f} GB" for one in size["bytes"].values())
+    return (
+        f"From the repository, until it is released. With all that it needs it takes up {whole} ({size['platform']}),"
+        f" {cuda} of"
+        " them libraries of torch's builds for CUDA: [how to do without](docs/faq.md#the-installation-is-large).\n"
+    )
+
+
+def installed_parts(benchmarks: Path) -> str:
+    """The parts of that room, for the FAQ."""
+    return table(("part", "size"), installed_rows(_found(benchmarks, "installed_size.json")))
+
+
+def _plain(cpu: str) -> str:
+    return cpu.replace("(R)", "").replace(" Processor", "")

@@ -94,6 +94,24 @@ def digits(found: Found) -> str:
     return table(head, rows)
 
 
+def front(found: Found) -> str:
+    budget = found["budget_ms"]
+    rows = []
+    for what, drawn in (("evaluated", found["evaluated"]), ("of DeiT's proportions", found["deit"])):
+        timed = [row for row in drawn if row["measured_ms"] is not None]
+        inside = [row for row in timed if row["measured_ms"] <= budget]
+        best = max(inside, key=lambda row: row["top1"], default=None)
+        shown = "none" if best is None else f"{best['top1']:.1%} at {best['measured_ms']:.3g} ms"
+        rows.append((what, len(drawn), len(drawn) - len(timed), len(inside), shown))
+    (choice,) = (row for row in found["evaluated"] if row["subnet"] == found["choice"])
+    head = ("subnets", "in all", "that failed", f"that measure inside {budget:g} ms", "the most accurate of these")
+    took = "failed here" if choice["measured_ms"] is None else f"took {choice['measured_ms']:.3g} ms here"
+    return (
+        f"{table(head, rows)}\nTop-1 is that of inherited weights on {found['images']} held-out images. The choice, at"
+        f" {choice['top1']:.1%}, {took}. [The picture](../README.md)."
+    )
+
+
 QUICKSTART = ("results/quickstart.json", "results/quickstart_slower.json")
 ROAD = Section(
     "The quickstart",
@@ -104,6 +122,12 @@ ROAD = Section(
             "python benchmarks/quickstart.py",
             QUICKSTART[1:],
             quickstart,
+        ),
+        Part(
+            "What does a quickstart's run look at, and what would DeiT's proportions reach?",
+            "python benchmarks/front.py --run KEEP/runs/default",
+            ("results/front.json",),
+            front,
         ),
         Part(
             "How long do a newcomer's five commands take?",
