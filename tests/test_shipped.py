@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import vitas_hw as vh
+from vitas_hw.core.presets import preset
 from vitas_hw.core.reading import file_sha256
 from vitas_hw.predictors.predictor import save_predictor
 from vitas_hw.predictors.sealed_file import seal
@@ -18,7 +19,9 @@ from vitas_hw.predictors.shipped import shipped
 from vitas_hw.profiling.estimate import WITH_ANCHOR, WITHOUT_ANCHOR
 from vitas_hw.profiling.profile import with_quiet
 from vitas_hw.report.predictor_card import predictor_card
+from vitas_hw.runs.directory import DEFAULT_SPACE
 from vitas_hw.workflows.fit import measured_of
+from vitas_hw.workflows.quickstart import OLD
 
 ROOT = Path(__file__).parent.parent
 PREDICTORS = sorted(path.stem for path in shipped("predictors").glob("*.json"))
@@ -26,6 +29,10 @@ PREDICTORS = sorted(path.stem for path in shipped("predictors").glob("*.json"))
 
 def test_there_are_some() -> None:
     assert PREDICTORS
+
+
+def test_the_quickstart_begins_with_one_of_its_own_space() -> None:
+    assert vh.load_predictor(OLD).space == preset(DEFAULT_SPACE)
 
 
 @pytest.mark.parametrize("name", PREDICTORS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .parts import Found, Part, Section, against, table
 
 QUICKSTART_GOALS = {"seconds": 480, "gib": 4, "top1": 0.95, "search_s": 90, "share": 1 / 6}
+WALK_GOAL_S = 900
 NEWCOMER_GOAL_S = 600
 
 
@@ -65,6 +66,35 @@ def newcomer(found: Found) -> str:
         f" {found['top1_of_100_unseen_by_onnxruntime']:.0%} rightly. Its"
         f" budget was {found['budget_ms']:g} ms."
     )
+
+
+def user_walk(found: Found) -> str:
+    seconds = against(f"{found['seconds']:.0f} s", f"{WALK_GOAL_S} s", found["seconds"] <= WALK_GOAL_S)
+    each = ", ".join(f"{command} {value:.0f} s" for command, value in found["seconds_of_each"].items())
+    top1 = against(f"{found['top1']:.1%}", f"the linear model's {found['linear_top1']:.1%}", _at_least_linear(found))
+    return (
+        f"The five commands of [your data](your-data.md#five-commands), all defaults, on {found['images']:,} images of"
+        f" Fashion-MNIST: {seconds}; {each}. Of the {found['validation_images']} validation images, which neither"
+        f" training nor search has seen, the exported model names {top1} rightly. It measured"
+        f" {found['measured_ms']:.3g} of {found['budget_ms']:g} ms."
+    )
+
+
+def _at_least_linear(found: Found) -> bool:
+    return bool(found["top1"] >= found["linear_top1"])
+
+
+def quickstart_pairs(found: Found) -> str:
+    goals, top1, peak = found["goals"], found["test_top1"], found["peak_gib"]
+    lost, pairs = found["top1_lost"], found["pairs"]
+    rows = [
+        ("pairs, one seed each", pairs),
+        ("time, this one's over the older one's, median", against(f"{found['ratio']:.2f}", f"{goals['ratio']:g}", found["ratio"] <= goals["ratio"])),
+        ("top-1 on test, mean: older, this", against(f"{top1['old']:.2%}, {top1['new']:.2%}", f"at most {100 * goals['top1_lost']:g} points lost", lost <= goals["top1_lost"])),
+        ("choices inside their budget when a new process measures them", against(f"{found['inside']}", f"{pairs}", found["inside"] == pairs)),
+        ("peak memory: older, this", against(f"{peak['old']:.1f}, {peak['new']:.1f} GiB", f"{goals['gib']:g} GiB", peak["new"] <= goals["gib"])),
+    ]  # fmt: skip
+    return table(("the quickstart of an older commit and of this one, in turn", ""), rows)
 
 
 def digits(found: Found) -> str:
@@ -134,6 +164,18 @@ ROAD = Section(
             "PYTHONPATH=tests python benchmarks/newcomer.py",
             ("results/newcomer.json",),
             newcomer,
+        ),
+        Part(
+            "How much faster is the quickstart than at first?",
+            "python benchmarks/quickstart_pairs.py",
+            ("results/quickstart_pairs.json",),
+            quickstart_pairs,
+        ),
+        Part(
+            "How far do the five commands get with real images?",
+            "PYTHONPATH=tests python benchmarks/user_walk.py",
+            ("results/user_walk.json",),
+            user_walk,
         ),
         Part(
             "Does the default road on the digits search something worth searching?",

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
+from rich.text import Text
 
 from vitas_hw.core.budget import show_cost
 from vitas_hw.core.errors import printable
@@ -21,6 +22,7 @@ from vitas_hw.core.subnet import Subnet
 
 OUT = Console(soft_wrap=True, highlight=False)
 ERR = Console(stderr=True, soft_wrap=True, highlight=False)
+_GAP = 3
 _PLAIN_AFTER_S, _PLAIN_EVERY_S = 2.0, 5.0
 
 
@@ -91,14 +93,21 @@ def print_json(result: dict[str, Any]) -> None:
     print(json.dumps(result))
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on stdout, numbers to the right."""
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], beside: Sequence[str] = ()) -> None:
+    """A table on stdout, numbers to the right; on a terminal that is wide enough with lines beside it."""
     grid = Table(title=title, title_justify="left", title_style="bold")
     for index, column in enumerate(columns):
         grid.add_column(column, justify="left" if index == 0 else "right", overflow="fold", no_wrap=index == 0)
     for row in rows:
         grid.add_row(*("\n".join(map(printable, cell.split("\n"))) for cell in row))
-    OUT.print(grid)
+    chart = Text("\n".join(beside))
+    both = OUT.measure(grid).maximum + OUT.measure(chart).maximum + _GAP
+    if not beside or not OUT.is_terminal or both > OUT.width:
+        OUT.print(grid)
+        return
+    pair = Table.grid(padding=(0, _GAP))
+    pair.add_row(grid, chart)
+    OUT.print(pair)
 
 
 def sizes(subnet: Subnet) -> list[str]:

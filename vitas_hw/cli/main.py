@@ -40,6 +40,7 @@ for _name in COMMANDS:
     app.command()(with_config(getattr(import_module(f"vitas_hw.cli.{_name}"), _name)))
 INTERRUPTED, TERMINATED = 130, 143  # as shells know them: 128 and the number of the signal
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+_ALL = "All commands: vitas-hw --help"
 _CACHE = "TORCHINDUCTOR_CACHE_DIR"  # set by torch once it has made the folder
 _NO_MEMORY = re.compile(
     r"failed to map segment|cannot allocate memory|can't allocate memory|not enough memory|can't start new thread"
@@ -61,7 +62,9 @@ def options(
 
         print(f"vitas-hw {installed('vitas-hw')}")
     elif context.invoked_subcommand is None:
-        print(context.get_help())
+        from vitas_hw.cli.road import road
+
+        print("\n".join(["vitas-hw: the best vision transformer for your own device.", "", *road(), _ALL]))
     else:
         return
     raise typer.Exit
