@@ -8,6 +8,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import vitas_hw as vh
@@ -47,8 +48,11 @@ def test_a_shipped_predictor_is_fitted_to_its_profile(name: str, tmp_path: Path)
     save_predictor(vh.fit_predictor(profile, path=path), again)
     fitted, known = vh.load_predictor(again), predictor
     subnets = [measurement.subnet for measurement in profile.ok]
-    # the bytes are those of one XGBoost version; what they predict must be the same with any
-    assert fitted.predict(subnets).latency_ms == pytest.approx(known.predict(subnets).latency_ms, rel=0.02)
+    # The bytes are those of one XGBoost version on one kind of processor. On others sums are rounded otherwise, and a
+    # tree may split elsewhere where two splits are equally good: that moves single subnets, not the predictor.
+    apart = np.abs(fitted.predict(subnets).latency_ms / known.predict(subnets).latency_ms - 1)
+    assert np.quantile(apart, 0.98) < 0.02
+    assert apart.max() < 0.05
 
 
 @pytest.mark.parametrize("name", PREDICTORS)

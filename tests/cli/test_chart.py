@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from vitas_hw.cli import console
-from vitas_hw.cli.chart import HEIGHT, Dots, chart
+from vitas_hw.cli.terminal.chart import HEIGHT, Dots, chart
 
 SEEN = [(1.0, 0.80), (1.5, 0.85), (1.6, 0.82), (2.0, 0.95)]
 

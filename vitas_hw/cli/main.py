@@ -21,7 +21,7 @@ import typer
 from vitas_hw.cli.config import with_config
 from vitas_hw.cli.from_settings import in_options
 from vitas_hw.cli.options import is_first
-from vitas_hw.cli.streams import all_written, fit_streams
+from vitas_hw.cli.terminal.streams import all_written, fit_streams
 from vitas_hw.core.errors import InputError, VitasError, brief, printable
 from vitas_hw.core.waiting import sleep_while_waiting
 from vitas_hw.runs.directory import HOLDERS
@@ -62,7 +62,7 @@ def options(
 
         print(f"vitas-hw {installed('vitas-hw')}")
     elif context.invoked_subcommand is None:
-        from vitas_hw.cli.road import road
+        from vitas_hw.cli.terminal.road import road
 
         print("\n".join(["vitas-hw: the best vision transformer for your own device.", "", *road(), _ALL]))
     else:

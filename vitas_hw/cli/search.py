@@ -144,7 +144,7 @@ def finalists_table(result: SearchResult) -> None:
 
 def _drawn(result: SearchResult) -> list[str]:
     """Latency, measured where it was, against inherited top-1; nothing under a budget that is no latency."""
-    from vitas_hw.cli.chart import Dots, chart
+    from vitas_hw.cli.terminal.chart import Dots, chart
 
     bounds = result.budget.latency_ms
     if bounds is None or result.choice.predicted_ms is None:
