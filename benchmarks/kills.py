@@ -330,6 +330,7 @@ def begun(command: Long, folder: Path) -> Path:
     folder.mkdir()
     if command.trained:
         shutil.copytree(OLD / "run", folder / RUN)
+        (folder / RUN / "evaluations.jsonl").unlink()  # of an older schema: a search would begin it anew
     return folder
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from vitas_hw.cli.streams import print_object
 from vitas_hw.core.budget import show_cost
 from vitas_hw.core.errors import printable
 from vitas_hw.core.subnet import Subnet
@@ -88,7 +88,7 @@ def _plain(text: str, total: int, begun: int) -> Iterator[Callable[[str], None]]
 
 def print_json(result: dict[str, Any]) -> None:
     """One object on stdout."""
-    print(json.dumps(result))
+    print_object(result)
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
