@@ -129,6 +129,7 @@ def _shrink(run: Any) -> None:
     import vitas_hw.workflows.compare
     import vitas_hw.workflows.profile.profile
     from vitas_hw.core.subnet import Block, Subnet
+    from vitas_hw.profiling.journal import Journal
     from vitas_hw.profiling.place import Place, TargetAsked
     from vitas_hw.supernet.plain import build_model
     from vitas_hw.supernet.weights_file import save_model
@@ -142,11 +143,13 @@ def _shrink(run: Any) -> None:
     for module in (vitas_hw.workflows.profile.profile, vitas_hw.workflows.compare):
         module.find_place = fake_place.find_place  # type: ignore[attr-defined]
     vitas_hw.profiling.place.place_of = place_of
+    # how busy the machine was is never equal, and stands in all that is made of a profile
+    Journal.add_conditions = lambda *_: None  # type: ignore[method-assign]
     shape = Subnet((32, 32), 1, 16, 24, (Block(2, 12, 48),) * 3, 10)
     vit = Path("vit.safetensors")
     if not vit.exists():
         save_model(build_model(shape, seed=0), shape, vit)
-    shrink(run, str(vit), ShrinkSettings(speedup=2.0, num_subnets=20, epochs=2, retrain_epochs=2, train_device="cpu"))
+    shrink(run, str(vit), ShrinkSettings(speedup=2.0, num_subnets=20, epochs=1, retrain_epochs=1, train_device="cpu"))
 
 
 def call(command: Long, folder: Path) -> None:
