@@ -26,6 +26,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from multiprocessing import get_context
 from multiprocessing.context import ForkProcess
@@ -128,13 +129,14 @@ def _shrink(run: Any) -> None:
     import vitas_hw.profiling.place
     import vitas_hw.workflows.compare
     import vitas_hw.workflows.profile.profile
+    import vitas_hw.workflows.shrink.shrink
     from vitas_hw.core.subnet import Block, Subnet
     from vitas_hw.profiling.journal import Journal
     from vitas_hw.profiling.place import Place, TargetAsked
     from vitas_hw.supernet.plain import build_model
     from vitas_hw.supernet.weights_file import save_model
+    from vitas_hw.workflows.search.settings import SearchSettings
     from vitas_hw.workflows.shrink.settings import ShrinkSettings
-    from vitas_hw.workflows.shrink.shrink import shrink
 
     def place_of(target: Any, _: str) -> Place:
         return fake_place.find_place(TargetAsked(), target.image_size)
@@ -143,13 +145,16 @@ def _shrink(run: Any) -> None:
     for module in (vitas_hw.workflows.profile.profile, vitas_hw.workflows.compare):
         module.find_place = fake_place.find_place  # type: ignore[attr-defined]
     vitas_hw.profiling.place.place_of = place_of
+    shrinking: Any = vitas_hw.workflows.shrink.shrink
+    shrinking.SearchSettings = partial(SearchSettings, population=4, generations=2)
     # how busy the machine was is never equal, and stands in all that is made of a profile
     Journal.add_conditions = lambda *_: None  # type: ignore[method-assign]
     shape = Subnet((32, 32), 1, 16, 24, (Block(2, 12, 48),) * 3, 10)
     vit = Path("vit.safetensors")
     if not vit.exists():
         save_model(build_model(shape, seed=0), shape, vit)
-    shrink(run, str(vit), ShrinkSettings(speedup=2.0, num_subnets=20, epochs=1, retrain_epochs=1, train_device="cpu"))
+    settings = ShrinkSettings(speedup=2.0, num_subnets=20, epochs=1, retrain_epochs=1, train_device="cpu")
+    shrinking.shrink(run, str(vit), settings)
 
 
 def call(command: Long, folder: Path) -> None:
