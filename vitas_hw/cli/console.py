@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
+from vitas_hw.cli.terminal.streams import print_object
 from vitas_hw.core.budget import show_cost
 from vitas_hw.core.errors import printable
 from vitas_hw.core.subnet import Subnet
@@ -90,7 +90,7 @@ def _plain(text: str, total: int, begun: int) -> Iterator[Callable[[str], None]]
 
 def print_json(result: dict[str, Any]) -> None:
     """One object on stdout."""
-    print(json.dumps(result))
+    print_object(result)
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], beside: Sequence[str] = ()) -> None:
