@@ -145,17 +145,11 @@ def front(found: Found) -> str:
     )
 
 
-QUICKSTART = ("results/quickstart.json", "results/quickstart_slower.json")
+QUICKSTART = ("results/quickstart.json",)
 ROAD = Section(
     "The quickstart",
     (
-        Part("What does the quickstart take and reach?", "python benchmarks/quickstart.py", QUICKSTART[:1], quickstart),
-        Part(
-            "What does the quickstart take and reach on a slower machine?",
-            "python benchmarks/quickstart.py",
-            QUICKSTART[1:],
-            quickstart,
-        ),
+        Part("What does the quickstart take and reach?", "python benchmarks/quickstart.py", QUICKSTART, quickstart),
         Part(
             "What does a quickstart's run look at, and what would DeiT's proportions reach?",
             "python benchmarks/front.py --run KEEP/runs/default",
