@@ -12,6 +12,7 @@ from vitas_hw.core.errors import InputError
 from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.core.settings import setting, settings
 from vitas_hw.core.subnet import Subnet
+from vitas_hw.core.tables import Cell
 from vitas_hw.runs.artifacts import load_run_data, load_run_supernet
 from vitas_hw.runs.directory import Run
 from vitas_hw.runs.subnets import Named, subnets_named
@@ -49,6 +50,18 @@ class Evaluated:
 
     subnet: Subnet
     accuracy: Accuracy
+
+    def cells(self) -> dict[str, Cell]:
+        """As a row of a table."""
+        subnet, found = self.subnet, self.accuracy
+        return {
+            "digest": subnet.digest,
+            "top1": found.top1,
+            "top5": found.top5,
+            "loss": found.loss,
+            "macs": subnet.macs,
+            "params": subnet.params,
+        }
 
 
 def evaluate(

@@ -7,12 +7,14 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from vitas_hw.core.deadline import NEVER, Deadline, TimeIsUpError
@@ -47,6 +49,23 @@ from vitas_hw.runs.subnets import Chosen, choose, data_for
 from vitas_hw.workflows.export.settings import FORMATS, ExportSettings
 
 _CALIBRATION, _BATCH = 256, 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Handed(Chosen):
+    """A model that the caller has, of no run."""
+
+    handed: VisionTransformer
+
+    @cached_property
+    def model(self) -> VisionTransformer:
+        """That model."""
+        return self.handed
+
+    @property
+    def weights(self) -> str:
+        """Where they come from, in words."""
+        return "those of the model that was handed over"
 
 
 @dataclass(frozen=True)
@@ -151,7 +170,7 @@ def export(
     done: list[Exported] = []
     for name, path in paths.items():
         try:
-            one = _written(export_, name, path, extraction, progress)
+            one = written(export_, name, path, extraction, progress)
         except TimeIsUpError:
             if not done:
                 raise
@@ -202,8 +221,8 @@ def _extraction(export_: Export) -> Parity | None:
     return parity
 
 
-def _written(export_: Export, name: str, path: Path, extraction: Parity | None, progress: Progress) -> Exported:
-    """One format, checked in a folder beside its place, then moved there."""
+def written(export_: Export, name: str, path: Path, extraction: Parity | None, progress: Progress) -> Exported:
+    """One format, checked in a folder beside its place, then moved there. Raises as ``export`` does."""
     settings, chosen = export_.settings, export_.chosen
     export_.deadline.check(f"the subnet was exported to {name}")
     precision = settings.precision_of(name)
