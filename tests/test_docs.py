@@ -73,7 +73,6 @@ LONG = (  # in make test-full only
 )
 ELSEWHERE = {
     "your-data.md: Five commands": "tests/test_newcomer.py",
-    "README.md: From Python": "tests/test_readme.py",
 }
 # Pages and stories, beside those that make a run themselves.
 NEEDS_A_RUN = {"tutorial.md", "faq.md", "README.md: Search", "README.md: Deploy"}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vitas_hw.api.fit import fit as fit
     from vitas_hw.api.found import Found as Found
     from vitas_hw.api.found import FoundSubnet as FoundSubnet
+    from vitas_hw.api.load_profile import load_profile as load_profile
     from vitas_hw.api.measure import Measurements as Measurements
     from vitas_hw.api.measure import measure as measure
     from vitas_hw.api.run import Run as Run
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from vitas_hw.core.target import Target as Target
     from vitas_hw.data.load import load_data as load_data
     from vitas_hw.predictors.shipped import load_predictor as load_predictor
-    from vitas_hw.profiling.profile import load_profile as load_profile
     from vitas_hw.report.progress import Reporter as Reporter
     from vitas_hw.runs.space_file import load_space as load_space
     from vitas_hw.supernet.plain import build_model as build_model
@@ -64,7 +64,7 @@ _HOMES = {
     "fit_predictor": "workflows.fit",
     "load_data": "data.load",
     "load_predictor": "predictors.shipped",
-    "load_profile": "profiling.profile",
+    "load_profile": "api.load_profile",
     "load_space": "runs.space_file",
     "load_supernet": "supernet.weights_file",
     "measure": "api.measure",

@@ -205,11 +205,6 @@ def load_profile(path: str | Path) -> Profile:
     """Read a profile. Raises FileError that names file and line if it is missing, broken or of another schema.
 
     One from before ``quiet_ms`` was kept has it derived anew from its raw samples.
-
-    Example:
-        >>> profile = vh.load_profile("profile.jsonl")
-        >>> len(profile.to_dicts()) == len(profile.measurements)
-        True
     """
     path, why = Path(path), "is not a profile's"
     lines = read_text(path, "the profile", most=MOST_LINES_BYTES).splitlines() or [""]

@@ -341,7 +341,9 @@ def _move(folder: Path, path: Path) -> None:
 def _card_and_record(run: Run, export_: Export, done: Sequence[Exported]) -> None:
     this = {"step": "export", "command": sys.argv[1:], "settings": {"seed": export_.settings.seed}}
     steps = [*run.read()["steps"], this]
-    text = model_card(export_.chosen, export_.data, done, _target(run, export_.chosen), steps)
+    text = model_card(
+        export_.chosen, export_.data, done, _target(run, export_.chosen), steps, export_.settings.batch_size
+    )
     for one in done:
         write_atomic(one.card, text)
     if run.manifest.exists():  # last: one that is killed before it has not been, and the next one's card tells of one
