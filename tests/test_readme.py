@@ -53,6 +53,7 @@ def test_its_commands_exist(capsys: pytest.CaptureFixture[str]) -> None:
         "runs",
         "spaces",
         "retrain",
+        "classify",
         "compare",
         "shrink",
     }

@@ -45,7 +45,7 @@ def told_method(
         def called(self: Owner, /, *args: P.args, **kwargs: P.kwargs) -> Made:
             return body(self, _made(kind, body.__name__, args, kwargs))
 
-        _describe(called, kind, body, [inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)])
+        _describe(called, kind, body, [inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)])
         return called
 
     return decorate
@@ -83,9 +83,9 @@ def _describe(called: Any, kind: Any, body: Callable[..., Any], first: list[insp
     helps = {one.name: about.help for one in fields(kind) if (about := setting_of(one)) is not None and about.help}
     args = ["Args:", *(f"    {one.name}: {_item(helps[one.name])}" for one in parameters if one.name in helps), ""]
     lines = inspect.cleandoc(body.__doc__ or "").splitlines()
-    place = next((number for number, line in enumerate(lines) if line in _AFTER), len(lines))
+    place = next((number for number, line in enumerate(lines) if line.startswith(_AFTER)), len(lines))
     called.__doc__ = "\n".join([*lines[:place], *args, *lines[place:]])
 
 
 def _item(text: str) -> str:
-    return text[:1].lower() + text[1:] if not text[:2].isupper() else text
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]

@@ -17,10 +17,12 @@ from vitas_hw.workflows.classify import ClassifySettings
 def classify(
     settings: Callable[..., ClassifySettings],
     model: Annotated[Path, typer.Argument(metavar="FILE", help="An ONNX file that export wrote.")],
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Image files.")],
     as_json: JsonOption = False,
 ) -> None:
-    """The class of each image, by an exported ONNX file and the preprocessing and class names that it carries.
+    """The class of each image, by an exported ONNX file.
+
+    The file carries preprocessing and class names, if it was exported with data.
 
     Example: vitas-hw classify runs/default/choice.onnx photo.jpg
     """
