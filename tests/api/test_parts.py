@@ -161,6 +161,10 @@ def test_a_table_goes_to_pandas(small: SearchSpace, monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "pandas", pandas)
     frame = found.candidates.to_pandas()
     assert [row["digest"] for row in frame] == [one.digest for one in found.candidates]
+    predicted = vh.load_predictor("amd-epyc-zen5-onnxruntime-fp32-b1-t1-i32--vitas-digits").predict([small.smallest])
+    assert predicted.to_pandas() == predicted.to_dicts()
+    assert predicted.to_dicts()[0]["latency_ms"] == predicted.latency_ms[0]
+    assert predicted._repr_html_().count("<tr>") == 2
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(vh.VitasError, match="A data frame needs pandas, which is not installed"):
         found.to_pandas()

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -182,6 +183,8 @@ def test_what_is_refused(exported: Callable[..., Path], tmp_path: Path) -> None:
         ("std", [0.5, 0.0, 0.5]),
         ("interpolation", "magic"),
         ("crop_pct", 0.0),
+        ("image_size", [0, 64]),
+        ("image_size", [10**6, 10**6]),
         ("mean", "half"),
     ],
 )
@@ -193,4 +196,46 @@ def test_a_broken_preprocessing(key: str, value: object, exported: Callable[...,
     onnx.helper.set_model_props(model, about | {"preprocessing": json.dumps(how)})
     onnx.save(model, path)
     with pytest.raises(vh.VitasError, match="carries a broken preprocessing"):
+        vh.classify(path, unseen(tmp_path)[:1])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda model: model.head.weight.fill_(float("inf")), "does not give one finite number for each class"),
+        (lambda model: None, None),
+    ],
+)
+def test_what_is_no_score_is_refused(
+    spoil: Callable[[Any], object], said: str | None, exported: Callable[..., Path], tmp_path: Path
+) -> None:
+    from vitas_hw.export.onnx_export import model_graph
+
+    path, space = exported(), vh.space_for("folder:photos")
+    about = {one.key: json.loads(one.value) for one in onnx.load(path).metadata_props}
+    model = vh.build_model(space.smallest, seed=0).eval()
+    with torch.no_grad():
+        spoil(model)
+    about.pop("subnet")
+    onnx.save(model_graph(model, space.smallest, metadata=about), path)
+    if said is None:
+        assert len(vh.classify(path, unseen(tmp_path)[:1])) == 1
+        return
+    with pytest.raises(vh.VitasError, match=said):
+        vh.classify(path, unseen(tmp_path)[:1])
+
+
+def test_a_model_that_cannot_be_run(exported: Callable[..., Path], tmp_path: Path) -> None:
+    path = exported()
+    about = {one.key: one.value for one in onnx.load(path).metadata_props}
+    shape = ["n", 3, 64, 64]
+    make = onnx.helper
+    images, logits = (make.make_tensor_value_info(name, 1, dims) for name, dims in (("i", shape), ("o", None)))
+    nodes = [make.make_node("Reshape", ["i", "s"], ["o"])]  # into a shape that does not fit
+    sizes = make.make_tensor("s", onnx.TensorProto.INT64, [2], [7, 11])
+    graph = make.make_graph(nodes, "odd", [images], [logits], [sizes])
+    model = make.make_model(graph, opset_imports=[make.make_opsetid("", 18)], ir_version=10)
+    make.set_model_props(model, about)
+    onnx.save(model, path)
+    with pytest.raises(vh.VitasError, match="cannot be run by ONNX Runtime"):
         vh.classify(path, unseen(tmp_path)[:1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -38,24 +38,11 @@ class Tabular(ABC):
         Example:
             >>> vh.Run("runs/digits").found.front.to_pandas()  # needs pandas  # doctest: +SKIP
         """
-        try:
-            import pandas as pd
-        except ModuleNotFoundError as error:
-            raise VitasError("A data frame needs pandas, which is not installed.", "Run: pip install pandas") from error
-        return pd.DataFrame(self.to_dicts())
+        return frame_of(self.to_dicts())
 
     def _repr_html_(self) -> str:
         """The table as a notebook shows it; of many rows the first."""
-        rows = self.to_dicts()
-        names = list(rows[0]) if rows else []
-        head = "".join(f"<th>{escape(name)}</th>" for name in names)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{escape(shown(row[name]))}</td>" for name in names) + "</tr>"
-            for row in rows[:_MOST_SHOWN]
-        )
-        more = f"<p>and {len(rows) - _MOST_SHOWN} more</p>" if len(rows) > _MOST_SHOWN else ""
-        caption = f"<caption>{escape(self.title)}</caption>"
-        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
+        return html_of(self.title, self.to_dicts())
 
 
 class Rows(tuple[Row, ...], Tabular, Generic[Row]):
@@ -93,3 +80,25 @@ def shown(cell: Cell) -> str:
     if cell is None:
         return ""
     return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+
+
+def frame_of(rows: Sequence[Mapping[str, Cell]]) -> pd.DataFrame:
+    """Rows of the same keys as a data frame. Raises VitasError if pandas is not installed."""
+    try:
+        import pandas as pd
+    except ModuleNotFoundError as error:
+        raise VitasError("A data frame needs pandas, which is not installed.", "Run: pip install pandas") from error
+    return pd.DataFrame(list(rows))
+
+
+def html_of(title: str, rows: Sequence[Mapping[str, Cell]]) -> str:
+    """Rows of the same keys as a table in HTML; of many the first."""
+    names = list(rows[0]) if rows else []
+    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(shown(row[name]))}</td>" for name in names) + "</tr>"
+        for row in rows[:_MOST_SHOWN]
+    )
+    more = f"<p>and {len(rows) - _MOST_SHOWN} more</p>" if len(rows) > _MOST_SHOWN else ""
+    caption = f"<caption>{escape(title)}</caption>"
+    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"

@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # loaded for the help, which needs neither
 Floats = npt.NDArray[np.float32]
 _AT_ONCE = 32  # images
 _MOST_BYTES = 2**31  # of a file of ONNX in one piece
+_MOST_PIXELS = 2**24  # of an image as the model takes it
 
 
 @settings
@@ -93,12 +94,14 @@ class _Model:
     """An ONNX file, opened.
 
     Args:
+        path: the file.
         session: of ONNX Runtime.
         how: images become its input.
         names: of its classes; empty where the file has none.
         fixed: batch size of the file, if it has one.
     """
 
+    path: Path
     session: Any
     how: Preprocessing
     names: tuple[str, ...]
@@ -129,12 +132,17 @@ class _Model:
             shape = session.get_inputs()[0].shape
             if list(shape[1:]) != [how.channels, *how.image_size]:
                 raise ValueError(f"the model takes {shape[1:]}")
-        return cls(session, how, given or (), shape[0] if isinstance(shape[0], int) else None)
+        return cls(path, session, how, given or (), shape[0] if isinstance(shape[0], int) else None)
 
     def logits(self, inputs: Floats) -> Floats:
         """(N, classes) of (N, C, H, W), N at most ``at_once``."""
         padded = inputs if self.fixed is None else np.resize(inputs, (self.fixed, *inputs.shape[1:]))
-        found: Floats = self.session.run(None, {self.session.get_inputs()[0].name: padded})[0]
+        try:
+            found: Floats = self.session.run(None, {self.session.get_inputs()[0].name: padded})[0]
+        except Exception as error:  # ONNX Runtime raises kinds of its own
+            raise FileError(f"{self.path} cannot be run by ONNX Runtime: {reason(error)}.") from error
+        if found.ndim != 2 or len(found) != len(padded) or not np.isfinite(found).all():
+            raise FileError(f"{self.path} does not give one finite number for each class of each image.")
         return found[: len(inputs)]
 
 
@@ -144,8 +152,10 @@ def _preprocessing(data: Any) -> Preprocessing:
     how: Preprocessing = from_json(Preprocessing, data)
     if how.interpolation not in INTERPOLATIONS or len(how.mean) != len(how.std) or how.channels not in (1, 3):
         raise ValueError("its interpolation or its channels are unknown")
-    if not all(std > 0 for std in how.std) or not 0 < how.crop_pct <= 1:
+    if not all(std > 0 for std in how.std) or not 0.01 <= how.crop_pct <= 1:
         raise ValueError("its std or crop_pct is out of range")
+    if not all(side > 0 for side in how.image_size) or how.image_size[0] * how.image_size[1] > _MOST_PIXELS:
+        raise ValueError("its image_size is out of range")
     return how
 
 
