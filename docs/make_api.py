@@ -24,6 +24,8 @@ _SIMPLER = {  # what inspect writes, and how people read it
     r"-> '([^']*)'": r"-> \1",
     r"\((?:self|cls)(?:, )?": "(",
     r"<[\w.]+ object at 0x[0-9a-f]+>": "...",
+    r"(?:Posix|Windows)Path\(": "Path(",
+    r"<factory>": "...",
 }
 
 
