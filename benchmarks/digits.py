@@ -50,7 +50,9 @@ from vitas_hw.workflows.train.settings import TrainSettings
 from vitas_hw.workflows.train.train import train
 
 RANDOM = 5
-CEILINGS = tuple({"latency": f"{ms}ms"} for ms in (1, 2, 4, 8)) + tuple({"flops": f"{m}M"} for m in (10, 20, 40))
+CEILINGS = tuple({"latency": f"{ms}ms"} for ms in (0.25, 0.5, 1, 2, 4, 8)) + tuple(
+    {"flops": f"{m}M"} for m in (10, 20, 40)
+)
 GOALS = {"ties": 0.3, "search_s": 20.0, "used": 0.8}
 
 

@@ -36,7 +36,7 @@ from vitas_hw.training import checkpoint
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-ANEW_EACH_SECTION = {"README.md", "faq.md", "profiling.md", "predictors.md"}
+ANEW_EACH_SECTION = {"README.md", "commands.md", "faq.md", "profiling.md", "predictors.md"}
 SMALLER = {  # appended to a command: the last of an option counts
     "profile": "--num-subnets 20 --rounds 1",
     "train": "--epochs 1",
@@ -73,9 +73,11 @@ LONG = (  # in make test-full only
 )
 ELSEWHERE = {
     "your-data.md: Five commands": "tests/test_newcomer.py",
+    "README.md: Your own images": "tests/test_readme.py",  # the same five
+    "README.md: From Python": "tests/test_readme.py",
 }
 # Pages and stories, beside those that make a run themselves.
-NEEDS_A_RUN = {"tutorial.md", "faq.md", "README.md: Search", "README.md: Deploy"}
+NEEDS_A_RUN = {"tutorial.md", "faq.md", "commands.md: Search", "commands.md: Deploy"}
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _NOT_RUN = re.compile(r"<!-- not run(?: \((?P<words>[^)]*)\))?: (?P<reason>[^>]+) -->\s*\Z")
 
@@ -147,10 +149,11 @@ def materials(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a reader has: images in ten classes, a table, a space's file."""
     folder = tmp_path_factory.mktemp("materials")
     write_shapes(folder / "pairs", 20)
-    for number in range(10):  # as many classes as the README's space has
+    for number in range(10):  # as many classes as the space of docs/commands.md has
         shutil.copytree(folder / "pairs" / ("disc" if number % 2 else "square"), folder / "photos" / str(number))
-    (readme_space,) = (step.text for step in steps_of(PAGES[0].read_text()) if step.kind == "yaml")
-    (folder / "mine.yaml").write_text(readme_space)
+    page = (ROOT / "docs/commands.md").read_text()
+    (its_space,) = (step.text for step in steps_of(page) if step.kind == "yaml")
+    (folder / "mine.yaml").write_text(its_space)
     (folder / "small.yaml").write_text(SMALL_SPACE)
     measured = vh.load_profile(next((ROOT / "profiles").glob("*--vitas-digits.jsonl")))
     with (folder / "phone.csv").open("w", newline="") as file:
@@ -238,6 +241,14 @@ def check_options(text: str) -> None:
     command = typer.main.get_command(app).commands[words[1]]  # type: ignore[attr-defined]
     known = {option for parameter in command.params for option in parameter.opts}
     assert {word.partition("=")[0] for word in words[2:] if word.startswith("--")} <= known, text
+
+
+def test_what_runs_elsewhere_is_there_and_run_there() -> None:
+    for story, test in ELSEWHERE.items():
+        name, _, title = story.partition(": ")
+        page = ROOT / name if name == "README.md" else ROOT / "docs" / name
+        assert f"\n## {title}\n" in page.read_text(), story
+        assert (ROOT / test).exists()
 
 
 def test_what_is_not_run_says_why_and_most_is_run() -> None:

@@ -15,6 +15,7 @@ sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks/pays"))
 import pays_finish
 import pays_images
+import pays_latency
 import pays_nets
 import pays_regime
 import pays_report
@@ -27,6 +28,8 @@ from pays_train import Recipe
 from stops_after import StopsAfter
 
 import vitas_hw as vh
+from vitas_hw.core.files import append_line
+from vitas_hw.supernet.weights_file import save_supernet
 
 STUDY = Path(run_study.__file__).parent
 LABELS_OF_TEST = "t10k-labels-idx1-ubyte.gz"
@@ -274,12 +277,76 @@ def test_a_supernet_is_trained_searched_and_its_choice_is_a_net_of_ours(study, m
     assert ours.subnet.macs == rows[2]["macs"] <= 1_000_000
     assert [job.seed for job in run_study.jobs([], rows) if job.net == ours] == [0, 1]
     monkeypatch.setattr(run_study, "SUPERNET_SEEDS", (0, 1))
-    assert [one for one in run_study.missing([], rows) if one.startswith("search")] == ["search 1M, supernet 0"]
+    searches = [one for one in run_study.missing([], rows) if one.startswith("search")]
+    assert searches == ["search 1M, supernet 0", "search by latency, supernet 0", "search by latency, supernet 1"]
     pays_search.study(1, brief)  # nothing is done twice
     assert run_study.read(run_study.SEARCHES) == rows
     found = {(ours.subnet.digest, 0): 0.9, (ours.subnet.digest, 1): 0.8}
     assert pays_report.ours(rows, found) == {("1M", 1): [0.9, 0.8]}
     assert pays_report.ours(rows, {(ours.subnet.digest, 0): 0.9}) == {}  # both seeds or nothing
+
+
+@pytest.mark.full
+def test_a_supernet_is_searched_by_latency_and_its_choice_compared(study, monkeypatch):
+    """The meter alone is not real: a device that does what the predictor says."""
+    monkeypatch.setattr(pays_search, "KEPT", study / "kept")
+    random, by_hand = run_study.drawn()[1], next(net for net in pays_nets.load() if net.ceiling == "3M")
+    monkeypatch.setattr(run_study, "best", lambda arm, ceiling, rows: by_hand)
+    assert [one for one in run_study.missing([], []) if "latency" in one] == []
+    monkeypatch.setattr(run_study, "SUPERNET_SEEDS", (1,))
+    assert "search by latency, supernet 1" in run_study.missing([], [])
+    with pytest.raises(SystemExit, match="the search of supernet 1 come first"):
+        pays_latency.study(1)
+    by_macs = {"kind": "search", "ceiling": "3M", "seed": 1, "cpu_s": 1.0, "digest": random.subnet.digest}
+    append_line(run_study.SEARCHES, by_macs | {"subnet": random.subnet.to_dict()})
+    (study / "kept").mkdir()
+    save_supernet(vh.build_supernet(SPACE, seed=0), study / "kept/supernet-1.safetensors")
+    monkeypatch.setattr(pays_latency, "PROFILED", replace(pays_latency.PROFILED, num_subnets=20, rounds=1))
+    calls = []
+
+    def meter(subnets):
+        calls.append(len(subnets))
+        return [float(ms) for ms in predictor().predict(subnets).latency_ms]
+
+    def predictor():
+        return pays_latency.load_run_predictor(pays_latency.prepared())[0]
+
+    monkeypatch.setattr(pays_latency, "finalist_meter", lambda *_: meter)
+    pays_latency.study(1)
+    (_, row) = run_study.read(run_study.SEARCHES)
+    predicted = {
+        net.digest: predictor().predict([net]).latency_ms[0]
+        for net in (by_hand.subnet, vh.Subnet.from_dict(row["subnet"]))
+    }
+    assert row["ceiling_ms"] == pytest.approx(predicted[by_hand.subnet.digest])
+    assert {name: len(p50s) for name, p50s in row["p50_ms"].items()} == dict.fromkeys(row["digests"], 5)
+    assert calls[-5:] == [3] * 5
+    count = len(calls)
+    pays_latency.study(1)  # nothing is done twice
+    assert len(calls) == count
+    (net,) = run_study.by_latency(run_study.read(run_study.SEARCHES))
+    assert SPACE.contains(net.subnet)
+
+
+def test_a_choice_by_latency_is_trained_and_compared(study):
+    by_hand, random = run_study.drawn()
+    row = {"kind": "latency", "seed": 1, "cpu_s": 1.0, "ceiling_ms": 2.0, "target": "here", "macs": random.subnet.macs}
+    row |= {"digest": random.subnet.digest, "subnet": random.subnet.to_dict()}
+    row["digests"] = {"by hand": by_hand.subnet.digest, "by MACs": "0" * 16, "by latency": random.subnet.digest}
+    row["p50_ms"] = {
+        "by hand": [2.0, 2.2, 1.9, 2.0, 4.0],
+        "by MACs": [1.0] * 5,
+        "by latency": [1.0, 1.1, 1.9, 0.8, 1.8],
+    }
+    (net,) = run_study.by_latency([row])
+    jobs = [job for job in run_study.jobs([], [row]) if job.key[0] == net.subnet.digest]
+    assert [job.seed for job in jobs] == [0, 1]
+    found = {(random.subnet.digest, 0): 0.9, (random.subnet.digest, 1): 0.8, (by_hand.subnet.digest, 0): 0.7}
+    (shown,) = pays_latency.compare([row], found)
+    assert shown["by hand"]["ours_less_its_top1"] == pytest.approx(0.15)
+    assert shown["by hand"]["ours_over_its_ms"] == pytest.approx(0.5)  # of the ratios, not of the medians
+    assert shown["by MACs"]["ours_less_its_top1"] is None  # not trained yet
+    assert pays_latency.compare([row], {}) == []
 
 
 @pytest.mark.parametrize("after", [1, 2, 3])
@@ -326,6 +393,20 @@ def test_every_image_of_an_epoch_once_and_flips_and_shifts_move_pixels_only(fold
     )
     assert found.any(0).all()
     assert (found.sum(1) > 0).all()  # all nine shifts occur
+
+
+def test_a_rectangle_of_a_share_of_the_images_is_erased(folder):
+    images = pays_images.training()
+    plain = replace(BRIEF, flip=False, shift=0, batch_size=50)
+    ((whole, _),) = pays_train.batches(images, 0, 0, 0, plain)
+    ((erased, _),) = pays_train.batches(images, 0, 0, 0, replace(plain, erase=0.5))
+    gone = (erased != whole)[:, 0]
+    assert (erased[:, 0][gone] == 0).all()
+    assert 10 < int(gone.flatten(1).any(1).sum()) < 40
+    for one in gone[gone.flatten(1).any(1)]:
+        rows, columns = one.any(1), one.any(0)
+        assert one.sum() == rows.sum() * columns.sum()  # a rectangle
+        assert one.sum() <= 0.4 * one.numel()
 
 
 def test_the_rate_rises_for_an_epoch_and_falls_to_nothing():

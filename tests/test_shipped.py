@@ -8,9 +8,11 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import vitas_hw as vh
+from vitas_hw.core.presets import preset
 from vitas_hw.core.reading import file_sha256
 from vitas_hw.predictors.predictor import save_predictor
 from vitas_hw.predictors.sealed_file import seal
@@ -18,7 +20,9 @@ from vitas_hw.predictors.shipped import shipped
 from vitas_hw.profiling.estimate import WITH_ANCHOR, WITHOUT_ANCHOR
 from vitas_hw.profiling.profile import with_quiet
 from vitas_hw.report.predictor_card import predictor_card
+from vitas_hw.runs.directory import DEFAULT_SPACE
 from vitas_hw.workflows.fit import measured_of
+from vitas_hw.workflows.quickstart import OLD
 
 ROOT = Path(__file__).parent.parent
 PREDICTORS = sorted(path.stem for path in shipped("predictors").glob("*.json"))
@@ -26,6 +30,10 @@ PREDICTORS = sorted(path.stem for path in shipped("predictors").glob("*.json"))
 
 def test_there_are_some() -> None:
     assert PREDICTORS
+
+
+def test_the_quickstart_begins_with_one_of_its_own_space() -> None:
+    assert vh.load_predictor(OLD).space == preset(DEFAULT_SPACE)
 
 
 @pytest.mark.parametrize("name", PREDICTORS)
@@ -40,8 +48,11 @@ def test_a_shipped_predictor_is_fitted_to_its_profile(name: str, tmp_path: Path)
     save_predictor(vh.fit_predictor(profile, path=path), again)
     fitted, known = vh.load_predictor(again), predictor
     subnets = [measurement.subnet for measurement in profile.ok]
-    # the bytes are those of one XGBoost version; what they predict must be the same with any
-    assert fitted.predict(subnets).latency_ms == pytest.approx(known.predict(subnets).latency_ms, rel=0.02)
+    # The bytes are those of one XGBoost version on one kind of processor. On others sums are rounded otherwise, and a
+    # tree may split elsewhere where two splits are equally good: that moves single subnets, not the predictor.
+    apart = np.abs(fitted.predict(subnets).latency_ms / known.predict(subnets).latency_ms - 1)
+    assert np.quantile(apart, 0.98) < 0.02
+    assert apart.max() < 0.05
 
 
 @pytest.mark.parametrize("name", PREDICTORS)

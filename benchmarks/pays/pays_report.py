@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pays_latency
 import pays_statistics as statistics
 import rank_statistics as ranks
 import run_study
@@ -81,6 +82,7 @@ def analyse(rows: Rows, searches: Rows, pilots: Rows, test: Path) -> dict[str, A
         "ours_less": against,
         "ours_percentile_of_random": statistics.percentile(mine, random),
         "decision": decided,
+        "by_latency": pays_latency.compare(searches, found),
         "rank": rank(searches, found),
         "gate": gate(pilots),
         "missing": len(run_study.missing(rows, searches)),
@@ -151,6 +153,8 @@ def report(rows: Rows, searches: Rows, pilots: Rows, test: Path, path: Path) -> 
     for arm, one in result["ours_less"].items():
         print(f"ours less {arm}: {one}")
     print(f"decision: {result['decision']}")
+    for one in result["by_latency"]:
+        print(f"by latency: {one}")
     for order, one in (result["rank"] or {"orders": {}})["orders"].items():
         print(f"rank: {order}: {one}")
     write_atomic(path, json.dumps(result, indent=1) + "\n")

@@ -36,6 +36,8 @@ class Recipe:
     Args:
         shift: largest shift in pixels, the border repeated.
         flip: whether half of the images are mirrored.
+        erase: share of the images of which a rectangle becomes gray, of the mean (Zhong et al., arXiv 1708.04896): 0.02
+            to 0.33 of the image, one side up to 3.3 times the other.
         init: of the weights, as timm calls them: ``""`` draws all with a standard deviation of 0.02, ``"jax"`` by a
             layer's width (Xavier), which is four times that for the nets of this study.
         position_std: of the positions' embedding.
@@ -50,6 +52,7 @@ class Recipe:
     clip_grad: float = 1.0
     flip: bool = True
     shift: int = 0
+    erase: float = 0.0
     init: str = ""
     position_std: float = 0.02
 
@@ -141,6 +144,7 @@ def batches(images: Images, seed: int, epoch: int, skip: int, recipe: Recipe) ->
     order = torch.from_numpy(rng.permutation(count))
     mirrored = torch.from_numpy(rng.random(count) < 0.5)
     shifts = torch.from_numpy(rng.integers(0, 2 * recipe.shift + 1, (count, 2)))
+    holes = _holes(rng, count, recipe.erase) if recipe.erase else None
     for start in range(skip * size, count - size + 1, size):
         chosen = order[start : start + size]
         batch = images.train[chosen]
@@ -148,6 +152,8 @@ def batches(images: Images, seed: int, epoch: int, skip: int, recipe: Recipe) ->
             batch = torch.where(mirrored[chosen][:, None, None, None], batch.flip(3), batch)
         if recipe.shift:
             batch = _shifted(batch, shifts[chosen], recipe.shift)
+        if holes is not None:
+            batch = _erased(batch, holes[chosen])
         yield batch, images.train_labels[chosen]
 
 
@@ -155,6 +161,23 @@ def _shifted(batch: Tensor, shifts: Tensor, most: int) -> Tensor:
     padded = F.pad(batch, (most,) * 4, mode="replicate")
     rows, columns = (shifts[:, axis, None] + torch.arange(batch.shape[2 + axis]) for axis in (0, 1))
     return padded[torch.arange(len(batch))[:, None, None], 0, rows[:, :, None], columns[:, None]][:, None]
+
+
+def _holes(rng: np.random.Generator, count: int, share: float) -> Tensor:
+    """(count, 4): top, left, bottom, right as shares of the sides; empty ones for images that stay whole."""
+    area, aspect = rng.uniform(0.02, 1 / 3, count), np.exp(rng.uniform(-np.log(3.3), np.log(3.3), count))
+    sides = np.minimum(np.stack([np.sqrt(area * aspect), np.sqrt(area / aspect)], 1), 1.0)
+    sides *= (rng.random(count) < share)[:, None]
+    first = rng.random((count, 2)) * (1 - sides)
+    return torch.from_numpy(np.concatenate([first, first + sides], 1))
+
+
+def _erased(batch: Tensor, holes: Tensor) -> Tensor:
+    """Pixels whose centre is in the hole become 0, the mean of normalised images."""
+    rows, columns = ((torch.arange(size) + 0.5) / size for size in batch.shape[2:])
+    inside = (rows > holes[:, :1]) & (rows < holes[:, 2:3])
+    beside = (columns > holes[:, 1:2]) & (columns < holes[:, 3:])
+    return batch.masked_fill((inside[:, :, None] & beside[:, None])[:, None], 0.0)
 
 
 @torch.inference_mode()

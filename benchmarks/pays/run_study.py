@@ -130,9 +130,15 @@ def _features(subnet: Any) -> Any:
 
 
 def ours(ceiling: str, searches: Rows) -> list[Net]:
-    """What the searches of the supernets chose."""
+    """What the searches of the supernets chose under a ceiling of MACs."""
     mine = [row for row in searches if row["kind"] == "search" and row["ceiling"] == ceiling]
     return [Net("ours", ceiling, f"supernet {row['seed']}", Subnet.from_dict(row["subnet"])) for row in mine]
+
+
+def by_latency(searches: Rows) -> list[Net]:
+    """What they chose under a measured latency (pays_latency.py)."""
+    mine = [row for row in searches if row["kind"] == "latency"]
+    return [Net("ours", "latency", f"supernet {row['seed']}", Subnet.from_dict(row["subnet"])) for row in mine]
 
 
 def jobs(rows: Rows, searches: Rows) -> list[Job]:
@@ -150,6 +156,7 @@ def _jobs(rows: Rows, searches: Rows) -> Iterator[Job]:
             yield from (Job(net, 0) for ceiling in ceilings for net in nets(arm, ceiling))
     for ceiling in CEILINGS:
         yield from (Job(net, seed) for net in ours(ceiling, searches) for seed in range(SEEDS["ours"]))
+    yield from (Job(net, seed) for net in by_latency(searches) for seed in range(SEEDS["ours"]))
     for ceiling in CEILINGS:
         for arm, found in (("best by hand", best("by hand", ceiling, rows)), ("line", line(ceiling, rows))):
             yield from (Job(found, seed) for seed in range(SEEDS[arm]) if found)
@@ -168,7 +175,9 @@ def missing(rows: Rows, searches: Rows) -> list[str]:
     ]
     there = {(row["ceiling"], row["seed"]) for row in searches if row["kind"] == "search"}
     wanted = [(ceiling, seed) for ceiling in CEILINGS for seed in SUPERNET_SEEDS]
-    return nets + [f"search {ceiling}, supernet {seed}" for ceiling, seed in wanted if (ceiling, seed) not in there]
+    timed = {row["seed"] for row in searches if row["kind"] == "latency"}
+    nets += [f"search {ceiling}, supernet {seed}" for ceiling, seed in wanted if (ceiling, seed) not in there]
+    return nets + [f"search by latency, supernet {seed}" for seed in SUPERNET_SEEDS if seed not in timed]
 
 
 def next_job(taken: Callable[[str], bool]) -> Job | None:

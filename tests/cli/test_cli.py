@@ -431,7 +431,7 @@ def test_version_and_bare_command(tmp_path: Path) -> None:
 def test_spaces_lists_the_presets(tmp_path: Path) -> None:
     rows = run_json(tmp_path, "spaces")["rows"]
     assert [row["space"]["name"] for row in rows] == list(PRESETS)
-    assert len(rows) == 6
+    assert len(rows) == 7
     assert list(tmp_path.iterdir()) == []
 
 

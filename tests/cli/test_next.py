@@ -80,3 +80,34 @@ def test_a_space_for_data_goes_into_a_run_of_its_own_where_the_usual_one_has_ano
     expected = f"vitas-hw profile --space photos.yaml{run}, then vitas-hw train --data folder:photos{run}"
     assert line == f"Next: {expected}"
     assert vh.load_space("photos.yaml").num_classes == 2
+
+
+def test_without_a_command_the_road_is_shown_and_how_far_the_run_has_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said() -> tuple[list[str], str]:
+        """The commands that are done, and the line on what comes next."""
+        assert main([]) == 0
+        out = capsys.readouterr().out
+        assert max(map(len, out.splitlines())) <= 120
+        assert "vitas-hw --help" in out
+        (following,) = [line for line in out.splitlines() if line.startswith("Next: ")]
+        return re.findall(r"^  done  vitas-hw (\w+)", out, re.MULTILINE), following
+
+    monkeypatch.chdir(tmp_path)
+    assert said()[0] == []
+    assert "vitas-hw quickstart" in said()[1]
+    run = Run(DEFAULT_RUN)
+    for step, following in (("profile", "train"), ("train", "search"), ("search", "export --onnx")):
+        with run.locked():
+            run.record(step, preset("digits"), {}, [], [])
+        assert said()[0][-1] == step
+        assert said()[1] == f"Next: vitas-hw {following}"
+    with run.locked():
+        run.record("export", preset("digits"), {}, [], [])
+    assert said()[1] == "Next: vitas-hw report"
+    run.report.touch()
+    assert said()[0] == ["profile", "train", "search", "export", "report"]
+    run.manifest.write_text("spoiled")
+    assert main([]) == 0
+    assert "cannot be read. See: vitas-hw runs runs" in capsys.readouterr().out

@@ -48,7 +48,7 @@ class Run:
 
     Args:
         path: of the directory; made by the first step.
-        space: of a new run: a preset's name, a YAML file, or a ``SearchSpace``; None is ``vitas-digits``. Of a run that
+        space: of a new run: a preset's name, a YAML file, or a ``SearchSpace``; None is ``digits``. Of a run that
             is there it must be the same, or None.
         data: the images to train on: ``digits``, ``folder:PATH``, ``hfds/NAME`` ..., see ``load_data``; None leaves
             it to each step.

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from vitas_hw.core.budget import show_cost
 from vitas_hw.core.errors import printable
@@ -16,6 +17,7 @@ from vitas_hw.report.progress import ERR as ERR
 from vitas_hw.report.progress import Reporter as Reporter
 
 OUT = Console(soft_wrap=True, highlight=False)
+_GAP = 3
 
 
 def print_json(result: dict[str, Any]) -> None:
@@ -23,14 +25,21 @@ def print_json(result: dict[str, Any]) -> None:
     print(json.dumps(result))
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on stdout, numbers to the right."""
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], beside: Sequence[str] = ()) -> None:
+    """A table on stdout, numbers to the right; on a terminal that is wide enough with lines beside it."""
     grid = Table(title=title, title_justify="left", title_style="bold")
     for index, column in enumerate(columns):
         grid.add_column(column, justify="left" if index == 0 else "right", overflow="fold", no_wrap=index == 0)
     for row in rows:
         grid.add_row(*("\n".join(map(printable, cell.split("\n"))) for cell in row))
-    OUT.print(grid)
+    chart = Text("\n".join(beside))
+    both = OUT.measure(grid).maximum + OUT.measure(chart).maximum + _GAP
+    if not beside or not OUT.is_terminal or both > OUT.width:
+        OUT.print(grid)
+        return
+    pair = Table.grid(padding=(0, _GAP))
+    pair.add_row(grid, chart)
+    OUT.print(pair)
 
 
 def sizes(subnet: Subnet) -> list[str]:

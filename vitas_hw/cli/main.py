@@ -21,7 +21,7 @@ import typer
 from vitas_hw.cli.config import with_config
 from vitas_hw.cli.from_settings import in_options
 from vitas_hw.cli.options import is_first
-from vitas_hw.cli.streams import all_written, fit_streams
+from vitas_hw.cli.terminal.streams import all_written, fit_streams
 from vitas_hw.core.errors import InputError, VitasError, brief, printable
 from vitas_hw.core.waiting import sleep_while_waiting
 from vitas_hw.runs.directory import HOLDERS
@@ -40,6 +40,7 @@ for _name in COMMANDS:
     app.command()(with_config(getattr(import_module(f"vitas_hw.cli.{_name}"), _name)))
 INTERRUPTED, TERMINATED = 130, 143  # as shells know them: 128 and the number of the signal
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+_ALL = "All commands: vitas-hw --help"
 _CACHE = "TORCHINDUCTOR_CACHE_DIR"  # set by torch once it has made the folder
 _NO_MEMORY = re.compile(
     r"failed to map segment|cannot allocate memory|can't allocate memory|not enough memory|can't start new thread"
@@ -61,7 +62,9 @@ def options(
 
         print(f"vitas-hw {installed('vitas-hw')}")
     elif context.invoked_subcommand is None:
-        print(context.get_help())
+        from vitas_hw.cli.terminal.road import road
+
+        print("\n".join(["vitas-hw: the best vision transformer for your own device.", "", *road(), _ALL]))
     else:
         return
     raise typer.Exit

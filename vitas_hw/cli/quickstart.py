@@ -13,7 +13,7 @@ from vitas_hw.core.deadline import Deadline, TimeAllowed
 from vitas_hw.workflows.train.settings import TrainSettings
 
 _NEXT = """To do the same on your own device, with your own budget and space:
-  vitas-hw profile --run runs/mine --space vitas-digits --device cpu
+  vitas-hw profile --run runs/mine --space digits --device cpu
   vitas-hw train --run runs/mine --data digits --latency {ms:g}ms
   vitas-hw search --run runs/mine --latency {ms:g}ms"""
 

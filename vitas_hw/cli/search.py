@@ -138,4 +138,20 @@ def finalists_table(result: SearchResult) -> None:
     words = "quiet latency" if result.statistic == QUIET else result.statistic
     after = " after a short fine-tuning" if result.tuned else ""
     what = f"loss{after} and top-1 on the search split" if by_top1 else "ranked by parameters, no top-1"
-    console.table(fill(f"Finalists under {result.budget}: {what}, {words}", 80), columns, rows)
+    title = fill(f"Finalists under {result.budget}: {what}, {words}", 80)
+    console.table(title, columns, rows, _drawn(result) if by_top1 else ())
+
+
+def _drawn(result: SearchResult) -> list[str]:
+    """Latency, measured where it was, against inherited top-1; nothing under a budget that is no latency."""
+    from vitas_hw.cli.terminal.chart import Dots, chart
+
+    bounds = result.budget.latency_ms
+    if bounds is None or result.choice.predicted_ms is None:
+        return []
+
+    def dot(candidate: Candidate) -> tuple[float, float]:
+        predicted = (candidate.predicted_ms or 0.0) * result.correction
+        return result.measured_ms.get(candidate.subnet.digest, predicted), candidate.top1 or 0.0
+
+    return chart(Dots([dot(one) for one in result.candidates], dot(result.choice), bounds.high))

@@ -39,6 +39,7 @@ class RunSummary:
         latency_measured: whether that was measured, not predicted.
         age_s: since the last step was finished.
         commands: that made it.
+        steps: that are finished, in order.
         problem: why it cannot be read.
     """
 
@@ -54,6 +55,7 @@ class RunSummary:
     latency_measured: bool | None = None
     age_s: float | None = None
     commands: tuple[str, ...] = ()
+    steps: tuple[str, ...] = ()
     problem: str | None = None
 
 
@@ -100,6 +102,7 @@ def _summary(run: Run) -> RunSummary:
         target=_target(steps),
         age_s=time.time() - timegm(time.strptime(steps[-1]["finished"], WHEN)) if steps else None,
         commands=tuple(filter(None, map(command_of, steps))),
+        steps=tuple(step["step"] for step in steps),
         **choice,
     )
 

@@ -1,0 +1,1 @@
+"""Pages of numbers made from the results of the benchmarks; ``benchmarks/write_pages.py`` writes them."""
