@@ -12,7 +12,7 @@ import vitas_hw
 from vitas_hw.cli.main import app
 
 PACKAGE = Path(vitas_hw.__file__).parent
-LIBRARY = [path for path in sorted(PACKAGE.rglob("*.py")) if path.parent.name != "cli"]
+LIBRARY = [path for path in sorted(PACKAGE.rglob("*.py")) if path.relative_to(PACKAGE).parts[0] != "cli"]
 PROGRAM = typer.main.get_command(app)
 COMMANDS = PROGRAM.commands  # type: ignore[attr-defined]
 PARAMETERS = [param for one in (PROGRAM, *COMMANDS.values()) for param in one.params]

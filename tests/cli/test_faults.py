@@ -34,7 +34,7 @@ PATIENCE_S = 240
 SEARCH = ["search", "--flops", "100K", "--population", "6", "--generations", "3", "--device", "cpu"]
 RETRAIN = ["retrain", "smallest", "--init", "supernet", "--device", "cpu"]
 PROFILE = ["profile", "--num-subnets", "20", "--rounds", "1"]
-LIMITED = ("train", "profile", "search", "retrain")  # these take a limit of time
+LIMITED = ("train", "profile", "search", "retrain", "evaluate", "compare", "export")  # these take a limit of time
 QUICKSTART = ["quickstart", "--epochs", "1"]
 
 

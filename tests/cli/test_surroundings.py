@@ -133,3 +133,14 @@ def test_a_full_disk_is_a_sentence_and_loses_nothing(
     assert "No space left on device" in error or "could not be written" in error, error
     kept = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
     assert {name: kept.get(name) for name in before} == before
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"), [("vitas-hw pro", "profile"), ("vitas-hw profile --max-t", "--max-time")]
+)
+def test_the_shell_completes_commands_and_options(typed: str, offered: str, tmp_path: Path) -> None:
+    asked = {"_VITAS_HW_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    done = shell(COMMAND, tmp_path, **asked)
+    assert done.stdout.split() == [offered], done.stderr
+    script = shell(f"{COMMAND} --show-completion bash", tmp_path).stdout
+    assert "_VITAS_HW_COMPLETE=complete_bash" in script

@@ -41,8 +41,11 @@ def test_a_part_is_of_the_time_left(clock: Clock) -> None:
     clock.at += 0.2
     assert part.over()
     assert not whole.over()
+    assert whole.left() == pytest.approx(2.9)
     clock.at += 10.0
     assert whole.part(0.5).over()  # nothing is left to share
+    assert whole.left() == 0.0
+    assert NEVER.left() == math.inf
 
 
 def test_a_signal_ends_it_and_its_parts_and_takes_effect_afterwards(clock: Clock) -> None:
@@ -58,6 +61,21 @@ def test_a_signal_ends_it_and_its_parts_and_takes_effect_afterwards(clock: Clock
     with pytest.raises(KeyboardInterrupt):
         work()
     assert seen == [(True, True)]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_signal_takes_effect_instead_of_the_error_that_it_has_brought_about(clock: Clock) -> None:
+    def work(*signals: signal.Signals) -> None:
+        with Deadline.after(10.0).noting_signals() as deadline:
+            for number in signals:
+                signal.raise_signal(number)
+            clock.at += 0.0 if signals else 10.0
+            deadline.check("it was done")
+
+    with pytest.raises(KeyboardInterrupt):
+        work(signal.SIGINT)
+    with pytest.raises(TimeIsUpError):
+        work()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 

@@ -192,6 +192,14 @@ def test_numbers_that_are_none_are_refused_when_predicting() -> None:
         predictor.predict(np.array([[1.0, 2.0], [np.nan, 2.0]]))
 
 
+def test_a_latency_of_eleven_days_is_refused_though_the_hash_fits(tmp_path: Path) -> None:
+    content = made("linear").to_dict()
+    content["model"]["intercept"] = 2e9
+    (tmp_path / "days.json").write_text(seal(content))
+    with pytest.raises(InputError, match="no positive, finite number of sane size"):
+        latencies(read_predictor(tmp_path / "days.json"))
+
+
 def test_what_is_fuzzed_has_every_part() -> None:
     model = made("xgboost").regression.model
     assert isinstance(model, Boosted)

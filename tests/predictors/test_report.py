@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from vitas_hw.predictors.examples import Measured
 from vitas_hw.predictors.regression import Calibration
 from vitas_hw.predictors.report import noise_floor_text, report
 from vitas_hw.profiling.profile import Measurement, Profile, save_profile
+from vitas_hw.runs.directory import Run
 
 TARGET = Target("test-cpu", "onnxruntime", "fp32", 1, 1, (32, 32))
 
@@ -90,6 +92,12 @@ def test_fit_and_predict_a_profile(digits: SearchSpace, folder: Path, capsys: py
     subnets = [digits.smallest, digits.sample(1), digits.largest]
     assert predicted["latency_ms"] == predictor.predict(subnets).latency_ms.tolist()
     assert set(predicted) == {"latency_ms", "lower_ms", "upper_ms", "inside"}
+    run = Run(folder / "runs/own")
+    run.begin(digits)
+    run.predictors.mkdir()
+    kept = Path(shutil.copy(found["predictor"], run.predictors))
+    run.record("profile", digits, {}, [], [kept])
+    assert said(capsys, "predict", *words, "--run", "runs/own") == predicted  # the run's own
 
 
 def test_a_fit_tells_its_error_from_the_labels_noise(

@@ -38,9 +38,11 @@ class Fleet:
         self.ticks: list[int] = []
         self.errands: list[Errand] = []
         looked_into = self.journal if shared_out else None
-        plan = passes({"first": subnets, "second": subnets[::4]}, rounds=ROUNDS, seed=0, journal=looked_into)
+        self.plan = lambda: passes(
+            {"first": subnets, "second": subnets[::4]}, rounds=ROUNDS, seed=0, journal=looked_into
+        )
         self.spread = Spread(
-            devices, plan, self.journal, away_from={"second": "first"}, on_visit=lambda: self.ticks.append(1)
+            devices, self.plan(), self.journal, away_from={"second": "first"}, on_visit=lambda: self.ticks.append(1)
         )
 
     def run(self, end: Callable[[Errand], Report | str], seed: int = 0) -> None:
@@ -100,6 +102,30 @@ def test_the_last_rounds_visits_are_shared_out_over_devices_too(
     again = Fleet(subnets, tmp_path / "journal", shared_out=True)
     again.run(noisy)
     assert not again.errands
+
+
+def test_a_measurement_whose_time_is_up_gets_no_more_visits_and_goes_on_later(
+    subnets: list[Subnet], tmp_path: Path
+) -> None:
+    fleet = Fleet(subnets, tmp_path / "journal")
+    left, up = 7, {"first"}
+
+    def end(errand: Errand) -> Report:
+        nonlocal left
+        left -= 1
+        return fine(errand)
+
+    fleet.spread = Spread(
+        ("x", "y"), fleet.plan(), fleet.journal, away_from={}, time_is_up=lambda name: name in up and left <= 0
+    )
+    fleet.run(end)
+    made = Counter(key[0] for key in fleet.journal.attempts)
+    assert made == {"first": 8, "second": ROUNDS * len(subnets[::4])}  # the seventh ends, and what began beside it
+    assert not fleet.spread.whole
+    again = Fleet(subnets, tmp_path / "journal")
+    again.run(fine)
+    assert again.spread.whole
+    assert len(again.errands) == ROUNDS * len(subnets) - 8
 
 
 class Alone:

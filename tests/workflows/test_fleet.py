@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from machines_of_ray import Machines, machines_of
 from vitas_hw.cli.main import main
 from vitas_hw.cluster.devices import Device, Devices
 from vitas_hw.cluster.visits import Errand, Report
+from vitas_hw.core.deadline import Deadline, TimeIsUpError
 from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.progress import Silent
 from vitas_hw.core.space import SearchSpace
@@ -231,6 +233,31 @@ def test_an_interruption_leaves_no_process_and_the_same_command_goes_on(
     done = profile_fleet(Run(tmp_path), SETTINGS, address=machines.address, space=space)
     for one in done:
         assert_whole(journal_of(one))
+
+
+@pytest.mark.full
+def test_a_profiling_stops_in_time_and_goes_on(machines: Machines, space: str, tmp_path: Path) -> None:
+    """With what was visited by then: a predictor of each kind that has enough of it."""
+    run, deadline = Run(tmp_path), Deadline()
+    told = Told(2 * ROUNDS * SUBNETS - 10, lambda: deadline.signals.append(signal.SIGINT))
+    cut = profile_fleet(run, SETTINGS, address=machines.address, space=space, deadline=deadline, progress=told)
+    assert gone(measuring_processes)
+    assert [note for note in told.notes if note.startswith("time is up: 20 of 20 subnets measured on fake-")]
+    assert [len(one.profile.ok) for one in cut] == [SUBNETS, SUBNETS]
+    assert not all(one.whole for one in cut)
+    kept = {journal_of(one): journal_of(one).read_text() for one in cut}
+    done = profile_fleet(run, SETTINGS, address=machines.address, space=space)
+    assert all(one.whole for one in done)
+    for one in done:
+        assert journal_of(one).read_text().startswith(kept[journal_of(one)])
+        assert_whole(journal_of(one))
+    with pytest.raises(TimeIsUpError, match="before the machines were ready"):
+        profile_fleet(run, SETTINGS, address=machines.address, space=space, deadline=Deadline(0.0))
+    new, soon = Run(tmp_path / "new"), Deadline()
+    told = Told(10, lambda: soon.signals.append(signal.SIGINT))
+    with pytest.raises(VitasError, match="needs at least 20 measured subnets"):
+        profile_fleet(new, SETTINGS, address=machines.address, space=space, deadline=soon, progress=told)
+    assert sum(len(visits_of(path)) for path in new.profiles.glob("*.journal.jsonl")) in range(10, 14)
 
 
 @pytest.mark.full

@@ -77,7 +77,7 @@ def test_every_command_means_the_same(word: str, run: Run, monkeypatch: pytest.M
     monkeypatch.setattr(exporting, "data_for", stop)
     monkeypatch.setattr(retraining, "data_for", stop)
     monkeypatch.setattr(comparing, "find_place", lambda *_, **__: None)
-    monkeypatch.setattr(comparing, "_top1", lambda run, named, data: stop(run, named.subnet))
+    monkeypatch.setattr(comparing, "_top1", lambda run, named, *_: stop(run, named.subnet))
     commands: list[Callable[[], object]] = [
         lambda: exporting.export(run, subnet=given),
         lambda: retraining.retrain(run, RetrainSettings(epochs=1, device="cpu"), subnet=given),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from vitas_hw.cli.terminal.streams import print_object
 from vitas_hw.core.budget import show_cost
 from vitas_hw.core.errors import printable
 from vitas_hw.core.subnet import Subnet
@@ -22,7 +22,7 @@ _GAP = 3
 
 def print_json(result: dict[str, Any]) -> None:
     """One object on stdout."""
-    print(json.dumps(result))
+    print_object(result)
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], beside: Sequence[str] = ()) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
 
 from vitas_hw.cli.from_settings import takes
 from vitas_hw.cli.options import DEFAULT_RUN, SUBNETS, JsonOption, RunOption
-from vitas_hw.workflows.evaluate import EvaluateSettings
+from vitas_hw.workflows.evaluate import Evaluated, EvaluateSettings
 
 
 @takes(EvaluateSettings)
@@ -24,29 +24,34 @@ def evaluate(
     Example: vitas-hw evaluate smallest largest --random 10
     """
     from vitas_hw.cli import console
+    from vitas_hw.core.deadline import Deadline
     from vitas_hw.runs.directory import Run
     from vitas_hw.workflows.evaluate import evaluate as evaluate_subnets
 
     asked = settings()
-    rows = evaluate_subnets(Run(run), subnets or (), asked, progress=console.Reporter())
+    deadline = Deadline.after(asked.max_time_s)  # what is loaded now counts
+    with deadline.noting_signals():  # what was evaluated by then is shown
+        rows = evaluate_subnets(Run(run), subnets or (), asked, deadline=deadline, progress=console.Reporter())
+        _show(rows, asked.split, as_json)
+
+
+def _show(rows: Sequence[Evaluated], split: str, as_json: bool) -> None:
+    from vitas_hw.cli import console
+
+    tops = [(None, None) if row.accuracy is None else (row.accuracy.top1, row.accuracy.top5) for row in rows]
     if as_json:
         found = [
-            {"subnet": row.subnet.to_dict(), "top1": row.accuracy.top1, "top5": row.accuracy.top5}
+            {"subnet": row.subnet.to_dict(), "top1": top1, "top5": top5}
             | {"macs": row.subnet.macs, "params": row.subnet.params}
-            for row in rows
+            for row, (top1, top5) in zip(rows, tops, strict=True)
         ]
-        console.print_json({"split": asked.split, "rows": found})
+        console.print_json({"split": split, "rows": found})
         return
     console.table(
-        f"Subnets with the supernet's weights, on {asked.split}",
+        f"Subnets with the supernet's weights, on {split}",
         ["subnet", "top-1", "top-5", "MACs", "params"],
         [
-            [
-                row.subnet.digest[:8],
-                console.percent(row.accuracy.top1),
-                console.percent(row.accuracy.top5),
-                *console.sizes(row.subnet),
-            ]
-            for row in rows
+            [row.subnet.digest[:8], console.percent(top1), console.percent(top5), *console.sizes(row.subnet)]
+            for row, (top1, top5) in zip(rows, tops, strict=True)
         ],
     )

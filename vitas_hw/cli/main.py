@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import re
 import shlex
@@ -21,7 +20,7 @@ import typer
 from vitas_hw.cli.config import with_config
 from vitas_hw.cli.from_settings import in_options
 from vitas_hw.cli.options import is_first
-from vitas_hw.cli.terminal.streams import all_written, fit_streams
+from vitas_hw.cli.terminal.streams import all_written, fit_streams, print_object
 from vitas_hw.core.errors import InputError, VitasError, brief, printable
 from vitas_hw.core.waiting import sleep_while_waiting
 from vitas_hw.runs.directory import HOLDERS
@@ -149,11 +148,7 @@ def _print_as_json(words: Sequence[str], status: int, problem: str, hint: str, e
         return
     told = {"status": status, "problem": problem, "hint": hint}
     about = {name: getattr(error, name) for name in ("field", "value", "allowed", "step") if hasattr(error, name)}
-    print(
-        json.dumps(
-            {"error": told | {name: value for name, value in about.items() if value not in (None, "")}}, default=str
-        )
-    )
+    print_object({"error": told | {name: value for name, value in about.items() if value not in (None, "")}})
 
 
 def _answer(error: Exception, words: Sequence[str]) -> tuple[int, str, str]:

@@ -49,8 +49,8 @@ def profile(
         raise InputError("`bundle`, `table` and `ray` are different ways to measure.", "Give one of them.")
     if asked.until is not None and (bundle or table):
         raise InputError("`until` measures here, in batches that depend on each other.", "Leave it out.")
-    if asked.max_time_s is not None and (bundle or table or ray):
-        raise InputError("`max_time_s` is for measuring on this machine.", "Leave it out.")
+    if asked.max_time_s is not None and (bundle or table):
+        raise InputError("`max_time_s` is for measuring here or by a cluster.", "Leave it out.")
     if bundle is not None:
         from vitas_hw.workflows.profile.bundle import make_bundle
 
@@ -62,7 +62,9 @@ def profile(
     elif ray is not None:
         from vitas_hw.workflows.profile import on_cluster
 
-        fleet = on_cluster.profile_fleet(where, asked, address=ray, space=space, fresh=fresh, progress=progress)
+        fleet = on_cluster.profile_fleet(
+            where, asked, address=ray, space=space, fresh=fresh, deadline=deadline, progress=progress
+        )
         output.print_fleet(fleet, as_json)
     else:
         from vitas_hw.workflows.profile.profile import profile as profile_device

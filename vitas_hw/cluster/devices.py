@@ -9,6 +9,7 @@ from typing import Any
 
 from vitas_hw.cluster.connection import Actor, Connection, Ticket
 from vitas_hw.cluster.visits import Errand, Report
+from vitas_hw.core.deadline import NEVER, Deadline
 from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.progress import Progress, Silent
 from vitas_hw.core.target import Target
@@ -102,14 +103,22 @@ class Devices:
         timeout_s: of one visit.
         image_size: of the subnets, (height, width).
         progress: where to say who takes no part, and what the machines have to say.
+        deadline: when to stop waiting for machines.
 
     Raises:
         InputError: another device.
+        TimeIsUpError: before the machines were ready.
         VitasError: no machine can measure.
     """
 
     def __init__(
-        self, cluster: Connection, asked: TargetAsked, timeout_s: float, image_size: tuple[int, int], progress: Progress
+        self,
+        cluster: Connection,
+        asked: TargetAsked,
+        timeout_s: float,
+        image_size: tuple[int, int],
+        progress: Progress,
+        deadline: Deadline = NEVER,
     ) -> None:
         kind = asked.device.split(":")[0]
         if kind not in ("cpu", "cuda"):
@@ -130,7 +139,9 @@ class Devices:
         answers: dict[Ticket, Any] = dict.fromkeys(
             tickets, f"no answer in {_OPEN_S:g} s: is all of it in use? See: ray status"
         )
-        answers |= {ticket: cluster.result(ticket) for ticket in cluster.done(tickets, _OPEN_S)}
+        ready = cluster.done(tickets, min(_OPEN_S, deadline.left()))
+        deadline.check("the machines were ready")
+        answers |= {ticket: cluster.result(ticket) for ticket in ready}
         for ticket, (name, actor) in tickets.items():
             if isinstance(answers[ticket], str):
                 progress.note(f"warning: {name} takes no part: {answers[ticket]}")

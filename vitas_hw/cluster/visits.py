@@ -62,6 +62,7 @@ class Spread:
         away_from: a measurement's name to that of another: where two devices are left, no visit of the first is made
             by the device that made the other's visit of the same round.
         on_visit: called once for each subnet, round and measurement.
+        time_is_up: for a measurement, by its name: no visit of it is started any more.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Spread:
         *,
         away_from: dict[str, str],
         on_visit: Callable[[], None] = lambda: None,
+        time_is_up: Callable[[str], bool] = lambda name: False,  # noqa: ARG005
     ) -> None:
         self._idle = list(devices)
         self._under_way: dict[str, Subnet] = {}
@@ -80,6 +82,8 @@ class Spread:
         self._queue: list[Subnet] = []
         self._begun: dict[str, tuple[str, int]] = {}
         self._journal, self._away_from, self._on_visit = journal, away_from, on_visit
+        self._time_is_up = time_is_up
+        self.whole = True  # but for what the time has cut
 
     def errands(self) -> list[Errand]:
         """What is to be started now; nothing while all devices are busy, or when all is done."""
@@ -116,6 +120,10 @@ class Spread:
             if not self._now.unsettled(self._journal, subnet):
                 self._queue.remove(subnet)
                 self._count()
+            elif self._time_is_up(self._now.name):
+                self._queue.clear()
+                self.whole = False
+                return None
             elif not self._is_for_others(device, subnet):
                 self._queue.remove(subnet)
                 self._idle.remove(device)

@@ -72,6 +72,10 @@ class Deadline:
         if self.over():
             raise TimeIsUpError(before)
 
+    def left(self) -> float:
+        """Seconds until it is over; infinity is never."""
+        return 0.0 if self.over() else self.at - now()
+
     def part(self, share: float) -> Deadline:
         """One that ends when that share of the time left from now is over."""
         start = now()
@@ -81,7 +85,8 @@ class Deadline:
     def noting_signals(self) -> Iterator[Deadline]:
         """Within the block the first Ctrl-C or SIGTERM only ends the deadline; after the block it takes effect.
 
-        A second one takes effect at once. Outside of the main thread nothing is noted: signals do not arrive there.
+        So it does instead of a TimeIsUpError that it has brought about. A second one takes effect at once. Outside of
+        the main thread nothing is noted: signals do not arrive there.
         """
         if threading.current_thread() is not threading.main_thread():
             yield self
@@ -105,6 +110,11 @@ class Deadline:
             signal.signal(number, note)
         try:
             yield self
+        except TimeIsUpError:
+            restore()
+            if noted:
+                signal.raise_signal(noted[0])
+            raise
         finally:
             restore()
         if noted:

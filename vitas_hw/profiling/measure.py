@@ -1,10 +1,12 @@
 """Measuring many subnets: rounds in shuffled order, so that a slow minute of the machine hits all of them a little.
 
-The last round's visits go where they tell most: to the subnets whose quiet latency is least sure.
+Visits on a machine that was loud or changed meanwhile are repeated; the last round's visits go where they tell most: to
+the subnets whose quiet latency is least sure.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +14,7 @@ import numpy as np
 
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.subnet import Subnet
-from vitas_hw.profiling.estimate import Visits, estimate
+from vitas_hw.profiling.estimate import QUIET, Visits, estimate
 from vitas_hw.profiling.journal import Journal
 from vitas_hw.profiling.noise import NoiseFloor
 from vitas_hw.profiling.profile import Measurement
@@ -20,30 +22,40 @@ from vitas_hw.profiling.timing import Visit
 from vitas_hw.profiling.worker import SubnetFailedError, Worker
 
 STEADY = 0.15  # most relative change of the anchor across a visit
-USUAL = 0.3  # most relative distance of the anchor from the median of the visits so far
-ATTEMPTS = 3  # at one visit of an unsteady machine; the steadiest counts
+LOUD = 0.3  # most that the anchor takes longer than on the quiet machine
+ATTEMPTS = 3  # at one visit; that of the steadiest and quietest machine counts
 _HOPELESS = 5  # failures in a row, and nothing else: the fault is not the subnets'
-_RECENT = 50
 _FEWEST_ROUNDS = 3  # for the last of them to be shared out: two visits tell how far a subnet's differ
 _PORTIONS = 4  # of that round's visits, each given out by what is known then
 _PORTION = 5  # subnets at least: each portion is measured by a process of its own
+_MOST_REPEATED = 0.5  # visits for each of a round's subnets, because the machine was loud
 
 
 @dataclass(frozen=True)
 class Pass:
-    """An attempt at a round of a measurement: of ``order``, what is unsettled when its turn comes is visited."""
+    """An attempt at a round of a measurement: of ``order``, what is unsettled when its turn comes is visited.
+
+    An anchor above ``loud_ms`` tells of a loud machine.
+    """
 
     name: str
     round_: int
     attempt: int
     order: tuple[Subnet, ...]
+    loud_ms: float = math.inf
 
     def unsettled(self, journal: Journal, subnet: Subnet) -> bool:
         """Whether this visit is still to be made, or to be repeated in this attempt."""
         visits = journal.attempts.get((self.name, self.round_, subnet.digest), [])
         if journal.is_out(subnet.digest) or len(visits) > self.attempt:
             return False
-        return not visits or _disturbance(visits[-1], _usual(journal)) > 1
+        if not visits or visits[-1].unsteadiness > STEADY:
+            return True
+        if visits[-1].anchor_ms <= self.loud_ms:
+            return False
+        round_ = (self.name, self.round_)
+        repeats = sum(len(made) - 1 for key, made in journal.attempts.items() if key[:2] == round_)
+        return repeats < max(_MOST_REPEATED * len(self.order), 1)
 
 
 def passes(
@@ -63,12 +75,15 @@ def passes(
     for name, subnets in plan.items():
         sizes = _portions(len(subnets), rounds) if journal is not None else []
         everywhere = rounds - 1 if sizes else rounds
-        for round_ in range(everywhere + len(sizes)):
-            order = tuple(subnets[index] for index in np.random.default_rng([seed, round_]).permutation(len(subnets)))
-            if round_ >= everywhere:
-                assert journal is not None
-                order = _least_sure(journal, name, order, round_)[: sizes[round_ - everywhere]]
+        for round_ in range(everywhere):
+            order = _shuffled(subnets, seed, round_)
             for attempt in range(ATTEMPTS):
+                loud_ms = _loud_ms(journal, name, round_) if journal is not None and attempt else math.inf
+                yield Pass(name, round_, attempt, order, loud_ms)
+        for round_, size in enumerate(sizes, everywhere):
+            assert journal is not None
+            order = _least_sure(journal, name, _shuffled(subnets, seed, round_), round_)[:size]
+            for attempt in range(ATTEMPTS):  # what a loud machine was asked here the next portion asks again
                 yield Pass(name, round_, attempt, order)
 
 
@@ -86,7 +101,8 @@ def measure(
 ) -> bool:
     """Visit the subnets ``rounds`` times on average, everything built anew each time, in the order of ``passes``.
 
-    A visit during which the anchor drifted too far is repeated at the end of its round, at most twice.
+    A visit during which the anchor changed, or took much longer than on the quiet machine, is repeated at the end of
+    its round, at most twice.
 
     Args:
         meter: where.
@@ -126,15 +142,20 @@ def measurements(journal: Journal, subnets: Sequence[Subnet], name: str, rounds:
 
     A subnet that has neither been visited nor failed is left out.
     """
-    reference = anchor_ms(journal)
-    found = (_measurement(journal, subnet, name, rounds, reference) for subnet in subnets)
+    readings, usual_ms = _readings(journal), anchor_ms(journal)
+    quiet_ms = float(np.percentile(readings, QUIET)) if readings else float("nan")
+    found = (_measurement(journal, subnet, name, rounds, usual_ms, quiet_ms) for subnet in subnets)
     return [measurement for measurement in found if measurement is not None]
 
 
 def anchor_ms(journal: Journal) -> float:
     """The anchor's p50 over all visits: the machine as it was half of the time. NaN before any visit."""
-    readings = [visit.anchor_ms for visits in journal.attempts.values() for visit in visits]
+    readings = _readings(journal)
     return float(np.median(readings)) if readings else float("nan")
+
+
+def _readings(journal: Journal) -> list[float]:
+    return [visit.anchor_ms for visits in journal.attempts.values() for visit in visits]
 
 
 def noise_floor(first: Sequence[Measurement], second: Sequence[Measurement]) -> NoiseFloor | None:
@@ -165,15 +186,21 @@ def _visit(meter: Worker, subnet: Subnet, journal: Journal, pass_: Pass) -> None
         keep_failure(journal, subnet, str(error), passing=error.passing)
 
 
-def _usual(journal: Journal) -> float:
-    recent = list(journal.attempts.values())[-_RECENT:]
-    return float(np.median([visits[-1].anchor_ms for visits in recent]))
+def _shuffled(subnets: Sequence[Subnet], seed: int, round_: int) -> tuple[Subnet, ...]:
+    return tuple(subnets[index] for index in np.random.default_rng([seed, round_]).permutation(len(subnets)))
 
 
-def _disturbance(visit: Visit, usual_ms: float) -> float:
-    """How far the machine was from steady and usual; 1 is the limit."""
-    away = max(visit.anchor_ms / usual_ms, usual_ms / visit.anchor_ms) - 1
-    return max(visit.unsteadiness / STEADY, away / USUAL)
+def _loud_ms(journal: Journal, name: str, round_: int) -> float:
+    """The anchor on a loud machine, by the first attempts up to this round alone: a profiling that goes on judges as it
+    would have.
+    """
+    known = [made[0].anchor_ms for key, made in journal.attempts.items() if key[0] == name and key[1] <= round_]
+    return (1 + LOUD) * float(np.percentile(known, QUIET)) if known else math.inf
+
+
+def _disturbance(visit: Visit, quiet_ms: float) -> float:
+    """How far the machine was from steady and quiet; 1 is the limit."""
+    return max(visit.unsteadiness / STEADY, (visit.anchor_ms / quiet_ms - 1) / LOUD)
 
 
 def _portions(subnets: int, rounds: int) -> list[int]:
@@ -192,7 +219,8 @@ def _least_sure(journal: Journal, name: str, subnets: Sequence[Subnet], round_: 
     earlier = [key for key in journal.attempts if key[0] == name and key[1] < round_]
     readings = [visit.anchor_ms for key in earlier for visit in journal.attempts[key]]
     reference = float(np.median(readings)) if readings else 1.0
-    visits = {subnet: _steadiest(journal, subnet, name, round_, reference) for subnet in subnets}
+    quiet = float(np.percentile(readings, QUIET)) if readings else 1.0
+    visits = {subnet: _quietest(journal, subnet, name, round_, quiet) for subnet in subnets}
     known = [subnet for subnet in subnets if visits[subnet]]
     if not known:
         return tuple(subnets)
@@ -206,17 +234,19 @@ def _least_sure(journal: Journal, name: str, subnets: Sequence[Subnet], round_: 
     return tuple(sorted(subnets, key=lambda subnet: -errors.get(subnet, 0.0)))
 
 
-def _steadiest(journal: Journal, subnet: Subnet, name: str, rounds: int, reference: float) -> list[Visit]:
-    """Of each round the attempt during which the machine was steadiest and most usual."""
+def _quietest(journal: Journal, subnet: Subnet, name: str, rounds: int, quiet_ms: float) -> list[Visit]:
+    """Of each round the attempt during which the machine was steadiest and quietest."""
     made = [journal.attempts.get((name, round_, subnet.digest), []) for round_ in range(rounds)]
-    return [min(attempts, key=lambda visit: _disturbance(visit, reference)) for attempts in made if attempts]
+    return [min(attempts, key=lambda visit: _disturbance(visit, quiet_ms)) for attempts in made if attempts]
 
 
-def _measurement(journal: Journal, subnet: Subnet, name: str, rounds: int, reference: float) -> Measurement | None:
+def _measurement(
+    journal: Journal, subnet: Subnet, name: str, rounds: int, reference: float, quiet_ms: float
+) -> Measurement | None:
     if subnet.digest in journal.failures:
         return Measurement(subnet, failed=journal.failures[subnet.digest])
     most = rounds if rounds < _FEWEST_ROUNDS else rounds - 1 + _PORTIONS
-    visits = _steadiest(journal, subnet, name, most, reference)
+    visits = _quietest(journal, subnet, name, most, quiet_ms)
     if not visits:
         reason = journal.passing.get(subnet.digest)
         return None if reason is None else Measurement(subnet, failed=reason)

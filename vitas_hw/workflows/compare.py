@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 
-from vitas_hw.core.deadline import NEVER, Deadline
+from vitas_hw.core.deadline import NEVER, Deadline, TimeAllowed, TimeIsUpError
 from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.core.settings import setting, settings
@@ -21,6 +22,9 @@ from vitas_hw.runs.directory import Run
 from vitas_hw.runs.subnets import Named, data_for, subnets_named, with_weights
 from vitas_hw.workflows.profile.settings import ProfileSettings
 
+_TOP1 = 0.3  # most of the time allowed for the accuracy
+_BEFORE = "the accuracy was known"
+
 
 @settings
 class CompareSettings(TargetAsked):
@@ -29,17 +33,22 @@ class CompareSettings(TargetAsked):
     Args:
         rounds: visits to each.
         data: whose test part tells the accuracy; None is the run's. Subnets without trained weights get none.
+        max_time_s: see ``TimeAllowed``; latencies get the most of it.
         seed: of the orders.
     """
 
     rounds: int = setting(default=5, help="Visits to each, interleaved.", at_least=1)
     data: str | None = setting(default=None, help="Images for the accuracy. Default: the run's.")
+    max_time_s: float | None = setting(default=None, like=TimeAllowed)
     seed: int = setting(default=0, like=ProfileSettings)
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A row: p50 and p90 in milliseconds, or why it does not run; top-1 on the test part if it has trained weights."""
+    """A row: p50 and p90 in milliseconds, or why it does not run; top-1 on the test part if it has trained weights.
+
+    What the time did not reach is None.
+    """
 
     name: str
     subnet: Subnet
@@ -51,10 +60,11 @@ class Compared:
 
 @dataclass(frozen=True)
 class Comparison(Tabular):
-    """All rows, in the order given, and the target of their latencies."""
+    """All rows, in the order given, and the target of their latencies; whether it is whole, and not cut by the time."""
 
     target: Target
     rows: tuple[Compared, ...]
+    whole: bool = True
 
     @property
     def title(self) -> str:
@@ -81,6 +91,7 @@ def compare(
     words: Sequence[str],
     settings: CompareSettings = CompareSettings(),  # noqa: B008  # frozen
     *,
+    deadline: Deadline | None = None,
     progress: Progress = SILENT,
 ) -> Comparison:
     """Measure subnets in interleaved rounds on one target.
@@ -89,11 +100,14 @@ def compare(
         run: of ``choice``, ``smallest`` and ``largest``, and of the weights of subnets of its space.
         words: see ``subnets_named``; of an engine its architecture is built anew.
         settings: target, visits, images.
+        deadline: when to stop; None is after the settings' ``max_time_s``.
         progress: where to report to.
 
     Raises:
         InputError: fewer than two subnets, an unknown one, images of several sizes, no such device.
+        TimeIsUpError: before any was measured.
     """
+    deadline = deadline or Deadline.after(settings.max_time_s)
     if len(words) < 2:
         raise InputError("Give at least two subnets to compare.", "For example vitas-c and deit-ti.")
     named = [one for word in words for one in subnets_named(word, run)]
@@ -103,23 +117,41 @@ def compare(
         shown = ", ".join(f"{height}x{width}" for height, width in sorted(sizes))
         raise InputError(f"A target has one image size; these subnets take {shown}.", "Compare those of one size.")
     place = find_place(settings, subnets[0].image_size)
-    tops = []
+    tops: list[float | None] = []
+    first = deadline.part(_TOP1)
     with progress.step("top-1 of trained weights", len(named)) as advance:
         for one in named:
-            tops.append(_top1(run, one, settings.data))
+            try:
+                tops.append(_top1(run, one, settings.data, first))
+            except TimeIsUpError:
+                break
             advance("")
     distinct = list(dict.fromkeys(subnets))
-    with progress.step(f"measuring on {place.target.slug}", settings.rounds * len(distinct)) as advance:
-        timings, _ = side_by_side(
-            place, distinct, rounds=settings.rounds, seed=settings.seed, on_visit=lambda: advance("")
+    visits, wanted = 0, settings.rounds * len(distinct)
+    with progress.step(f"measuring on {place.target.slug}", wanted) as advance:
+
+        def visited() -> None:
+            nonlocal visits
+            visits += 1
+            advance("")
+
+        timed, _ = side_by_side(
+            place, distinct, rounds=settings.rounds, seed=settings.seed, on_visit=visited, deadline=deadline
         )
-    found = dict(zip(distinct, timings, strict=True))
+    if not timed:
+        raise TimeIsUpError("the subnets were measured")
+    if not (whole := visits == wanted and len(tops) == len(named)):
+        progress.note(
+            f"time is up: {visits} of {wanted} visits made, {len(tops)} of {len(named)} subnets looked at for a top-1"
+        )
+    found = {row.subnet: row for row in timed}
     rows = []
-    for one, top1 in zip(named, tops, strict=True):
-        timed = found[one.subnet]
-        p50, p90 = (None, None) if timed.failed else (timed.latency_ms, timed.percentile(90))
-        rows.append(Compared(one.word, one.subnet, p50, p90, timed.failed, top1))
-    return Comparison(place.target, tuple(rows))
+    for one, top1 in zip_longest(named, tops):
+        row = found.get(one.subnet)
+        failed = "" if row is None else row.failed
+        p50, p90 = (None, None) if row is None or failed else (row.latency_ms, row.percentile(90))
+        rows.append(Compared(one.word, one.subnet, p50, p90, failed, top1))
+    return Comparison(place.target, tuple(rows), whole)
 
 
 def precisions_side_by_side(
@@ -153,8 +185,12 @@ def precisions_side_by_side(
     return {name: float(np.median(p50s)) for name, p50s in samples.items()}
 
 
-def _top1(run: Run, named: Named, data: str | None) -> float | None:
-    """On the test part, where the subnet has trained weights and there are images for it."""
+def _top1(run: Run, named: Named, data: str | None, deadline: Deadline) -> float | None:
+    """On the test part, where the subnet has trained weights and there are images for it.
+
+    Raises TimeIsUpError before the images are looked at.
+    """
+    deadline.check(_BEFORE)
     if named.file is not None and named.file.suffix == ".engine":
         return None
     chosen = with_weights(run, named)
@@ -163,4 +199,7 @@ def _top1(run: Run, named: Named, data: str | None) -> float | None:
     from vitas_hw.training.evaluate import accuracy
 
     found = data_for(run, named.subnet, data)
-    return None if found is None else accuracy(chosen.model, found.test).top1
+    if found is None:
+        return None
+    found.test.ready(lambda: deadline.check(_BEFORE))
+    return accuracy(chosen.model, found.test).top1

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from contextlib import suppress
 from io import TextIOWrapper
+from typing import Any
+
+_objects: list[str] = []  # printed by the command that runs now
 
 
 def fit_streams() -> None:
@@ -15,6 +19,7 @@ def fit_streams() -> None:
     is opened takes its number, so that what libraries print lands in that file. A letter that the locale's encoding
     lacks is written as an escape.
     """
+    _objects.clear()
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
@@ -24,6 +29,16 @@ def fit_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def print_object(result: dict[str, Any]) -> None:
+    """The one object that a command prints as JSON on stdout; any other one after it is dropped.
+
+    Of a command that is interrupted it is what was done by then, if that is of use, and not the interruption.
+    """
+    if not _objects:
+        _objects.append(json.dumps(result, default=str))
+        print(_objects[0])
 
 
 def all_written() -> bool:

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from vitas_hw.core.deadline import NEVER, Deadline, TimeIsUpError
 from vitas_hw.core.errors import InputError, VitasError
-from vitas_hw.core.files import write_atomic
+from vitas_hw.core.files import folder_beside, write_atomic
 from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.core.settings import what_decides
 from vitas_hw.data.load import ImageData
@@ -226,11 +225,8 @@ def written(export_: Export, name: str, path: Path, extraction: Parity | None, p
     settings, chosen = export_.settings, export_.chosen
     export_.deadline.check(f"the subnet was exported to {name}")
     precision = settings.precision_of(name)
-    beside = TemporaryDirectory(  # on the same disk, to be moved from
-        prefix=f".{path.name}.", suffix=".part", dir=path.parent, ignore_cleanup_errors=True
-    )
-    with beside as folder:
-        made = Path(folder) / path.name
+    with folder_beside(path) as folder:
+        made = folder / path.name
         with progress.step(f"exporting to {name}", 2) as advance:
             program, checked, graph = _make(export_, name, made)
             advance("written")
@@ -246,7 +242,7 @@ def written(export_: Export, name: str, path: Path, extraction: Parity | None, p
             _check_drop(export_, done)
         if precision != "fp32":
             done = replace(done, latency_ms=_before_and_after(export_, done, progress))
-        _move(Path(folder), path)
+        _move(folder, path)
     return done
 
 

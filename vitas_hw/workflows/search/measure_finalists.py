@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vitas_hw.core.deadline import NEVER, Deadline
+from vitas_hw.core.deadline import NEVER, Deadline, TimeIsUpError
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.progress import Progress
 from vitas_hw.core.statistic import QUIET
@@ -65,6 +65,8 @@ def finalist_meter(
                 deadline=deadline,
                 path=None if folder is None else folder / f"{place.target.slug}-{which}.jsonl",
             )
+        if len(found) < len(subnets):
+            raise TimeIsUpError("the subnets were measured")
         for measurement in found:
             if measurement.failed:
                 raise VitasError(f"A finalist does not run on {place.target.slug}: {measurement.failed}")

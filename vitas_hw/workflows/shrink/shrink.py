@@ -125,7 +125,9 @@ def shrink(
         export(run, exporting, deadline=deadline, progress=part(6))
     if is_due("shrink", as_json(comparing)):
         deadline.check("the original and the choice were compared")
-        found = compare(run, [str(run.original), "choice"], comparing, progress=part(7))
+        found = compare(run, [str(run.original), "choice"], comparing, deadline=deadline, progress=part(7))
+        if not found.whole:
+            raise TimeIsUpError("the original and the choice were compared")
         _keep(run, comparing, found, budget)
     shrunk = read_shrunk(run)
     assert shrunk is not None  # its step is finished
