@@ -17,11 +17,15 @@ Made from the docstrings by `python docs/make_api.py`: change those. All names a
 (`import vitas_hw as vh`).
 """
 _SECTIONS = ("Args:", "Returns:", "Raises:")
+_EXAMPLE = "Example:"
+_SKIPPED = re.compile(r"  # doctest: \+SKIP$", re.MULTILINE)
 _SIMPLER = {  # what inspect writes, and how people read it
     r": '([^']*)'": r": \1",  # annotations are strings
     r"-> '([^']*)'": r"-> \1",
     r"\((?:self|cls)(?:, )?": "(",
     r"<[\w.]+ object at 0x[0-9a-f]+>": "...",
+    r"(?:Posix|Windows)Path\(": "Path(",
+    r"<factory>": "...",
 }
 
 
@@ -33,6 +37,12 @@ def page() -> str:
         entries.append(_entry("##", name, value))
         if inspect.isclass(value):
             entries += [_entry("###", f"{name}.{member}", found) for member, found in _members(value)]
+        if inspect.ismodule(value):
+            own = [one for one in vars(value).values() if getattr(one, "__module__", "") == value.__name__]
+            for one in own:
+                entries.append(_entry("###", f"{name}.{one.__name__}", one))
+                members = [found for found in _members(one) if found[0] in vars(one)]
+                entries += [_entry("####", f"{name}.{one.__name__}.{member}", found) for member, found in members]
     return "\n\n".join([_INTRO.rstrip(), *entries]) + "\n"
 
 
@@ -51,7 +61,7 @@ def _is_property(value: object) -> bool:
 
 def _entry(level: str, name: str, value: Any) -> str:
     text = f"{level} {name}\n\n"
-    if not _is_property(value):
+    if not (_is_property(value) or inspect.ismodule(value)):
         signature = str(inspect.signature(value))
         for pattern, simpler in _SIMPLER.items():
             signature = re.sub(pattern, simpler, signature)
@@ -63,7 +73,8 @@ def _markdown(doc: str) -> str:
     """Sections become bold headings, what is indented once in them an item, what is indented further its rest."""
     lines: list[str] = []
     inside = False
-    for line in doc.replace("``", "`").splitlines():
+    doc, _, example = doc.partition(f"{_EXAMPLE}\n")
+    for line in doc.replace("``", "`").rstrip().splitlines():
         if line in _SECTIONS:
             inside = True
             lines += [f"**{line[:-1]}**", ""]
@@ -74,6 +85,8 @@ def _markdown(doc: str) -> str:
             lines.append(f"- {line.strip()}")
         else:
             lines.append(f"  {line.strip()}")
+    if example:
+        lines += ["", "```pycon", *inspect.cleandoc(_SKIPPED.sub("", example)).splitlines(), "```"]
     return "\n".join(lines)
 
 

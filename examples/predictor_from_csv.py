@@ -12,16 +12,13 @@ import csv
 from pathlib import Path
 
 import vitas_hw as vh
-from vitas_hw.predictors.shipped import shipped
-from vitas_hw.workflows.fit import fit_and_report
-from vitas_hw.workflows.fit_settings import FitSettings
 
 PROFILE = "amd-epyc-zen5-onnxruntime-fp32-b1-t1-i32--vitas-digits"
 
 
 def table_of_a_profile(path: Path, rows: int) -> None:
     """Write a CSV file of the first measured subnets of the shipped profile."""
-    profile = vh.load_profile(shipped("profiles") / f"{PROFILE}.jsonl")
+    profile = vh.load_profile(PROFILE)
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(["macs", "params", "depth", "width", "patch_size", "latency_ms"])
@@ -43,7 +40,7 @@ def main() -> None:
     if given.csv is None:
         given.csv = Path("measurements.csv")
         table_of_a_profile(given.csv, given.rows)
-    done = fit_and_report(FitSettings(csv=given.csv, column=given.column, output=given.output))
+    done = vh.fit(csv=given.csv, column=given.column, output=given.output)
     for kind in done.report.kinds:
         print(f"{kind.kind:<8} mean error {kind.scores['mape']:.1%}, Kendall's tau {kind.scores['kendall']:.3f}")
     print(f"Predictor: {done.path}")

@@ -10,13 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import onnx
-
 import vitas_hw as vh
-from vitas_hw.export.onnx_export import model_graph
-from vitas_hw.runs.directory import Run
-from vitas_hw.workflows.train.settings import TrainSettings
-from vitas_hw.workflows.train.train import train
 
 PREDICTOR = "amd-epyc-zen5-onnxruntime-fp32-b1-t1-i32--vitas-digits"
 
@@ -29,25 +23,21 @@ def main() -> None:
     options.add_argument("--run", type=Path, default=Path("runs/example"))
     given = options.parse_args()
 
-    predictor = vh.load_predictor(PREDICTOR)
-    trained = train(Run(given.run), TrainSettings(epochs=given.epochs), space="vitas-digits")
-    supernet = vh.load_supernet(trained.path)
-    data = vh.load_data("digits", supernet.space)
+    run = vh.Run(given.run, space="vitas-digits", data="digits")
+    run.train(epochs=given.epochs)
     found = vh.search(
-        supernet.space,
-        supernet=supernet,
-        data=data,
+        run.space,
+        supernet=run.supernet,
+        data=run.images,
         latency=given.latency,
-        predictor=predictor,
-        population=8,
-        generations=3,
+        predictor=vh.load_predictor(PREDICTOR),
+        optimizer=vh.optimizers.Surrogate(population=8, generations=3),
     )
-    choice = found.choice
-    print(f"{choice.subnet.digest}: top-1 {choice.top1:.1%} inherited, {choice.predicted_ms:.3g} ms predicted")
-    model = vh.extract(supernet, choice.subnet)  # a plain timm VisionTransformer
-    path = given.run / "winner.onnx"
-    onnx.save(model_graph(model, choice.subnet), path)
-    print(f"ONNX: {path}")
+    best = found.best
+    print(f"{best.digest}: top-1 {best.top1:.1%} inherited, {best.predicted_ms:.3g} ms predicted")
+    model = best.model()  # a plain timm VisionTransformer
+    exported = vh.export_onnx(model, given.run / "winner.onnx", data=run.images)
+    print(f"ONNX: {exported.path}, top-1 {exported.beside.top1:.1%} on the test images")
 
 
 if __name__ == "__main__":

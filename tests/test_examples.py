@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -30,6 +31,19 @@ def test_search_under_latency(
     session = onnxruntime.InferenceSession(tmp_path / "runs/example/winner.onnx", providers=["CPUExecutionProvider"])
     (logits,) = session.run(None, {"images": np.zeros((3, 1, 32, 32), np.float32)})
     assert logits.shape == (3, 10)
+
+
+def test_photos(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The whole road, by one import."""
+    run("photos.py", monkeypatch=monkeypatch, folder=tmp_path)
+    said = capsys.readouterr().out
+    measured = re.search(r"search split, ([\d.]+) ms measured\n", said)
+    assert measured is not None
+    assert float(measured[1]) > 0
+    assert re.search(r"choice.onnx: top-1 [\d.]+% on 4 test images\n", said)
+    assert re.findall(r"^photos/(\w+)/\d+.png: (?:disc|square) \(\d+%\)$", said, re.MULTILINE) == ["disc", "square"]
+    assert (tmp_path / "runs/photos/report.html").is_file()
+    assert (tmp_path / "runs/photos/choice.onnx.md").is_file()
 
 
 def test_your_own_space(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,5 +76,5 @@ def test_the_notebook(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             assert cell["outputs"] == []
             assert cell["execution_count"] is None
             exec(compile("".join(cell["source"]), f"cell {number}", "exec"), variables)  # noqa: S102  # our own
-    assert variables["result"].choice.predicted_ms <= 1.0  # type: ignore[attr-defined]
+    assert variables["found"].best.predicted_ms <= 1.0  # type: ignore[attr-defined]
     assert (tmp_path / "runs/tour/supernet.safetensors").is_file()

@@ -67,7 +67,7 @@ def test_its_commands_exist(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_commands_page_shows_all_that_the_readme_showed_before() -> None:
     shown = {"train", "profile", "search", "evaluate", "export", "doctor", "report", "runs", "spaces"}
-    assert commands(COMMANDS_PAGE) == shown | {"retrain", "compare", "shrink"}
+    assert commands(COMMANDS_PAGE) == shown | {"retrain", "classify", "compare", "shrink"}
 
 
 def test_every_command_is_shown_on_some_page() -> None:

@@ -76,9 +76,9 @@ def searched(
         accuracy="params",
         seed=seed,
         **effort,
-    ).choice
+    ).result.choice
     macs = f"{fast.subnet.macs / 1e3 + 1e-4:.4f}K"  # that number and no rounding below it
-    light = vh.search(space, flops=macs, accuracy="params", seed=seed, **effort).choice
+    light = vh.search(space, flops=macs, accuracy="params", seed=seed, **effort).result.choice
     return Pair(share, seed, fast.subnet, light.subnet, (fast.subnet.params, light.subnet.params))
 
 

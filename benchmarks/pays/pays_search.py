@@ -107,7 +107,7 @@ def study(seed: int, recipe: Recipe) -> None:
     for ceiling in CEILINGS:
         if ("search", ceiling) not in done:
             cpu = time.process_time()
-            found = vh.search(SPACE, supernet=supernet, data=data, flops=ceiling, seed=seed)
+            found = vh.search(SPACE, supernet=supernet, data=data, flops=ceiling, seed=seed).result
             choice = found.choice.subnet
             about = {"ceiling": ceiling, "digest": choice.digest, "macs": choice.macs, "subnet": choice.to_dict()}
             add("search", seed, cpu, about | {"candidates": len(found.candidates)})

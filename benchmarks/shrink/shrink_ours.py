@@ -178,7 +178,7 @@ def search(road: Road) -> None:
         measure=lambda subnets: [share * whole_ms for share in shrink_meter.shares(subnets)],
         depths=depths,
         seed=road.seed,
-    )
+    ).result
     choice = found.choice
     shape = {"digest": choice.subnet.digest, "subnet": choice.subnet.to_dict(), "layers": choice.layers}
     shape |= {"share": round(found.measured_ms[choice.subnet.digest] / whole_ms, 4)}

@@ -1,17 +1,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import vitas_hw as vh
 from vitas_hw.core.errors import InputError
 from vitas_hw.core.space import SearchSpace
-from vitas_hw.searching.result import load_result, save_candidates, save_result
-from vitas_hw.workflows.search.search import search
+from vitas_hw.searching.result import SearchResult, load_result, save_candidates, save_result
+
+
+def _search(space: SearchSpace, **asked: Any) -> SearchResult:
+    return vh.search(space, **asked).result
 
 
 def test_a_search_by_size_needs_nothing_and_its_files_hold_no_top1(small: SearchSpace, tmp_path: Path) -> None:
-    result = search(small, flops="2M", population=4, generations=2, accuracy="params", seed=3)
+    result = _search(small, flops="2M", population=4, generations=2, accuracy="params", seed=3)
     assert result.accuracy == "params"
     assert len(result.candidates) == len({candidate.subnet for candidate in result.candidates}) == 8
     for candidate in result.candidates:
@@ -26,7 +31,7 @@ def test_a_search_by_size_needs_nothing_and_its_files_hold_no_top1(small: Search
 
 
 def test_a_front_by_size_rises(small: SearchSpace) -> None:
-    result = search(small, flops="2M", pareto="flops,top1", population=8, generations=3, accuracy="params")
+    result = _search(small, flops="2M", pareto="flops,top1", population=8, generations=3, accuracy="params")
     sizes = [candidate.subnet.params for candidate in result.front]
     assert len(sizes) > 2
     assert sizes == sorted(sizes)
@@ -34,6 +39,6 @@ def test_a_front_by_size_rises(small: SearchSpace) -> None:
 
 def test_without_a_supernet_only_size_ranks(small: SearchSpace) -> None:
     with pytest.raises(InputError, match="needs supernet="):
-        search(small, flops="2M", population=4, generations=2)
+        _search(small, flops="2M", population=4, generations=2)
     with pytest.raises(InputError, match=r"Unknown accuracy 'guess'.*supernet, params"):
-        search(small, flops="2M", accuracy="guess")
+        _search(small, flops="2M", accuracy="guess")

@@ -27,7 +27,7 @@ from vitas_hw.runs.directory import HOLDERS
 
 COMMANDS = (  # each a function of its name in a module of its name, in the order of the help
     "quickstart", "shrink", "doctor", "profile", "fit", "predict", "train", "search", "retrain", "evaluate", "compare",
-    "export", "push", "report", "runs", "spaces",
+    "export", "classify", "push", "report", "runs", "spaces",
 )  # fmt: skip
 app = typer.Typer(
     name="vitas-hw",

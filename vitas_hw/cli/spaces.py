@@ -74,6 +74,7 @@ def spaces(
     console.table("Search spaces", ["space", "image", "subnets", "MACs", "parameters"], rows)
     if proposal is not None:
         path = proposal.path
+        assert path is not None
         about = f"{proposal.images} images of {found[0].num_classes} classes"
         console.OUT.print(f"Space: {path}, for {about}", markup=False)
         start = f" --init {shlex.quote(init)}" if init else ""

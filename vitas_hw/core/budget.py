@@ -55,6 +55,10 @@ class Budget:
     """What a subnet may cost: latency in milliseconds, MACs and parameters as counts, memory when it runs in bytes.
 
     None is not asked for.
+
+    Example:
+        >>> print(vh.Budget.parse(latency="4ms-5ms", params="6M"))
+        latency from 4 ms to 5 ms and parameters at most 6 M parameters
     """
 
     latency_ms: Range | None = None

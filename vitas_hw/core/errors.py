@@ -24,6 +24,13 @@ class VitasError(Exception):
         allowed: what it may be, in words.
         step: the step of a run that makes what is missing: ``profile``, ``train``, ``search`` ...
         listed: what ``problem`` announces, each on a line of its own.
+
+    Example:
+        >>> try:
+        ...     vh.Run("runs/digits").train(epochs=0)
+        ... except vh.VitasError as error:
+        ...     print(error.field, error.value, error.allowed)
+        epochs 0 at least 1
     """
 
     exit_status = 1

@@ -54,7 +54,15 @@ def published_results() -> tuple[PublishedResult, ...]:
 
 
 def published_subnet(name: str) -> Subnet:
-    """One of ``PUBLISHED``, at 224 x 224 with 1000 classes. Raises InputError on another name."""
+    """An architecture of the ViTAS paper (``vitas-a``, ``-b``, ``-c``, ``-e``, ``-f``) or ``deit-ti``, ``deit-s``.
+
+    All take images of 224 x 224 and know 1000 classes. Raises InputError on another name.
+
+    Example:
+        >>> subnet = vh.published_subnet("vitas-c")
+        >>> subnet.macs, subnet.params
+        (1265114864, 6048414)
+    """
     if name not in _MODELS:
         raise one_of(name, PUBLISHED, "published subnet")
     _, _, embed_dim, blocks = _MODELS[name]

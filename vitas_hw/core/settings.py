@@ -66,17 +66,25 @@ class Setting:
         )
 
 
-def setting(*, default: Any = MISSING, help: str = "", like: type | None = None, **about: Any) -> Any:  # noqa: A002
+def setting(
+    *,
+    default: Any = MISSING,
+    help: str = "",  # noqa: A002
+    like: type | None = None,
+    kw_only: bool = True,
+    **about: Any,
+) -> Any:
     """A field of ``settings``.
 
     Args:
         default: its value if none is given.
         help: a few words.
         like: other settings with a field of the same name: its help and range are this one's.
+        kw_only: whether it is given by its name alone.
         about: see ``Setting``.
     """
     metadata = {_KEY: Setting(help, **about)} if like is None else {"like": like, "about": about}
-    return field(default=default, metadata=metadata)
+    return field(default=default, metadata=metadata, kw_only=kw_only)
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(setting, field))

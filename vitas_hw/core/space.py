@@ -46,6 +46,12 @@ class SearchSpace(Record):
             d of them, in the supernet's order. Empty: blocks are dropped from the end.
 
     Choices are given in increasing order. Raises InputError on a space that holds an impossible subnet.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> space = replace(vh.load_space("vitas-digits"), name="mine", num_classes=3, depth=(2, 4))
+        >>> space.contains(space.sample(seed=0)), space.smallest.depth, space.largest.num_classes
+        (True, 2, 3)
     """
 
     name: str

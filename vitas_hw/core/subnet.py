@@ -27,7 +27,12 @@ def positive_int(value: Any, name: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One transformer block: ``num_heads`` heads of ``head_dim`` channels each, an MLP ``mlp_dim`` wide."""
+    """One transformer block: ``num_heads`` heads of ``head_dim`` channels each, an MLP ``mlp_dim`` wide.
+
+    Example:
+        >>> vh.Block(num_heads=3, head_dim=64, mlp_dim=768).attn_dim
+        192
+    """
 
     num_heads: int
     head_dim: int
@@ -57,6 +62,12 @@ class Subnet(Record):
 
     Raises:
         InputError: a value that no model can be built from.
+
+    Example:
+        >>> blocks = (vh.Block(num_heads=3, head_dim=64, mlp_dim=768),) * 12
+        >>> subnet = vh.Subnet((224, 224), 3, patch_size=16, embed_dim=192, blocks=blocks, num_classes=1000)
+        >>> subnet == vh.published_subnet("deit-ti"), subnet.params
+        (True, 5717416)
     """
 
     image_size: tuple[int, int]

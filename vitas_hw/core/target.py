@@ -41,6 +41,10 @@ class Target(Record):
         batch_size: images per inference.
         threads: CPU threads; None where the backend has no such thing.
         image_size: (height, width) in pixels.
+
+    Example:
+        >>> vh.Target.from_slug("my-phone-onnxruntime-int8-b1-t4-i224").precision
+        'int8'
     """
 
     device_name: str

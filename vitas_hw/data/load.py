@@ -70,6 +70,11 @@ def load_data(spec: str, space: SearchSpace | Subnet, **options: Any) -> ImageDa
     Raises:
         InputError: an unknown name, an option that the data set does not take, a space with other channels or classes.
         FileError: data that are missing or broken.
+
+    Example:
+        >>> data = vh.load_data("folder:photos", vh.space_for("folder:photos"))
+        >>> data.class_names, len(data.train)
+        (('disc', 'square'), 20)
     """
     chosen = DataOptions(**options)
     if space.in_chans not in (1, 3):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from math import ceil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
+
+if TYPE_CHECKING:  # what classifies with an exported file needs no torch
+    from torch import Tensor
 
 _MOST_PIXELS = 2**26  # of a resized image, of which most is cropped away
-_INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
 @dataclass(frozen=True)
@@ -57,18 +58,21 @@ class Preprocessing:
             image = image.crop((left, top, left + kept[0], top + kept[1]))
             covering = max(round(kept[0] * scale), width), max(round(kept[1] * scale), height)
         if covering != image.size:
-            image = image.resize(covering, _INTERPOLATIONS[self.interpolation])
+            image = image.resize(covering, INTERPOLATIONS[self.interpolation])
         left, top = round((covering[0] - width) / 2), round((covering[1] - height) / 2)
         return image.crop((left, top, left + width, top + height)) if covering != (width, height) else image
 
     def pixels(self, image: Image.Image) -> Tensor:
         """(C, H, W) uint8, see ``fit``."""
+        import torch
+
         pixels = torch.empty((self.channels, *self.image_size), dtype=torch.uint8)
         write_pixels(self.fit(image), pixels)
         return pixels
 
     def normalise(self, images: Tensor) -> Tensor:
         """(N, C, H, W) uint8, or float32 in 0 to 255, to float32, on their device."""
+        import torch
 
         def column(values: tuple[float, ...]) -> Tensor:
             return torch.tensor(values, dtype=torch.float32, device=images.device)[:, None, None]

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from vitas_hw.core.errors import VitasError
+from vitas_hw.core.tables import Cell
 
 Floats = npt.NDArray[np.float32]
 Program = Callable[[Floats], Floats]  # (B, C, H, W) -> (B, num_classes)
@@ -107,6 +108,18 @@ class Exported:
     def beside(self) -> Agreement:
         """How the file compares."""
         return self.parity.others[self.format]
+
+    def cells(self) -> dict[str, Cell]:
+        """As a row of a table."""
+        found = self.beside
+        return {
+            "format": self.format,
+            "path": str(self.path),
+            "precision": self.precision,
+            "top1": found.top1,
+            "agreement": found.agreement,
+            "largest_difference": found.largest_difference,
+        }
 
     def to_dict(self) -> dict[str, Any]:
         return {

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, PlainValidator
 
 from vitas_hw.core.errors import InputError
+from vitas_hw.core.tables import Cell, frame_of, html_of
 from vitas_hw.predictors.cross_validation import scores
 from vitas_hw.predictors.examples import Examples, Model
 from vitas_hw.predictors.features import FeatureTable, Floats
 from vitas_hw.predictors.label_noise import split_error
 from vitas_hw.predictors.registry import read_model
 from vitas_hw.predictors.sealed_file import Count, Number
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COVERAGE = 0.9
 _FEWEST_A_PART = 20  # held-out errors below which a part of the range gets no width of its own
@@ -32,6 +36,18 @@ class Prediction(NamedTuple):
     lower_ms: Floats
     upper_ms: Floats
     inside: npt.NDArray[np.bool_]
+
+    def to_dicts(self) -> list[dict[str, Cell]]:
+        """As a table: a row for each example."""
+        columns = {name: column.tolist() for name, column in self._asdict().items()}
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+    def to_pandas(self) -> pd.DataFrame:
+        """As a data frame of pandas, which is imported now. Raises VitasError if it is not installed."""
+        return frame_of(self.to_dicts())
+
+    def _repr_html_(self) -> str:
+        return html_of("Predicted, with 90% intervals", self.to_dicts())
 
 
 @dataclass(frozen=True)

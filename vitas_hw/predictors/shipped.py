@@ -33,5 +33,11 @@ def load_predictor(name_or_path: str | Path) -> Predictor:
     Raises:
         InputError: an unknown name.
         FileError: a file that is missing, broken, or of another schema.
+
+    Example:
+        >>> predictor = vh.load_predictor("amd-epyc-zen5-onnxruntime-fp32-b1-t1-i32--vitas-digits")
+        >>> found = predictor.predict([predictor.space.smallest, predictor.space.largest])
+        >>> bool(found.latency_ms[0] < found.latency_ms[1])
+        True
     """
     return read_predictor(shipped_file("predictors", name_or_path, ".json"))

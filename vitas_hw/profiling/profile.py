@@ -17,6 +17,7 @@ from vitas_hw.core.reading import MOST_LINES_BYTES, read_text
 from vitas_hw.core.records import content, each_line, from_json, refusing, to_json
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
+from vitas_hw.core.tables import Cell, Tabular
 from vitas_hw.core.target import LONGEST_MS, Target
 from vitas_hw.profiling.estimate import Estimates, Floats, Visits, estimate, quiet_drift
 from vitas_hw.profiling.noise import NoiseFloor, Quiet, split_noise
@@ -79,7 +80,7 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class Profile:
+class Profile(Tabular):
     """Measurements of subnets of one space on one target, under one environment.
 
     ``anchor_ms`` is the p50 of the anchor (``anchor_subnet``) over the whole profile, which every latency refers to;
@@ -107,6 +108,30 @@ class Profile:
     def ok(self) -> list[Measurement]:
         """The measurements that have samples."""
         return [measurement for measurement in self.measurements if not measurement.failed]
+
+    @property
+    def title(self) -> str:
+        return self.name
+
+    def to_dicts(self) -> list[dict[str, Cell]]:
+        """A row for each measurement."""
+        return table_of(self.measurements)
+
+
+def table_of(measurements: Sequence[Measurement]) -> list[dict[str, Cell]]:
+    """A row for each: latencies in milliseconds, None where it does not run, and costs."""
+    return [
+        {
+            "digest": one.subnet.digest,
+            "p50_ms": None if one.failed else one.latency_ms,
+            "p90_ms": None if one.failed else one.percentile(90),
+            "quiet_ms": one.quiet_ms,
+            "macs": one.subnet.macs,
+            "params": one.subnet.params,
+            "failed": one.failed,
+        }
+        for one in measurements
+    ]
 
 
 def with_quiet(profile: Profile, second: Sequence[Measurement] = ()) -> Profile:

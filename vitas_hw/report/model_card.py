@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ def model_card(
     done: Sequence[Exported],
     target: str | None,
     steps: Sequence[dict[str, Any]],
+    batch_size: int | None = None,
 ) -> str:
     """The card as Markdown. Nothing in it is guessed: what is not known says so; what others named is escaped.
 
@@ -31,6 +33,7 @@ def model_card(
         done: the exports.
         target: slug of the search's target, if latency was predicted.
         steps: of the run's manifest.
+        batch_size: that the files take; None is any.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -42,7 +45,7 @@ def model_card(
         keep_trailing_newline=True,
     )
     shown = {"text": _text, "code": _code, "cell": _cell, "ms": _ms, "percent": _percent, "cost": show_cost}
-    environment.filters |= shown | {"command": _command}
+    environment.filters |= shown | {"command": _command, "literal": _literal}
     return environment.get_template("model_card.md.jinja").render(
         chosen=chosen,
         subnet=chosen.subnet,
@@ -52,6 +55,8 @@ def model_card(
         target=target,
         done=done,
         steps=steps,
+        onnx=next((one for one in done if one.format == "onnx"), None),
+        batch_size=batch_size,
     )
 
 
@@ -71,6 +76,11 @@ def _code(said: str) -> str:
 
 def _command(words: Sequence[object]) -> str:
     return _code(f"vitas-hw {shlex.join(map(str, words))}")
+
+
+def _literal(text: str) -> str:
+    """Text as Python has it, on one line."""
+    return json.dumps(text)
 
 
 def _line(said: str) -> str:

@@ -137,20 +137,22 @@ class Run:
                 from_json(_Step, {one.name: step[one.name] for one in fields(_Step)})
         return {"schema": SCHEMA, **to_json(found)}
 
-    def space(self, wanted: str | None) -> SearchSpace:
-        """The run's space; in a new run the wanted one, or the default.
+    def space(self, wanted: str | SearchSpace | None) -> SearchSpace:
+        """The run's space; in a new run the wanted one (a name, a YAML file, or itself), or the default.
 
         Raises:
             InputError: the run is one of another space.
         """
         known = self.read()["space"]
+        asked = load_space(wanted) if isinstance(wanted, str) else wanted
         if known is None:
-            return load_space(wanted or DEFAULT_SPACE)
+            return asked or load_space(DEFAULT_SPACE)
         space = SearchSpace.from_dict(known)
-        if wanted is not None and load_space(wanted) != space:
+        if asked is not None and asked != space:
+            called = wanted if isinstance(wanted, str) else asked.name
             raise InputError(
-                f"The run {self.path} is one of the space {space.name!r}, not {wanted!r}.",
-                f"Give another directory: `run=runs/{Path(wanted).stem}`.",
+                f"The run {self.path} is one of the space {space.name!r}, not {called!r}.",
+                f"Give another directory: `run=runs/{Path(called).stem}`.",
                 field="space",
             )
         return space

@@ -10,6 +10,7 @@ from vitas_hw.core.files import write_atomic
 from vitas_hw.core.reading import read_json
 from vitas_hw.core.records import Record, content, refusing
 from vitas_hw.core.subnet import Subnet
+from vitas_hw.core.tables import Cell, Tabular
 from vitas_hw.runs.directory import Run
 
 SCHEMA = 1
@@ -25,7 +26,7 @@ class Model(Record):
 
 
 @dataclass(frozen=True)
-class Shrunk(Record):
+class Shrunk(Record, Tabular):
     """The original and the choice, on ``target``; ``budget`` is what was asked, ``exported`` the file in the run."""
 
     target: str
@@ -33,6 +34,13 @@ class Shrunk(Record):
     original: Model
     choice: Model
     exported: str
+
+    def to_dicts(self) -> list[dict[str, Cell]]:
+        """A row for the original, one for the choice."""
+        return [
+            {"name": name, "top1": row.top1, "p50_ms": row.p50_ms, "macs": row.subnet.macs, "params": row.subnet.params}
+            for name, row in (("original", self.original), ("choice", self.choice))
+        ]
 
     @property
     def speedup(self) -> float:

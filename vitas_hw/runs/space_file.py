@@ -51,6 +51,10 @@ def load_space(name_or_path: str | Path) -> SearchSpace:
     Raises:
         InputError: an unknown name.
         FileError: a file that is missing, broken or describes no space.
+
+    Example:
+        >>> vh.load_space("vitas-digits").embed_dims, vh.load_space("small.yaml").embed_dims
+        ((192, 256, 320, 384, 448, 512), (64, 128))
     """
     text = str(name_or_path)
     if not text.endswith((".yaml", ".yml")):

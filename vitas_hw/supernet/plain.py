@@ -25,6 +25,12 @@ def build_model(subnet: Subnet, *, seed: int | None = None, drop_path_rate: floa
         subnet: the architecture.
         seed: makes the weights repeatable without touching torch's global generator; None draws from that one.
         drop_path_rate: stochastic depth of the last block, rising linearly from 0 at the first.
+
+    Example:
+        >>> import torch
+        >>> model = vh.build_model(vh.load_space("small.yaml").smallest, seed=0)
+        >>> type(model).__name__, model(torch.zeros(2, 1, 32, 32)).shape
+        ('VisionTransformer', torch.Size([2, 10]))
     """
     if seed is not None:
         with torch.random.fork_rng(devices=[]):

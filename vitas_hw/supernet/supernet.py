@@ -28,6 +28,12 @@ class Supernet(nn.Module):
 
     Raises:
         InputError: an unknown scheme or part.
+
+    Example:
+        >>> import torch
+        >>> supernet = vh.Supernet(vh.load_space("small.yaml"))
+        >>> supernet(torch.zeros(2, 1, 32, 32), supernet.space.smallest).shape
+        torch.Size([2, 10])
     """
 
     def __init__(self, space: SearchSpace, sharing: str = DEFAULT_SHARING, private: Collection[str] = PRIVATE) -> None:
@@ -132,6 +138,11 @@ def build_supernet(
         private: which parts are private: ``patch_embed``, ``cls_token`` and ``pos_embed`` to each patch size, ``qk`` to
             each head count.
         seed: makes the weights repeatable without touching torch's global generator; None draws from that one.
+
+    Example:
+        >>> supernet = vh.build_supernet(vh.load_space("small.yaml"), seed=0)
+        >>> isinstance(supernet, vh.Supernet), supernet.sharing
+        (True, 'ordinal')
     """
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
@@ -152,6 +163,13 @@ def extract(
 
     Raises:
         InputError: the subnet is not of the supernet's space, or there is no such side or layer.
+
+    Example:
+        >>> import torch
+        >>> supernet = vh.build_supernet(vh.load_space("small.yaml"), seed=0).eval()
+        >>> subnet, images = supernet.space.sample(seed=1), torch.ones(1, 1, 32, 32)
+        >>> torch.allclose(vh.extract(supernet, subnet)(images), supernet(images, subnet), atol=1e-5)
+        True
     """
     weights = {name: weight.detach().clone() for name, weight in supernet.weights(subnet, side, layers).items()}
     with torch.device("meta"):  # no time for initial weights that are replaced at once

@@ -80,10 +80,24 @@ def subnet_of_timm(name: str, *, least_classes: int = 0, converted: bool = False
     weights = plain_weights(model.state_dict())[0] if converted else model.state_dict()
     if odd := _odd_parts(model, converted=converted) + _odd_names(weights):
         raise _no_plain(name, odd)
+    return _subnet(model, max(model.num_classes, least_classes))
+
+
+def subnet_of_model(model: nn.Module) -> Subnet:
+    """What a plain model is. Raises InputError, with the reasons, if it does not compute what that of a subnet does."""
+    name = "the model"
+    if not isinstance(model, VisionTransformer):
+        raise _no_plain(name, [f"it is a {type(model).__name__}"])
+    if odd := _odd_parts(model, converted=False) + _odd_names(model.state_dict()):
+        raise _no_plain(name, odd)
+    return _subnet(model, model.num_classes)
+
+
+def _subnet(model: VisionTransformer, classes: int) -> Subnet:
     size = model.patch_embed.img_size
     blocks = tuple(Block(b.attn.num_heads, b.attn.head_dim, b.mlp.fc1.out_features) for b in model.blocks)
     channels, patch = model.patch_embed.proj.in_channels, model.patch_embed.patch_size[0]
-    return Subnet((size[0], size[1]), channels, patch, model.embed_dim, blocks, max(model.num_classes, least_classes))
+    return Subnet((size[0], size[1]), channels, patch, model.embed_dim, blocks, classes)
 
 
 def download(name: str, setting: str = "init") -> nn.Module:

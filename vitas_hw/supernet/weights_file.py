@@ -38,8 +38,14 @@ def save_supernet(supernet: Supernet, path: Path) -> None:
     _save(supernet.state_dict(), path, about)
 
 
-def load_supernet(path: Path) -> Supernet:
-    """The supernet of a file. Raises FileError if it is missing, broken or not a supernet's."""
+def load_supernet(path: str | Path) -> Supernet:
+    """The supernet of a file. Raises FileError if it is missing, broken or not a supernet's.
+
+    Example:
+        >>> vh.load_supernet("runs/digits/supernet.safetensors").space.name
+        'tiny'
+    """
+    path = Path(path)
     import safetensors.torch
 
     from vitas_hw.supernet.supernet import Supernet

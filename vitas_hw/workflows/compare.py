@@ -14,6 +14,7 @@ from vitas_hw.core.errors import InputError, VitasError
 from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.core.settings import setting, settings
 from vitas_hw.core.subnet import Subnet
+from vitas_hw.core.tables import Cell, Tabular
 from vitas_hw.core.target import Target
 from vitas_hw.profiling.place import Place, TargetAsked, find_place
 from vitas_hw.profiling.protocol import LONGER, side_by_side
@@ -58,12 +59,31 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Tabular):
     """All rows, in the order given, and the target of their latencies; whether it is whole, and not cut by the time."""
 
     target: Target
     rows: tuple[Compared, ...]
     whole: bool = True
+
+    @property
+    def title(self) -> str:
+        return f"On {self.target.slug}"
+
+    def to_dicts(self) -> list[dict[str, Cell]]:
+        """A row for each subnet."""
+        return [
+            {
+                "name": one.name,
+                "p50_ms": one.p50_ms,
+                "p90_ms": one.p90_ms,
+                "top1": one.top1,
+                "macs": one.subnet.macs,
+                "params": one.subnet.params,
+                "failed": one.failed,
+            }
+            for one in self.rows
+        ]
 
 
 def compare(

@@ -14,6 +14,7 @@ from vitas_hw.core.errors import InputError
 from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.core.settings import setting, settings
 from vitas_hw.core.subnet import Subnet
+from vitas_hw.core.tables import Cell
 from vitas_hw.runs.artifacts import load_run_data, load_run_supernet
 from vitas_hw.runs.directory import Run
 from vitas_hw.runs.subnets import Named, subnets_named
@@ -54,6 +55,18 @@ class Evaluated:
 
     subnet: Subnet
     accuracy: Accuracy | None
+
+    def cells(self) -> dict[str, Cell]:
+        """As a row of a table."""
+        subnet, found = self.subnet, self.accuracy
+        return {
+            "digest": subnet.digest,
+            "top1": None if found is None else found.top1,
+            "top5": None if found is None else found.top5,
+            "loss": None if found is None else found.loss,
+            "macs": subnet.macs,
+            "params": subnet.params,
+        }
 
 
 def evaluate(

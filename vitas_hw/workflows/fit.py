@@ -15,6 +15,7 @@ from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.core.reading import file_sha256
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.statistic import DEFAULT_STATISTIC, P50, QUIET, checked_statistic
+from vitas_hw.core.tables import Cell, Tabular
 from vitas_hw.core.target import Target
 from vitas_hw.predictors.examples import Measured
 from vitas_hw.predictors.features import Floats
@@ -30,7 +31,7 @@ from vitas_hw.workflows.fit_settings import FitSettings
 
 
 @dataclass(frozen=True)
-class Fitted:
+class Fitted(Tabular):
     """A fitted predictor, its report and their files; ``dropped`` examples failed or were incomplete."""
 
     predictor: Predictor | TablePredictor
@@ -39,6 +40,10 @@ class Fitted:
     report_path: Path
     plot_path: Path
     dropped: int
+
+    def to_dicts(self) -> list[dict[str, Cell]]:
+        """A row for each kind: its errors on examples that it had not seen."""
+        return [{"kind": one.kind, **one.scores} for one in self.report.kinds]
 
 
 def fit_and_report(asked: FitSettings, progress: Progress = SILENT) -> Fitted:
@@ -127,6 +132,11 @@ def fit_predictor(
     Raises:
         InputError: a kind that cannot be fitted, an unknown statistic.
         VitasError: too few subnets.
+
+    Example:
+        >>> profile = vh.load_profile("profile.jsonl")
+        >>> vh.fit_predictor(profile, kind="linear").samples == len(profile.ok)
+        True
     """
     checked_statistic(statistic)
     return fit(measured_of(profile, path, statistic), kind, seed)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from vitas_hw.core.errors import InputError
+from vitas_hw.core.tables import Rows
 from vitas_hw.predictors.predictor import read_table_predictor
 from vitas_hw.predictors.regression import Prediction
 from vitas_hw.predictors.shipped import load_predictor
@@ -31,6 +33,27 @@ def predict_subnets(words: Sequence[str], name_or_path: str | Path | None, run: 
     where = run if run.read()["space"] == predictor.space.to_dict() else predictor.space
     found = [one for word in words for one in subnets_named(word, where)]
     return [one.word for one in found], predictor.predict([one.subnet for one in found])
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """A subnet's latency in milliseconds, with the interval that covers 90% of measurements; ``inside`` is False where
+    it lies outside what the predictor has seen, and the interval does not hold.
+    """
+
+    name: str
+    latency_ms: float
+    lower_ms: float
+    upper_ms: float
+    inside: bool
+
+
+def predict_rows(words: Sequence[str], name_or_path: str | Path | None, run: Run) -> Rows[Predicted]:
+    """The same as rows. Args and errors as of ``predict_subnets``."""
+    names, found = predict_subnets(words, name_or_path, run)
+    columns = (column.tolist() for column in found)
+    rows = [Predicted(*row) for row in zip(names, *columns, strict=True)]
+    return Rows(rows, lambda one: dict(vars(one)), "Predicted, with 90% intervals")
 
 
 def predict_csv(path: Path, name_or_path: str | Path) -> tuple[list[str], Prediction]:

@@ -28,12 +28,15 @@ _FINEST, _COARSEST = 8, 4  # patches along a side
 
 @dataclass(frozen=True)
 class Proposal:
-    """A space for a data set, and what it was derived from: ``side`` is the usual shorter side of an image."""
+    """A space for a data set, and what it was derived from: ``side`` is the usual shorter side of an image.
+
+    ``path`` is its file, None if it was not written.
+    """
 
     space: SearchSpace
     images: int
     side: int
-    path: Path
+    path: Path | None
 
 
 def propose_space(spec: str, output: Path | None = None, init: str | None = None) -> Proposal:
@@ -54,22 +57,29 @@ def propose_space(spec: str, output: Path | None = None, init: str | None = None
     path = output or Path(f"{name_of(spec)}.yaml")
     if path.suffix not in (".yaml", ".yml"):
         raise InputError(f"A space's file ends in .yaml, not {path.name!r}.", f"Try `output={path.stem}.yaml`.")
-    count = len(source.labels)
+    found = fitting_space(spec, source, path.stem.lower(), init)
+    title = f"# For {spec!r}: {found.images} images of {len(source.class_names)} classes,"
+    title += f" {found.side} pixels or so a side."
+    if init is not None:
+        title += f" Its largest subnet is {init!r}."
+    text = _yaml(found.space, title)
+    if path.exists() and read_bytes(path, "the space") != text.encode():
+        raise InputError(f"{path} is there already, with other content.", "Name another file with `output`.")
+    write_atomic(path, text)
+    return replace(found, path=path)
+
+
+def fitting_space(spec: str, source: Source, name: str, init: str | None) -> Proposal:
+    """A space of that name that fits the images; not written. Args and errors as of ``propose_space``."""
+    count, classes = len(source.labels), len(source.class_names)
     looked = [source.image(int(i)) for i in np.unique(np.linspace(0, count - 1, _LOOKED_AT).astype(int))]
     side = int(np.median([min(image.size) for image in looked]))
     gray = all(image.mode in _GRAY for image in looked)
-    name, classes = path.stem.lower(), len(source.class_names)
-    title = f"# For {spec!r}: {count} images of {classes} classes, {side} pixels or so a side."
     if init is None:
         space = _space(name, count, classes, side, 1 if gray else 3)
     else:
         space = space_from_model(spec, init, name, classes)
-        title += f" Its largest subnet is {init!r}."
-    text = _yaml(space, title)
-    if path.exists() and read_bytes(path, "the space") != text.encode():
-        raise InputError(f"{path} is there already, with other content.", "Name another file with `output`.")
-    write_atomic(path, text)
-    return Proposal(space, count, side, path)
+    return Proposal(space, count, side, None)
 
 
 def training_images(spec: str) -> Source:

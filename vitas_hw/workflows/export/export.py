@@ -7,11 +7,13 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from vitas_hw.core.deadline import NEVER, Deadline, TimeIsUpError
@@ -46,6 +48,23 @@ from vitas_hw.runs.subnets import Chosen, choose, data_for
 from vitas_hw.workflows.export.settings import FORMATS, ExportSettings
 
 _CALIBRATION, _BATCH = 256, 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Handed(Chosen):
+    """A model that the caller has, of no run."""
+
+    handed: VisionTransformer
+
+    @cached_property
+    def model(self) -> VisionTransformer:
+        """That model."""
+        return self.handed
+
+    @property
+    def weights(self) -> str:
+        """Where they come from, in words."""
+        return "those of the model that was handed over"
 
 
 @dataclass(frozen=True)
@@ -150,7 +169,7 @@ def export(
     done: list[Exported] = []
     for name, path in paths.items():
         try:
-            one = _written(export_, name, path, extraction, progress)
+            one = written(export_, name, path, extraction, progress)
         except TimeIsUpError:
             if not done:
                 raise
@@ -201,8 +220,8 @@ def _extraction(export_: Export) -> Parity | None:
     return parity
 
 
-def _written(export_: Export, name: str, path: Path, extraction: Parity | None, progress: Progress) -> Exported:
-    """One format, checked in a folder beside its place, then moved there."""
+def written(export_: Export, name: str, path: Path, extraction: Parity | None, progress: Progress) -> Exported:
+    """One format, checked in a folder beside its place, then moved there. Raises as ``export`` does."""
     settings, chosen = export_.settings, export_.chosen
     export_.deadline.check(f"the subnet was exported to {name}")
     precision = settings.precision_of(name)
@@ -318,7 +337,9 @@ def _move(folder: Path, path: Path) -> None:
 def _card_and_record(run: Run, export_: Export, done: Sequence[Exported]) -> None:
     this = {"step": "export", "command": sys.argv[1:], "settings": {"seed": export_.settings.seed}}
     steps = [*run.read()["steps"], this]
-    text = model_card(export_.chosen, export_.data, done, _target(run, export_.chosen), steps)
+    text = model_card(
+        export_.chosen, export_.data, done, _target(run, export_.chosen), steps, export_.settings.batch_size
+    )
     for one in done:
         write_atomic(one.card, text)
     if run.manifest.exists():  # last: one that is killed before it has not been, and the next one's card tells of one

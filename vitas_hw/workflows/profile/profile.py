@@ -13,6 +13,7 @@ from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.core.settings import what_decides
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.subnet import Subnet
+from vitas_hw.core.tables import Cell, Tabular
 from vitas_hw.core.target import Target
 from vitas_hw.predictors.active_learning import choose_next, keep_going
 from vitas_hw.predictors.examples import FEWEST
@@ -44,7 +45,7 @@ _CANDIDATES = 4000
 
 
 @dataclass(frozen=True)
-class Profiled:
+class Profiled(Tabular):
     """A profiling and its files; what fewer or more subnets give, if it started from an old predictor; whether it is
     whole, and not cut by the time.
     """
@@ -56,13 +57,21 @@ class Profiled:
     would_have: tuple[WouldHave, ...] = ()
     whole: bool = True
 
+    @property
+    def title(self) -> str:
+        return self.profile.title
+
+    def to_dicts(self) -> list[dict[str, Cell]]:
+        """A row for each subnet."""
+        return self.profile.to_dicts()
+
 
 @one_at_a_time
 def profile(
     run: Run,
     settings: ProfileSettings,
     *,
-    space: str | None = None,
+    space: str | SearchSpace | None = None,
     fresh: bool = False,
     deadline: Deadline | None = None,
     progress: Progress = SILENT,
@@ -74,7 +83,7 @@ def profile(
     Args:
         run: where files go.
         settings: device, target, how many subnets.
-        space: name or YAML file; None is the run's, or the default.
+        space: itself, its name or YAML file; None is the run's, or the default.
         fresh: forget earlier timings of this target.
         deadline: when to stop; None is after the settings' ``max_time_s``.
         progress: where to report to.
@@ -89,7 +98,12 @@ def profile(
 
 
 def measured(
-    run: Run, settings: ProfileSettings, space: str | None, fresh: bool, deadline: Deadline, progress: Progress
+    run: Run,
+    settings: ProfileSettings,
+    space: str | SearchSpace | None,
+    fresh: bool,
+    deadline: Deadline,
+    progress: Progress,
 ) -> tuple[Profile, bool]:
     """The profile alone, neither saved nor fitted, and whether it is whole; arguments and errors are ``profile``'s."""
     found = run.space(space)

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from vitas_hw.searching.engine import Evaluations
 from vitas_hw.searching.memory import MemoryEstimate
 from vitas_hw.searching.result import SearchResult, save_candidates, save_result
 from vitas_hw.workflows.search.closed_loop import MEMORY, OWN, ClosedLoop
-from vitas_hw.workflows.search.settings import SearchSettings, axis
+from vitas_hw.workflows.search.settings import SearchSettings
 
 if TYPE_CHECKING:  # a refusal loads none of these
     from pathlib import Path
@@ -47,50 +47,42 @@ _MEASURING, _TUNING = 0.2, 0.2  # of the time, if it is limited, left for what f
 
 def search(
     space: SearchSpace,
+    budget: Budget,
+    settings: SearchSettings = SearchSettings(),  # noqa: B008  # frozen
     *,
-    supernet: object = None,
-    data: object = None,
-    latency: str | None = None,
-    flops: str | None = None,
-    params: str | None = None,
+    supernet: Supernet | None = None,
+    data: ImageData | None = None,
     predictor: Predictor | None = None,
     measure: Measure | None = None,
-    pareto: str | None = None,
     depths: Shares | None = None,
     progress: Progress = SILENT,
-    **settings: Any,
 ) -> SearchResult:
     """The subnet of least loss under a budget.
 
     Args:
         space: what to search.
-        supernet: a trained ``Supernet`` of the space; not needed with ``accuracy="params"``.
-        data: an ``ImageData``; candidates are compared on its search part. Not needed with ``accuracy="params"``.
-        latency, flops, params: the budget in words: ``"5ms"``, ``"1.3G"``, ``"6M"``, or ranges.
+        budget: what the subnet may cost.
+        settings: how to search; the same seed, supernet and predictor give the same candidates and scores.
+        supernet: trained, of the space; not needed with ``accuracy="params"``.
+        data: candidates are compared on its search part. Not needed with ``accuracy="params"``.
         predictor: of the space, for a latency budget.
         measure: subnets to p50 in milliseconds on the target; without it the choice is made by prediction.
-        pareto: ``"latency,top1"`` (or flops, params) for the whole front.
         depths: how often each depth was trained, from the fewest blocks to the most; None is equally often.
         progress: where to report to.
-        settings: ``optimizer``, ``population``, ``generations``, ``confidence``, ``choose``, ``accuracy``, ``seed``,
-            ``max_time_s``: see ``SearchSettings``. The same seed, supernet and predictor give the same candidates and
-            scores.
 
     Raises:
         InfeasibleBudgetError: no subnet fits; says what the space reaches.
-        InputError: a budget that cannot be read, a latency without a predictor, a predictor of another space.
+        InputError: a latency without a predictor, a predictor of another space.
     """
-    asked = SearchSettings(pareto=None if pareto is None else axis(pareto), **settings)
-    budget = Budget.parse(latency, flops, params)
-    costs = checked_costs(space, predictor, budget, asked.confidence_of(measure is not None))
+    costs = checked_costs(space, predictor, budget, settings.confidence_of(measure is not None))
     measures = {} if measure is None else {OWN: measure}
     evaluations = Evaluations(None)
-    if asked.by_top1:
+    if settings.by_top1:
         from vitas_hw.workflows.search.scoring import supernet_evaluations
 
         evaluations = supernet_evaluations(space, supernet, data, Archive())
-    deadline = Deadline.after(asked.max_time_s)
-    return ClosedLoop(costs, budget, evaluations, asked, progress, measures, depths=depths, deadline=deadline).run()
+    deadline = Deadline.after(settings.max_time_s)
+    return ClosedLoop(costs, budget, evaluations, settings, progress, measures, depths=depths, deadline=deadline).run()
 
 
 def checked_costs(

@@ -15,6 +15,7 @@ from vitas_hw.core.errors import InputError
 from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.core.reading import file_sha256
 from vitas_hw.core.subnet import Subnet
+from vitas_hw.core.tables import Cell, Tabular
 from vitas_hw.runs.artifacts import load_run_supernet, read_health, run_original
 from vitas_hw.runs.directory import Run, one_at_a_time
 from vitas_hw.runs.subnets import Chosen, choose, data_for
@@ -33,7 +34,7 @@ from vitas_hw.workflows.train.settings import NO_TEACHER, RetrainSettings
 
 
 @dataclass(frozen=True)
-class Retrained:
+class Retrained(Tabular):
     """A retrained subnet, or how far it got.
 
     Args:
@@ -48,6 +49,11 @@ class Retrained:
     epochs: int
     top1: float | None
     inherited_top1: float | None
+
+    def to_dicts(self) -> list[dict[str, Cell]]:
+        """One row."""
+        found: dict[str, Cell] = {"digest": self.subnet.digest, "path": str(self.path), "epochs": self.epochs}
+        return [found | {"top1": self.top1, "inherited_top1": self.inherited_top1}]
 
 
 @one_at_a_time

@@ -18,6 +18,7 @@ from vitas_hw.core.files import atomic_path, write_atomic
 from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.core.settings import shared
 from vitas_hw.core.space import SearchSpace
+from vitas_hw.core.tables import Cell, Tabular
 from vitas_hw.data.broken import find_broken, without
 from vitas_hw.data.load import ImageData, load_data
 from vitas_hw.data.options import DataOptions
@@ -46,7 +47,7 @@ _SAMPLED = 10  # subnets whose mean top-1 is reported
 
 
 @dataclass(frozen=True)
-class Trained:
+class Trained(Tabular):
     """A trained supernet, or how far it got.
 
     ``path`` is the supernet's file, or the checkpoint's if time ran out; ``top1`` the mean over ten subnets
@@ -64,13 +65,17 @@ class Trained:
     health: Health | None = None
     largest_top1: tuple[float, float] | None = None
 
+    def to_dicts(self) -> list[dict[str, Cell]]:
+        """One row."""
+        return [{"path": str(self.path), "epochs": self.epochs, "top1": self.top1}]
+
 
 @one_at_a_time
 def train(
     run: Run,
     settings: TrainSettings = TrainSettings(),  # noqa: B008  # frozen
     *,
-    space: str | None = None,
+    space: str | SearchSpace | None = None,
     fresh: bool | None = False,
     teacher: nn.Module | None = None,
     deadline: Deadline | None = None,
@@ -85,7 +90,7 @@ def train(
     Args:
         run: where files go.
         settings: data, sharing, recipe, budget, device.
-        space: name or YAML file; None is the run's, or the default.
+        space: itself, its name or YAML file; None is the run's, or the default.
         fresh: forget an unfinished training; None does so only if it was one with other settings.
         teacher: a module from images to logits, instead of the settings' one.
         deadline: when to stop; None is after the settings' ``max_time_s``.

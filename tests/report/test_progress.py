@@ -9,14 +9,14 @@ from types import SimpleNamespace
 import pytest
 from clocks import Clock
 
-from vitas_hw.cli import console
-from vitas_hw.cli.console import Reporter
+from vitas_hw.report import progress
+from vitas_hw.report.progress import Reporter
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(console, "_PLAIN_AFTER_S", 0.01)
-    monkeypatch.setattr(console, "_PLAIN_EVERY_S", 0.01)
+    monkeypatch.setattr(progress, "_PLAIN_AFTER_S", 0.01)
+    monkeypatch.setattr(progress, "_PLAIN_EVERY_S", 0.01)
 
 
 def test_a_part_that_takes_long_is_told_of_while_it_runs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -45,7 +45,7 @@ def test_an_error_ends_the_lines() -> None:
 
 
 def test_a_brief_step_says_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(console, "_PLAIN_AFTER_S", 60.0)
+    monkeypatch.setattr(progress, "_PLAIN_AFTER_S", 60.0)
     with Reporter().step("loading", 1) as advance:
         advance("")
     assert capsys.readouterr().err == ""
@@ -55,7 +55,7 @@ def test_what_was_done_earlier_is_counted_but_took_no_time(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock, said = Clock(0.0), ""
-    monkeypatch.setattr(console, "time", SimpleNamespace(monotonic=clock))
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=clock))
     with Reporter().step("training", 100, 80) as advance:
         while "training: 80/100, 0 s so far.\n" not in said:
             said += capsys.readouterr().err

@@ -1,0 +1,87 @@
+"""A search without a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vitas_hw.api.found import Found, found_of, untrained
+from vitas_hw.api.steps import BudgetWords, searching
+from vitas_hw.api.told import told
+from vitas_hw.core.budget import Budget
+from vitas_hw.core.depths import Shares
+from vitas_hw.core.progress import SILENT, Progress
+from vitas_hw.core.settings import setting, settings
+from vitas_hw.core.space import SearchSpace
+from vitas_hw.workflows.search.settings import SearchSettings
+
+if TYPE_CHECKING:
+    from timm.models.vision_transformer import VisionTransformer
+
+    from vitas_hw.api.optimizers import AnyOptimizer
+    from vitas_hw.data.load import ImageData
+    from vitas_hw.predictors.predictor import Predictor
+    from vitas_hw.searching.choosing import Measure
+    from vitas_hw.searching.result import Candidate
+    from vitas_hw.supernet.supernet import Supernet
+
+
+@settings
+class SearchingAlone(SearchSettings, BudgetWords):
+    """Of ``search``."""
+
+    space: SearchSpace = setting(help="what to search.", kw_only=False)
+    supernet: Supernet | None = setting(default=None, help="trained, of the space. Not needed to rank by size.")
+    data: ImageData | None = setting(default=None, help="images to compare on. Not needed to rank by size.")
+    predictor: Predictor | None = setting(default=None, help="of the space, for a latency budget.")
+    measure: Measure | None = setting(
+        default=None, help="subnets to p50 in milliseconds on the device. Default: the best is chosen by prediction."
+    )
+    depths: Shares | None = setting(
+        default=None, help="how often each depth was trained, from the fewest blocks on. Default: equally often."
+    )
+    optimizer: str | AnyOptimizer | None = setting(  # type: ignore[assignment]  # an object holds name and sizes
+        default=None, help="one of vh.optimizers, or its name. Default: Surrogate()."
+    )
+    progress: Progress = setting(default=SILENT, help="where to report to.")
+
+
+@told(SearchingAlone)
+def search(asked: SearchingAlone) -> Found:
+    """The subnet of least loss under a budget: the search of a run, without its files and without fine-tuning.
+
+    The same seed, supernet and predictor give the same candidates and scores.
+
+    Returns: the best subnet, the front, and all candidates.
+
+    Raises:
+        InfeasibleBudgetError: no subnet fits; says what the space reaches.
+        InputError: a budget that cannot be read, a latency without a predictor, a predictor of another space.
+
+    Example:
+        >>> space = vh.load_space("vitas-digits")
+        >>> found = vh.search(space, params="1M", accuracy="params", optimizer=vh.optimizers.NSGA2(population=8))
+        >>> 900_000 < found.best.params <= 1_000_000
+        True
+    """
+    from vitas_hw.workflows.search.search import search as search_space
+
+    result = search_space(
+        asked.space,
+        Budget.parse(asked.latency, asked.flops, asked.params),
+        searching(asked, {}),
+        supernet=asked.supernet,
+        data=asked.data,
+        predictor=asked.predictor,
+        measure=asked.measure,
+        depths=asked.depths,
+        progress=asked.progress,
+    )
+
+    def model(candidate: Candidate) -> VisionTransformer:
+        if asked.supernet is None or candidate.top1 is None:
+            raise untrained()
+        from vitas_hw.supernet.supernet import extract
+
+        return extract(asked.supernet, candidate.subnet, asked.supernet.sides[0] or None, candidate.layers).eval()
+
+    return found_of(result, model)

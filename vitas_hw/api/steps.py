@@ -1,0 +1,165 @@
+"""What each step of a run is told from Python: its settings, and beside them what the command line has as options of
+its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from vitas_hw.core.budget import Budget, Range
+from vitas_hw.core.errors import InputError
+from vitas_hw.core.settings import setting, settings, shared
+from vitas_hw.core.subnet import Subnet
+from vitas_hw.workflows.compare import CompareSettings
+from vitas_hw.workflows.evaluate import EvaluateSettings
+from vitas_hw.workflows.export.settings import ExportSettings
+from vitas_hw.workflows.profile.settings import ProfileSettings
+from vitas_hw.workflows.search.settings import SearchSettings
+from vitas_hw.workflows.shrink.settings import ShrinkSettings
+from vitas_hw.workflows.train.settings import RetrainSettings, TrainSettings
+
+if TYPE_CHECKING:
+    from vitas_hw.api.found import FoundSubnet
+    from vitas_hw.api.optimizers import AnyOptimizer
+    from vitas_hw.training.callbacks import Callback
+
+    SubnetWord = str | Subnet | FoundSubnet
+
+Settings = TypeVar("Settings")
+_SUBNETS = "words as the command line takes them (smallest, choice, front:2, a file ...), or subnets."
+
+
+def own(asked: Any, kind: type[Settings], **instead: Any) -> Settings:
+    """The settings of a step, out of what a method was told; ``instead`` counts more. They are checked here."""
+    return kind(**(shared(asked, kind) | instead))
+
+
+@settings
+class BudgetWords:
+    """A budget in words."""
+
+    latency: str | None = setting(default=None, help="the budget: 5ms, or a range, 4ms-5ms.")
+    flops: str | None = setting(default=None, help="the budget in MACs: 1.3G.")
+    params: str | None = setting(default=None, help="the budget in parameters: 6M.")
+
+    def budget_or(self, given: Budget) -> Budget:
+        """What the words say; ``given`` if there are none. Raises InputError if both say something."""
+        words = Budget.parse(self.latency, self.flops, self.params)
+        if words.asked and given.asked:
+            raise InputError("A `budget` was given, and another one in words.", "Leave one out.", field="budget")
+        return words if words.asked else given
+
+
+@settings
+class Profiling(ProfileSettings):
+    """Of ``Run.profile``."""
+
+    fresh: bool = setting(default=False, help="forget earlier timings of this target.")
+
+
+@settings
+class TrainingSupernet(TrainSettings, BudgetWords):
+    """Of ``Run.train``."""
+
+    data: str | None = setting(default=None, help="the images. Default: those of the run.")  # type: ignore[assignment]  # None is the run's
+    fresh: bool = setting(default=False, help="forget an unfinished training.")
+    callbacks: Sequence[Callback] = setting(default=(), help="told of each epoch.")
+
+
+@settings
+class Searching(SearchSettings, BudgetWords):
+    """Of ``Run.search``."""
+
+    latency: str | Sequence[str] | None = setting(  # type: ignore[assignment]  # of several targets, several
+        default=None, help="the budget: 5ms, a range, 4ms-5ms; of another target NAME=20ms, in a list of several."
+    )
+    memory: str | None = setting(default=None, help="the budget when it runs: 200MB.")
+    optimizer: str | AnyOptimizer | None = setting(  # type: ignore[assignment]  # an object holds name and sizes
+        default=None, help="one of vh.optimizers, or its name. Default: Surrogate()."
+    )
+    fresh: bool = setting(default=False, help="forget earlier evaluations and measurements.")
+
+
+@settings
+class Retraining(RetrainSettings):
+    """Of ``Run.retrain``."""
+
+    subnet: SubnetWord | None = setting(default=None, help="which. Default: the last search's choice.", kw_only=False)
+    rank: int | None = setting(default=None, help="instead of a subnet, of the search's front: 1 is the most accurate.")
+    output: str | Path | None = setting(default=None, help="the file of weights. Default: in the run.")
+    fresh: bool = setting(default=False, help="forget an unfinished training.")
+    callbacks: Sequence[Callback] = setting(default=(), help="told of each epoch.")
+
+
+@settings
+class Evaluating(EvaluateSettings):
+    """Of ``Run.evaluate``."""
+
+    subnets: Sequence[SubnetWord] = setting(default=(), help=_SUBNETS, kw_only=False)
+
+
+@settings
+class Comparing(CompareSettings):
+    """Of ``Run.compare``."""
+
+    subnets: Sequence[SubnetWord] = setting(default=(), help=_SUBNETS, kw_only=False)
+
+
+@settings
+class Exporting(ExportSettings):
+    """Of ``Run.export``."""
+
+    formats: str | Sequence[str] = setting(  # type: ignore[assignment]  # of one, its name
+        default="onnx", help="onnx, openvino, tensorrt, timm, torch, or a list of them.", kw_only=False
+    )
+    subnet: SubnetWord | None = setting(default=None, help="which. Default: the last search's choice.")
+    rank: int | None = setting(default=None, help="instead of a subnet, of the search's front: 1 is the most accurate.")
+    output: str | Path | None = setting(default=None, help="the file to write. Default: in the run.")
+
+
+@settings
+class Shrinking(ShrinkSettings, BudgetWords):
+    """Of ``Run.shrink``."""
+
+    model: str = setting(help="a plain ViT: timm's name, NAME:FILE, a file or a folder.", kw_only=False)
+    data: str | None = setting(default=None, help="the images. Default: those of the run.")  # type: ignore[assignment]  # None is the run's
+    fresh: bool = setting(default=False, help="do every step again.")
+
+
+def searching(asked: Any, targets: Mapping[str, Range]) -> SearchSettings:
+    """The settings of a search whose optimizer may be an object, with its sizes; ``targets`` beside those given.
+
+    Raises InputError for sizes beside an object that has its own.
+    """
+    sizes: dict[str, Any] = {}
+    if not isinstance(asked.optimizer, str | None):
+        for name in ("population", "generations"):
+            if getattr(asked, name) is not None:
+                problem = f"The optimizer that was given has its own `{name}`."
+                raise InputError(problem, f"Leave out `{name}`.", field=name)
+        sizes = asked.optimizer.as_settings()
+    return own(asked, SearchSettings, targets={**asked.targets, **targets}, **sizes)
+
+
+def word(subnet: SubnetWord | None) -> str | None:
+    """A subnet as the command line has it."""
+    if subnet is None or isinstance(subnet, str):
+        return subnet
+    if isinstance(subnet, Subnet):
+        return subnet.to_json()
+    layers = {} if subnet.layers is None else {"layers": list(subnet.layers)}
+    return json.dumps({"subnet": subnet.subnet.to_dict(), **layers})
+
+
+def words(subnets: Sequence[SubnetWord] | SubnetWord) -> list[str]:
+    """Several subnets, or one, as the command line has them."""
+    several = subnets if isinstance(subnets, Sequence) and not isinstance(subnets, str) else [subnets]
+    return [found for one in several if (found := word(one)) is not None]
+
+
+def path_of(given: str | Path | None) -> Path | None:
+    """A path, if any."""
+    return None if given is None else Path(given)
