@@ -20,13 +20,19 @@ def profile(
     settings: Callable[..., ProfileSettings],
     bundle: Annotated[
         Path | None,
-        typer.Option("--bundle", help="Write models and a runner here instead.", rich_help_panel=_ELSEWHERE),
+        typer.Option(
+            "--bundle",
+            help="Measure nothing: write models and a script for another device here.",
+            rich_help_panel=_ELSEWHERE,
+        ),
     ] = None,
     table: Annotated[
-        Path | None, typer.Option("--import", help="Read the runner's table instead.", rich_help_panel=_ELSEWHERE)
+        Path | None,
+        typer.Option("--import", help="Read the CSV table that this script wrote.", rich_help_panel=_ELSEWHERE),
     ] = None,
     ray: Annotated[
-        str | None, typer.Option("--ray", help="By a Ray cluster: auto, or its address.", rich_help_panel=_ELSEWHERE)
+        str | None,
+        typer.Option("--ray", help="Measure on a Ray cluster: auto, or its address.", rich_help_panel=_ELSEWHERE),
     ] = None,
     space: SpaceOption = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget earlier timings of this target.")] = False,
