@@ -13,6 +13,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import griffe
 import pytest
 
 import vitas_hw as vh
@@ -132,3 +133,24 @@ def test_it_is_light_and_dark(site: Path, pages: dict[Path, Links]) -> None:
     text = (site / "index.html").read_text(encoding="utf-8")
     assert 'data-md-color-media="(prefers-color-scheme: dark)" data-md-color-scheme="slate"' in text
     assert pages[site / "index.html"].schemes == {"default", "slate"}
+
+
+def test_examples_are_code_and_a_decorated_function_is_shown_as_it_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the extension of docs/docstrings.py, as mkdocstrings reads the package."""
+    (tmp_path / "made.py").write_text(
+        "from vitas_hw.cli.from_settings import takes\n"
+        "from vitas_hw.workflows.evaluate import EvaluateSettings\n\n\n"
+        "@takes(EvaluateSettings)\n"
+        "def body(asked) -> None:\n"
+        '    """What it does.\n\n    Example:\n        >>> 1 + 1\n        2\n    """\n'
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    extensions = griffe.load_extensions(ROOT / "docs/docstrings.py")
+    found = griffe.load("made", search_paths=[tmp_path], extensions=extensions)
+    docstring = found["body"].docstring
+    assert docstring.parse("google")[-1].kind is griffe.DocstringSectionKind.examples
+    names = [parameter.name for parameter in found["body"].parameters]
+    assert "asked" not in names
+    assert {"split", "device", "seed"} <= set(names)
