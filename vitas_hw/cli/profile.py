@@ -54,7 +54,9 @@ def profile(
     if sum(way is not None for way in (bundle, table, ray)) > 1:
         raise InputError("`bundle`, `table` and `ray` are different ways to measure.", "Give one of them.")
     if asked.until is not None and (bundle or table):
-        raise InputError("`until` measures here, in batches that depend on each other.", "Leave it out.")
+        raise InputError(
+            "`until` needs measuring on this machine: each batch depends on the one before.", "Leave it out."
+        )
     if asked.max_time_s is not None and (bundle or table or ray):
         raise InputError("`max_time_s` is for measuring on this machine.", "Leave it out.")
     if bundle is not None:

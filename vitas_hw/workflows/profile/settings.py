@@ -21,7 +21,9 @@ def _share(text: str) -> float:
     try:
         return float(text[:-1]) / 100 if text.endswith("%") else float(text)
     except ValueError:
-        raise InputError(f"{text!r} is no share.", "Try `until=3%`.", field="until", value=text) from None
+        raise InputError(
+            f"{text!r} is neither a share nor a percentage.", "Try `until=3%`.", field="until", value=text
+        ) from None
 
 
 @settings
@@ -81,9 +83,12 @@ class ProfileSettings(TargetAsked):
         from vitas_hw.predictors.examples import FEWEST  # loads XGBoost
 
         if (self.until is not None or self.old is not None) and self.subnets != "stratified":
-            raise InputError("`until` and `old` choose the subnets themselves.", "Leave out `subnets`.")
+            raise InputError(
+                "`subnets` cannot be given beside `until` or `old`, which choose the subnets themselves.",
+                "Leave out `subnets`.",
+            )
         if self.until is not None and self.old is not None:
-            raise InputError("`until` fits a predictor anew, `old` corrects an old one.", "Give one of them.")
+            raise InputError("`until` fits a new predictor and `old` corrects one that is there.", "Give one of them.")
         if self.count < FEWEST and self.old is None:
             raise invalid("num_subnets", self.count, f"at least {FEWEST}, to fit a predictor")
 

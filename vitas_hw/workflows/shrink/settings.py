@@ -66,9 +66,15 @@ class ShrinkSettings(DataOptions, TargetAsked):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.speedup is not None and self.budget.asked:
-            raise InputError("`speedup` is a budget already.", "Leave out the other one.", field="speedup")
+            raise InputError(
+                "`speedup` is a budget of its own, and another one is given.",
+                "Leave out the other one.",
+                field="speedup",
+            )
         if self.speedup is None and not self.budget.asked:
-            raise InputError("How small is not said.", "Give `latency=5ms`, `speedup=2x` or `flops=1G`.")
+            raise InputError(
+                "There is no budget to shrink the model to.", "Give `latency=5ms`, `speedup=2x` or `flops=1G`."
+            )
 
     @property
     def target(self) -> dict[str, Any]:
