@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart predictors test test-full fuzz lint format clean
+.PHONY: quickstart predictors test test-full coverage fuzz lint format docs dist smoke clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/vitas-hw quickstart
@@ -17,6 +17,10 @@ test: lint
 
 test-full: lint
 	$(BIN)/python -m pytest -q
+
+# the tests of make test with lines and branches counted, which makes them slower; the figure is the last line but one
+coverage: $(VENV)/.installed-test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not full" -n 2 --dist loadfile --cov=vitas_hw --cov-report=term:skip-covered
 
 # spoils files for every reader, MINUTES in all; never in CI. FUZZ="--seed 1 --only image" passes more on
 MINUTES ?= 10
@@ -32,8 +36,25 @@ format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# the site, into site/: any warning ends it
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+dist: $(VENV)/.installed-test
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+
+# each file of dist/ alone in an empty environment, outside of this folder; KIND=whl or tar.gz: only those
+KIND ?= *
+smoke:
+	set -e; for file in $(CURDIR)/dist/*.$(KIND); do \
+		rm -rf build/smoke; mkdir -p build/smoke/away; $(PYTHON) -m venv build/smoke/env; \
+		build/smoke/env/bin/python -m pip install -q --disable-pip-version-check "$$file"; \
+		(cd build/smoke/away && ../env/bin/python -I $(CURDIR)/tests/smoke_installed.py $(CURDIR)); \
+	done
+
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "vitas-hw needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
@@ -47,4 +68,9 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 $(VENV)/.installed-test: pyproject.toml | $(BIN)/python
 	@echo "Installing into $(VENV) (PyTorch comes with it: some GB, a few minutes)"
 	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[test]'
+	touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-docs: pyproject.toml | $(BIN)/python
+	@echo "Installing into $(VENV) (PyTorch comes with it: some GB, a few minutes)"
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[docs]'
 	touch $@ $(VENV)/.installed

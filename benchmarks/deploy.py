@@ -1,6 +1,6 @@
 """From the search to production on the digits: what retraining and int8 give after a quickstart.
 
-Retraining from the super-transformer's weights (a tenth of the epochs), with and without its largest subnet as a
+Retraining from the supernet's weights (a tenth of the epochs), with and without its largest subnet as a
 teacher: top-1 on the search split, which decides what is kept, and on the test part, which decides nothing. Then each
 format and precision of the choice: top-1 beside torch's, agreement, p50 before and after.
 
@@ -60,7 +60,7 @@ def retraining(run: Path, word: str | None, seed: int, teacher: bool) -> dict[st
         return row | done
     here = Run(run)
     data = load_run_data(here, here.space(None))
-    # as ``retrain`` starts: what the super-transformer holds, not the choice fine-tuned after the search
+    # as ``retrain`` starts: what the supernet holds, not the choice fine-tuned after the search
     inherited = inherited_model(here, word)
     return row | {
         "epochs": done["epochs"],

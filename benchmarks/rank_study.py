@@ -1,11 +1,11 @@
-"""Does the super-transformer rank subnets as training them alone does?
+"""Does the supernet rank subnets as training them alone does?
 
     python benchmarks/rank_study.py train [--workers 2] [--minutes 60]   # what is missing; may be stopped and repeated
     python benchmarks/rank_study.py report                               # table, JSON and plot from the rows there
     ... --study gpu --workers 16 --data fashion-mnist:FOLDER --out OUT   # the larger one; the FOLDER of that package
 
 Fashion-MNIST (Debian: apt-get install dataset-fashion-mnist), 28 x 28. Forty random subnets are trained alone, two
-seeds each; a super-transformer is trained for each weight-sharing scheme, three seeds each, then with one factor
+seeds each; a supernet is trained for each weight-sharing scheme, three seeds each, then with one factor
 changed at a time. Every finished net is one line of ``results/rank_study.jsonl`` (of the GPU's study
 ``rank_study_gpu.jsonl``), with what it was trained on, so that the study can go on later and in parts. One such net
 alone leaves a GPU idle, waiting for launches: there the processes share it.
@@ -75,7 +75,7 @@ STUDIES = {"cpu": CPU, "gpu": Study("rank_study_gpu", None, 40, 100, 256, "cuda"
 
 @dataclass(frozen=True)
 class Job:
-    """One net to train: a subnet alone (``name`` its digest), or a super-transformer (``name`` its variant)."""
+    """One net to train: a subnet alone (``name`` its digest), or a supernet (``name`` its variant)."""
 
     kind: str
     name: str

@@ -4,7 +4,7 @@
     python benchmarks/search.py truth --fashion --epochs 15 --table results/search_fashion.jsonl
     python benchmarks/search.py overhead            # the search's own time; a million candidates screened
 
-*truth*: all subnets of a space of digits are evaluated with one super-transformer (trained here, once) and kept in
+*truth*: all subnets of a space of digits are evaluated with one supernet (trained here, once) and kept in
 ``results/search_table.jsonl``. Under five ceilings on MACs and ten seeds each, every optimizer looks for the best; what
 counts is how many evaluations it needs until it holds one of the best 0.5% by rank of what the ceiling admits, and how
 far from the optimum it is after the default search's evaluations. The surrogate was tuned on seeds from 1000 on.

@@ -2,12 +2,12 @@
 
     python benchmarks/search_budget.py [--run runs/search-budget] [--searches 20] [--epochs 30] [--subnets 60]
 
-On a quiet machine. In a run of its own this CPU is profiled and a super-transformer of digits trained, with small
+On a quiet machine. In a run of its own this CPU is profiled and a supernet of digits trained, with small
 settings, once. Then come searches with budgets across the range: quantiles of the latency predicted for random subnets
 (they share the run's known evaluations, which changes no result). The choice of each is measured again by new
 processes, in visits between readings of the fixed anchor model, and scaled to the anchor of the profile. Every search
 is a line of ``results/search_budget.jsonl``: stopped and repeated, the script goes on with what is missing; lines of
-another super-transformer or predictor do not count.
+another supernet or predictor do not count.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Train a supernet, search it under a latency of a device that is not here, export the winner.
+"""Train a supernet, search it under a latency of a device that is not here, export the choice.
 
 The device's predictor is a shipped one, so nothing is measured: the prediction's upper bound decides.
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import importlib.util
 import json
 import re
 import shlex
@@ -302,12 +301,3 @@ def test_links_lead_somewhere() -> None:
                 headings = re.findall(r"^#+ (.*)$", there.read_text(), re.MULTILINE)
                 slugs = {re.sub(r"[^a-z0-9 _-]", "", heading.lower()).replace(" ", "-") for heading in headings}
                 assert anchor in slugs, f"{path.name}: {link}"
-
-
-def test_the_api_page_is_fresh() -> None:
-    spec = importlib.util.spec_from_file_location("make_api", ROOT / "docs/make_api.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    assert (ROOT / "docs/api.md").read_text() == module.page(), "Run: python docs/make_api.py"

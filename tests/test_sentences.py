@@ -48,8 +48,11 @@ def run(tmp_path: Path) -> Path:
     [
         (["predict", "--csv", "a.csv"], "Say which predictor the table is for: --predictor."),
         (["profile", "--bundle", "a", "--ray", "auto"], "--bundle, --import and --ray are different ways to measure."),
-        (["profile", "--bundle", "a", "--until", "3%"], "--until measures here, in batches that depend on each other."),
-        (["profile", "--until", "little"], "'little' is no share."),
+        (
+            ["profile", "--bundle", "a", "--until", "3%"],
+            "--until needs measuring on this machine: each batch depends on the one before.",
+        ),
+        (["profile", "--until", "little"], "'little' is neither a share nor a percentage."),
         (["search", "--latency", "5parsecs"], "has the unit 'parsecs'; known units: "),
         (["search", "--flops", "1M", "--choose", "knee"], "--choose knee needs a front."),
         (["search", "--latency", "a=1ms", "--latency", "a=2ms"], "--latency is given twice for a."),
@@ -72,7 +75,7 @@ def test_a_folder_that_is_no_model_of_timms_is_kept(run: Path, capsys: pytest.Ca
     (run.parent / "mine").mkdir()
     (run.parent / "mine" / "letter").write_text("precious")
     assert main(["export", "--timm", "--output", str(run.parent / "mine"), "--run", str(run)]) == 2
-    assert "is there and is no model of timm's." in capsys.readouterr().err
+    assert "exists already and is not a model's folder that timm reads." in capsys.readouterr().err
     assert (run.parent / "mine" / "letter").read_text() == "precious"
 
 
@@ -199,7 +202,7 @@ def test_weights_that_are_packed(digits: SearchSpace, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "plain.pth") as plain, zipfile.ZipFile(tmp_path / "packed.pth", "w", 8) as packed:
         for name in plain.namelist():
             packed.writestr(name, plain.read(name))
-    with pytest.raises(FileError, match=r"is packed, which torch.save never does, and was not unpacked"):
+    with pytest.raises(FileError, match=r"is compressed, which torch.save never does, so it was not read"):
         fill_from_pretrained(vh.build_supernet(digits), f"deit_tiny_patch16_224:{tmp_path / 'packed.pth'}")
 
 

@@ -22,7 +22,14 @@ TYPED = re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, OPTIONS))})(?![\w-])
 FOR_USERS = {  # documents that go out with what was made, and say how it was made; a program with options of its own
     "workflows/profile/bundle_runner.py",
 }
-OLD_WORDS = re.compile(r"super-?transformer|optimis(?!tic)|next_step", re.IGNORECASE)
+OTHER_WORDS = {  # not to be used, and what is
+    r"super-?transformer|super-net|one-shot model": "supernet",
+    r"sub-?networks?\b|sub-nets?\b|child net": "subnet",
+    r"optimis(?!tic)|evolutionary": "optimizer",
+    r"\bwinners?\b|\bchampions?\b": "choice",
+    r"next_step": "a hint of an error's data",
+}
+PAPERS_OWN = {"vitas_hw/supernet/supernet.py", "docs/how-it-works.md"}  # the paper's "super-transformer", once each
 
 
 def strings(path: Path) -> list[str]:
@@ -53,7 +60,29 @@ def test_the_exceptions_are_needed() -> None:
     assert {name for name in FOR_USERS if not found_in(TYPED, strings(PACKAGE / name))} == set()
 
 
+def prose() -> dict[str, str]:
+    """What people read: code, templates, documentation, benchmarks."""
+    root = PACKAGE.parent
+    files = [path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".jinja", ".css", ".md", ".yaml")]
+    files += [*(root / "docs").glob("*.md"), *(root / "benchmarks").rglob("*.py"), *root.glob("*.md")]
+    files = [path for path in files if path.name != "CHANGELOG.md"]  # which tells what was, in the words of then
+    return {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in sorted(files)}
+
+
 def test_each_thing_has_one_name() -> None:
-    texts = [path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".jinja", ".css", ".md", ".yaml")]
-    files = {name_of(path): found_in(OLD_WORDS, [path.read_text(encoding="utf-8")]) for path in sorted(texts)}
-    assert {name: words for name, words in files.items() if words} == {}
+    other = re.compile("|".join(OTHER_WORDS), re.IGNORECASE)
+    found = {name: found_in(other, [text]) for name, text in prose().items()}
+    found = {name: words for name, words in found.items() if words}
+    assert {name: words for name, words in found.items() if name not in PAPERS_OWN} == {}
+    assert found == {name: ["super-transformer"] for name in PAPERS_OWN}
+
+
+def test_the_papers_own_word_is_said_once_in_each() -> None:
+    texts = prose()
+    assert {name: texts[name].lower().count("super-transformer") for name in PAPERS_OWN} == dict.fromkeys(PAPERS_OWN, 1)
+
+
+def test_what_is_not_to_be_used_is_found() -> None:
+    said = ["Super-Transformer", "the optimiser", "optimistic", "a subnetwork", "The winner is", "a supernet's subnets"]
+    other = re.compile("|".join(OTHER_WORDS), re.IGNORECASE)
+    assert found_in(other, said) == ["Super-Transformer", "optimis", "subnetwork", "winner"]

@@ -5,7 +5,7 @@
 
 On the machine of the profile. A predictor is fitted to it. For each ceiling, a share of the reference's p50, the space
 is searched twice, with the same effort, seed and score: under the ceiling, finalists measured here; and under the MACs
-of what that search chose, as one does who counts FLOPs only. Nobody's super-transformer of 1000 classes is at hand, so
+of what that search chose, as one does who counts FLOPs only. Nobody's supernet of 1000 classes is at hand, so
 both rank by the number of parameters, a weak stand-in for accuracy: what is told apart here are the costs. At the end
 all choices and the reference are measured again, side by side in interleaved rounds. Beside each choice stands the
 latency predicted for random subnets within 2% of its MACs.

@@ -1,4 +1,4 @@
-"""Images a second of super-transformer training on a GPU, and what sharing costs there.
+"""Images a second of supernet training on a GPU, and what sharing costs there.
 
     PYTHONPATH=.:benchmarks python benchmarks/gpu/training.py --seconds 240 --out OUT [--device cuda:0]
 
@@ -8,7 +8,7 @@ one step, in an order that rotates, timed by the device's own clock (the host's 
 - ``supernet``: one random subnet a step, the training that the paper describes;
 - ``largest``, ``mean``, ``smallest``: plain models, of the space's ends and of the random subnet nearest to
   the mean MACs;
-- cost of sharing: the super-transformer's step of a subnet over the plain model's step of the same, a ratio a subnet.
+- cost of sharing: the supernet's step of a subnet over the plain model's step of the same, a ratio a subnet.
 
 The batch is the largest power of two at which the largest subnet's step fits, unless ``--batch-size`` says it. Results:
 ``training.json`` in ``OUT``.
@@ -45,14 +45,14 @@ class Trainer:
     def __init__(self, net: nn.Module, images: Tensor, labels: Tensor, dtype: torch.dtype) -> None:
         self.net = net.train().to(images.device)
         self.images, self.labels, self.dtype = images, labels, dtype
-        self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=1e-3)
+        self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=1e-3)
 
     def step(self, *subnet: Subnet) -> None:
         with torch.autocast(self.images.device.type, self.dtype):
             loss = F.cross_entropy(self.net(self.images, *subnet), self.labels)
         loss.backward()
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
 
 
 def milliseconds(work: Callable[[], None], device: torch.device) -> float:
@@ -77,14 +77,14 @@ def batch_of(space: vh.SearchSpace, size: int, device: torch.device) -> tuple[Te
 
 
 def largest_batch(space: vh.SearchSpace, device: torch.device, dtype: torch.dtype) -> int:
-    """By doubling, until the step of the super-transformer's largest subnet no longer fits."""
+    """By doubling, until the step of the supernet's largest subnet no longer fits."""
     size, fits = 8, 0
     net = vh.build_supernet(space, "ordinal", seed=0)
     while size <= _LARGEST_BATCH:
         try:
             trainer = Trainer(net, *batch_of(space, size, device), dtype)
             trainer.step(space.largest)
-            trainer.step(space.largest)  # the second has the optimiser's state
+            trainer.step(space.largest)  # the second has the optimizer's state
             torch.cuda.synchronize(device)
         except torch.cuda.OutOfMemoryError:
             break
@@ -144,7 +144,7 @@ def throughput(space: vh.SearchSpace, size: int, device: torch.device, dtype: to
 def sharing(
     space: vh.SearchSpace, size: int, device: torch.device, dtype: torch.dtype, seconds: float, count: int
 ) -> Any:
-    """Ratio of medians, super-transformer over plain model, of random subnets."""
+    """Ratio of medians, supernet over plain model, of random subnets."""
     batch = batch_of(space, size, device)
     supernet: Supernet = vh.build_supernet(space, "ordinal", seed=0)
     shared = Trainer(supernet, *batch, dtype)
@@ -161,7 +161,7 @@ def sharing(
 
 
 def forward_backward(trainer: Trainer, *subnet: Subnet) -> None:
-    """Without the optimiser, whose work is the whole super-transformer's in one case and the subnet's in the other."""
+    """Without the optimizer, whose work is the whole supernet's in one case and the subnet's in the other."""
     with torch.autocast(trainer.images.device.type, trainer.dtype):
         loss = F.cross_entropy(trainer.net(trainer.images, *subnet), trainer.labels)
     loss.backward()

@@ -194,7 +194,10 @@ MISTAKES = [
     (["report", "--run", "runs/nothing"], ["There is no run in runs/nothing.", "Run: vitas-hw quickstart"]),
     (["report", "--output", "."], [". is a directory", "--output report.html"]),
     (["runs", "nowhere"], ["There is no folder nowhere", "Run: vitas-hw quickstart"]),
-    (["export", "--onnx", "--run", "runs/nothing"], ["has no choice: nothing was searched", "Run: vitas-hw search"]),
+    (
+        ["export", "--onnx", "--run", "runs/nothing"],
+        ["has no choice: no search has finished in it", "Run: vitas-hw search"],
+    ),
     (["train", "--init", "vit_tinny"], ["vit_tinny is neither a model that timm knows nor a file", "Names like it: "]),
     (["train", "--init", "none.pth"], ["There is no file none.pth", "NAME:FILE"]),
     (
@@ -266,7 +269,7 @@ def test_a_new_supernet_forgets_the_choice_of_the_old_one(trained: Path, small: 
     assert run_json(trained, "train", "--epochs", "1", "--seed", "1", "--flops", "250K-320K", *words)["epochs"] == 1
     done = run(trained, "export", "--onnx", *words)
     assert done.returncode == 2
-    assert "has no choice: nothing was searched" in done.stderr
+    assert "has no choice: no search has finished in it" in done.stderr
     assert not (trained / "runs/again/choice.onnx").exists()
 
 

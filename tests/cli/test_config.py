@@ -89,7 +89,7 @@ def test_what_is_typed_counts_more(made: list[Any], tmp_path: Path) -> None:
         ("- heat", "is no configuration: it must hold names and their values."),
         ("heat: [", "is not YAML"),
         ('{"schema": 1, "steps": [{"step": "bake", "settings": {"targets": 3}}]}', "c.yaml is broken"),
-        ('{"schema": 1, "steps": [{"step": "fry", "settings": {}}]}', "of a run in which no bake has ended."),
+        ('{"schema": 1, "steps": [{"step": "fry", "settings": {}}]}', "of a run in which no bake has finished."),
     ],
 )
 def test_a_wrong_file_is_refused(

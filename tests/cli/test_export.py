@@ -203,7 +203,7 @@ MISTAKES = [
     (["export", "--onnx", "--batch-size", "0"], ["--batch-size must be at least 1"]),
     (["export", "--onnx", "--max-drop", "2"], ["--max-drop must be at least 0 and at most 1, not 2.0."]),
     (["export", "--onnx", "--rank", "99"], ["there is no rank 99", "Ranks go from 1, the most accurate, to "]),
-    (["export", "choice", "--onnx", "--rank", "1"], ["A rank of the front and a subnet"]),
+    (["export", "choice", "--onnx", "--rank", "1"], ["Both a rank of the front and a subnet"]),
     (["export", "nothing", "--onnx"], ["Unknown subnet 'nothing'", "Known: smallest, largest", "front:RANK"]),
     (["export", "bad.json", "--onnx"], ["bad.json holds no subnet: blocks.0.num_heads must be a whole number"]),
     (["export", "none.json", "--onnx"], ["Cannot read the subnet none.json"]),
@@ -228,7 +228,7 @@ MISTAKES = [
     (["compare", "smallest", "resnet18"], ["it is timm's ResNet", "deit_tiny_patch16_224"]),
     (["retrain", "--init", "random"], ["--init must be one of fresh, supernet, not 'random'."]),
     (["retrain", "--epochs", "0"], ["--epochs must be at least 1"]),
-    (["retrain", "vitas-c"], ["There are no data for the images and classes of vitas-c", "--data"]),
+    (["retrain", "vitas-c"], ["No images are known that fit vitas-c", "--data"]),
     (
         ["retrain", "other-images.json", "--data", "digits", "--teacher", "supernet"],
         ["The run's supernet takes other images or classes", "Name a teacher that timm knows"],

@@ -72,7 +72,7 @@ def test_profiling_stops_for_a_reason(words: list[str], capsys: pytest.CaptureFi
         (["--until", "soon"], "Try --until 3%"),
         (["--until", "3%", "--bundle", "b"], "Leave it out"),
         (["--until", "3%", "--ray", "auto"], "Leave out --until"),
-        (["--max-time", "1h", "--bundle", "b"], "--max-time is for measuring here or by a cluster."),
+        (["--max-time", "1h", "--bundle", "b"], "--max-time is for measuring on this machine or by a cluster."),
         (["--until", "3%", "--subnets", "random"], "Leave out --subnets"),
         (["--from", "nobody"], "Unknown predictor 'nobody'"),
         (["--bundle", "b", "--import", "t.csv"], "Give one of them"),

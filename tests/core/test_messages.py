@@ -66,8 +66,11 @@ SAID: list[tuple[Callable[[Path], object], str]] = [
     (lambda _: Measurement(SUBNET), "A measurement has either samples or the reason why there are none."),
     (lambda _: Measurement(SUBNET, ((1.0,), (1.0,)), (1.0,)), "A measurement has one drift for each round, or none."),
     (lambda _: ProfileSettings(until=2), "until must be above 0 and below 1, not 2."),
-    (lambda _: ProfileSettings(until=0.1, subnets="random"), "until and old choose the subnets themselves."),
-    (lambda _: ProfileSettings(until=0.1, old="x"), "until fits a predictor anew, old corrects an old one."),
+    (
+        lambda _: ProfileSettings(until=0.1, subnets="random"),
+        "subnets cannot be given beside until or old, which choose the subnets themselves.",
+    ),
+    (lambda _: ProfileSettings(until=0.1, old="x"), "until fits a new predictor and old corrects one that is there."),
 ]
 
 

@@ -269,7 +269,7 @@ def test_without_the_anchor_and_without_some_visits(folder: Path, table: list[st
         ("round", "9", "with round 9"),
         ("round", "-1", "round must be a whole number"),
         ("sample", "1.0", "sample must be a whole number"),
-        ("sample", "0", "sample 0 of this visit stands there a second time"),
+        ("sample", "0", "sample 0 of this visit is listed twice"),
         ("sample", "2", "1 comes before 2"),
         ("latency_ms", "nan", "positive number of milliseconds, not 'nan'"),
         ("latency_ms", "inf", "not 'inf'"),
@@ -331,7 +331,7 @@ def test_a_table_that_is_no_table_is_refused(folder: Path, table: list[str]) -> 
         ("\n".join(table)[:-2], f"line {len(table)}, is cut off"),
         ("", "line 1: the columns subnet, measurement"),
         ("subnet,measurement,round,latency_ms\n", "columns sample must"),
-        (row(*COLUMNS, "round") + "\n", "columns round must stand there once"),
+        (row(*COLUMNS, "round") + "\n", "columns round must be named there, once each"),
         (row(*COLUMNS) + "\n", "holds no visit"),
         ("\n".join(table[:3]) + "\n", "holds no visit"),
         ("\n".join([table[0], "", *table[1:]]) + "\n", "line 2, has 0 cells"),
@@ -382,5 +382,5 @@ def test_a_subnet_under_another_name_is_refused(write: Callable[..., Bundle], fo
     plan = folder / "bundle.json"
     one, two, *_ = bundle.subnets
     plan.write_text(plan.read_text().replace(one, "x").replace(two, one).replace('"x"', f'"{two}"'))
-    with pytest.raises(FileError, match="not what its name says"):
+    with pytest.raises(FileError, match="not the one that its name means"):
         read_bundle(plan)

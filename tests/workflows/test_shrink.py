@@ -226,8 +226,8 @@ def test_a_classifier_of_other_classes_is_fitted_so_that_the_model_can_teach(vit
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({}, "How small is not said"),
-        ({"speedup": 2.0, "budget": Budget.parse("5ms")}, "speedup is a budget already"),
+        ({}, "There is no budget to shrink the model to"),
+        ({"speedup": 2.0, "budget": Budget.parse("5ms")}, "speedup is a budget of its own, and another one is given"),
         ({"speedup": 1.0}, "speedup must be above 1"),
     ],
 )

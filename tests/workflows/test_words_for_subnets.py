@@ -134,7 +134,7 @@ def test_a_rank_is_a_word_and_both_at_once_are_too_many(run: Run) -> None:
     assert choose(run, rank=1).subnet == choose(run, "front:1").subnet
     with pytest.raises(InputError, match="there is no rank 0"):
         choose(run, "front:0")
-    with pytest.raises(InputError, match="A rank of the front and a subnet were given"):
+    with pytest.raises(InputError, match="Both a rank of the front and a subnet were given"):
         choose(run, "front:1", rank=1)
 
 

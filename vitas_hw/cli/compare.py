@@ -21,7 +21,7 @@ def compare(
     run: RunOption = DEFAULT_RUN,
     as_json: JsonOption = False,
 ) -> None:
-    """Subnets side by side on one target, measured in one interleaved run.
+    """Measure subnets side by side on one target, in turn.
 
     Example: vitas-hw compare vitas-c deit-ti deit_tiny_patch16_224
     """

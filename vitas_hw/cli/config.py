@@ -99,7 +99,7 @@ def _of_manifest(path: Path, data: dict[str, Any], command: str) -> dict[str, An
     steps = data["steps"] if isinstance(data["steps"], list) else []
     of_command = [one for one in steps if isinstance(one, dict) and one.get("step") == command]
     if not of_command or not isinstance(of_command[-1].get("settings"), dict):
-        raise FileError(f"{path} is the manifest of a run in which no {command} has ended.")
+        raise FileError(f"{path} is the manifest of a run in which no {command} has finished.")
     settings = dict(of_command[-1]["settings"])
     with refusing(path, "is broken"):
         # how a search's settings are kept

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 
 def doctor(
-    probe: Annotated[bool, typer.Option("--probe/--no-probe", help="Load every runtime and ask it.")] = True,
+    probe: Annotated[
+        bool, typer.Option("--probe/--no-probe", help="Load each runtime to see whether it works.")
+    ] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """What this machine can measure, and what is missing for the rest.
+    """Say what this machine can measure, and what is missing for the rest.
 
     Example: vitas-hw doctor --json
     """

@@ -19,7 +19,7 @@ def evaluate(
     run: RunOption = DEFAULT_RUN,
     as_json: JsonOption = False,
 ) -> None:
-    """Top-1 and top-5 of subnets with the weights of the supernet.
+    """Score subnets, top-1 and top-5, with the weights of the supernet.
 
     Example: vitas-hw evaluate smallest largest --random 10
     """

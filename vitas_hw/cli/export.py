@@ -22,12 +22,14 @@ _HOW = "How it is written"
 def export(
     settings: Callable[..., ExportSettings],
     subnet: Annotated[str | None, typer.Argument(help=f"{SUBNETS} Default: the search's choice.")] = None,
-    onnx: Annotated[bool, typer.Option("--onnx", help="For ONNX Runtime.")] = False,
-    openvino: Annotated[bool, typer.Option("--openvino", help="OpenVINO's IR.")] = False,
-    tensorrt: Annotated[bool, typer.Option("--tensorrt", help="An engine.")] = False,
-    timm: Annotated[bool, typer.Option("--timm", help="A folder timm loads.")] = False,
-    torch: Annotated[bool, typer.Option("--torch", help="torch.export, .pt2.")] = False,
-    rank: Annotated[int | None, typer.Option("--rank", help="Of the front, 1 is best.", rich_help_panel=_HOW)] = None,
+    onnx: Annotated[bool, typer.Option("--onnx", help="An ONNX file.")] = False,
+    openvino: Annotated[bool, typer.Option("--openvino", help="OpenVINO's own format.")] = False,
+    tensorrt: Annotated[bool, typer.Option("--tensorrt", help="A TensorRT engine.")] = False,
+    timm: Annotated[bool, typer.Option("--timm", help="A folder that timm loads.")] = False,
+    torch: Annotated[bool, typer.Option("--torch", help="A program of torch.export (.pt2).")] = False,
+    rank: Annotated[
+        int | None, typer.Option("--rank", help="Its place in the front, from 1.", rich_help_panel=_HOW)
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", help="File to write.", rich_help_panel=_HOW)] = None,
     run: RunOption = DEFAULT_RUN,
     as_json: JsonOption = False,

@@ -27,7 +27,7 @@ def fit(
     profile: Annotated[str | None, typer.Argument(help="A profile's file, or the name of a shipped one.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fit a latency predictor; report each kind's error on held-out examples.
+    """Fit a latency predictor and report the error of each kind on held-out examples.
 
     Example: vitas-hw fit profiles/mine.jsonl, or: vitas-hw fit --csv phone.csv --column latency_ms
     """

@@ -37,12 +37,12 @@ def in_run(run: Path, *commands: str) -> str:
     return ", then ".join(f"vitas-hw {command}{where}" for command in commands)
 
 
-RunOption = Annotated[Path, typer.Option("--run", help="Keeps what each step made.", callback=_not_held)]
+RunOption = Annotated[Path, typer.Option("--run", help="Folder for all results of this run.", callback=_not_held)]
 SpaceOption = Annotated[str | None, typer.Option("--space", help="A preset or a YAML file. Default: the run's.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-LatencyOption = Annotated[str | None, typer.Option("--latency", help="For example 5ms, or a range: 4ms-5ms.")]
+LatencyOption = Annotated[str | None, typer.Option("--latency", help="Latency, for example 5ms, or a range: 4ms-5ms.")]
 FlopsOption = Annotated[str | None, typer.Option("--flops", help="MACs, for example 1.3G.")]
 ParamsOption = Annotated[str | None, typer.Option("--params", help="Parameters, for example 6M.")]
-MemoryOption = Annotated[str | None, typer.Option("--memory", help="When it runs, for example 200MB.")]
+MemoryOption = Annotated[str | None, typer.Option("--memory", help="Memory while it runs, for example 200MB.")]
 
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Forget an unfinished training.", rich_help_panel=WHERE)]

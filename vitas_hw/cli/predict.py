@@ -12,9 +12,11 @@ from vitas_hw.cli.options import DEFAULT_RUN, SUBNETS, JsonOption, RunOption
 
 def predict(
     subnets: Annotated[list[str] | None, typer.Argument(help=SUBNETS)] = None,
-    csv: Annotated[Path | None, typer.Option("--csv", help="Instead: a table with the predictor's columns.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", help="Predict the rows of this CSV table instead of subnets.")
+    ] = None,
     predictor: Annotated[
-        str | None, typer.Option("--predictor", help="Instead of the run's: a shipped name or a file.")
+        str | None, typer.Option("--predictor", help="A shipped predictor's name, or a file. Default: the run's.")
     ] = None,
     run: RunOption = DEFAULT_RUN,
     as_json: JsonOption = False,

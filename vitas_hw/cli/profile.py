@@ -20,13 +20,19 @@ def profile(
     settings: Callable[..., ProfileSettings],
     bundle: Annotated[
         Path | None,
-        typer.Option("--bundle", help="Write models and a runner here instead.", rich_help_panel=_ELSEWHERE),
+        typer.Option(
+            "--bundle",
+            help="Measure nothing: write models and a script for another device here.",
+            rich_help_panel=_ELSEWHERE,
+        ),
     ] = None,
     table: Annotated[
-        Path | None, typer.Option("--import", help="Read the runner's table instead.", rich_help_panel=_ELSEWHERE)
+        Path | None,
+        typer.Option("--import", help="Read the CSV table that this script wrote.", rich_help_panel=_ELSEWHERE),
     ] = None,
     ray: Annotated[
-        str | None, typer.Option("--ray", help="By a Ray cluster: auto, or its address.", rich_help_panel=_ELSEWHERE)
+        str | None,
+        typer.Option("--ray", help="Measure on a Ray cluster: auto, or its address.", rich_help_panel=_ELSEWHERE),
     ] = None,
     space: SpaceOption = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget earlier timings of this target.")] = False,
@@ -48,9 +54,11 @@ def profile(
     if sum(way is not None for way in (bundle, table, ray)) > 1:
         raise InputError("`bundle`, `table` and `ray` are different ways to measure.", "Give one of them.")
     if asked.until is not None and (bundle or table):
-        raise InputError("`until` measures here, in batches that depend on each other.", "Leave it out.")
+        raise InputError(
+            "`until` needs measuring on this machine: each batch depends on the one before.", "Leave it out."
+        )
     if asked.max_time_s is not None and (bundle or table):
-        raise InputError("`max_time_s` is for measuring here or by a cluster.", "Leave it out.")
+        raise InputError("`max_time_s` is for measuring on this machine or by a cluster.", "Leave it out.")
     if bundle is not None:
         from vitas_hw.workflows.profile.bundle import make_bundle
 

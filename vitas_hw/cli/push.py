@@ -12,12 +12,12 @@ from vitas_hw.cli.options import JsonOption
 
 def push(
     place: Annotated[Path, typer.Argument(metavar="RUN_OR_FOLDER", help="A run, or what export --timm wrote.")],
-    repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="On the hub; made if it is not there.")],
-    private: Annotated[bool, typer.Option("--private", help="A new one is for its owner only.")] = False,
+    repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Repository on the hub; made if it is missing.")],
+    private: Annotated[bool, typer.Option("--private", help="If the repository is new, make it private.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and send nothing.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Send an exported timm folder with its card to the Hugging Face hub, logged in to before.
+    """Send an exported timm folder with its card to the Hugging Face hub (log in to it first).
 
     Example: vitas-hw push runs/default me/my-vit --private
     """

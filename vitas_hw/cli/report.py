@@ -15,7 +15,7 @@ def report(
     output: Annotated[Path | None, typer.Option("--output", help="Default: report.html in the run.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """One HTML page of a run, to read anywhere: front, predictions, search, architecture, how to repeat it.
+    """Write one HTML page about a run, to read anywhere: front, predictions, search, architecture, how to repeat it.
 
     Example: vitas-hw report
     """

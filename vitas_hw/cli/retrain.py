@@ -19,13 +19,17 @@ def retrain(
     subnet: Annotated[
         str | None, typer.Argument(help="A published name, a JSON file, smallest, largest. Default: the choice.")
     ] = None,
-    rank: Annotated[int | None, typer.Option("--rank", help="Of the search's front, 1 the most accurate.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", help="File of weights. Default: in the run.")] = None,
+    rank: Annotated[
+        int | None, typer.Option("--rank", help="Take this one of the search's front; 1 is the most accurate.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="File to write the weights to. Default: in the run.")
+    ] = None,
     fresh: FreshOption = False,
     run: RunOption = DEFAULT_RUN,
     as_json: JsonOption = False,
 ) -> None:
-    """Train one subnet to its full accuracy; also under torchrun. Killed, it goes on.
+    """Train one subnet to its full accuracy; repeat to resume. Also under torchrun.
 
     Example: vitas-hw retrain --init supernet
     """

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def runs(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where they are.")] = DEFAULT_RUN.parent,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that holds the runs.")] = DEFAULT_RUN.parent,
     as_json: JsonOption = False,
 ) -> None:
-    """The runs there are: how far each is, and what its choice achieves.
+    """List the runs: how far each is, and how good its choice is.
 
     Example: vitas-hw runs
     """

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 @takes(SearchSettings)
 def search(
     settings: Callable[..., SearchSettings],
-    latency: Annotated[list[str] | None, typer.Option("--latency", help="5ms, 4ms-5ms; also NAME=20ms.")] = None,
+    latency: Annotated[
+        list[str] | None, typer.Option("--latency", help="5ms, 4ms-5ms; NAME=20ms: by another predictor.")
+    ] = None,
     flops: FlopsOption = None,
     params: ParamsOption = None,
     memory: MemoryOption = None,
@@ -37,7 +39,7 @@ def search(
     run: RunOption = DEFAULT_RUN,
     as_json: JsonOption = False,
 ) -> None:
-    """Find the most accurate subnet under a budget, measure the finalists, fine-tune the winner.
+    """Find the most accurate subnet under a budget, measure the finalists, fine-tune the best.
 
     Without a budget: a latency that 15% of random subnets meet on the profiled device. Killed at any moment, the same
     command goes on.

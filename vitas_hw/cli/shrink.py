@@ -26,11 +26,13 @@ def shrink(
     latency: LatencyOption = None,
     flops: FlopsOption = None,
     params: ParamsOption = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Do all steps again.", rich_help_panel=RECIPE)] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start again from the first step.", rich_help_panel=RECIPE)
+    ] = False,
     run: RunOption = DEFAULT_RUN,
     as_json: JsonOption = False,
 ) -> None:
-    """The best part of a trained ViT inside a budget, in one go. Killed, it goes on.
+    """Cut a trained ViT down to a budget, all steps in one command; repeat to resume.
 
     Example: vitas-hw shrink deit_small_patch16_224 --data folder:photos --latency 5ms
     """

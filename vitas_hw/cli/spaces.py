@@ -18,12 +18,14 @@ def spaces(
     ] = None,
     init: Annotated[
         str | None,
-        typer.Option("--init", help="Of a pretrained ViT and its parts: a name, a file, a folder."),
+        typer.Option("--init", help="With parts of a pretrained ViT: a timm name, a file, a folder."),
     ] = None,
-    output: Annotated[Path | None, typer.Option("--output", help="That file. Default: the data's name.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="File to write it to. Default: the data's name.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """The search spaces: their size, and what their subnets cost. Or a new one, which fits your data.
+    """List the search spaces, with sizes and costs, or write one that fits your data.
 
     Example: vitas-hw spaces --for folder:photos --init deit_small_patch16_224
     """

@@ -31,7 +31,7 @@ def train(
     run: RunOption = DEFAULT_RUN,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a space's supernet. Killed, it goes on. With a budget, sampled subnets cost that on average.
+    """Train the supernet; repeat to resume. With a budget, it trains subnets of about that cost.
 
     Example: vitas-hw train --latency 5ms
     """

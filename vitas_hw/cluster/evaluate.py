@@ -53,7 +53,7 @@ class RayPool:
         self._needs = {"num_cpus": 0, "num_gpus": gpus} if gpus else {"num_cpus": 1}
         room = sum(int(has.get("GPU", 0) / gpus + 1e-9) if gpus else int(has.get("CPU", 0)) for has in nodes)
         if not room:
-            raise VitasError(f"No {'GPU' if gpus else 'CPU'} in the cluster can be worked on.", "See: ray status")
+            raise VitasError(f"No {'GPU' if gpus else 'CPU'} of the cluster is free to evaluate on.", "See: ray status")
         self.places = min(room, most)
         self._cluster = cluster
         self._scorer: Ticket = None
@@ -133,7 +133,7 @@ class SpreadEvaluate:
                     lost[done] += 1
                     if lost[done] == MOST_LOSSES:
                         raise VitasError(
-                            f"An evaluation has lost {MOST_LOSSES} workers, the last one so: {answer}", _AGAIN
+                            f"One evaluation has ended {MOST_LOSSES} workers; the last one said: {answer}", _AGAIN
                         )
                     self._lose(place, answer)
                 yield found.pop(row)

@@ -24,7 +24,7 @@ class TimeAllowed:
 
     max_time_s: float | None = setting(
         default=None,
-        help="Stop in time: 90s, 30m, 8h.",
+        help="Stop after this long: 90s, 30m, 8h.",
         group="Where and how long",
         above=0,
         reads=parse_duration,

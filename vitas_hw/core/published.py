@@ -1,4 +1,4 @@
-"""The architectures printed in the ViTAS paper (v1, appendix) and its DeiT baselines, by name."""
+"""The subnets printed in the ViTAS paper (v1, appendix) and its DeiT baselines, by name."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ PUBLISHED = tuple(_MODELS)
 
 @dataclass(frozen=True)
 class PublishedResult:
-    """A published model: its name as its authors write it, its architecture, its ImageNet top-1 trained alone."""
+    """A published model: its name as its authors write it, its subnet, its ImageNet top-1 trained alone."""
 
     name: str
     subnet: Subnet

@@ -1,4 +1,4 @@
-"""Crossover and mutation on the codes of a space: what evolution is made of, independent of any engine."""
+"""Crossover and mutation on the codes of a space: what optimizers make new codes with."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ def _indexed(spec: str, space: SearchSpace | Subnet, found: Sources, options: di
 def _streamed(spec: str, space: SearchSpace | Subnet, options: dict[str, Any]) -> ImageData:
     if "search_split" not in options:
         raise InputError(
-            f"{spec} is a stream, out of which nothing can be held: the search needs shards of its own.",
+            f"{spec} is a stream, so no images can be held out of it: the search needs shards of its own.",
             "Name them with `search_split`, and leave them out of `train_split`.",
             field="search_split",
         )

@@ -21,11 +21,11 @@ class DataOptions:
     """
 
     search_share: float | None = setting(
-        default=None, help="Training images held out for the search.", group=RECIPE, above=0, below=1
+        default=None, help="Share of the training images held out for the search.", group=RECIPE, above=0, below=1
     )
-    train_split: str | None = setting(default=None, help="The name of the data's own part.", group=RECIPE)
-    val_split: str | None = setting(default=None, help="The same, to test on.", group=RECIPE)
-    search_split: str | None = setting(default=None, help="The same, to search on.", group=RECIPE)
+    train_split: str | None = setting(default=None, help="Name of the part of the data to train on.", group=RECIPE)
+    val_split: str | None = setting(default=None, help="Name of the part to test on.", group=RECIPE)
+    search_split: str | None = setting(default=None, help="Name of the part to search on.", group=RECIPE)
 
     def __post_init__(self) -> None:
         if self.search_share is not None and self.search_split is not None:

@@ -66,7 +66,9 @@ class Bundle:
         changed = [digest for digest, subnet in found.subnets.items() if subnet.digest != digest]
         unplanned = {digest for _, _, digest in found.visits} - set(found.subnets)
         if changed or unplanned:
-            raise InputError(f"Subnet {(changed or sorted(unplanned))[0]} is not what its name says, or lacks.")
+            raise InputError(
+                f"Subnet {(changed or sorted(unplanned))[0]} is not in the bundle, or not the one that its name means."
+            )
         return found
 
 
@@ -118,7 +120,7 @@ def read_results(csv_path: str | Path, bundle_json_path: str | Path) -> tuple[Im
             if sample != len(so_far):
                 twice = sample < len(so_far)
                 raise InputError(
-                    f"sample {sample} of this visit stands there a second time."
+                    f"sample {sample} of this visit is listed twice."
                     if twice
                     else f"the samples of a visit count from 0; {len(so_far)} comes before {sample}."
                 )
@@ -142,7 +144,9 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             header = [name.strip() for name in next(reader, [])]
             missing = [name for name in COLUMNS if header.count(name) != 1]
             if missing:
-                raise FileError(f"{path}, line 1: the columns {', '.join(missing)} must stand there once.", _NEXT)
+                raise FileError(
+                    f"{path}, line 1: the columns {', '.join(missing)} must be named there, once each.", _NEXT
+                )
             for cells in reader:
                 if len(cells) != len(header):
                     raise FileError(

@@ -42,7 +42,7 @@ class TargetAsked:
     precision: str = setting(default="fp32", help="fp32, fp16, bf16 or int8.", group=_TARGET)
     batch_size: int = setting(default=1, help="Images per inference.", group=_TARGET, at_least=1)
     threads: int = setting(default=1, help="CPU threads.", group=_TARGET, at_least=1)
-    device_name: str | None = setting(default=None, help="The device's name in files.", group=_TARGET)
+    device_name: str | None = setting(default=None, help="Name of the device in file names.", group=_TARGET)
 
 
 @dataclass(frozen=True)

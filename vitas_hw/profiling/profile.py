@@ -214,7 +214,7 @@ def load_profile(path: str | Path) -> Profile:
     def read(line: dict[str, Any]) -> None:
         row: _Row = from_json(_Row, line)
         if row.subnet in measurements:
-            raise InputError(f"Subnet {row.subnet.digest} stands there a second time.")
+            raise InputError(f"Subnet {row.subnet.digest} is listed twice.")
         measurements[row.subnet] = Measurement(
             row.subnet, row.samples_ms, row.drift, row.reason, row.peak_bytes, row.quiet_ms, row.quiet_error
         )

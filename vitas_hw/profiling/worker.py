@@ -54,7 +54,7 @@ class Worker:
         timeout_s: seconds to time one visit.
         build_timeout_s: seconds to build its session beforehand.
         cores: to keep it on and hold from its first visit until it is closed; None leaves that to the system.
-        memory_bytes: most address space, so that a giant is refused before the machine suffers; None for no limit.
+        memory_bytes: most address space, so that giants are refused before the machine suffers (Linux); None: no limit.
         work: a folder where a backend whose sessions are slow to build (see ``KeepsWork``) keeps what it built, for
             later processes of the same measurement too; None builds all anew.
         gpu_uuid: of the NVIDIA GPU to look at while a session is timed; None looks at none.
@@ -233,7 +233,8 @@ class Worker:
         self._errors.close()
         self._process = self._errors = None
         how = f"was ended by {_signal_name(-status)}" if status < 0 else f"ended with status {status}"
-        hint = " (out of memory?)" if status == -signal.SIGKILL else ""
+        # 9 is SIGKILL, which the module lacks on Windows
+        hint = " (out of memory?)" if status == -9 else ""
         return " ".join([f"The measuring process {how}{hint}.", *last_words])
 
 

@@ -91,10 +91,10 @@ def _prepare(setup: dict[str, Any]) -> None:
             os._exit(0)
         with open("/proc/self/oom_score_adj", "w") as file:  # if memory runs out, it is this process that has to go
             file.write("1000")
-    if setup["memory_bytes"] is not None:
-        import resource
+        if setup["memory_bytes"] is not None:  # macOS can refuse it, Windows lacks the module
+            import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (setup["memory_bytes"], setup["memory_bytes"]))
+            resource.setrlimit(resource.RLIMIT_AS, (setup["memory_bytes"], setup["memory_bytes"]))
     if setup["cores"] is not None:
         os.sched_setaffinity(0, setup["cores"])  # this thread, and what it starts from now on
 

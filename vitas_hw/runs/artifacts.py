@@ -118,7 +118,7 @@ def run_profile(run: Run, predictor: Predictor) -> Profile | None:
 def last_result(run: Run) -> SearchResult:
     """Of the last search. Raises InputError if there was none."""
     if not run.result.exists():
-        raise InputError(f"The run {run.path} has no choice: nothing was searched.", step="search")
+        raise InputError(f"The run {run.path} has no choice: no search has finished in it.", step="search")
     return load_result(run.result, run.candidates)
 
 

@@ -277,7 +277,7 @@ def choose(run: Run, word: str | None = None, *, rank: int | None = None, seed: 
         FileError: a file that is missing or broken.
     """
     if word is not None and rank is not None:
-        raise InputError("A rank of the front and a subnet were given.", "Leave one of them out.", field="rank")
+        raise InputError("Both a rank of the front and a subnet were given.", "Leave one of them out.", field="rank")
     return with_weights(run, subnet_named(word or "choice" if rank is None else f"front:{rank}", run), seed)
 
 

@@ -1,4 +1,4 @@
-"""The supernet: every subnet of a space, with shared weights (ViTAS section 3)."""
+"""The supernet, the paper's super-transformer: every subnet of a space, with shared weights (ViTAS section 3)."""
 
 from __future__ import annotations
 

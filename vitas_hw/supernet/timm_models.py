@@ -165,7 +165,7 @@ def check_stored(path: Path) -> None:
         return
     with zipfile.ZipFile(path) as archive:
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-            raise FileError(f"{path} is packed, which torch.save never does, and was not unpacked.")
+            raise FileError(f"{path} is compressed, which torch.save never does, so it was not read.")
 
 
 def read_plain(path: Path) -> tuple[Weights, tuple[str, ...]]:

@@ -37,8 +37,8 @@ class Recipe:
     """
 
     epochs: int = setting(help="Passes over the images.", group=RECIPE, at_least=1)
-    batch_size: int = setting(help="Over all processes.", group=RECIPE, at_least=1)
-    lr: float = setting(help="Peak rate. Default: grows with the batch.", group=RECIPE, above=0)
+    batch_size: int = setting(help="Images of a step, over all processes.", group=RECIPE, at_least=1)
+    lr: float = setting(help="Peak learning rate. Default: by the batch size.", group=RECIPE, above=0)
     warmup_epochs: int = setting(at_least=0)
     weight_decay: float = setting(default=0.05, at_least=0)
     label_smoothing: float = setting(default=0.1, at_least=0, below=1)
@@ -46,13 +46,20 @@ class Recipe:
     augmentation: Augmentation = Augmentation()  # frozen
     mixup: float = setting(default=0.0, at_least=0)
     cutmix: float = setting(default=0.0, at_least=0)
-    drop_path: float = setting(default=0.0, help="Stochastic depth.", group=RECIPE, at_least=0, below=1)
-    sandwich: bool = setting(default=False, help="Largest, two random, smallest each step.", group=RECIPE)
+    drop_path: float = setting(default=0.0, help="Rate of stochastic depth.", group=RECIPE, at_least=0, below=1)
+    sandwich: bool = setting(
+        default=False, help="Each step trains the largest, two random and the smallest subnet.", group=RECIPE
+    )
     teacher_weight: float = setting(default=0.5, at_least=0, at_most=1)
-    ema: float | None = setting(default=None, help="Decay, for example 0.9998.", group=RECIPE, above=0, below=1)
+    ema: float | None = setting(
+        default=None, help="Average the weights, with this decay: 0.9998.", group=RECIPE, above=0, below=1
+    )
     accumulate: int = setting(default=1, help="Batches an optimizer step.", group=RECIPE, at_least=1)
     autocast: str | None = setting(
-        default=None, help="bf16, fp16 or fp32. Default: bf16 on GPUs with it.", group=RECIPE, choices=AUTOCAST
+        default=None,
+        help="Compute in bf16, fp16, fp32. Default: bf16 on GPUs that can.",
+        group=RECIPE,
+        choices=AUTOCAST,
     )
 
     def __post_init__(self) -> None:
@@ -228,5 +235,5 @@ class Runtime:
         default=None, help="CPU threads. Default: what suits the net.", group=_WHERE, at_least=1, runs=True
     )
     compile: bool = setting(default=False, help="Use torch.compile.", group=_WHERE, runs=True)
-    deterministic: bool = setting(default=False, help="The same bits each time, on GPUs too.", group=_WHERE, runs=True)
+    deterministic: bool = setting(default=False, help="The same bits each time, also on GPUs.", group=_WHERE, runs=True)
     save_every_s: float = setting(default=60.0, at_least=0, runs=True)

@@ -41,12 +41,14 @@ class EvaluateSettings:
         seed: of the random ones.
     """
 
-    random: int = setting(default=0, help="Random subnets besides.", at_least=0)
-    split: str = setting(default="search", help="search, or test: once, at the end.", choices=SPLITS)
+    random: int = setting(default=0, help="Random subnets to add.", at_least=0)
+    split: str = setting(
+        default="search", help="Images to score on: search; test only at the very end.", choices=SPLITS
+    )
     device: str = setting(default="auto", like=Runtime)
     threads: int | None = setting(default=None, like=Runtime)
     max_time_s: float | None = setting(default=None, like=TimeAllowed)
-    seed: int = setting(default=0, help="Makes the step repeatable.", at_least=0, at_most=2**32 - 1)
+    seed: int = setting(default=0, help="Random seed.", at_least=0, at_most=2**32 - 1)
 
 
 @dataclass(frozen=True)

@@ -28,13 +28,15 @@ class FitSettings:
     """
 
     profile: str | None = None
-    csv: Path | None = setting(default=None, help="Instead: a table of your own measurements.")
-    column: str | None = setting(default=None, help="The table's column to predict.")
-    group: str | None = setting(default=None, help="Rows with one value here are held out together.")
-    kind: str = setting(default=DEFAULT_KIND, help="xgboost, linear or flops.")
-    statistic: str = setting(default=DEFAULT_STATISTIC, help="Of a profile: p50, p90, or quiet (of the quiet machine).")
-    output: Path = setting(default=Path("predictors"), help="The folder to write to.")
-    seed: int = setting(default=0, help="Makes the step repeatable.", at_least=0, at_most=2**32 - 1)
+    csv: Path | None = setting(default=None, help="A CSV table of your own measurements, instead of a profile.")
+    column: str | None = setting(default=None, help="Column of the table to predict.")
+    group: str | None = setting(default=None, help="Column whose equal values are held out together.")
+    kind: str = setting(default=DEFAULT_KIND, help="Kind of predictor: xgboost, linear or flops.")
+    statistic: str = setting(
+        default=DEFAULT_STATISTIC, help="Latency of a profile to predict: p50, p90, quiet (of the quiet machine)."
+    )
+    output: Path = setting(default=Path("predictors"), help="Folder to write to.")
+    seed: int = setting(default=0, help="Random seed.", at_least=0, at_most=2**32 - 1)
 
     def __post_init__(self) -> None:
         if (self.profile is None) == (self.csv is None) or (self.csv is None) != (self.column is None):

@@ -23,7 +23,7 @@ from vitas_hw.searching.optimizers.base import Floats, Trials
 
 
 class Nsga2:
-    """The paper's evolution.
+    """The paper's optimizer.
 
     Args:
         admission: what may be asked for.

@@ -17,7 +17,7 @@ _MOST_TRIES = 20
 
 
 class RegularizedEvolution:
-    """Aging evolution: the best of a random sample has one mutated child, and the oldest dies.
+    """Regularized ("aging") evolution: the best of a random sample has one mutated child, and the oldest dies.
 
     Args:
         admission: what may be asked for.

@@ -194,7 +194,7 @@ def _path(run: Run, chosen: Chosen, settings: ExportSettings, name: str, output:
         raise InputError(f"{path} is a directory.", "Give a file, for example `output=model.onnx`.", field="output")
     if path.exists() and name == "timm" and not (path / "config.json").is_file():
         raise InputError(
-            f"{path} is there and is no model of timm's.",
+            f"{path} exists already and is not a model's folder that timm reads.",
             "Give a new folder, for example `output=model`.",
             field="output",
         )

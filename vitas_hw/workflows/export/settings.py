@@ -33,16 +33,18 @@ class ExportSettings:
     precision: str = setting(
         default="fp32", help="fp32, fp16 or int8; timm and torch stay fp32.", group=_HOW, choices=PRECISIONS
     )
-    batch_size: int | None = setting(default=None, help="Fix it. Default: any.", group=_HOW, at_least=1)
-    opset: int | None = setting(default=None, help="Of ONNX, 18 to 23.", group=_HOW)
-    compute_capabilities: tuple[str, ...] = setting(default=(), help="Of the engine, as 8.9.", group=_HOW)
-    max_drop: float = setting(
-        default=0.01, help="Top-1 that int8 may cost, as a share.", group=_CHECK, at_least=0, at_most=1
+    batch_size: int | None = setting(default=None, help="Fix the batch size. Default: any.", group=_HOW, at_least=1)
+    opset: int | None = setting(default=None, help="ONNX operator set, 18 to 23.", group=_HOW)
+    compute_capabilities: tuple[str, ...] = setting(
+        default=(), help="GPUs that the engine is for, such as 8.9.", group=_HOW
     )
-    images: int = setting(default=1000, help="Most to compare on.", group=_CHECK, at_least=1)
-    data: str | None = setting(default=None, help="To compare on.", group=_CHECK)
+    max_drop: float = setting(
+        default=0.01, help="Top-1 that int8 may lose: 0.01 is one point.", group=_CHECK, at_least=0, at_most=1
+    )
+    images: int = setting(default=1000, help="Most images to compare on.", group=_CHECK, at_least=1)
+    data: str | None = setting(default=None, help="Images to compare on.", group=_CHECK)
     max_time_s: float | None = setting(default=None, like=TimeAllowed, group=_CHECK)
-    seed: int = setting(default=0, help="Makes the step repeatable.", at_least=0, at_most=2**32 - 1)
+    seed: int = setting(default=0, help="Random seed.", at_least=0, at_most=2**32 - 1)
 
     def precision_of(self, name: str) -> str:
         """What a format is written in."""

@@ -35,7 +35,9 @@ def import_profile(run: Run, settings: ProfileSettings, table: Path) -> Profiled
     """
     if settings.device_name is None:
         raise InputError(
-            "A table from elsewhere does not say where.", "Add `device_name=pixel-9`, for example.", field="device_name"
+            "A table does not say on which device it was measured.",
+            "Add `device_name=pixel-9`, for example.",
+            field="device_name",
         )
     plan = next((path for path in (table.parent / "bundle.json", run.bundle) if path.exists()), None)
     if plan is None:

@@ -76,7 +76,9 @@ def profile_fleet(
     """
     if settings.until is not None:
         raise InputError(
-            "Batches that depend on each other are not spread over a cluster.", "Leave out `until`.", field="until"
+            "`until` cannot be spread over a cluster: each batch depends on the one before.",
+            "Leave out `until`.",
+            field="until",
         )
     deadline = deadline or Deadline.after(settings.max_time_s)
     found = run.space(space)

@@ -21,7 +21,9 @@ def _share(text: str) -> float:
     try:
         return float(text[:-1]) / 100 if text.endswith("%") else float(text)
     except ValueError:
-        raise InputError(f"{text!r} is no share.", "Try `until=3%`.", field="until", value=text) from None
+        raise InputError(
+            f"{text!r} is neither a share nor a percentage.", "Try `until=3%`.", field="until", value=text
+        ) from None
 
 
 @settings
@@ -42,37 +44,51 @@ class ProfileSettings(TargetAsked):
     """
 
     num_subnets: int | None = setting(
-        default=None, help="Default: 120 (20 from an old predictor, up to 1000 until an error).", group=_WHICH
+        default=None,
+        help="Subnets to measure. Default: 120; 20 to correct a predictor; at most 1000 until an error.",
+        group=_WHICH,
     )
     subnets: str = setting(default="stratified", help="stratified (over MACs), random, or a file.", group=_WHICH)
-    rounds: int = setting(default=3, help="Visits to each on average, spread over the time.", group=_WHICH, at_least=1)
-    until: float | None = setting(
-        default=None, help="Go on until this error, say 3%.", group=_WHICH, above=0, below=1, reads=_share
+    rounds: int = setting(
+        default=3, help="Times each is measured on average, spread over the whole time.", group=_WHICH, at_least=1
     )
-    old: str | None = setting(default=None, help="Correct this predictor of another target.", group=_WHICH)
+    until: float | None = setting(
+        default=None,
+        help="Measure until the predictor's error is below this: 3%.",
+        group=_WHICH,
+        above=0,
+        below=1,
+        reads=_share,
+    )
+    old: str | None = setting(
+        default=None, help="Correct this predictor, of another target, instead of a new one.", group=_WHICH
+    )
     statistic: str = setting(
         default=DEFAULT_STATISTIC,
-        help="What is predicted: p50 or p90, on the machine as it usually was, or quiet, as quiet as it was seen.",
+        help="Latency to predict: p50 or p90 of the usual machine, or quiet: of the machine at its quietest.",
         group=_WHICH,
         choices=STATISTICS,
     )
     max_time_s: float | None = setting(default=None, like=TimeAllowed, group=_WHICH)
     timeout_s: float = setting(
         default=DEFAULT_TIMEOUT_S,
-        help="Most seconds to time one visit.",
+        help="Seconds after which one measurement is given up.",
         group=_WHICH,
         above=0,
         runs=True,
     )
-    seed: int = setting(default=0, help="Makes the step repeatable.", at_least=0, at_most=2**32 - 1)
+    seed: int = setting(default=0, help="Random seed.", at_least=0, at_most=2**32 - 1)
 
     def __post_init__(self) -> None:
         from vitas_hw.predictors.examples import FEWEST  # loads XGBoost
 
         if (self.until is not None or self.old is not None) and self.subnets != "stratified":
-            raise InputError("`until` and `old` choose the subnets themselves.", "Leave out `subnets`.")
+            raise InputError(
+                "`subnets` cannot be given beside `until` or `old`, which choose the subnets themselves.",
+                "Leave out `subnets`.",
+            )
         if self.until is not None and self.old is not None:
-            raise InputError("`until` fits a predictor anew, `old` corrects an old one.", "Give one of them.")
+            raise InputError("`until` fits a new predictor and `old` corrects one that is there.", "Give one of them.")
         if self.count < FEWEST and self.old is None:
             raise invalid("num_subnets", self.count, f"at least {FEWEST}, to fit a predictor")
 

@@ -56,25 +56,30 @@ class SearchSettings:
         group=_METHOD,
         choices=(*OPTIMIZERS, *PRESETS),
     )
-    population: int = setting(default=None, help=f"Default: {POPULATION}.", group=_METHOD, at_least=2)
-    generations: int = setting(default=None, help=f"Default: {GENERATIONS} populations.", group=_METHOD, at_least=1)
+    population: int = setting(
+        default=None, help=f"Subnets of a generation. Default: {POPULATION}.", group=_METHOD, at_least=2
+    )
+    generations: int = setting(default=None, help=f"Generations. Default: {GENERATIONS}.", group=_METHOD, at_least=1)
     confidence: float | None = setting(
         default=None,
-        help=f"That the prediction holds. Default: 0.5; {_SURE} if unmeasured.",
+        help=f"Confidence that predictions hold. Default: 0.5; {_SURE} without measuring.",
         group=_METHOD,
         at_least=0.5,
         below=1,
     )
     pareto: str | None = setting(
-        default=None, help="A front: latency,top1 (flops, params).", choices=tuple(_AXES.values()), reads=axis
+        default=None,
+        help="Find a front: latency,top1, flops,top1 or params,top1.",
+        choices=tuple(_AXES.values()),
+        reads=axis,
     )
     choose: str = setting(
-        default=None, help="Of a front: knee (default) or best.", group=_METHOD, choices=("knee", "best")
+        default=None, help="Subnet to take of a front: knee (default) or best.", group=_METHOD, choices=("knee", "best")
     )
     accuracy: str = setting(
-        default="supernet", help="supernet, or params: ranks by size, needs no training.", group=_METHOD
+        default="supernet", help="Rank by accuracy in the supernet, or by params: no training needed.", group=_METHOD
     )
-    seed: int = setting(default=0, help="Makes the step repeatable.", at_least=0, at_most=2**32 - 1)
+    seed: int = setting(default=0, help="Random seed.", at_least=0, at_most=2**32 - 1)
     targets: Mapping[str, Range] = field(default_factory=dict)
     device: str = setting(default="auto", like=Runtime)
     threads: int | None = setting(default=None, like=Runtime)
@@ -82,7 +87,7 @@ class SearchSettings:
         default=None, help="Evaluate on a Ray cluster: auto, or its address.", group=_WHERE, runs=True
     )
     ray_gpus: float | None = setting(
-        default=None, help="GPUs of a worker: 1, 0.25; 0 takes CPUs.", group=_WHERE, at_least=0, runs=True
+        default=None, help="GPUs of each Ray worker: 1, 0.25; 0: CPUs.", group=_WHERE, at_least=0, runs=True
     )
     max_time_s: float | None = setting(default=None, like=TimeAllowed)
 

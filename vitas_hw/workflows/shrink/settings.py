@@ -43,24 +43,38 @@ class ShrinkSettings(DataOptions, TargetAsked):
 
     data: str = setting(default=DEFAULT_DATA, like=TrainSettings)
     budget: Budget = Budget()  # frozen
-    speedup: float | None = setting(default=None, help="Or: so many times faster, 2x.", above=1, reads=_times)
+    speedup: float | None = setting(
+        default=None, help="How many times faster than the model: 2x.", above=1, reads=_times
+    )
     num_subnets: int = setting(default=40, help="Subnets to measure.", group=RECIPE, at_least=20)
-    epochs: int | None = setting(default=None, help="Of the supernet.", group=RECIPE, at_least=1)
-    retrain_epochs: int | None = setting(default=None, help="Of the choice.", group=RECIPE, at_least=1)
-    train_device: str = setting(default="auto", help="To train on: cpu, cuda, auto.", group=RECIPE, runs=True)
+    epochs: int | None = setting(default=None, help="Epochs of the supernet's training.", group=RECIPE, at_least=1)
+    retrain_epochs: int | None = setting(
+        default=None, help="Epochs of the choice's training.", group=RECIPE, at_least=1
+    )
+    train_device: str = setting(default="auto", help="Device to train on: cpu, cuda, auto.", group=RECIPE, runs=True)
     train_threads: int | None = setting(
-        default=None, help="To train with. Default: what suits the net.", group=RECIPE, at_least=1, runs=True
+        default=None,
+        help="CPU threads to train with. Default: what suits the net.",
+        group=RECIPE,
+        at_least=1,
+        runs=True,
     )
     workers: int = setting(default=0, like=Runtime, group=RECIPE)
     max_time_s: float | None = setting(default=None, like=TimeAllowed, group=RECIPE)
-    seed: int = setting(default=0, help="Makes every step repeatable.", at_least=0, at_most=2**32 - 1)
+    seed: int = setting(default=0, help="Random seed of every step.", at_least=0, at_most=2**32 - 1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.speedup is not None and self.budget.asked:
-            raise InputError("`speedup` is a budget already.", "Leave out the other one.", field="speedup")
+            raise InputError(
+                "`speedup` is a budget of its own, and another one is given.",
+                "Leave out the other one.",
+                field="speedup",
+            )
         if self.speedup is None and not self.budget.asked:
-            raise InputError("How small is not said.", "Give `latency=5ms`, `speedup=2x` or `flops=1G`.")
+            raise InputError(
+                "There is no budget to shrink the model to.", "Give `latency=5ms`, `speedup=2x` or `flops=1G`."
+            )
 
     @property
     def target(self) -> dict[str, Any]:

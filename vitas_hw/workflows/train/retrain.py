@@ -100,7 +100,7 @@ def retrain(
         data = data_for(run, chosen.subnet, settings.data)
         if data is None:
             raise InputError(
-                f"There are no data for the images and classes of {chosen.name}.",
+                f"No images are known that fit {chosen.name}.",
                 "Name some: `data=folder:PATH`.",
                 field="data",
             )

@@ -44,7 +44,7 @@ class TrainingSettings:
     ema: float | None = setting(default=None, like=Recipe)
     accumulate: int = setting(default=1, like=Recipe, study=True)
     autocast: str | None = setting(default=None, like=Recipe)
-    teacher: str | None = setting(default=None, help="A name timm knows, NAME:FILE, or none.", group=RECIPE)
+    teacher: str | None = setting(default=None, help="Model to learn from: timm's name, NAME:FILE, none.", group=RECIPE)
     device: str = setting(default="auto", like=Runtime)
     workers: int = setting(default=0, like=Runtime)
     threads: int | None = setting(default=None, like=Runtime)
@@ -54,12 +54,12 @@ class TrainingSettings:
     save_every_s: float = setting(default=60.0, like=Runtime)
     log: tuple[str, ...] | None = setting(
         default=None,
-        help="tensorboard (default if there), mlflow, wandb, none.",
+        help="Log to tensorboard (if installed), mlflow, wandb, none.",
         group=_WHERE,
         reads=read_logs,
         runs=True,
     )
-    seed: int = setting(default=0, help="Makes the step repeatable.", at_least=0, at_most=2**32 - 1)
+    seed: int = setting(default=0, help="Random seed.", at_least=0, at_most=2**32 - 1)
 
     def changed(self, usual: Recipe) -> Recipe:
         """A recipe of the wanted length with whatever else was asked for; a rate that was not follows the batch."""
@@ -90,16 +90,23 @@ class TrainSettings(DataOptions, TrainingSettings):
     """
 
     data: str = setting(default=DEFAULT_DATA, help="digits, folder:PATH, hfds/NAME, wds/PATH ...")
-    sharing: str = setting(default=DEFAULT_SHARING, help="ordinal, bilateral or cyclic.", group=RECIPE, choices=SHARING)
+    sharing: str = setting(
+        default=DEFAULT_SHARING, help="Weight sharing: ordinal, bilateral or cyclic.", group=RECIPE, choices=SHARING
+    )
     private: tuple[str, ...] = setting(
-        default=PRIVATE, help="patch_embed,cls_token,pos_embed,qk, or none.", study=True, reads=_parts
+        default=PRIVATE, help="Parts not shared: patch_embed,cls_token,pos_embed,qk, or none.", study=True, reads=_parts
     )
     budget: Budget = Budget()  # frozen
-    depths: str = setting(default="uniform", help="uniform, or identity: the paper's.", study=True, choices=DEPTHS)
+    depths: str = setting(
+        default="uniform",
+        help="How depths are drawn: uniform, or identity, as in the paper.",
+        study=True,
+        choices=DEPTHS,
+    )
     sandwich: bool = setting(default=False, like=Recipe, study=True)
     skip_broken: bool = setting(default=False, help="Leave out images that cannot be read.", group=RECIPE)
     init: str | None = setting(
-        default=None, help="A pretrained ViT: a name timm knows, NAME:FILE, or a folder.", group=RECIPE
+        default=None, help="Start from a pretrained ViT: timm's name, NAME:FILE, a folder.", group=RECIPE
     )
 
     def __post_init__(self) -> None:
@@ -127,9 +134,11 @@ class RetrainSettings(TrainingSettings):
         drop_path: see ``Recipe``.
     """
 
-    init: str = setting(default="fresh", help="fresh, or supernet: its weights and fewer epochs.", choices=INITS)
-    teacher: str | None = setting(default=None, help="supernet (its largest), a name timm knows, NAME:FILE, or none.")
-    data: str | None = setting(default=None, help="Default: the run's.")
+    init: str = setting(
+        default="fresh", help="Start fresh, or from the supernet's weights (fewer epochs).", choices=INITS
+    )
+    teacher: str | None = setting(default=None, help="Model to learn from: supernet, timm's name, NAME:FILE, none.")
+    data: str | None = setting(default=None, help="Images to train on. Default: the run's.")
     drop_path: float | None = setting(default=None, like=Recipe)
 
     def __post_init__(self) -> None:
