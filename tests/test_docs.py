@@ -25,7 +25,7 @@ import typer.main
 from shapes import write_shapes
 
 import vitas_hw as vh
-from vitas_hw.cli.main import app, main
+from vitas_hw.cli.main import main, program
 from vitas_hw.predictors import predictor
 from vitas_hw.profiling import imported, journal, profile
 from vitas_hw.runs import directory, shrunk
@@ -237,7 +237,7 @@ def check_options(text: str) -> None:
         words = ["vitas-hw", *words[words.index("vitas_hw") + 1 :]]
     if words[0] != "vitas-hw":
         return
-    command = typer.main.get_command(app).commands[words[1]]  # type: ignore[attr-defined]
+    command = typer.main.get_command(program()).commands[words[1]]  # type: ignore[attr-defined]
     known = {option for parameter in command.params for option in parameter.opts}
     assert {word.partition("=")[0] for word in words[2:] if word.startswith("--")} <= known, text
 

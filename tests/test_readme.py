@@ -12,7 +12,7 @@ import typer.main
 import yaml
 
 import vitas_hw as vh
-from vitas_hw.cli.main import app, main
+from vitas_hw.cli.main import main, program
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -73,7 +73,7 @@ def test_the_commands_page_shows_all_that_the_readme_showed_before() -> None:
 def test_every_command_is_shown_on_some_page() -> None:
     pages = [README, *(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))]
     shown = set().union(*(commands(text) for text in pages if "```console" in text))
-    every = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    every = typer.main.get_command(program()).commands  # type: ignore[attr-defined]
     assert {name for name, command in every.items() if not command.hidden} == shown
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import typer.main
 
 import vitas_hw
-from vitas_hw.cli.main import app
+from vitas_hw.cli.main import program
 
 PACKAGE = Path(vitas_hw.__file__).parent
 LIBRARY = [path for path in sorted(PACKAGE.rglob("*.py")) if "cli" not in path.relative_to(PACKAGE).parts]
-PROGRAM = typer.main.get_command(app)
+PROGRAM = typer.main.get_command(program())
 COMMANDS = PROGRAM.commands  # type: ignore[attr-defined]
 PARAMETERS = [param for one in (PROGRAM, *COMMANDS.values()) for param in one.params]
 OPTIONS = {word for param in PARAMETERS for word in param.opts if word.startswith("--")}

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from vitas_hw.cli.main import app, main
+from vitas_hw.cli.main import main, program
 
-COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+COMMANDS = typer.main.get_command(program()).commands  # type: ignore[attr-defined]
 LINES = 45
 IN_SIGHT = 10
 

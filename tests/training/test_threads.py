@@ -43,7 +43,7 @@ def test_small_nets_get_one_and_large_ones_all() -> None:
     assert threads_for(tiny.macs, 64, 8) == 8
     numbers = [threads_for(5e6, images, 8) for images in (1, 64, 128, 256, 512, 1024, 4096)]
     assert numbers == sorted(numbers)
-    assert set(numbers) >= {1, 2, 5, 8}
+    assert set(numbers) >= {1, 2, 4, 8}
 
 
 def test_what_torch_was_told_is_the_most_and_is_put_back(small: SearchSpace) -> None:

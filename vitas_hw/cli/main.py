@@ -29,17 +29,10 @@ COMMANDS = (  # each a function of its name in a module of its name, in the orde
     "quickstart", "shrink", "doctor", "profile", "fit", "predict", "train", "search", "retrain", "evaluate", "compare",
     "export", "classify", "push", "report", "runs", "spaces",
 )  # fmt: skip
-app = typer.Typer(
-    name="vitas-hw",
-    help="The best vision transformer for your own device: measure it, predict it, search under it, export it.",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-for _name in COMMANDS:
-    app.command()(with_config(getattr(import_module(f"vitas_hw.cli.{_name}"), _name)))
 INTERRUPTED, TERMINATED = 130, 143  # as shells know them: 128 and the number of the signal
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 _ALL = "All commands: vitas-hw --help"
+_COMPLETING = "_VITAS_HW_COMPLETE"  # set by the shell that asks what could stand next
 _CACHE = "TORCHINDUCTOR_CACHE_DIR"  # set by torch once it has made the folder
 _NO_MEMORY = re.compile(
     r"failed to map segment|cannot allocate memory|can't allocate memory|not enough memory|can't start new thread"
@@ -50,7 +43,6 @@ _NO_MEMORY = re.compile(
 _CLICK_ERROR = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 
 
-@app.callback(invoke_without_command=True)
 def options(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
@@ -67,6 +59,28 @@ def options(
     else:
         return
     raise typer.Exit
+
+
+def program(names: Sequence[str] = COMMANDS) -> typer.Typer:
+    """The command line with these commands: a process that was told which one loads no other."""
+    made = typer.Typer(
+        name="vitas-hw",
+        help="The best vision transformer for your own device: measure it, predict it, search under it, export it.",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    made.callback(invoke_without_command=True)(options)
+    for name in names:
+        made.command()(with_config(getattr(import_module(f"vitas_hw.cli.{name}"), name)))
+    return made
+
+
+def _needed(words: Sequence[str]) -> Sequence[str]:
+    """The commands that words are about: one, or all where they are listed, completed or misspelt."""
+    if not words and _COMPLETING not in os.environ:
+        return ()
+    first = next((word for word in words if not word.startswith("-")), None)
+    return (first,) if first in COMMANDS else COMMANDS
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -112,7 +126,7 @@ def _no_empty_cache() -> Iterator[None]:
 
 def _run(words: list[str]) -> int:
     try:
-        status = app(args=words, prog_name="vitas-hw", standalone_mode=False)
+        status = program(_needed(words))(args=words, prog_name="vitas-hw", standalone_mode=False)
         with suppress(BrokenPipeError):  # who reads no more is told nothing
             sys.stdout.flush()  # here, where what it does not take is told
     except typer.Exit as stop:
