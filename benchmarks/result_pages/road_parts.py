@@ -100,6 +100,18 @@ def quickstart_pairs(found: Found) -> str:
     return table(("the quickstart of an older commit and of this one, in turn", ""), rows)
 
 
+def startup(found: Found) -> str:
+    goal = found["goal_s"]
+
+    def cell(call: Found) -> str:
+        seconds = call["wall_s"]["median"]
+        return against(f"{seconds:.2f} s", f"{goal:.2f} s", seconds < goal) if "met" in call else f"{seconds:.2f} s"
+
+    return table(
+        ("a new process", "until it ends, median"), [(f"`{name}`", cell(one)) for name, one in found["calls"].items()]
+    )
+
+
 def digits(found: Found) -> str:
     goals, rows = found["goals"], []
     for row in found["rows"]:
@@ -167,6 +179,12 @@ ROAD = Section(
             "python benchmarks/quickstart_pairs.py",
             ("results/quickstart_pairs.json",),
             quickstart_pairs,
+        ),
+        Part(
+            "How long do light commands take?",
+            "python benchmarks/startup.py",
+            ("results/startup.json",),
+            startup,
         ),
         Part(
             "How far do the five commands get with real images?",
