@@ -22,6 +22,8 @@ ROOT = Path(__file__).parent.parent
 COPIES = "repository"
 NAMES = "<!-- public names -->"
 _LINK = re.compile(r"(?<=\]\()(?!\w+:)([^)#\s]+)")  # where a link leads: no address, no anchor
+_HTML = re.compile(r"""(?:(?<=src=")|(?<=srcset="))(?!\w+:)([^"#\s]+)""")  # the same of a picture written as HTML
+_BADGE = re.compile(r"\[!\[([^]]*)\]\(https?://[^)]*\)\]\(([^)]*)\)")  # an image that another server draws
 _CODE = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 
 
@@ -52,7 +54,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return posixpath.relpath(uri_of(target), posixpath.dirname(uri)) if target else found[1]
 
     parts = _CODE.split(markdown)  # every second one is code
-    parts[::2] = [_LINK.sub(inside, part) for part in parts[::2]]
+    parts[::2] = [_HTML.sub(inside, _LINK.sub(inside, _BADGE.sub(r"[\1](\2)", part))) for part in parts[::2]]
     return "".join(parts).replace(NAMES, names_table() if NAMES in markdown else "")
 
 
@@ -102,7 +104,7 @@ def text_of(place: str) -> str:
 def outside(text: str, place: str) -> Iterator[str]:
     """The files and folders outside docs/ that a page links to."""
     for part in _CODE.split(text)[::2]:
-        for link in _LINK.findall(part):
+        for link in (*_LINK.findall(part), *_HTML.findall(part)):
             target = resolved(link, f"{place}/README.md" if (ROOT / place).is_dir() else place)
             if target and not target.startswith("docs/"):
                 yield target

@@ -67,7 +67,7 @@ def test_text_is_read_as_the_command_line_reads_it(run: vh.Run) -> None:
     assert found.result.evolution["pareto"] == "macs"
     with pytest.raises(vh.VitasError, match="pareto 'flops' is no pair of axes"):
         run.search(flops="20K", pareto="flops")
-    with pytest.raises(vh.VitasError, match="'little' is no share"):
+    with pytest.raises(vh.VitasError, match="'little' is neither a share nor a percentage"):
         run.profile(until="little")  # type: ignore[arg-type]
     with pytest.raises(vh.VitasError, match="max_time_s: Invalid duration 'soon'") as raised:
         run.train(max_time_s="soon")  # type: ignore[arg-type]

@@ -45,7 +45,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     app.command("bake")(with_config(takes(Bake)(bake)))
     app.command("other")(lambda: None)  # so that the first keeps its name
-    monkeypatch.setattr(entry, "app", app)
+    monkeypatch.setattr(entry, "program", lambda _: app)
     return calls
 
 
@@ -120,7 +120,7 @@ def given_back(kind: type, about: dict[str, Any], folder: Path, monkeypatch: pyt
     app = typer.Typer()
     app.command("step")(with_config(takes(kind)(step)))
     app.command("other")(lambda: None)
-    monkeypatch.setattr(entry, "app", app)
+    monkeypatch.setattr(entry, "program", lambda _: app)
     steps = [{"step": "step", "settings": values} for values in ({"seed": 99}, about)]
     config = written(folder, json.dumps({"schema": 1, "steps": steps}), "run.json")
     assert entry.main(["step", "--config", config]) == 0

@@ -282,12 +282,12 @@ def test_errors_of_memory_are_known(
     def fails(**_: object) -> None:
         raise error
 
-    monkeypatch.setattr(entry, "app", fails)
+    monkeypatch.setattr(entry, "program", lambda _: fails)
     assert main(["runs"]) == 1
     said = capsys.readouterr().err
     assert said.startswith("Error: There is not enough memory for this: ")
     assert "ulimit -v" in said
-    monkeypatch.setattr(entry, "app", lambda **_: (_ for _ in ()).throw(RuntimeError("anything")))
+    monkeypatch.setattr(entry, "program", lambda _: (_ for _ in ()).throw(RuntimeError("anything")))
     assert main(["runs"]) == 1
     assert "This is a bug in vitas-hw" in capsys.readouterr().err
 

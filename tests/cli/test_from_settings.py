@@ -48,14 +48,14 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     def other() -> None:
         """A second one, so that the first keeps its name."""
 
-    monkeypatch.setattr(entry, "app", app)
+    monkeypatch.setattr(entry, "program", lambda _: app)
     return calls
 
 
 def options() -> dict[str, Any]:
-    (command,) = [one for one in entry.app.registered_commands if one.name == "bake"]
+    (command,) = [one for one in entry.program(()).registered_commands if one.name == "bake"]
     assert command.callback is not None
-    return {one.opts[0]: one for one in typer.main.get_command(entry.app).commands["bake"].params}  # type: ignore[attr-defined]
+    return {one.opts[0]: one for one in typer.main.get_command(entry.program(())).commands["bake"].params}  # type: ignore[attr-defined]
 
 
 def test_each_setting_is_an_option_and_the_commands_own_follow(made: list[Any]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from vitas_hw.cli.profile_output import print_profiled
+from vitas_hw.cli.terminal import streams
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.target import Target
 from vitas_hw.profiling.estimate import WITH_ANCHOR
@@ -41,6 +42,12 @@ def done(space: SearchSpace, rounds: int, **noise: float) -> Any:
         metrics=METRICS, predict_columns=lambda columns: SimpleNamespace(latency_ms=np.linspace(10, 60, len(columns)))
     )
     return Profiled(profile, predictor, Path("p.jsonl"), Path("p.json"))  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def nothing_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As at the start of a command: it prints one object."""
+    monkeypatch.setattr(streams, "_objects", [])
 
 
 @pytest.mark.parametrize(

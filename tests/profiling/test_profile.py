@@ -119,7 +119,7 @@ def test_a_subnet_twice_is_refused(profile: Profile, tmp_path: Path) -> None:
     save_profile(profile, path)
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*lines, lines[1]]))
-    with pytest.raises(FileError, match="second time"):
+    with pytest.raises(FileError, match="is listed twice"):
         load_profile(path)
 
 

@@ -71,7 +71,7 @@ def test_a_packed_file_of_weights_is_not_unpacked(tmp_path: Path) -> None:
         for entry in plain.infolist():
             bomb.writestr(entry.filename, plain.read(entry), zipfile.ZIP_DEFLATED)
     assert (tmp_path / "bomb.pth").stat().st_size < 10**5
-    with pytest.raises(FileError, match=r"bomb\.pth is packed"):
+    with pytest.raises(FileError, match=r"bomb\.pth is compressed"):
         read_weights(tmp_path / "bomb.pth")
 
 
