@@ -36,7 +36,7 @@ def main() -> None:
     best = found.best
     print(f"{best.digest}: top-1 {best.top1:.1%} inherited, {best.predicted_ms:.3g} ms predicted")
     model = best.model()  # a plain timm VisionTransformer
-    exported = vh.export_onnx(model, given.run / "winner.onnx", data=run.images)
+    exported = vh.export_onnx(model, given.run / "choice.onnx", data=run.images)
     print(f"ONNX: {exported.path}, top-1 {exported.beside.top1:.1%} on the test images")
 
 

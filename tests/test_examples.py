@@ -28,7 +28,7 @@ def test_search_under_latency(
 ) -> None:
     run("search_under_latency.py", monkeypatch=monkeypatch, folder=tmp_path)
     assert "ms predicted" in capsys.readouterr().out
-    session = onnxruntime.InferenceSession(tmp_path / "runs/example/winner.onnx", providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(tmp_path / "runs/example/choice.onnx", providers=["CPUExecutionProvider"])
     (logits,) = session.run(None, {"images": np.zeros((3, 1, 32, 32), np.float32)})
     assert logits.shape == (3, 10)
 
