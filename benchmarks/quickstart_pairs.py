@@ -5,7 +5,7 @@
 The older commit is checked out into KEEP and installed into an environment of its own; this one runs as it is
 installed here. Each seed is a pair, whose order alternates. Then a new process measures each choice of this commit
 again, beside the anchor of the profile that its run made. Lines are kept in results/quickstart_pairs.jsonl as they
-come; a seed that has its line is not run again. On a quiet machine; a pair takes 4 to 15 minutes.
+come; a seed that has its line is not run again. On a quiet machine.
 """
 
 from __future__ import annotations

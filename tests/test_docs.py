@@ -23,6 +23,7 @@ from pathlib import Path
 import pytest
 import typer.main
 from shapes import write_shapes
+from small_space import SMALL_SPACE
 
 import vitas_hw as vh
 from vitas_hw.cli.main import main, program
@@ -44,17 +45,6 @@ SMALLER = {  # appended to a command: the last of an option counts
     "compare": "--rounds 1",
     "quickstart": "--epochs 2",
 }
-SMALL_SPACE = """\
-image_size: [32, 32]
-in_chans: 1
-num_classes: 10
-patch_sizes: [8, 16]
-embed_dims: [64, 128]
-depth: [1, 4]
-num_heads: [2, 4]
-attn_dims: [64, 128]
-mlp_dims: [128, 256]
-"""  # instead of vitas-digits, where a command names neither space nor data
 NAMES_ITS_OWN = ("--space", "--data", "--from", "--import")
 LONG = (  # in make test-full only
     "vitas-hw quickstart",

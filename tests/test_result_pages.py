@@ -94,7 +94,8 @@ def test_a_result_that_is_gone_is_listed_with_its_command_and_comes_back_by_itse
 
 
 def test_a_number_and_its_verdict_follow_the_result(benchmarks: Path) -> None:
-    assert "114 s (goal 480 s) |" in pages.benchmarks_page(benchmarks)
+    change(benchmarks / "results/quickstart.json", quickstart_s=332.0)
+    assert "332 s (goal 480 s) |" in pages.benchmarks_page(benchmarks)
     change(benchmarks / "results/quickstart.json", quickstart_s=481.0)
     assert "481 s (goal 480 s: missed) |" in pages.benchmarks_page(benchmarks)
     assert "| 481 s |" in readme_parts.quickstart_rows(benchmarks)

@@ -43,7 +43,8 @@ def threads(found: Found) -> str:
     ]
     best = [(row["net"], row["rule"], f"{row['of_the_best']:.2f}") for row in found["alone"]]
     head = ("while others take half of the CPUs, over alone", "", "CPU seconds", "clock")
-    return f"{table(('net', 'threads that it takes', 'of the best number'), best)}\n{table(head, rows)}"
+    first = table(("net", "threads that it takes", "of the best number"), best)
+    return f"{first}\n{found.get('note', '')}\n\n{table(head, rows)}"
 
 
 def launches(found: Found) -> str:

@@ -13,21 +13,11 @@ from types import ModuleType
 
 import pytest
 from shapes import write_shapes
+from small_space import SMALL_SPACE
 
 import vitas_hw as vh
 
 OLD = Path(__file__).parents[1] / "data" / "v1"
-SMALL_SPACE = """\
-image_size: [32, 32]
-in_chans: 1
-num_classes: 10
-patch_sizes: [8, 16]
-embed_dims: [64, 128]
-depth: [1, 4]
-num_heads: [2, 4]
-attn_dims: [64, 128]
-mlp_dims: [128, 256]
-"""
 MOST_SKIPPED = 6  # of all examples: what needs minutes, a network or pandas
 _SKIP = re.compile(r"^.*# doctest: \+SKIP$", re.MULTILINE)
 

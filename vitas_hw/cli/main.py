@@ -31,6 +31,7 @@ COMMANDS = (  # each a function of its name in a module of its name, in the orde
 )  # fmt: skip
 INTERRUPTED, TERMINATED = 130, 143  # as shells know them: 128 and the number of the signal
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+_WHAT = "The best vision transformer for your own device: measure it, predict it, search under it, export it."
 _ALL = "All commands: vitas-hw --help"
 _COMPLETING = "_VITAS_HW_COMPLETE"  # set by the shell that asks what could stand next
 _CACHE = "TORCHINDUCTOR_CACHE_DIR"  # set by torch once it has made the folder
@@ -55,7 +56,7 @@ def options(
     elif context.invoked_subcommand is None:
         from vitas_hw.cli.terminal.road import road
 
-        print("\n".join(["vitas-hw: the best vision transformer for your own device.", "", *road(), _ALL]))
+        print("\n".join([_WHAT, "", *road(), _ALL]))
     else:
         return
     raise typer.Exit
@@ -65,7 +66,7 @@ def program(names: Sequence[str] = COMMANDS) -> typer.Typer:
     """The command line with these commands: a process that was told which one loads no other."""
     made = typer.Typer(
         name="vitas-hw",
-        help="The best vision transformer for your own device: measure it, predict it, search under it, export it.",
+        help=_WHAT,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
