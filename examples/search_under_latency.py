@@ -2,7 +2,7 @@
 
 The device's predictor is a shipped one, so nothing is measured: the prediction's upper bound decides.
 
-Usage: python search_under_latency.py --latency 1ms --epochs 70
+Usage: python search_under_latency.py --latency 0.2ms --epochs 70
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from pathlib import Path
 
 import vitas_hw as vh
 
-PREDICTOR = "amd-epyc-zen5-onnxruntime-fp32-b1-t1-i32--vitas-digits"
+PREDICTOR = "amd-epyc-zen2-onnxruntime-fp32-b1-t1-i32--digits"
 
 
 def main() -> None:
     """Ends with a file that any ONNX runtime reads."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--latency", default="1ms")
+    options.add_argument("--latency", default="0.2ms")
     options.add_argument("--epochs", type=int, default=1, help="70 for a good one")
     options.add_argument("--run", type=Path, default=Path("runs/example"))
     given = options.parse_args()
 
-    run = vh.Run(given.run, space="vitas-digits", data="digits")
+    run = vh.Run(given.run, space="digits", data="digits")
     run.train(epochs=given.epochs)
     found = vh.search(
         run.space,

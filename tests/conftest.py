@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from brief_steps import brief_steps
 from clocks import Clock
 
 from vitas_hw.core.presets import preset
@@ -67,6 +68,12 @@ def randomise() -> Callable[[object, int], None]:
                 parameter.copy_(centre + 0.05 * torch.randn(parameter.shape, generator=generator))
 
     return draw  # type: ignore[return-value]
+
+
+@pytest.fixture(scope="module")
+def brief() -> Iterator[None]:
+    with brief_steps():
+        yield
 
 
 @pytest.fixture

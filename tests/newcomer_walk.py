@@ -8,7 +8,9 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import onnxruntime
@@ -45,22 +47,30 @@ def top1_by_onnxruntime(model: Path, folder: Path) -> float:
     return float(np.mean(hits))
 
 
-def walk(folder: Path, more: dict[str, str]) -> dict[str, float]:
-    """The page's commands in ``folder``, which holds ``photos``, each in a process of its own: seconds of each.
+class Ended(Protocol):
+    """Of ``subprocess.CompletedProcess``."""
 
-    ``more`` gives options to append, by command. AssertionError: one failed.
+    @property
+    def returncode(self) -> int: ...
+    @property
+    def stderr(self) -> str: ...
+
+
+def in_a_process(folder: Path, *words: str) -> Ended:
+    command = [sys.executable, "-m", "vitas_hw", *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def walk(folder: Path, more: dict[str, str], run: Callable[..., Ended] = in_a_process) -> dict[str, float]:
+    """The page's commands in ``folder``, which holds ``photos``, one after the other: seconds of each.
+
+    ``more`` gives options to append, by command; ``run`` runs one. AssertionError: one failed.
     """
     seconds = {}
     for words in commands():
         assert words[0] == "vitas-hw"
         began = time.monotonic()
-        done = subprocess.run(
-            [sys.executable, "-m", "vitas_hw", *words[1:], *shlex.split(more.get(words[1], ""))],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = run(folder, *words[1:], *shlex.split(more.get(words[1], "")))
         seconds[words[1]] = time.monotonic() - began
         assert done.returncode == 0, done.stderr
         assert "Traceback" not in done.stderr

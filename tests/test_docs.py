@@ -34,6 +34,8 @@ from vitas_hw.searching import archive, result
 from vitas_hw.supernet import weights_file
 from vitas_hw.training import checkpoint
 
+pytestmark = pytest.mark.usefixtures("brief")  # see brief_steps.py
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 ANEW_EACH_SECTION = {"README.md", "commands.md", "faq.md", "profiling.md", "predictors.md"}

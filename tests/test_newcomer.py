@@ -10,8 +10,10 @@ import json
 from pathlib import Path
 
 import pytest
+from brief_steps import brief_steps
 from newcomer_walk import commands, top1_by_onnxruntime, walk
 from shapes import write_shapes
+from typed import run
 
 SMALL = {  # appended
     "profile": "--num-subnets 20 --rounds 1",
@@ -21,10 +23,14 @@ SMALL = {  # appended
 
 
 @pytest.mark.parametrize("small", [True, pytest.param(False, marks=pytest.mark.full)], ids=["small", "defaults"])
-def test_five_commands_lead_from_images_to_a_model(small: bool, tmp_path: Path) -> None:
+def test_five_commands_lead_from_images_to_a_model(small: bool, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     write_shapes(tmp_path / "photos", 60 if small else 400)
     assert len(commands()) == 5
-    walk(tmp_path, SMALL if small else {})
+    if small:
+        with brief_steps():
+            walk(tmp_path, SMALL, run)
+    else:
+        walk(tmp_path, {})  # in processes, as people type them
     searched = json.loads((tmp_path / "runs/default/search.json").read_text())
     measured = searched["measured_ms"].values()
     assert min(measured) <= searched["budget"]["latency_ms"][1] == 2.0

@@ -16,6 +16,8 @@ from shapes import write_shapes
 import vitas_hw as vh
 from vitas_hw.core.space import SearchSpace
 
+pytestmark = pytest.mark.usefixtures("brief")  # see brief_steps.py
+
 OPTIMIZERS = [
     vh.optimizers.Surrogate(population=6),
     vh.optimizers.NSGA2(population=6, generations=4),

@@ -23,6 +23,8 @@ from vitas_hw.workflows.search.settings import SearchSettings
 from vitas_hw.workflows.shrink.settings import ShrinkSettings
 from vitas_hw.workflows.train.settings import RetrainSettings, TrainSettings
 
+pytestmark = pytest.mark.usefixtures("brief")  # see brief_steps.py
+
 OLD = Path(__file__).parents[1] / "data" / "v1" / "run"
 STEPS = {
     "profile": ProfileSettings,

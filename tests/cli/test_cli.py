@@ -1,4 +1,4 @@
-"""The commands as people type them, in processes of their own."""
+"""The commands as people type them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from typed import run, run_json
 
 import vitas_hw as vh
 from vitas_hw.cli.main import main
@@ -22,18 +22,8 @@ from vitas_hw.core.space import SearchSpace
 from vitas_hw.supernet.weights_file import save_model
 
 COMMAND = [sys.executable, "-c", "import sys; from vitas_hw.cli.main import main; sys.exit(main())"]
+pytestmark = pytest.mark.usefixtures("brief")  # see brief_steps.py
 SCORER = Path(__file__).parent / "score_without_us.py"
-
-
-def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *words], cwd=folder, capture_output=True, text=True, check=False)
-
-
-def run_json(folder: Path, *words: str) -> dict[str, Any]:
-    done = run(folder, *words, "--json")
-    assert done.returncode == 0, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
 
 
 def write_images(folder: Path, count: int) -> None:
@@ -64,8 +54,19 @@ def trained(tmp_path_factory: pytest.TempPathFactory, small: SearchSpace) -> Pat
     return folder
 
 
-def test_search_and_export_follow_with_no_other_option(trained: Path) -> None:
-    found = run_json(trained, "search", "--latency", "5ms")
+@pytest.fixture(scope="module")
+def searched(trained: Path) -> Path:
+    """The same after a search, in a process of its own, with no option but the budget."""
+    told = subprocess.run(
+        [*COMMAND, "search", "--latency", "5ms", "--json"], cwd=trained, capture_output=True, text=True
+    )
+    assert told.returncode == 0, told.stderr
+    (trained / "found.json").write_text(told.stdout)
+    return trained
+
+
+def test_search_and_export_follow(searched: Path) -> None:
+    trained, found = searched, json.loads((searched / "found.json").read_text())
     assert found["top1_split"] == "search"
     assert found["budget"] == {"latency_ms": [None, 5.0]}
     assert found["measured_ms"] <= 5.0
@@ -88,14 +89,15 @@ def test_search_and_export_follow_with_no_other_option(trained: Path) -> None:
     assert exported["top1"] > 0.3  # four epochs of a tiny supernet; chance is 0.1
 
 
-def test_the_manifest_tells_every_step(trained: Path) -> None:
-    manifest = json.loads((trained / "runs/default/run.json").read_text())
+def test_the_manifest_tells_every_step(searched: Path) -> None:
+    manifest = json.loads((searched / "runs/default/run.json").read_text())
     assert [step["step"] for step in manifest["steps"]][:2] == ["train", "profile"]
-    assert manifest["steps"][0]["command"][0] == "train"
+    told = next(step for step in manifest["steps"] if step["step"] == "search")  # by a process of its own
+    assert told["command"][:3] == ["search", "--latency", "5ms"]
     for step in manifest["steps"]:
         assert step["outputs"]
         assert "vitas-hw" in step["versions"]
-    assert str(trained) not in json.dumps(manifest)
+    assert str(searched) not in json.dumps(manifest)
 
 
 @pytest.mark.full
@@ -245,12 +247,11 @@ def test_a_mistake_is_a_sentence_and_the_next_step(
     assert len(printed.err.splitlines()) <= 3
 
 
-def test_an_export_into_no_folder_is_refused(trained: Path) -> None:
-    run_json(trained, "search", "--flops", "2M", "--population", "4", "--generations", "1")
-    done = run(trained, "export", "--onnx", "--output", "no/where/model.onnx")
+def test_an_export_into_no_folder_is_refused(searched: Path) -> None:
+    done = run(searched, "export", "--onnx", "--output", "no/where/model.onnx")
     assert done.returncode == 2
     assert "folder no/where does not exist" in done.stderr
-    done = run(trained, "export", "--onnx", "--output", ".")
+    done = run(searched, "export", "--onnx", "--output", ".")
     assert done.returncode == 2
     assert ". is a directory" in done.stderr
 
@@ -325,7 +326,7 @@ def test_every_option_of_training_reaches_it(trained: Path) -> None:
     searched = run(trained, "search", "--run", "runs/options", *small_search)
     assert searched.returncode == 0, searched.stderr
     assert (
-        json.loads((trained / "runs/options/run.json").read_text())["steps"][-1]["settings"]["finetune"]["epochs"] == 20
+        json.loads((trained / "runs/options/run.json").read_text())["steps"][-1]["settings"]["finetune"]["epochs"] == 4
     )
     exported = run_json(trained, "export", "--onnx", "--run", "runs/options")
     assert (exported["agreement"], exported["images"]) == (1.0, 40)

@@ -19,6 +19,8 @@ from vitas_hw.export import onnx_graph as writer
 from vitas_hw.export.engine_record import EngineRecord, read_record, sha256, write_record
 from vitas_hw.workflows.export import export as workflow
 
+pytestmark = pytest.mark.usefixtures("brief")  # see brief_steps.py
+
 RUN = Path("runs/default")
 
 

@@ -29,6 +29,8 @@ from vitas_hw.profiling.journal import Journal
 from vitas_hw.runs.directory import Run
 from vitas_hw.searching.archive import Archive
 
+pytestmark = pytest.mark.usefixtures("brief")  # see brief_steps.py
+
 OLD = Path(__file__).parent.parent / "data" / "v1"
 PATIENCE_S = 240
 SEARCH = ["search", "--flops", "100K", "--population", "6", "--generations", "3", "--device", "cpu"]

@@ -14,6 +14,8 @@ from vitas_hw.cli.main import main
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.workflows.profile.settings import ProfileSettings
 
+pytestmark = pytest.mark.usefixtures("brief")  # see brief_steps.py
+
 
 @pytest.fixture
 def words(small: SearchSpace, tmp_path: Path) -> list[str]:

@@ -16,6 +16,8 @@ from vitas_hw.cli.main import main
 from vitas_hw.core.errors import FileError, InputError, VitasError
 from vitas_hw.workflows.push import push
 
+pytestmark = pytest.mark.usefixtures("brief")  # see brief_steps.py
+
 OLD = Path(__file__).parent.parent / "data" / "v1"
 TOKEN = "hf_0123456789abcdef"  # noqa: S105  # of nobody
 

@@ -33,6 +33,8 @@ from vitas_hw.workflows.shrink import shrink as road
 from vitas_hw.workflows.shrink.settings import ShrinkSettings
 from vitas_hw.workflows.shrink.shrink import shrink
 
+pytestmark = pytest.mark.usefixtures("brief")  # see brief_steps.py
+
 SHAPE = Subnet((32, 32), 1, 16, 24, (Block(2, 12, 48),) * 3, 10)
 BRIEF = {"num_subnets": 20, "epochs": 2, "retrain_epochs": 2, "train_device": "cpu"}
 STEPS = ("profile", "train", "search_run", "retrain", "export", "compare")

@@ -103,10 +103,8 @@ def features(columns: SubnetColumns, scale: Scale) -> FeatureTable:
     absent = np.zeros((len(columns), 1), np.int64)
     bare, of_subnet = replace(columns, num_heads=absent, head_dim=absent, mlp_dim=absent).distinct_blocks()
     blocks, of_block = columns.distinct_blocks()
-    outside = additive(operators(bare), scale)
-    names = tuple(outside)
-    outside_values = np.stack(list(outside.values()), axis=1)
-    block_values = np.stack(list(additive(operators(blocks), scale).values()), axis=1)
+    names = _additive_names()
+    outside_values, block_values = _additive_rows(bare, scale), _additive_rows(blocks, scale)
     values = _summed(block_values, of_block)  # which counts what is outside the blocks once a block
     values -= outside_values[of_subnet[:, 0]] * (of_block.shape[1] - 1)
     sums = dict(zip(names, values.T, strict=True))
@@ -126,6 +124,33 @@ def features(columns: SubnetColumns, scale: Scale) -> FeatureTable:
 def feature_names() -> tuple[str, ...]:
     """The names of the columns of ``features``: the same for every subnet and target."""
     return features(SubnetColumns.of([Subnet((8, 8), 1, 8, 8, (Block(1, 8, 8),), 2)]), Scale()).names
+
+
+# known rows of ``additive``: a search asks for a few blocks again and again
+_rows_of_blocks: dict[tuple[Scale, bytes], Floats] = {}
+_MOST_KNOWN = 1 << 15
+
+
+def _additive_rows(blocks: SubnetColumns, scale: Scale) -> Floats:
+    """(U, F) the columns of ``additive`` for U subnets of one block each."""
+    sizes = np.column_stack([getattr(blocks, name) for name in blocks.__dataclass_fields__])
+    keys = [(scale, row.tobytes()) for row in sizes]
+    new = [place for place, key in enumerate(keys) if key not in _rows_of_blocks]
+    found = {key: _rows_of_blocks[key] for key in keys if key in _rows_of_blocks}
+    if new:
+        rows = np.stack(list(additive(operators(blocks.rows(np.array(new))), scale).values()), axis=1)
+        found |= {keys[place]: row for place, row in zip(new, rows, strict=True)}
+        if len(_rows_of_blocks) + len(new) > _MOST_KNOWN:
+            _rows_of_blocks.clear()
+        if len(new) <= _MOST_KNOWN:
+            _rows_of_blocks.update(found)
+    return np.stack([found[key] for key in keys]) if keys else np.zeros((0, len(_additive_names())))
+
+
+@cache
+def _additive_names() -> tuple[str, ...]:
+    one = SubnetColumns.of([Subnet((8, 8), 1, 8, 8, (Block(1, 8, 8),), 2)])
+    return tuple(additive(operators(one), Scale()))
 
 
 def additive(operators: Operators, scale: Scale) -> dict[str, Floats]:

@@ -21,6 +21,7 @@ _AGAIN = 2  # such rounds, once there were some
 _RENEWED = 100  # drawn even where enough are known from before
 _TRIED = 2  # rounds in which depths of which none came near are tried
 _STEPS = 40  # that such a draw is moved, at most
+_PATIENCE = 6  # steps in which none more arrives there: the others cost as much, or as little, as their depth allows
 _GENES = 4.0  # changed in a step, on average
 _STOCK = 4000
 
@@ -132,9 +133,12 @@ class Admission:
         least = np.zeros(codes.shape, np.int64)
         least[:, ops] = codes[:, ops] > 0
         away, up = self._away(codes)
+        arrived, still = 0, 0
         for _ in range(_STEPS):
             rows = np.flatnonzero(away > 0)
-            if not len(rows):
+            still = still + 1 if arrived == len(codes) - len(rows) else 0
+            arrived = len(codes) - len(rows)
+            if not len(rows) or (arrived and still >= _PATIENCE):
                 break
             shape = (len(rows), len(most))
             hit = (rng.random(shape) < _GENES / (there[rows].sum(axis=1, keepdims=True))) & there[rows]

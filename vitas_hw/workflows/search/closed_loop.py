@@ -119,7 +119,7 @@ class ClosedLoop:
                 choice = self._choose(candidates)
             choice = choice or self._choose(candidates, patient=True)
         except TimeIsUpError:
-            choice = next((one for one in self._order(candidates) if self.may_be_taken(one)), None)
+            choice = next(iter(self.may_be_taken(self._order(candidates))), None)
             self.progress.note("time is up before a finalist measured inside the budget: the choice is by prediction")
         self.cut = self.cut or self.deadline.over()
         if choice is None:
@@ -134,14 +134,15 @@ class ClosedLoop:
         found = list({one.subnet: one for one in found if one.subnet != result.choice.subnet}.values())
         return self._order([result.choice, *found[: FINALISTS - 1]])
 
-    def may_be_taken(self, candidate: Candidate) -> bool:
-        """Whether it lies inside, by what was measured now or earlier, else by the prediction."""
-        return all(
-            target.keeps(candidate.subnet)
-            if candidate.subnet in target.measured
-            else target.promising([candidate.subnet])[0]
-            for target in self.timed.values()
-        )
+    def may_be_taken(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Those that lie inside, by what was measured now or earlier, else by the prediction."""
+        subnets = [one.subnet for one in candidates]
+        inside = [True] * len(candidates)
+        for target in self.timed.values():
+            expected = target.promising(subnets)
+            for place, subnet in enumerate(subnets):
+                inside[place] &= target.keeps(subnet) if subnet in target.measured else expected[place]
+        return [one for one, is_inside in zip(candidates, inside, strict=True) if is_inside]
 
     def _is_measured(self, candidate: Candidate) -> bool:
         return all(candidate.subnet in self.timed[name].measured for name in self.measures)
@@ -226,7 +227,7 @@ class ClosedLoop:
     def _first(self) -> list[Candidate]:
         settings = self.settings
         found = [] if settings.by_top1 else [self._largest()]
-        known = [one for one in self._known(self.first) if self._admits(one)] if settings.by_top1 else found
+        known = self._admitted(self._known(self.first)) if settings.by_top1 else found
         self.evaluations.costs_nothing(known)
         admission = Admission(
             self.costs,
@@ -275,8 +276,11 @@ class ClosedLoop:
     def _known(self, first: int | None = None) -> list[Candidate]:
         return self.evaluations.known(self.costs, first)
 
-    def _admits(self, candidate: Candidate) -> bool:
-        return bool(self.costs.excess(_codes([candidate]), self.budget)[0] <= 0)
+    def _admitted(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        if not candidates:
+            return []
+        excess = self.costs.excess(_codes(candidates), self.budget)
+        return [one for one, outside in zip(candidates, excess, strict=True) if outside <= 0]
 
     def _with_earlier(self, found: Sequence[Candidate]) -> list[Candidate]:
         """What other searches have evaluated and this one may choose too, before what it has evaluated itself."""
@@ -290,7 +294,8 @@ class ClosedLoop:
                 return False
             return timed.promising([one.subnet])[0] and bool(self.costs.excess(_codes([one]), unbound)[0] <= 0)
 
-        taken = [one for one in earlier if self._admits(one) or inside_by_measurement(one)]
+        admitted = {(one.subnet, one.layers) for one in self._admitted(earlier)}
+        taken = [one for one in earlier if (one.subnet, one.layers) in admitted or inside_by_measurement(one)]
         self._of_others = len(taken)
         return taken + list(found)
 

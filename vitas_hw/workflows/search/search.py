@@ -307,7 +307,7 @@ def _best(loop: ClosedLoop, result: SearchResult, tuning: Finetuning) -> Finetun
     precision = "fp32" if tuning.judge is None else "int8"
     earlier = {}
     if by_loss:
-        known = {(one.subnet.digest, one.layers): one for one in result.candidates if loop.may_be_taken(one)}
+        known = {(one.subnet.digest, one.layers): one for one in loop.may_be_taken(result.candidates)}
         ended = {where: final for where, final in archive.final.items() if final.precision == precision}
         earlier = {known[where]: ended[where] for where in ended if where in known}
     best = tuning.best_of(loop.finalists(result) if by_loss else [result.choice], earlier)
