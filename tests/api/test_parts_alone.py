@@ -58,7 +58,7 @@ def test_an_optimizer_that_learns_beats_a_random_one(small: SearchSpace) -> None
             asked += len(subnets)
         return at_work.best[1]
 
-    seeds = range(5)
+    seeds = range(2)
     learned = np.mean([least(vh.optimizers.Surrogate(population=10), seed) for seed in seeds])
     random = np.mean([least(vh.optimizers.RandomSearch(), seed) for seed in seeds])
     assert learned < 1.1 * random < 0

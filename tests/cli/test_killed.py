@@ -106,18 +106,25 @@ def test_processes_that_look_rarely_agree_on_when(space_file: Path, tmp_path: Pa
     assert subprocess.run(words, env=ENVIRONMENT, capture_output=True, timeout=PATIENCE_S).returncode == 0
 
 
+def command_of_the_readme(space: Path) -> list[str]:
+    words = ["vitas_hw", "train", "--space", str(space), "--run", "runs/two", "--epochs", "1", "--device", "cpu"]
+    return [*TWO, "-m", "--", *words]
+
+
 def test_the_command_of_the_readme_under_torchrun(space_file: Path, tmp_path: Path) -> None:
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--"]
-    words = ["vitas_hw", "train", "--space", str(space_file), "--run", "runs/two", "--epochs", "1", "--device", "cpu"]
-    done = subprocess.run([*torchrun, *words, "--json"], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
+    words = [*command_of_the_readme(space_file), "--json"]
+    done = subprocess.run(words, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["epochs"] == 1
     assert done.stderr.count("is drawn equally often") == 1
-    stopped = [*torchrun, *words, "--max-time", "0.001s"]
+
+
+@pytest.mark.full
+def test_of_several_processes_one_says_what_is_wrong(space_file: Path, tmp_path: Path) -> None:
+    words = command_of_the_readme(space_file)
+    stopped = [*words, "--max-time", "0.001s"]
     assert subprocess.run(stopped, cwd=tmp_path, env=ENVIRONMENT, capture_output=True).returncode == 0
-    other = subprocess.run(
-        [*torchrun, *words, "--lr", "0.1"], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True
-    )
+    other = subprocess.run([*words, "--lr", "0.1"], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
     assert other.returncode != 0
     assert other.stderr.count("unfinished training with other settings (lr)") == 1
     assert "bug in vitas-hw" not in other.stderr

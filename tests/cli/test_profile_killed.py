@@ -19,7 +19,7 @@ import vitas_hw as vh
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.profiling.protocol import REPEAT_EVERY
 
-SUBNETS, ROUNDS = 40, 3
+SUBNETS, ROUNDS = 24, 3
 REPEATS = len(range(0, SUBNETS, REPEAT_EVERY))
 PATIENCE_S = 120
 

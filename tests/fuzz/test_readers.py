@@ -92,14 +92,15 @@ def test_every_bad_outcome_is_seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         assert [one.split(":")[0] for one in found.examples[outcome]] == ["0", "1", "2"]
 
 
-def test_the_fuzzer_counts_and_repeats(tmp_path: Path) -> None:
-    words = ["--only", "subnet", "--inputs", "40", "--seed", "3", "--output"]
+def test_the_fuzzer_counts_and_repeats(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["run_fuzz.py", "--only", "subnet", "--inputs", "40", "--seed", "3", "--output"]
     found = []
     for output in (tmp_path / "one.json", tmp_path / "two.json"):
-        command = [sys.executable, str(HERE / "run_fuzz.py"), *words, str(output)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert "seed 3: 40 inputs in " in done.stdout
+        monkeypatch.setattr(sys, "argv", [*words, str(output)])
+        assert run_fuzz.main() == 0
+        assert "seed 3: 40 inputs in " in capsys.readouterr().out
         found.append(json.loads(output.read_text()))
     assert found[0] == found[1]
     assert found[0]["readers"]["subnet"][REFUSED] > 10

@@ -109,8 +109,6 @@ def test_every_command_that_trains_or_evaluates_takes_them(
 LOOK = """
 import json, os, sys
 from vitas_hw.cli import main as entry
-
-pytestmark = pytest.mark.usefixtures("brief")  # see brief_steps.py
 def look(**_):
     print(json.dumps([os.environ.get("OMP_WAIT_POLICY"), "torch" in sys.modules]))
 entry.program = lambda _: look

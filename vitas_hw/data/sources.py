@@ -7,6 +7,7 @@ import io
 import math
 import zlib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -76,6 +77,7 @@ class ArraySource:
         return Image.fromarray(self.pixels[index])
 
 
+@cache  # scikit-learn parses a text file, for a fifth of a second
 def digits() -> Sources:
     """scikit-learn's 1,797 handwritten digits (UCI), 8 x 8, values 0 to 16: 60% train, 20% search, 20% test."""
     from sklearn.datasets import load_digits
