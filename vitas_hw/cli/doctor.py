@@ -22,7 +22,7 @@ def doctor(
     ] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what this machine can measure, and what is missing for the rest.
+    """Show what this machine can measure, and how to install what is missing.
 
     Example: vitas-hw doctor --json
     """

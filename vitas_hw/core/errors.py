@@ -9,6 +9,20 @@ _SHOWN = 160  # characters of what was given, in an error
 _MARKED = re.compile(r"(?<!`)`([a-z][a-z0-9_]*)(?:=([^`]*))?`(?!`)")
 
 
+def written(text: str, name: Callable[[str], str], equals: str = "=") -> str:
+    """A text with each argument in backticks as ``name`` writes it, ``equals`` between it and its value.
+
+    Example:
+        >>> written("Leave out `max_time_s=3`.", str.upper)
+        'Leave out MAX_TIME_S=3.'
+    """
+
+    def one(found: re.Match[str]) -> str:
+        return name(found[1]) + ("" if found[2] is None else equals + found[2])
+
+    return _MARKED.sub(one, text)
+
+
 class VitasError(Exception):
     """Something a user can understand and act on.
 
@@ -54,11 +68,7 @@ class VitasError(Exception):
 
     def written(self, name: Callable[[str], str], equals: str = "=") -> tuple[str, str]:
         """Problem and hint with each argument as ``name`` writes it, ``equals`` between it and its value."""
-
-        def one(found: re.Match[str]) -> str:
-            return name(found[1]) + ("" if found[2] is None else equals + found[2])
-
-        problem, hint = (_MARKED.sub(one, text) for text in self._marked)
+        problem, hint = (written(text, name, equals) for text in self._marked)
         return problem, hint
 
     def __str__(self) -> str:
