@@ -24,20 +24,19 @@ def written(text: str, name: Callable[[str], str], equals: str = "=") -> str:
 
 
 class VitasError(Exception):
-    """Something a user can understand and act on.
+    """An error that a user can understand and act on.
 
-    In ``problem`` and ``hint`` arguments stand in backticks, alone or with a value (`` `epochs` ``, `` `epochs=3` ``),
-    so that whoever shows the error can write them in its own way: the command line as options. The attributes and
-    ``str()`` have them without the backticks.
+    ``problem`` and ``hint`` name arguments in backticks, alone or with a value (`` `epochs` ``, `` `epochs=3` ``), so
+    that the command line can show them as options. The attributes and ``str()`` have no backticks.
 
     Args:
-        problem: one sentence: what was given and what is allowed.
+        problem: one sentence on what was given and what is allowed.
         hint: what to do about it; empty if the problem says it.
         field: the argument at fault.
         value: what was given for it.
-        allowed: what it may be, in words.
-        step: the step of a run that makes what is missing: ``profile``, ``train``, ``search`` ...
-        listed: what ``problem`` announces, each on a line of its own.
+        allowed: the allowed values, in words.
+        step: the step of a run that has to come first: ``profile``, ``train``, ``search`` ...
+        listed: items below ``problem``, one per line.
 
     Example:
         >>> try:
