@@ -142,8 +142,8 @@ class AskTell:
     """An optimizer in use: ``ask`` gives subnets, ``tell`` takes their values.
 
     Args:
-        space: whose subnets it asks for.
-        optimizer: that proposes codes of the space.
+        space: the search space of the subnets.
+        optimizer: proposes codes of that space.
 
     Example:
         >>> optimizer = vh.optimizers.Surrogate(population=4).ask_tell(vh.load_space("vitas-digits"), flops="20M")
