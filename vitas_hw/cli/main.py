@@ -152,7 +152,7 @@ def _say_how_to_go_on(words: Sequence[str], status: int) -> None:
     how = "Interrupted." if status == INTERRUPTED else "Ended by SIGTERM."
     kept = "No half-written file is left; to do it again:"
     if name in HOLDERS and name != "export":
-        kept = "Timings, evaluations and checkpoints so far are kept; to go on:"
+        kept = "Timings, evaluations and checkpoints so far are kept; to resume:"
     print(f"{how} {kept}\nvitas-hw {shlex.join(again)}", file=sys.stderr)
     _print_as_json(words, status, how, f"vitas-hw {shlex.join(again)}")
 
