@@ -266,7 +266,7 @@ class Run:
         Returns: a table with a row for each: latency, costs, and top-1 on the test part where it has trained weights.
 
         Raises:
-            InputError: fewer than two subnets, an unknown one, different image sizes, or no such device.
+            InputError: fewer than two subnets, an unknown one, images of several sizes, no such device.
 
         Example:
             >>> compared = vh.Run("runs/digits", progress=False).compare(["smallest", "choice"], rounds=1)
