@@ -1,4 +1,4 @@
-"""From a folder of images to a file that classifies them, with one import: space, profile, training, search, export.
+"""From a folder of images to an ONNX file that classifies them: space, profile, training, search, export.
 
 Without --folder it draws discs and squares. The settings are far too small for a good accuracy.
 
@@ -32,7 +32,7 @@ def draw(folder: Path, per_class: int = 20) -> None:
 
 
 def main() -> None:
-    """Ends with an ONNX file, its score on images that nothing was chosen by, and a page to read."""
+    """Ends with an ONNX file, its top-1 on unseen test images, and an HTML report."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--folder", type=Path, default=Path("photos"), help="with a folder for each class")
     options.add_argument("--run", type=Path, default=Path("runs/photos"))

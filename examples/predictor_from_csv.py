@@ -1,6 +1,6 @@
-"""A latency predictor from a table of measurements that knows nothing of vitas-hw, beside simpler predictors.
+"""Fit a latency predictor to any CSV table of measurements, and compare it with simpler predictors.
 
-Without --csv a table is made from a shipped profile: MACs, parameters, depth and width of each subnet, and its latency.
+Without --csv the script writes a table from a shipped profile: MACs, parameters, depth, width, patch size and latency.
 
 Usage: python predictor_from_csv.py --csv phone.csv --column latency_ms
 """
@@ -29,11 +29,11 @@ def table_of_a_profile(path: Path, rows: int) -> None:
 
 
 def main() -> None:
-    """Prints the error of each kind on rows that it was not fitted to."""
+    """Prints the cross-validated error of each kind of predictor."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--csv", type=Path)
     options.add_argument("--column", default="latency_ms")
-    options.add_argument("--rows", type=int, default=60, help="of the table made where --csv is not given")
+    options.add_argument("--rows", type=int, default=60, help="rows of the table that is written without --csv")
     options.add_argument("--output", type=Path, default=Path("predictors"))
     given = options.parse_args()
 

@@ -1,6 +1,6 @@
-"""Train a supernet, search it under a latency of a device that is not here, export the choice.
+"""Train a supernet, search it under a latency on another device, and export the choice.
 
-The device's predictor is a shipped one, so nothing is measured: the prediction's upper bound decides.
+The latency comes from a shipped predictor. Nothing is measured here, so the upper bound of the prediction must meet it.
 
 Usage: python search_under_latency.py --latency 0.2ms --epochs 70
 """
@@ -16,7 +16,7 @@ PREDICTOR = "amd-epyc-zen2-onnxruntime-fp32-b1-t1-i32--digits"
 
 
 def main() -> None:
-    """Ends with a file that any ONNX runtime reads."""
+    """Ends with an ONNX file."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--latency", default="0.2ms")
     options.add_argument("--epochs", type=int, default=1, help="70 for a good one")

@@ -1,4 +1,4 @@
-"""Write a search space, see what its subnets cost on a device, build one and slice one out of a supernet.
+"""Write a search space, predict the latency of its subnets, and extract one from a supernet.
 
 Usage: python your_own_space.py --output my-space.yaml
 """
@@ -27,7 +27,7 @@ PREDICTOR = "amd-epyc-zen5-onnxruntime-fp32-b1-t1-i32--vitas-digits"
 
 
 def main() -> None:
-    """Prints a table of subnets, then checks that a slice computes what the supernet does."""
+    """Prints a table of subnets, then how far an extracted subnet's logits are from the supernet's."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--output", type=Path, default=Path("my-space.yaml"))
     options.add_argument("--subnets", type=int, default=5)
@@ -37,7 +37,7 @@ def main() -> None:
     space = vh.load_space(given.output)
     print(f"{space.name}: {space.size:.3g} subnets")
 
-    # a subnet of this space lies in vitas-digits too, so the predictor that was shipped for it can say what it costs
+    # every subnet of this space is also in vitas-digits, so the predictor shipped for that space applies
     predictor = vh.load_predictor(PREDICTOR)
     subnets = [space.smallest, *(space.sample(seed) for seed in range(given.subnets)), space.largest]
     assert all(predictor.space.contains(subnet) for subnet in subnets)
@@ -50,7 +50,7 @@ def main() -> None:
     subnet = space.sample(seed=3)
     with torch.no_grad():
         difference = (vh.extract(supernet, subnet)(images) - supernet(images, subnet)).abs().max().item()
-    print(f"largest difference of logits, sliced out and in place: {difference:.1e}")
+    print(f"largest difference of logits, extracted and inside the supernet: {difference:.1e}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""vitas-hw: the best vision transformer for your own device.
+"""vitas-hw: find the best vision transformer for your own device.
 
 Every name below loads what it needs when it is first used, so that ``import vitas_hw`` stays light.
 """

@@ -22,7 +22,7 @@ class Bake:
     anchor_ms: float = setting(default=1.5, help="One round.", above=0)
     max_time_s: float | None = setting(default=None, help="Stop in time.", reads=parse_duration)
     layers: tuple[str, ...] = setting(default=("cream",), help="From below.")
-    loud: bool = setting(default=False, help="Say so.")
+    loud: bool = setting(default=False, help="Say so, not with `max_time_s=3`.")
     left_out: int = setting(default=5, help="The command fills it.")
     inner: str = "no option"
 
@@ -68,6 +68,7 @@ def test_each_setting_is_an_option_and_the_commands_own_follow(made: list[Any]) 
         "INT",
     )
     assert found["--anchor"].rich_help_panel is None
+    assert found["--loud"].help == "Say so, not with --max-time 3."  # as in errors, settings are written as options
     assert found["--loud"].secondary_opts == []
     assert found["--anchor"].default == 1.5
 

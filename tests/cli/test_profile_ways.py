@@ -98,6 +98,6 @@ def test_profiling_stops_in_time_and_goes_on(words: list[str], capsys: pytest.Ca
     words = [*words, "--num-subnets", "24"]
     assert main([*words, "--max-time", "0.1s"]) == 1  # over before the measuring process has started
     said = capsys.readouterr().err
-    assert "time is up: 0 of 24 subnets measured; the same command goes on" in said
+    assert "time is up: 0 of 24 subnets measured; repeat the command to resume" in said
     assert "needs at least 20 measured subnets; this profile has 0" in said
     assert run(words, capsys)["ok"] == 24

@@ -102,7 +102,7 @@ def test_a_visit_that_fails_twice_costs_that_row_until_the_command_is_repeated(
 
     class Told(Silent):
         def note(self, text: str) -> None:
-            assert text.startswith("warning: 1 subnets did not run for a reason that may pass; the same command tries")
+            assert text.startswith("warning: 1 subnets did not run for a reason that may be temporary; repeat")
             assert reason in text
             said.append(text)
 

@@ -189,7 +189,7 @@ def test_time_that_is_up_leaves_the_best_by_prediction_and_a_search_to_go_on_wit
     assert len(settled.candidates) == 1  # an end without a subnet would be no end
     assert settled.choice == settled.candidates[0]
     assert settled.measured_ms == {}
-    assert told[-1] == "time is up before a finalist measured inside the budget: the choice is by prediction"
+    assert told[-1] == "time is up before a finalist measured within the budget: the choice is made by prediction"
 
 
 def test_no_choice_is_made_up_where_nothing_was_measured_and_earlier_searches_measured_outside(

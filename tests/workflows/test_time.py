@@ -186,7 +186,7 @@ def test_a_search_that_the_time_has_cut_is_one_that_goes_on(
     steps.made, steps.stop, steps.then = 0, 30, later
     cut = search_run(begun, BUDGET, replace(SEARCH, max_time_s=600.0), progress=notes)
     assert steps.made == 30
-    assert notes[-1] == "time is up: the best so far is kept as the choice; repeat the command to go on"
+    assert notes[-1] == "time is up: the best so far is kept as the choice; repeat the command to resume"
     assert begun.read()["steps"][-1]["settings"]["whole"] is False
     assert cut.choice in expected.candidates
     assert search_run(begun, BUDGET, SEARCH) == expected
@@ -269,7 +269,7 @@ def test_a_training_that_has_ended_is_not_made_again_where_the_look_over_was_cut
     notes = Notes()
     done = train(run, replace(settings, max_time_s=600.0), space=str(space), progress=notes)
     assert (steps.made, done.top1, done.epochs, done.path) == (17, None, 1, run.training_state)
-    assert "repeat the command to go on" in notes[-1]
+    assert "repeat the command to resume" in notes[-1]
     assert not run.supernet.exists()
     steps.stop = -1
     ended = train(run, settings, space=str(space))

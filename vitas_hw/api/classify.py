@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 class Classifying(ClassifySettings):
     """Of ``classify``."""
 
-    model: str | Path = setting(help="an ONNX file that was exported with data.", kw_only=False)
-    images: Sequence[str | Path | Image.Image] = setting(help="files, or images of Pillow.", kw_only=False)
+    model: str | Path = setting(help="an ONNX file, exported with data.", kw_only=False)
+    images: Sequence[str | Path | Image.Image] = setting(help="image files, or Pillow images.", kw_only=False)
 
 
 @told(Classifying)
 def classify(asked: Classifying) -> Rows[Classified]:
-    """What an exported model says of images, on the CPU, by the preprocessing and class names that its file carries.
+    """Classify images with an exported model on the CPU; preprocessing and class names come from its file.
 
     Returns: a table with a row for each image: ``label`` with its ``share``, and ``classes``, the likeliest first.
 
     Raises:
         InputError: no images.
-        FileError: the file is missing, no model, or carries no preprocessing; an image cannot be read.
+        FileError: the file is missing, no model, or has no preprocessing; or an image cannot be read.
 
     Example:
         >>> space = vh.space_for("folder:photos")

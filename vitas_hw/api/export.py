@@ -22,31 +22,31 @@ if TYPE_CHECKING:
 class ExportingOnnx:
     """Of ``export_onnx``."""
 
-    model: VisionTransformer = setting(help="a plain ViT, as extract and build_model give it.", kw_only=False)
-    path: str | Path = setting(help="the file to write, in a folder that is there.", kw_only=False)
+    model: VisionTransformer = setting(help="a plain ViT, from extract or build_model for example.", kw_only=False)
+    path: str | Path = setting(help="the file to write, in an existing folder.", kw_only=False)
     precision: str = setting(default="fp32", like=ExportSettings)
     data: ImageData | None = setting(
-        default=None, help="to compare on, and for int8 to calibrate on. Default: random images."
+        default=None, help="images for the check and for int8 calibration. Default: random images."
     )
     batch_size: int | None = setting(default=None, like=ExportSettings)
     opset: int | None = setting(default=None, like=ExportSettings)
     max_drop: float = setting(default=0.01, like=ExportSettings)
     images: int = setting(default=1000, like=ExportSettings)
-    progress: Progress = setting(default=SILENT, help="where to report to.")
-    seed: int = setting(default=0, help="of random images.", at_least=0, at_most=2**32 - 1)
+    progress: Progress = setting(default=SILENT, help="a ``Reporter`` shows progress on stderr. Default: silent.")
+    seed: int = setting(default=0, help="random seed of the images.", at_least=0, at_most=2**32 - 1)
 
 
 @told(ExportingOnnx)
 def export_onnx(asked: ExportingOnnx) -> Exported:
-    """Write a model as an ONNX file, kept only if ONNX Runtime computes with it what torch does with the model.
+    """Export a model to an ONNX file, which is kept only if its logits in ONNX Runtime match PyTorch's.
 
-    With ``data`` the file carries their preprocessing and class names, which ``classify`` reads.
+    With ``data`` the file also holds the preprocessing and class names, which ``classify`` reads.
 
-    Returns: the file, and how it compares.
+    Returns: the file (``path``) and the result of the check (``beside``).
 
     Raises:
-        InputError: no plain vision transformer, no folder for the file, or int8 without data.
-        VitasError: the file would not compute the same.
+        InputError: the model is no plain vision transformer, the folder does not exist, or int8 without data.
+        VitasError: the logits do not match; no file is left.
 
     Example:
         >>> model = vh.build_model(vh.load_space("small.yaml").smallest, seed=0)

@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 class Fitting(FitSettings):
     """Of ``fit``."""
 
-    profile: str | None = setting(default=None, help="a profile's file, or the name of a shipped one.", kw_only=False)
-    progress: Progress = setting(default=SILENT, help="where to report to.")
+    profile: str | None = setting(default=None, help="a profile file, or the name of a shipped profile.", kw_only=False)
+    progress: Progress = setting(default=SILENT, help="a ``Reporter`` shows progress on stderr. Default: silent.")
 
 
 @told(Fitting)
 def fit(asked: Fitting) -> Fitted:
-    """Fit a latency predictor to a profile's file, or to a column of a table, and report each kind's error on held-out
-    examples.
+    """Fit a latency predictor to a profile or to a column of a CSV table; report the cross-validated error of each
+    kind.
 
     Returns: the predictor, its report and their files; a table with a row for each kind.
 
     Raises:
         FileError: the profile or the table is missing or broken.
-        InputError: a column is not there, too few rows, or a kind that a table cannot have.
+        InputError: a missing column, too few rows, or a kind that a table cannot have.
         VitasError: fewer than 20 subnets ran.
 
     Example:

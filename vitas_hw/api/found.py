@@ -1,4 +1,4 @@
-"""What a search has found, as Python has it: subnets with all that is known of each, and their models."""
+"""The result of a search in Python: subnets with their accuracy and costs, and their models."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FoundSubnet:
-    """A subnet of a search, and what is known of it; None is what is not known.
+    """A subnet of a search with its accuracy and costs; None is an unknown value.
 
     Args:
         subnet: its architecture.
-        top1: on the search split; with the supernet's weights, or of the best one after its fine-tuning.
-        loss: mean cross-entropy where top-1 is from.
-        predicted_ms: latency by the predictor.
-        measured_ms: latency on the device.
-        memory_bytes: measured, where a budget asked for it.
-        layers: the supernet's blocks that it runs on, in a space without identity shifting.
+        top1: on the search split, from 0 to 1; with the supernet's weights, for the best subnet after its fine-tuning.
+        loss: mean cross-entropy on the same images, with the same weights.
+        predicted_ms: predicted latency in milliseconds.
+        measured_ms: latency measured on the device, in milliseconds.
+        memory_bytes: measured memory, if the budget limits it.
+        layers: the blocks of the supernet that it uses, in a space without identity shifting.
 
     Example:
         >>> best = vh.Run("runs/digits").found.best
@@ -51,7 +51,7 @@ class FoundSubnet:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of an inference of one image: the field's FLOPs."""
+        """Multiply-accumulates per image; papers on vision transformers call them FLOPs."""
         return self.subnet.macs
 
     @property
@@ -61,15 +61,16 @@ class FoundSubnet:
 
     @property
     def digest(self) -> str:
-        """What names the subnet in files."""
+        """Hash of the architecture; files name the subnet by it."""
         return self.subnet.digest
 
     def model(self) -> VisionTransformer:
-        """A plain timm ``VisionTransformer`` with its weights, in evaluation mode: those of the supernet; of a run's
-        best, those after fine-tuning or retraining.
+        """The subnet as a plain timm ``VisionTransformer`` in evaluation mode.
+
+        Its weights are the supernet's; for the best subnet of a run, those after fine-tuning or retraining.
 
         Raises:
-            InputError: the search ranked subnets by their size, so that it has none; or the run was searched again.
+            InputError: the search ranked by size and has no weights, or the run was searched again.
         """
         return self._model()
 
@@ -79,11 +80,11 @@ class Found(Tabular):
     """A finished search.
 
     Args:
-        best: the most accurate subnet that lies inside the budget, as measured where the device is here.
+        best: the most accurate subnet within the budget, by measured latency if the device is here.
         front: the best subnets at each cost, cheapest first (a Pareto front).
-        candidates: every subnet that was evaluated or known inside the budget, in order.
-        budget: what was asked for.
-        result: all that the search keeps in its file.
+        candidates: every subnet within the budget that this or an earlier search evaluated, in order.
+        budget: the budget of the search.
+        result: the content of ``search.json``.
 
     Example:
         >>> found = vh.Run("runs/digits").found

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def load_profile(name_or_path: str | Path) -> Profile:
-    """A shipped profile by name, or the file of one: the measurements of many subnets on one target, a table.
+    """Load a profile, the measurements of many subnets on one target: a file, or a shipped profile by name.
 
     Raises:
         InputError: an unknown name.

@@ -21,10 +21,10 @@ from vitas_hw.workflows.compare import CompareSettings
 class Measuring(TargetAsked):
     """Of ``measure``."""
 
-    subnets: Sequence[Subnet] = setting(help="which, all of one image size.", kw_only=False)
+    subnets: Sequence[Subnet] = setting(help="the subnets, all with one image size.", kw_only=False)
     rounds: int = setting(default=5, like=CompareSettings)
-    progress: Progress = setting(default=SILENT, help="where to report to.")
-    seed: int = setting(default=0, help="of the orders.", at_least=0, at_most=2**32 - 1)
+    progress: Progress = setting(default=SILENT, help="a ``Reporter`` shows progress on stderr. Default: silent.")
+    seed: int = setting(default=0, help="random seed of the orders.", at_least=0, at_most=2**32 - 1)
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Measurements(Tabular):
 
     Args:
         target: device, backend, precision, batch size, threads, image size.
-        measurements: one for each subnet, in order: its samples, or why it does not run.
+        measurements: one for each subnet, in order: its samples, or the reason why it failed.
 
     Example:
         >>> measured = vh.measure([vh.load_space("small.yaml").smallest], device="cpu", rounds=1)
@@ -53,7 +53,7 @@ class Measurements(Tabular):
         """The p50 of each subnet in milliseconds.
 
         Raises:
-            InputError: one of them does not run.
+            InputError: a subnet failed.
         """
         for one in self.measurements:
             if one.failed:
@@ -67,9 +67,9 @@ class Measurements(Tabular):
 
 @told(Measuring)
 def measure(asked: Measuring) -> Measurements:
-    """Latency of subnets on a device of this machine, in interleaved rounds, by a process of its own.
+    """Measure the latency of subnets on a device of this machine, in interleaved rounds in a separate process.
 
-    Its ``latency_ms`` is what ``search`` takes as ``measure``.
+    For the ``measure`` argument of ``search``, pass ``lambda subnets: vh.measure(subnets).latency_ms``.
 
     Returns: a table with a row for each subnet.
 

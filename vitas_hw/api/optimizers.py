@@ -1,4 +1,4 @@
-"""The optimizers of a search, to be configured for ``search``, or asked and told by a loop of your own.
+"""The optimizers of a search: configure one for ``search``, or use its ask-and-tell interface in your own loop.
 
 Example:
     >>> space = vh.load_space("vitas-digits")
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 
 @settings
 class AnyOptimizer:
-    """What all optimizers have.
+    """Base class of the optimizers.
 
     Args:
-        population: subnets of a generation, or before the first fit of a model.
-        generations: a search evaluates at most ``population`` times so many subnets.
+        population: subnets per generation; for a surrogate, those before its first fit.
+        generations: a search evaluates at most population x generations subnets.
 
     Raises InputError for sizes that are too small.
 
@@ -66,7 +66,7 @@ class AnyOptimizer:
         predictor: Predictor | None = None,
         seed: int = 0,
     ) -> AskTell:
-        """An optimizer of a space, to be asked and told.
+        """An ask-and-tell interface to the optimizer in a space.
 
         Args:
             space: whose subnets are asked for.
@@ -95,7 +95,7 @@ class AnyOptimizer:
 
 
 class Surrogate(AnyOptimizer):
-    """Gradient boosting on what was evaluated picks among many subnets inside the budget: the default.
+    """The default: gradient boosting on evaluated subnets picks the next ones among many within the budget.
 
     Example:
         >>> vh.optimizers.Surrogate(population=8).population
@@ -106,7 +106,7 @@ class Surrogate(AnyOptimizer):
 
 
 class NSGA2(AnyOptimizer):
-    """The paper's evolution (ViTAS section 4.3), by pymoo. The paper's size is 50 times 40.
+    """The paper's NSGA-II (ViTAS section 4.3), from pymoo. The paper uses 50 subnets x 40 generations.
 
     Example:
         >>> vh.optimizers.NSGA2(population=50, generations=40)
@@ -128,7 +128,7 @@ class RegularizedEvolution(AnyOptimizer):
 
 
 class RandomSearch(AnyOptimizer):
-    """Random subnets inside the budget: what every other optimizer has to beat.
+    """Random subnets within the budget: the baseline for the others.
 
     Example:
         >>> vh.optimizers.RandomSearch(population=10).generations
@@ -139,11 +139,11 @@ class RandomSearch(AnyOptimizer):
 
 
 class AskTell:
-    """An optimizer at work: asked for subnets, told their values.
+    """An optimizer in use: ``ask`` gives subnets, ``tell`` takes their values.
 
     Args:
-        space: whose subnets it asks for.
-        optimizer: that proposes codes of the space.
+        space: the search space of the subnets.
+        optimizer: proposes codes of that space.
 
     Example:
         >>> optimizer = vh.optimizers.Surrogate(population=4).ask_tell(vh.load_space("vitas-digits"), flops="20M")

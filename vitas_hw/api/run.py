@@ -41,19 +41,19 @@ if TYPE_CHECKING:  # loaded by the step that needs it
 
 
 class Run:
-    """A directory that keeps what each step makes, and the steps as methods.
+    """A run: a directory with all files of a search, and methods for the steps that write them.
 
-    They are those of the command line, with the same settings, files and errors; a run may be worked on from both. A
-    step that was interrupted goes on when it is called again. Nothing is read or written before a step needs it.
+    The steps are those of the command line, with the same settings, files and errors; you can use both on one run. Call
+    an interrupted step again to resume it. Files are read and written only when a step needs them.
 
     Args:
-        path: of the directory; made by the first step.
-        space: of a new run: a preset's name, a YAML file, or a ``SearchSpace``; None is ``digits``. Of a run that
-            is there it must be the same, or None.
-        data: the images to train on: ``digits``, ``folder:PATH``, ``hfds/NAME`` ..., see ``load_data``; None leaves
-            it to each step.
-        progress: True shows bars, or lines where there is no terminal, on stderr; False shows nothing; else an object
-            with the methods of ``Reporter``.
+        path: the directory; the first step creates it.
+        space: search space of a new run: a preset's name, a YAML file, or a ``SearchSpace``; None is ``digits``. For an
+            existing run it must be the same, or None.
+        data: the images to train on: ``digits``, ``folder:PATH``, ``hfds/NAME`` ..., see ``load_data``; None: each
+            step's ``data`` argument.
+        progress: True shows bars (without a terminal, lines) on stderr; False shows nothing; or an object with the
+            methods of ``Reporter``.
 
     Example:
         >>> run = vh.Run("runs/digits")
@@ -81,7 +81,7 @@ class Run:
 
     @property
     def progress(self) -> Progress:
-        """Where the steps report to."""
+        """The object that shows the progress of the steps."""
         if self._progress is True:
             from vitas_hw.report.progress import Reporter
 
@@ -93,16 +93,16 @@ class Run:
         """The run's search space.
 
         Raises:
-            InputError: the run is one of another space than was given.
+            InputError: the run exists with another space than the given one.
         """
         return self._directory.space(self._space)
 
     @property
     def found(self) -> Found:
-        """What the last search found, read from the run's files.
+        """The result of the last search, read from the run's files.
 
         Raises:
-            InputError: nothing was searched.
+            InputError: the run has not been searched.
         """
         from vitas_hw.runs.artifacts import last_result
 
@@ -111,7 +111,7 @@ class Run:
 
     @property
     def predictor(self) -> Predictor:
-        """The latency predictor that was fitted last. Raises InputError if nothing was profiled."""
+        """The latency predictor that was fitted last. Raises InputError if the run has none."""
         from vitas_hw.runs.artifacts import load_run_predictor
 
         return load_run_predictor(self._directory)[0]
@@ -121,7 +121,7 @@ class Run:
         """The trained supernet.
 
         Raises:
-            InputError: nothing was trained.
+            InputError: the run has not been trained.
         """
         from vitas_hw.runs.artifacts import load_run_supernet
 
@@ -129,10 +129,10 @@ class Run:
 
     @property
     def images(self) -> ImageData:
-        """The images that the supernet was trained on, in their three parts.
+        """The images of the supernet's training, in three splits: ``train``, ``search`` and ``test``.
 
         Raises:
-            FileError: nothing was trained, or the run no longer tells on what.
+            FileError: the run has not been trained, or ``data.json`` is missing or broken.
         """
         from vitas_hw.runs.artifacts import load_run_data
 
@@ -145,8 +145,8 @@ class Run:
         Returns: the profile and the predictor, with their files.
 
         Raises:
-            InputError: the device is not there, or earlier timings were taken with other settings or elsewhere.
-            VitasError: nothing runs on it, or too few were measured in the time for a predictor.
+            InputError: the device does not exist, or earlier measurements used other settings or another machine.
+            VitasError: no subnet runs on it, or too few were measured in time to fit a predictor.
 
         Example:
             >>> run.profile(device="cpu", num_subnets=120)  # minutes  # doctest: +SKIP
@@ -158,13 +158,13 @@ class Run:
 
     @told_method(steps.TrainingSupernet)
     def train(self, asked: steps.TrainingSupernet) -> Trained:
-        """Train the supernet; with a budget, sampled subnets cost that on average.
+        """Train the supernet. With a budget, sampled subnets cost that much on average.
 
-        Returns: how it went, and the supernet's file.
+        Returns: losses and accuracy, and the supernet's file.
 
         Raises:
-            InputError: settings, data and space do not fit together, or an unfinished training had other settings.
-            VitasError: the loss is no longer finite, or a checkpoint could not be written.
+            InputError: settings, data and space do not match, or an unfinished training has other settings.
+            VitasError: the loss became infinite or NaN, or a checkpoint could not be written.
 
         Example:
             >>> run.train(epochs=100)  # minutes  # doctest: +SKIP
@@ -185,14 +185,14 @@ class Run:
     def search(self, asked: steps.Searching) -> Found:
         """Find the most accurate subnet under a budget, measure the finalists on the device, fine-tune the best.
 
-        Without a budget: a latency that 15% of random subnets meet on the profiled device.
+        The default budget is the latency that 15% of random subnets meet on the profiled device.
 
         Returns: the best subnet, the front, and all candidates.
 
         Raises:
-            InfeasibleBudgetError: no subnet fits; says what the space reaches.
-            InputError: a budget that cannot be read, or a step before this one is missing.
-            VitasError: nothing measured inside the budget in the end.
+            InfeasibleBudgetError: no subnet meets the budget; the message gives the range of the space.
+            InputError: an unreadable budget, or a missing earlier step.
+            VitasError: no measured finalist meets the budget.
 
         Example:
             >>> run = vh.Run("runs/digits", progress=False)
@@ -213,12 +213,12 @@ class Run:
     def retrain(self, asked: steps.Retraining) -> Retrained:
         """Train one subnet to its full accuracy.
 
-        Returns: how it went, and the file of its weights.
+        Returns: losses and accuracy, and the file of its weights.
 
         Raises:
-            InputError: there is no such subnet, no data for it, no supernet to start from, or an unfinished retraining
-                had other settings.
-            VitasError: the loss is no longer finite, or a checkpoint could not be written.
+            InputError: an unknown subnet, no data for it, no supernet to start from, or an unfinished retraining has
+                other settings.
+            VitasError: the loss became infinite or NaN, or a checkpoint could not be written.
 
         Example:
             >>> retrained = vh.Run("runs/digits", progress=False).retrain(epochs=1, init="supernet")
@@ -241,12 +241,12 @@ class Run:
 
     @told_method(steps.Evaluating)
     def evaluate(self, asked: steps.Evaluating) -> Rows[Evaluated]:
-        """Top-1 and top-5 of subnets with the weights of the supernet.
+        """Compute top-1 and top-5 of subnets with the supernet's weights.
 
         Returns: a table with a row for each: ``subnet`` and ``accuracy``.
 
         Raises:
-            InputError: no subnet at all, one that is not of the run's space, or nothing was trained.
+            InputError: no subnet given, a subnet outside the run's space, or a run without a supernet.
 
         Example:
             >>> rows = vh.Run("runs/digits", progress=False).evaluate(["smallest", "largest"], random=2)
@@ -282,13 +282,13 @@ class Run:
         """Predict latencies with 90% intervals.
 
         Args:
-            subnets: words as the command line takes them (``smallest``, ``choice``, a file ...), or subnets.
-            predictor: a shipped name or a file; None is the run's own.
+            subnets: subnets, or words as on the command line (``smallest``, ``choice``, a file ...).
+            predictor: a file or a shipped predictor's name; None is the run's own.
 
         Returns: a table with a row for each.
 
         Raises:
-            InputError: an unknown name, a subnet that the predictor is not for, or a run without a predictor.
+            InputError: an unknown name, a subnet with other images or classes, or a run without a predictor.
 
         Example:
             >>> name = "amd-epyc-zen5-onnxruntime-fp32-b1-t1-i32--vitas-digits"
@@ -302,13 +302,13 @@ class Run:
 
     @told_method(steps.Exporting)
     def export(self, asked: steps.Exporting) -> Rows[Exported]:
-        """Write a subnet for other tools; each file is checked against torch on real images before it is kept.
+        """Export a subnet. A file is kept only if its logits match PyTorch's on real images.
 
-        Returns: a table with a row for each file: ``path``, and how it compares.
+        Returns: a table with a row for each file: its ``path`` and the result of the check (``beside``).
 
         Raises:
-            InputError: nothing to export, or no folder for it.
-            VitasError: a file would not compute the same; it is not kept.
+            InputError: nothing to export, or the folder does not exist.
+            VitasError: the logits of a file do not match; it is not kept.
 
         Example:
             >>> (exported,) = vh.Run("runs/digits", progress=False).export("onnx")
@@ -330,7 +330,7 @@ class Run:
         return Rows(found, Exported.cells, "Exports beside torch")
 
     def report(self, output: str | Path | None = None) -> Path:
-        """Write one HTML page of the run, to read anywhere.
+        """Write one self-contained HTML page about the run.
 
         Args:
             output: the file; None is ``report.html`` in the run.
@@ -351,13 +351,13 @@ class Run:
 
     @told_method(steps.Shrinking)
     def shrink(self, asked: steps.Shrinking) -> Shrunk:
-        """The best part of a trained ViT inside a budget, in one go: every step from the space to the export.
+        """Shrink a trained ViT to a budget: all steps, from the search space to the export.
 
-        Returns: the original and the choice side by side.
+        Returns: a comparison of the original and the choice.
 
         Raises:
-            InputError: a budget that the model is inside of already, or another run; and as each step does.
-            InfeasibleBudgetError: no part of the model fits; says so before anything is trained.
+            InputError: the model already meets the budget, the run belongs to another model, or an error of a step.
+            InfeasibleBudgetError: no subnet of the model meets the budget; raised before any training.
 
         Example:
             >>> run = vh.Run("runs/small", data="folder:photos")
@@ -369,7 +369,7 @@ class Run:
         return shrink(self._directory, asked.model, how, fresh=asked.fresh, progress=self.progress)
 
     def _images_or(self, asked: Any) -> dict[str, str]:
-        """The data that a step was told, else the run's; nothing if neither was given."""
+        """The step's data, else the run's; empty if neither was given."""
         data = asked.data or self.data
         return {} if data is None else {"data": data}
 

@@ -29,33 +29,39 @@ if TYPE_CHECKING:
 class SearchingAlone(SearchSettings, BudgetWords):
     """Of ``search``."""
 
-    space: SearchSpace = setting(help="what to search.", kw_only=False)
-    supernet: Supernet | None = setting(default=None, help="trained, of the space. Not needed to rank by size.")
-    data: ImageData | None = setting(default=None, help="images to compare on. Not needed to rank by size.")
-    predictor: Predictor | None = setting(default=None, help="of the space, for a latency budget.")
+    space: SearchSpace = setting(help="the search space.", kw_only=False)
+    supernet: Supernet | None = setting(
+        default=None, help="trained supernet of the space. Not needed for accuracy='params'."
+    )
+    data: ImageData | None = setting(
+        default=None, help="data whose search split scores the subnets. Not needed for accuracy='params'."
+    )
+    predictor: Predictor | None = setting(
+        default=None, help="latency predictor of the space; needed for a latency budget."
+    )
     measure: Measure | None = setting(
-        default=None, help="subnets to p50 in milliseconds on the device. Default: the best is chosen by prediction."
+        default=None, help="function that measures subnets: their p50 in milliseconds. Default: predictions decide."
     )
     depths: Shares | None = setting(
-        default=None, help="how often each depth was trained, from the fewest blocks on. Default: equally often."
+        default=None, help="share of the training of each depth, from the fewest blocks to the most. Default: equal."
     )
     optimizer: str | AnyOptimizer | None = setting(  # type: ignore[assignment]  # an object holds name and sizes
         default=None, help="one of vh.optimizers, or its name. Default: Surrogate()."
     )
-    progress: Progress = setting(default=SILENT, help="where to report to.")
+    progress: Progress = setting(default=SILENT, help="a ``Reporter`` shows progress on stderr. Default: silent.")
 
 
 @told(SearchingAlone)
 def search(asked: SearchingAlone) -> Found:
-    """The subnet of least loss under a budget: the search of a run, without its files and without fine-tuning.
+    """Find the subnet with the lowest loss under a budget, as ``Run.search`` does, but without files and fine-tuning.
 
     The same seed, supernet and predictor give the same candidates and scores.
 
     Returns: the best subnet, the front, and all candidates.
 
     Raises:
-        InfeasibleBudgetError: no subnet fits; says what the space reaches.
-        InputError: a budget that cannot be read, a latency without a predictor, a predictor of another space.
+        InfeasibleBudgetError: no subnet meets the budget; the message gives the range of the space.
+        InputError: an unreadable budget, a latency budget without a predictor, or a predictor of another space.
 
     Example:
         >>> space = vh.load_space("vitas-digits")

@@ -1,4 +1,4 @@
-"""A search space for somebody's images."""
+"""A search space for a data set."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from vitas_hw.core.space import SearchSpace
 
 
 def space_for(data: str, *, init: str | None = None, output: str | Path | None = None) -> SearchSpace:
-    """A space that fits a data set: its classes, its colours, and sizes for as many images as there are.
+    """Make a search space for a data set: its classes and channels, and sizes that suit its number of images.
 
     Args:
-        data: ``folder:PATH``, ``digits``, ``hfds/NAME`` ..., see ``load_data``; no stream, which does not tell its
-            classes.
-        init: a pretrained ViT (timm's name, ``NAME:FILE``, a file or a folder): the space is then that model and its
-            parts.
-        output: a YAML file to write it to, to be read and changed; None writes nothing.
+        data: ``folder:PATH``, ``digits``, ``hfds/NAME`` ..., see ``load_data``; no streamed data, whose classes
+            are unknown.
+        init: a pretrained ViT (a timm name, ``NAME:FILE``, a file or a folder); the space then holds that model and
+            smaller versions of it.
+        output: a YAML file to write the space to, for you to edit; None writes nothing.
 
     Raises:
-        FileError: data, or a model's file, that are missing or broken.
-        InputError: an unknown data set or model, or a file of other content is there.
+        FileError: the data or the model's file are missing or broken.
+        InputError: an unknown data set or model, or ``output`` exists with other content.
         VitasError: the model could not be downloaded.
 
     Example:

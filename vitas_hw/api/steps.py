@@ -1,6 +1,4 @@
-"""What each step of a run is told from Python: its settings, and beside them what the command line has as options of
-its own.
-"""
+"""The arguments of each step of a run in Python: its settings, and what the command line adds as options."""
 
 from __future__ import annotations
 
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
     SubnetWord = str | Subnet | FoundSubnet
 
 Settings = TypeVar("Settings")
-_SUBNETS = "words as the command line takes them (smallest, choice, front:2, a file ...), or subnets."
+_SUBNETS = "subnets, or words as on the command line (smallest, choice, front:2, a file ...)."
 
 
 def own(asked: Any, kind: type[Settings], **instead: Any) -> Settings:
@@ -41,9 +39,9 @@ def own(asked: Any, kind: type[Settings], **instead: Any) -> Settings:
 class BudgetWords:
     """A budget in words."""
 
-    latency: str | None = setting(default=None, help="the budget: 5ms, or a range, 4ms-5ms.")
-    flops: str | None = setting(default=None, help="the budget in MACs: 1.3G.")
-    params: str | None = setting(default=None, help="the budget in parameters: 6M.")
+    latency: str | None = setting(default=None, help="latency budget: 5ms, or a range, 4ms-5ms.")
+    flops: str | None = setting(default=None, help="budget in MACs: 1.3G.")
+    params: str | None = setting(default=None, help="budget in parameters: 6M.")
 
     def budget_or(self, given: Budget) -> Budget:
         """What the words say; ``given`` if there are none. Raises InputError if both say something."""
@@ -57,7 +55,7 @@ class BudgetWords:
 class Profiling(ProfileSettings):
     """Of ``Run.profile``."""
 
-    fresh: bool = setting(default=False, help="forget earlier timings of this target.")
+    fresh: bool = setting(default=False, help="discard earlier measurements of this target.")
 
 
 @settings
@@ -65,8 +63,8 @@ class TrainingSupernet(TrainSettings, BudgetWords):
     """Of ``Run.train``."""
 
     data: str | None = setting(default=None, help="the images. Default: those of the run.")  # type: ignore[assignment]  # None is the run's
-    fresh: bool = setting(default=False, help="forget an unfinished training.")
-    callbacks: Sequence[Callback] = setting(default=(), help="told of each epoch.")
+    fresh: bool = setting(default=False, help="discard an unfinished training.")
+    callbacks: Sequence[Callback] = setting(default=(), help="called after each epoch, see ``Callback``.")
 
 
 @settings
@@ -74,24 +72,28 @@ class Searching(SearchSettings, BudgetWords):
     """Of ``Run.search``."""
 
     latency: str | Sequence[str] | None = setting(  # type: ignore[assignment]  # of several targets, several
-        default=None, help="the budget: 5ms, a range, 4ms-5ms; of another target NAME=20ms, in a list of several."
+        default=None, help="latency budget: 5ms, or a range, 4ms-5ms; with a further target: ['5ms', 'PREDICTOR=20ms']."
     )
-    memory: str | None = setting(default=None, help="the budget when it runs: 200MB.")
+    memory: str | None = setting(default=None, help="budget of memory at inference: 200MB.")
     optimizer: str | AnyOptimizer | None = setting(  # type: ignore[assignment]  # an object holds name and sizes
         default=None, help="one of vh.optimizers, or its name. Default: Surrogate()."
     )
-    fresh: bool = setting(default=False, help="forget earlier evaluations and measurements.")
+    fresh: bool = setting(default=False, help="discard earlier evaluations and measurements.")
 
 
 @settings
 class Retraining(RetrainSettings):
     """Of ``Run.retrain``."""
 
-    subnet: SubnetWord | None = setting(default=None, help="which. Default: the last search's choice.", kw_only=False)
-    rank: int | None = setting(default=None, help="instead of a subnet, of the search's front: 1 is the most accurate.")
-    output: str | Path | None = setting(default=None, help="the file of weights. Default: in the run.")
-    fresh: bool = setting(default=False, help="forget an unfinished training.")
-    callbacks: Sequence[Callback] = setting(default=(), help="told of each epoch.")
+    subnet: SubnetWord | None = setting(
+        default=None, help="the subnet. Default: the last search's choice.", kw_only=False
+    )
+    rank: int | None = setting(
+        default=None, help="rank in the search's front, instead of `subnet`; 1 is the most accurate."
+    )
+    output: str | Path | None = setting(default=None, help="file for the weights. Default: in the run.")
+    fresh: bool = setting(default=False, help="discard an unfinished training.")
+    callbacks: Sequence[Callback] = setting(default=(), help="called after each epoch, see ``Callback``.")
 
 
 @settings
@@ -115,18 +117,20 @@ class Exporting(ExportSettings):
     formats: str | Sequence[str] = setting(  # type: ignore[assignment]  # of one, its name
         default="onnx", help="onnx, openvino, tensorrt, timm, torch, or a list of them.", kw_only=False
     )
-    subnet: SubnetWord | None = setting(default=None, help="which. Default: the last search's choice.")
-    rank: int | None = setting(default=None, help="instead of a subnet, of the search's front: 1 is the most accurate.")
-    output: str | Path | None = setting(default=None, help="the file to write. Default: in the run.")
+    subnet: SubnetWord | None = setting(default=None, help="the subnet. Default: the last search's choice.")
+    rank: int | None = setting(
+        default=None, help="rank in the search's front, instead of `subnet`; 1 is the most accurate."
+    )
+    output: str | Path | None = setting(default=None, help="file to write. Default: in the run.")
 
 
 @settings
 class Shrinking(ShrinkSettings, BudgetWords):
     """Of ``Run.shrink``."""
 
-    model: str = setting(help="a plain ViT: timm's name, NAME:FILE, a file or a folder.", kw_only=False)
+    model: str = setting(help="a plain ViT: a timm name, NAME:FILE, a file or a folder.", kw_only=False)
     data: str | None = setting(default=None, help="the images. Default: those of the run.")  # type: ignore[assignment]  # None is the run's
-    fresh: bool = setting(default=False, help="do every step again.")
+    fresh: bool = setting(default=False, help="discard the run's steps and start from the first.")
 
 
 def searching(asked: Any, targets: Mapping[str, Range]) -> SearchSettings:

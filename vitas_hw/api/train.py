@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class TrainingAlone:
     """Of ``train_supernet``; None takes what suits the data."""
 
-    supernet: Supernet = setting(help="trained in place.", kw_only=False)
-    data: ImageData = setting(help="images of its space; the train part is trained on.", kw_only=False)
+    supernet: Supernet = setting(help="the supernet to train, in place.", kw_only=False)
+    data: ImageData = setting(help="images for its space; the train split is used.", kw_only=False)
     epochs: int | None = setting(default=None, like=Recipe)
     batch_size: int | None = setting(default=None, like=Recipe)
     lr: float | None = setting(default=None, like=Recipe)
@@ -34,27 +34,27 @@ class TrainingAlone:
     autocast: str | None = setting(default=None, like=Recipe)
     sandwich: bool = setting(default=False, like=Recipe)
     depths: Shares | None = setting(
-        default=None, help="how often each depth is drawn, from the fewest blocks on. Default: equally often."
+        default=None, help="share of each depth in the draws, from the fewest blocks to the most. Default: equal."
     )
-    teacher: nn.Module | None = setting(default=None, help="a module from images to logits, to learn from too.")
+    teacher: nn.Module | None = setting(default=None, help="teacher for distillation: a module from images to logits.")
     device: str = setting(default="auto", like=TrainingSettings)
     workers: int = setting(default=0, like=Runtime)
     threads: int | None = setting(default=None, like=Runtime)
     max_time_s: float | None = setting(default=None, like=TimeAllowed)
-    progress: Progress = setting(default=SILENT, help="where to report to.")
+    progress: Progress = setting(default=SILENT, help="a ``Reporter`` shows progress on stderr. Default: silent.")
     seed: int = setting(default=0, like=TrainSettings)
 
 
 @told(TrainingAlone)
 def train_supernet(asked: TrainingAlone) -> Sequence[float]:
-    """Train a supernet in place, as a run's ``train`` does, but in one go: nothing is kept of an interrupted one.
+    """Train a supernet in place, as ``Run.train`` does, but without checkpoints: it cannot be resumed.
 
-    Returns: the mean loss of each epoch; of fewer epochs, if ``max_time_s`` ended it. The supernet is then on the CPU
-        and in evaluation mode.
+    Returns: the mean loss of each epoch; fewer epochs if ``max_time_s`` ended the training. Afterwards the supernet is
+        on the CPU and in evaluation mode.
 
     Raises:
-        InputError: data of other images or classes than the supernet's, or settings that do not go together.
-        VitasError: the loss is no longer finite.
+        InputError: images or classes that do not fit the supernet, or settings that exclude each other.
+        VitasError: the loss became infinite or NaN.
 
     Example:
         >>> space = vh.load_space("small.yaml")

@@ -16,13 +16,11 @@ from vitas_hw.workflows.classify import ClassifySettings
 @takes(ClassifySettings)
 def classify(
     settings: Callable[..., ClassifySettings],
-    model: Annotated[Path, typer.Argument(metavar="FILE", help="An ONNX file that export wrote.")],
+    model: Annotated[Path, typer.Argument(metavar="FILE", help="ONNX file written by export.")],
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Image files.")],
     as_json: JsonOption = False,
 ) -> None:
-    """The class of each image, by an exported ONNX file.
-
-    The file carries preprocessing and class names, if it was exported with data.
+    """Classify images with an exported ONNX file, which holds preprocessing and class names.
 
     Example: vitas-hw classify runs/default/choice.onnx photo.jpg
     """

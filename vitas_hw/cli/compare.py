@@ -8,20 +8,18 @@ from typing import Annotated
 import typer
 
 from vitas_hw.cli.from_settings import takes
-from vitas_hw.cli.options import DEFAULT_RUN, JsonOption, RunOption
+from vitas_hw.cli.options import DEFAULT_RUN, SUBNETS, JsonOption, RunOption
 from vitas_hw.workflows.compare import CompareSettings, Comparison
-
-_SUBNETS = "Published names, names of plain ViTs in timm, JSON files, trained .safetensors, choice, smallest, largest."
 
 
 @takes(CompareSettings, leave_out=("device_name",))
 def compare(
     settings: Callable[..., CompareSettings],
-    subnets: Annotated[list[str] | None, typer.Argument(help=_SUBNETS)] = None,
+    subnets: Annotated[list[str] | None, typer.Argument(help=SUBNETS)] = None,
     run: RunOption = DEFAULT_RUN,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure subnets side by side on one target, in turn.
+    """Compare subnets on one target: latency from interleaved measurements, costs, top-1.
 
     Example: vitas-hw compare vitas-c deit-ti deit_tiny_patch16_224
     """

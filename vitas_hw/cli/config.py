@@ -34,7 +34,7 @@ def with_config(command: Callable[..., None]) -> Callable[..., None]:
                 given[name] = FromFile(value)  # before the parser has made text of it
         command(**given)
 
-    help_ = "Options from a YAML file or a run.json."
+    help_ = "Read options from a YAML file or a run's run.json."
     option = Annotated[Path | None, typer.Option("--config", help=help_, is_eager=True, callback=_remember)]
     keyword = inspect.Parameter.KEYWORD_ONLY
     parameters = [

@@ -22,7 +22,7 @@ def doctor(
     ] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what this machine can measure, and what is missing for the rest.
+    """Show what this machine can measure, and how to install what is missing.
 
     Example: vitas-hw doctor --json
     """
@@ -62,7 +62,7 @@ def doctor(
         ["--device", "--backend", "--precision"],
         [[device.device, name, precisions[name]] for device in found.devices for name in device.backends],
     )
-    console.OUT.print("\nShipped predictors that are of this machine", style="bold")
+    console.OUT.print("\nShipped predictors for a machine like this", style="bold")
     for predictor in found.predictors:
         console.OUT.print(f"{'yes' if predictor.fits else 'no '} {predictor.name}", markup=False)
     _print_gaps(found.gaps)

@@ -19,7 +19,7 @@ def evaluate(
     run: RunOption = DEFAULT_RUN,
     as_json: JsonOption = False,
 ) -> None:
-    """Score subnets, top-1 and top-5, with the weights of the supernet.
+    """Compute top-1 and top-5 of subnets with the supernet's weights.
 
     Example: vitas-hw evaluate smallest largest --random 10
     """

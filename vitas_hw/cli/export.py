@@ -15,26 +15,27 @@ from vitas_hw.workflows.export.settings import ExportSettings
 if TYPE_CHECKING:
     from vitas_hw.export.parity import Exported
 
-_HOW = "How it is written"
+_HOW = "Format"
 
 
 @takes(ExportSettings)
 def export(
     settings: Callable[..., ExportSettings],
-    subnet: Annotated[str | None, typer.Argument(help=f"{SUBNETS} Default: the search's choice.")] = None,
-    onnx: Annotated[bool, typer.Option("--onnx", help="An ONNX file.")] = False,
-    openvino: Annotated[bool, typer.Option("--openvino", help="OpenVINO's own format.")] = False,
-    tensorrt: Annotated[bool, typer.Option("--tensorrt", help="A TensorRT engine.")] = False,
-    timm: Annotated[bool, typer.Option("--timm", help="A folder that timm loads.")] = False,
-    torch: Annotated[bool, typer.Option("--torch", help="A program of torch.export (.pt2).")] = False,
+    subnet: Annotated[str | None, typer.Argument(help=f"{SUBNETS} Default: choice.")] = None,
+    onnx: Annotated[bool, typer.Option("--onnx", help="Write an ONNX file.")] = False,
+    openvino: Annotated[bool, typer.Option("--openvino", help="Write OpenVINO IR (.xml and .bin).")] = False,
+    tensorrt: Annotated[bool, typer.Option("--tensorrt", help="Write a TensorRT engine.")] = False,
+    timm: Annotated[bool, typer.Option("--timm", help="Write a folder that timm loads.")] = False,
+    torch: Annotated[bool, typer.Option("--torch", help="Write a torch.export program (.pt2).")] = False,
     rank: Annotated[
-        int | None, typer.Option("--rank", help="Its place in the front, from 1.", rich_help_panel=_HOW)
+        int | None,
+        typer.Option("--rank", help="Rank in the search's front; 1 is the most accurate.", rich_help_panel=_HOW),
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", help="File to write.", rich_help_panel=_HOW)] = None,
     run: RunOption = DEFAULT_RUN,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a subnet for other tools, each file checked against torch on real images before it is kept.
+    """Export a subnet. A file is kept only if its logits match PyTorch's on real images.
 
     Example: vitas-hw export --onnx --timm
     """

@@ -24,10 +24,10 @@ _UNKNOWN = (
 @takes(FitSettings)
 def fit(
     settings: Callable[..., FitSettings],
-    profile: Annotated[str | None, typer.Argument(help="A profile's file, or the name of a shipped one.")] = None,
+    profile: Annotated[str | None, typer.Argument(help="A profile file, or the name of a shipped profile.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fit a latency predictor and report the error of each kind on held-out examples.
+    """Fit a latency predictor to a profile or a CSV table; report the cross-validated error of each kind.
 
     Example: vitas-hw fit profiles/mine.jsonl, or: vitas-hw fit --csv phone.csv --column latency_ms
     """

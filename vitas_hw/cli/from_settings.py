@@ -11,7 +11,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import typer
 
-from vitas_hw.core.errors import InputError, VitasError
+from vitas_hw.core.errors import InputError, VitasError, written
 from vitas_hw.core.records import from_json
 from vitas_hw.core.settings import Setting, setting_of
 
@@ -101,7 +101,8 @@ def _option(hint: Any, one: Field[Any], about: Setting) -> tuple[inspect.Paramet
             raise InputError(problem, error.hint, field=one.name, value=typed) from error
 
     shows: Mapping[str, Any] = {"rich_help_panel": about.group} if about.group else {}
-    option = typer.Option(flag(one.name), help=about.help, metavar=_metavar(hint), hidden=about.study, **shows)
+    says = written(about.help, flag, equals=" ")
+    option = typer.Option(flag(one.name), help=says, metavar=_metavar(hint), hidden=about.study, **shows)
     annotation = Annotated[hint, option]
     return inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation), read
 

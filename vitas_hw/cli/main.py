@@ -31,7 +31,7 @@ COMMANDS = (  # each a function of its name in a module of its name, in the orde
 )  # fmt: skip
 INTERRUPTED, TERMINATED = 130, 143  # as shells know them: 128 and the number of the signal
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
-_WHAT = "The best vision transformer for your own device: measure it, predict it, search under it, export it."
+_WHAT = "Find the best vision transformer for your own device: measure, predict, train, search, export."
 _ALL = "All commands: vitas-hw --help"
 _COMPLETING = "_VITAS_HW_COMPLETE"  # set by the shell that asks what could stand next
 _CACHE = "TORCHINDUCTOR_CACHE_DIR"  # set by torch once it has made the folder
@@ -46,7 +46,7 @@ _CLICK_ERROR = next(base for base in typer.BadParameter.__mro__ if base.__name__
 
 def options(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,  # noqa: ARG001  # read in main
 ) -> None:
     if version:
@@ -152,7 +152,7 @@ def _say_how_to_go_on(words: Sequence[str], status: int) -> None:
     how = "Interrupted." if status == INTERRUPTED else "Ended by SIGTERM."
     kept = "No half-written file is left; to do it again:"
     if name in HOLDERS and name != "export":
-        kept = "Timings, evaluations and checkpoints so far are kept; to go on:"
+        kept = "Timings, evaluations and checkpoints so far are kept; to resume:"
     print(f"{how} {kept}\nvitas-hw {shlex.join(again)}", file=sys.stderr)
     _print_as_json(words, status, how, f"vitas-hw {shlex.join(again)}")
 

@@ -12,10 +12,10 @@ import typer
 from vitas_hw.runs.directory import DEFAULT_RUN as DEFAULT_RUN
 from vitas_hw.runs.directory import HOLDERS, Run
 
-WHERE = "Where and how long"
+WHERE = "Device and time"
 SUBNETS = (
-    "smallest, largest, a published name, choice, front:3, a digest, random:SEED, a plain ViT's name in timm, JSON, or "
-    "a file of JSON or .safetensors."
+    "smallest, largest, random:7; choice, front:2 or a digest (of the last search); vitas-c, deit-ti or a timm ViT; "
+    "JSON, or a .json or .safetensors file."
 )
 
 
@@ -37,12 +37,14 @@ def in_run(run: Path, *commands: str) -> str:
     return ", then ".join(f"vitas-hw {command}{where}" for command in commands)
 
 
-RunOption = Annotated[Path, typer.Option("--run", help="Folder for all results of this run.", callback=_not_held)]
-SpaceOption = Annotated[str | None, typer.Option("--space", help="A preset or a YAML file. Default: the run's.")]
+RunOption = Annotated[Path, typer.Option("--run", help="Folder for all files of the run.", callback=_not_held)]
+SpaceOption = Annotated[
+    str | None, typer.Option("--space", help="Search space: a preset or a YAML file. Default: the run's.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-LatencyOption = Annotated[str | None, typer.Option("--latency", help="Latency, for example 5ms, or a range: 4ms-5ms.")]
-FlopsOption = Annotated[str | None, typer.Option("--flops", help="MACs, for example 1.3G.")]
-ParamsOption = Annotated[str | None, typer.Option("--params", help="Parameters, for example 6M.")]
-MemoryOption = Annotated[str | None, typer.Option("--memory", help="Memory while it runs, for example 200MB.")]
+LatencyOption = Annotated[str | None, typer.Option("--latency", help="Latency budget: 5ms, or a range, 4ms-5ms.")]
+FlopsOption = Annotated[str | None, typer.Option("--flops", help="Budget in MACs: 1.3G.")]
+ParamsOption = Annotated[str | None, typer.Option("--params", help="Budget in parameters: 6M.")]
+MemoryOption = Annotated[str | None, typer.Option("--memory", help="Budget of memory at inference: 200MB.")]
 
-FreshOption = Annotated[bool, typer.Option("--fresh", help="Forget an unfinished training.", rich_help_panel=WHERE)]
+FreshOption = Annotated[bool, typer.Option("--fresh", help="Discard an unfinished training.", rich_help_panel=WHERE)]

@@ -12,16 +12,14 @@ from vitas_hw.cli.options import DEFAULT_RUN, SUBNETS, JsonOption, RunOption
 
 def predict(
     subnets: Annotated[list[str] | None, typer.Argument(help=SUBNETS)] = None,
-    csv: Annotated[
-        Path | None, typer.Option("--csv", help="Predict the rows of this CSV table instead of subnets.")
-    ] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="Predict the rows of this CSV table, not subnets.")] = None,
     predictor: Annotated[
-        str | None, typer.Option("--predictor", help="A shipped predictor's name, or a file. Default: the run's.")
+        str | None, typer.Option("--predictor", help="A file, or a shipped predictor's name. Default: the run's.")
     ] = None,
     run: RunOption = DEFAULT_RUN,
     as_json: JsonOption = False,
 ) -> None:
-    """Predict latencies, with a 90% interval, by the run's predictor or another one.
+    """Predict latencies with 90% intervals.
 
     Example: vitas-hw predict smallest largest choice
     """

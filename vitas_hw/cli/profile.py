@@ -12,7 +12,7 @@ from vitas_hw.cli.from_settings import takes
 from vitas_hw.cli.options import DEFAULT_RUN, JsonOption, RunOption, SpaceOption
 from vitas_hw.workflows.profile.settings import ProfileSettings
 
-_ELSEWHERE = "Measured elsewhere"
+_ELSEWHERE = "Measure elsewhere"
 
 
 @takes(ProfileSettings)
@@ -22,20 +22,20 @@ def profile(
         Path | None,
         typer.Option(
             "--bundle",
-            help="Measure nothing: write models and a script for another device here.",
+            help="Write a folder of models and a script, to measure on another device.",
             rich_help_panel=_ELSEWHERE,
         ),
     ] = None,
     table: Annotated[
         Path | None,
-        typer.Option("--import", help="Read the CSV table that this script wrote.", rich_help_panel=_ELSEWHERE),
+        typer.Option("--import", help="Read the CSV table that the script wrote there.", rich_help_panel=_ELSEWHERE),
     ] = None,
     ray: Annotated[
         str | None,
         typer.Option("--ray", help="Measure on a Ray cluster: auto, or its address.", rich_help_panel=_ELSEWHERE),
     ] = None,
     space: SpaceOption = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget earlier timings of this target.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Discard earlier measurements of this target.")] = False,
     run: RunOption = DEFAULT_RUN,
     as_json: JsonOption = False,
 ) -> None:

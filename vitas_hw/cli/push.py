@@ -11,13 +11,15 @@ from vitas_hw.cli.options import JsonOption
 
 
 def push(
-    place: Annotated[Path, typer.Argument(metavar="RUN_OR_FOLDER", help="A run, or what export --timm wrote.")],
-    repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Repository on the hub; made if it is missing.")],
-    private: Annotated[bool, typer.Option("--private", help="If the repository is new, make it private.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and send nothing.")] = False,
+    place: Annotated[
+        Path, typer.Argument(metavar="RUN_OR_FOLDER", help="A run, or a folder written by export --timm.")
+    ],
+    repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Repository on the Hub; created if missing.")],
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the files without uploading them.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Send an exported timm folder with its card to the Hugging Face hub (log in to it first).
+    """Upload an exported timm folder and its model card to the Hugging Face Hub (first: hf auth login).
 
     Example: vitas-hw push runs/default me/my-vit --private
     """

@@ -22,12 +22,12 @@ _NEXT = """To do the same on your own device, with your own budget and space:
 def quickstart(
     settings: Callable[..., TimeAllowed],
     run: RunOption = DEFAULT_RUN,
-    epochs: Annotated[int | None, typer.Option("--epochs", help="Epochs of the supernet's training.")] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget earlier timings of this device.")] = False,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="Epochs to train the supernet.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Discard earlier measurements of this device.")] = False,
     seed: Annotated[int, typer.Option("--seed", metavar="INT", help="Random seed.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure, train, search and export, on handwritten digits and this CPU, in minutes.
+    """Measure, train, search and export on handwritten digits and this CPU, in minutes.
 
     Example: vitas-hw quickstart
     """

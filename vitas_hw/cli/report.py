@@ -12,10 +12,12 @@ from vitas_hw.cli.options import DEFAULT_RUN, JsonOption, RunOption
 
 def report(
     run: RunOption = DEFAULT_RUN,
-    output: Annotated[Path | None, typer.Option("--output", help="Default: report.html in the run.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="File to write. Default: report.html in the run.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write one HTML page about a run, to read anywhere: front, predictions, search, architecture, how to repeat it.
+    """Write one self-contained HTML page about a run: front, predictions, search, architecture, how to repeat it.
 
     Example: vitas-hw report
     """

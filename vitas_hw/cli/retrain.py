@@ -9,18 +9,16 @@ from typing import Annotated
 import typer
 
 from vitas_hw.cli.from_settings import takes
-from vitas_hw.cli.options import DEFAULT_RUN, FreshOption, JsonOption, RunOption, in_run
+from vitas_hw.cli.options import DEFAULT_RUN, SUBNETS, FreshOption, JsonOption, RunOption, in_run
 from vitas_hw.workflows.train.settings import RetrainSettings
 
 
 @takes(RetrainSettings, leave_out=("save_every_s",))
 def retrain(
     settings: Callable[..., RetrainSettings],
-    subnet: Annotated[
-        str | None, typer.Argument(help="A published name, a JSON file, smallest, largest. Default: the choice.")
-    ] = None,
+    subnet: Annotated[str | None, typer.Argument(help=f"{SUBNETS} Default: choice.")] = None,
     rank: Annotated[
-        int | None, typer.Option("--rank", help="Take this one of the search's front; 1 is the most accurate.")
+        int | None, typer.Option("--rank", help="Rank in the search's front; 1 is the most accurate.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", help="File to write the weights to. Default: in the run.")
@@ -29,7 +27,7 @@ def retrain(
     run: RunOption = DEFAULT_RUN,
     as_json: JsonOption = False,
 ) -> None:
-    """Train one subnet to its full accuracy; repeat to resume. Also under torchrun.
+    """Train one subnet to its full accuracy. Repeat to resume. Works under torchrun.
 
     Example: vitas-hw retrain --init supernet
     """

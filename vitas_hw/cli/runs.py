@@ -18,7 +18,7 @@ def runs(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that holds the runs.")] = DEFAULT_RUN.parent,
     as_json: JsonOption = False,
 ) -> None:
-    """List the runs: how far each is, and how good its choice is.
+    """List runs: last step, target, budget, top-1, latency.
 
     Example: vitas-hw runs
     """

@@ -30,19 +30,19 @@ if TYPE_CHECKING:
 def search(
     settings: Callable[..., SearchSettings],
     latency: Annotated[
-        list[str] | None, typer.Option("--latency", help="5ms, 4ms-5ms; NAME=20ms: by another predictor.")
+        list[str] | None,
+        typer.Option("--latency", help="Latency budget: 5ms, 4ms-5ms; of a further target: PREDICTOR=20ms."),
     ] = None,
     flops: FlopsOption = None,
     params: ParamsOption = None,
     memory: MemoryOption = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget earlier work.", rich_help_panel=WHERE)] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Discard earlier evaluations.", rich_help_panel=WHERE)] = False,
     run: RunOption = DEFAULT_RUN,
     as_json: JsonOption = False,
 ) -> None:
-    """Find the most accurate subnet under a budget, measure the finalists, fine-tune the best.
+    """Find the most accurate subnet under a budget: score candidates, measure the finalists, fine-tune the best.
 
-    Without a budget: a latency that 15% of random subnets meet on the profiled device. Killed at any moment, the same
-    command goes on.
+    Default budget: the latency that 15% of random subnets meet on the profiled device. Repeat to resume.
 
     Example: vitas-hw search --latency 5ms
     """

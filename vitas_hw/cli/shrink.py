@@ -22,7 +22,7 @@ _NEXT = """Another budget, from the same supernet:
 @takes(ShrinkSettings, leave_out=("device_name", "train_split", "val_split", "search_split"))
 def shrink(
     settings: Callable[..., ShrinkSettings],
-    model: Annotated[str, typer.Argument(help="A plain ViT: timm's name, NAME:FILE, a file or a folder.")],
+    model: Annotated[str, typer.Argument(help="A plain ViT: a timm name, NAME:FILE, a file or a folder.")],
     latency: LatencyOption = None,
     flops: FlopsOption = None,
     params: ParamsOption = None,
@@ -32,7 +32,7 @@ def shrink(
     run: RunOption = DEFAULT_RUN,
     as_json: JsonOption = False,
 ) -> None:
-    """Cut a trained ViT down to a budget, all steps in one command; repeat to resume.
+    """Shrink a trained ViT to a budget, all steps in one command. Repeat to resume.
 
     Example: vitas-hw shrink deit_small_patch16_224 --data folder:photos --latency 5ms
     """

@@ -12,20 +12,20 @@ from vitas_hw.cli.options import DEFAULT_RUN, JsonOption, in_run
 
 
 def spaces(
-    name: Annotated[str | None, typer.Argument(help="A preset or a YAML file. Default: all presets.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Show this preset or YAML file. Default: all presets.")] = None,
     data: Annotated[
-        str | None, typer.Option("--for", help="Write a space that fits data: folder:PATH, torch/NAME ...")
+        str | None, typer.Option("--for", help="Write a space for these images: folder:PATH, torch/NAME ...")
     ] = None,
     init: Annotated[
         str | None,
-        typer.Option("--init", help="With parts of a pretrained ViT: a timm name, a file, a folder."),
+        typer.Option("--init", help="Build it around a pretrained ViT: a timm name, NAME:FILE, a folder."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", help="File to write it to. Default: the data's name.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the search spaces, with sizes and costs, or write one that fits your data.
+    """List the search spaces with their sizes and costs, or write one that fits your data.
 
     Example: vitas-hw spaces --for folder:photos --init deit_small_patch16_224
     """

@@ -31,7 +31,7 @@ def train(
     run: RunOption = DEFAULT_RUN,
     as_json: JsonOption = False,
 ) -> None:
-    """Train the supernet; repeat to resume. With a budget, it trains subnets of about that cost.
+    """Train the supernet. Repeat to resume. With a budget, sampled subnets cost that much on average.
 
     Example: vitas-hw train --latency 5ms
     """

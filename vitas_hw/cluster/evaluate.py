@@ -13,7 +13,7 @@ from vitas_hw.searching.scores import Score
 
 MOST_LOSSES = 3  # of a place or a job: then the fault is its own
 _PATIENCE_S = 300.0  # for a first worker: loading everything on a cold disk
-_AGAIN = "See: ray status. The same command goes on where it was."
+_AGAIN = "See: ray status. Repeat the command to resume."
 
 
 class Examiner:

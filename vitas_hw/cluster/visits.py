@@ -112,7 +112,7 @@ class Spread:
             made = sum(map(len, self._journal.attempts.values()))
             raise VitasError(
                 f"The last device, {device}, is lost: {reason} {made} visits are kept in {self._journal.path}.",
-                "The same command goes on there.",
+                "Repeat the command to resume.",
             )
 
     def _errand(self, device: str) -> Errand | None:

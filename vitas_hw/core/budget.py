@@ -52,9 +52,9 @@ class Range:
 
 @dataclass(frozen=True)
 class Budget:
-    """What a subnet may cost: latency in milliseconds, MACs and parameters as counts, memory when it runs in bytes.
+    """The maximum cost of a subnet, or a range of costs.
 
-    None is not asked for.
+    Latency is in milliseconds, MACs and parameters are counts, memory at inference is in bytes; None is unlimited.
 
     Example:
         >>> print(vh.Budget.parse(latency="4ms-5ms", params="6M"))
@@ -74,7 +74,7 @@ class Budget:
         params: str | None = None,
         memory: str | None = None,
     ) -> Budget:
-        """From words such as ``5ms`` and ``4M-6M``, see ``parse_range``. Raises InputError with an example."""
+        """Read text such as ``5ms`` and ``4M-6M``, see ``parse_range``. Raises InputError with an example."""
         texts = {"latency_ms": latency, "macs": flops, "params": params, "memory_bytes": memory}
         return cls(**{cost: parse_range(text, cost) for cost, text in texts.items() if text is not None})
 

@@ -24,8 +24,8 @@ class TimeAllowed:
 
     max_time_s: float | None = setting(
         default=None,
-        help="Stop after this long: 90s, 30m, 8h.",
-        group="Where and how long",
+        help="Time limit: 90s, 30m, 8h.",
+        group="Device and time",
         above=0,
         reads=parse_duration,
         runs=True,

@@ -9,21 +9,34 @@ _SHOWN = 160  # characters of what was given, in an error
 _MARKED = re.compile(r"(?<!`)`([a-z][a-z0-9_]*)(?:=([^`]*))?`(?!`)")
 
 
-class VitasError(Exception):
-    """Something a user can understand and act on.
+def written(text: str, name: Callable[[str], str], equals: str = "=") -> str:
+    """A text with each argument in backticks as ``name`` writes it, ``equals`` between it and its value.
 
-    In ``problem`` and ``hint`` arguments stand in backticks, alone or with a value (`` `epochs` ``, `` `epochs=3` ``),
-    so that whoever shows the error can write them in its own way: the command line as options. The attributes and
-    ``str()`` have them without the backticks.
+    Example:
+        >>> written("Leave out `max_time_s=3`.", str.upper)
+        'Leave out MAX_TIME_S=3.'
+    """
+
+    def one(found: re.Match[str]) -> str:
+        return name(found[1]) + ("" if found[2] is None else equals + found[2])
+
+    return _MARKED.sub(one, text)
+
+
+class VitasError(Exception):
+    """An error that a user can understand and act on.
+
+    ``problem`` and ``hint`` name arguments in backticks, alone or with a value (`` `epochs` ``, `` `epochs=3` ``), so
+    that the command line can show them as options. The attributes and ``str()`` have no backticks.
 
     Args:
-        problem: one sentence: what was given and what is allowed.
+        problem: one sentence on what was given and what is allowed.
         hint: what to do about it; empty if the problem says it.
         field: the argument at fault.
         value: what was given for it.
-        allowed: what it may be, in words.
-        step: the step of a run that makes what is missing: ``profile``, ``train``, ``search`` ...
-        listed: what ``problem`` announces, each on a line of its own.
+        allowed: the allowed values, in words.
+        step: the step of a run that has to come first: ``profile``, ``train``, ``search`` ...
+        listed: items below ``problem``, one per line.
 
     Example:
         >>> try:
@@ -54,11 +67,7 @@ class VitasError(Exception):
 
     def written(self, name: Callable[[str], str], equals: str = "=") -> tuple[str, str]:
         """Problem and hint with each argument as ``name`` writes it, ``equals`` between it and its value."""
-
-        def one(found: re.Match[str]) -> str:
-            return name(found[1]) + ("" if found[2] is None else equals + found[2])
-
-        problem, hint = (_MARKED.sub(one, text) for text in self._marked)
+        problem, hint = (written(text, name, equals) for text in self._marked)
         return problem, hint
 
     def __str__(self) -> str:

@@ -56,7 +56,7 @@ def published_results() -> tuple[PublishedResult, ...]:
 def published_subnet(name: str) -> Subnet:
     """An architecture of the ViTAS paper (``vitas-a``, ``-b``, ``-c``, ``-e``, ``-f``) or ``deit-ti``, ``deit-s``.
 
-    All take images of 224 x 224 and know 1000 classes. Raises InputError on another name.
+    All take 224 x 224 images and have 1000 classes. Raises InputError on another name.
 
     Example:
         >>> subnet = vh.published_subnet("vitas-c")

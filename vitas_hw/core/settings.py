@@ -23,7 +23,7 @@ class Setting:
     """What a field may be; an allowed None is not checked.
 
     Args:
-        help: a few words.
+        help: a few words; other settings stand in backticks, as in an error.
         group: heading that it stands under in a help.
         at_least, above, at_most, below: bounds of a number.
         choices: allowed words.

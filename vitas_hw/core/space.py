@@ -28,10 +28,10 @@ _TIED = {"attn_dims": "head_dim", "mlp_dims": "mlp_ratios"}  # each is given in 
 
 @dataclass(frozen=True)
 class SearchSpace(Record):
-    """Every subnet that can be built from these choices.
+    """A search space: every subnet that can be built from these choices.
 
     Args:
-        name: how files and people call it.
+        name: used in file names and messages.
         image_size: (height, width); every patch size divides both.
         in_chans: channels of the image.
         num_classes: outputs of the classifier.
@@ -39,13 +39,13 @@ class SearchSpace(Record):
         depth: (fewest, most) blocks; each block beyond the fewest may be the identity.
         num_heads, attn_dims, mlp_dims: one choice per block; ``attn_dims`` are the widths of each of q, k and v, and
             every head count divides every one of them.
-        head_dim: instead of ``attn_dims``: the attention is as wide as the heads need.
+        head_dim: channels of each head, instead of ``attn_dims``.
         mlp_ratios: instead of ``mlp_dims``: the MLP is round(ratio x embed_dim) wide.
         identity_shifting: whether identities move to the end of a code.
         block_order: every block of the supernet once, those to keep longest first: a subnet of d blocks runs the first
             d of them, in the supernet's order. Empty: blocks are dropped from the end.
 
-    Choices are given in increasing order. Raises InputError on a space that holds an impossible subnet.
+    Choices are in increasing order. Raises InputError if a subnet of the space cannot be built.
 
     Example:
         >>> from dataclasses import replace
@@ -200,7 +200,7 @@ class SearchSpace(Record):
         return code
 
     def decode(self, code: Sequence[int] | Ints) -> Subnet:
-        """The subnet that a code, canonical or not, means. Raises InputError on a code of another space."""
+        """The subnet of a code, canonical or not. Raises InputError on a code of another space."""
         genes = self.checked(np.asarray(code, np.int64)[None])[0]
         blocks = tuple(
             self._block(op, attn, genes[1], mlp)
@@ -269,8 +269,8 @@ class SearchSpace(Record):
         """(count, code_length) canonical codes, every choice uniform.
 
         Args:
-            count: how many.
-            rng: advanced.
+            count: number of codes.
+            rng: generator to draw from.
             depths: share of each depth, from the fewest blocks to the most; None draws all equally often (see
                 ``core/depths.py``). Without identity shifting the identities lie anywhere, as many of them as with it.
 

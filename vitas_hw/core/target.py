@@ -37,9 +37,9 @@ class Target(Record):
     Args:
         device_name: the hardware's name in files: lower case letters, digits, dots and hyphens.
         backend: one of ``BACKENDS``.
-        precision: what really ran, not what was asked for.
+        precision: the effective one that ran, not the requested one.
         batch_size: images per inference.
-        threads: CPU threads; None where the backend has no such thing.
+        threads: CPU threads; None if the backend has no such setting.
         image_size: (height, width) in pixels.
 
     Example:

@@ -57,19 +57,22 @@ class ImageData:
 
 
 def load_data(spec: str, space: SearchSpace | Subnet, **options: Any) -> ImageData:
-    """A data set, sized for a space. Images are decoded when they are needed; of streams, search and test images now.
+    """Load a data set with the image size of a space.
+
+    Images are decoded on access; of streamed data (``wds/``) the search and test images are decoded now.
 
     Args:
         spec: ``digits``, ``fashion-mnist[:FOLDER]``, ``folder:PATH``, ``hfds/NAME[:ROOT]``, ``torch/NAME[:ROOT]`` or
             ``wds/PATH``.
-        space: it, or a subnet, gives image size, channels (1: gray, 3: RGB) and number of classes.
-        options: the fields of ``DataOptions``. ``search_share`` of the training images are held out for the search, the
-            same for every class; unless given a tenth, at most 10,000. ``train_split`` and ``val_split`` name the data
-            set's own parts where they are not the usual ones; ``search_split`` one to search on.
+        space: a space or subnet, for image size, channels (1: gray, 3: RGB) and number of classes.
+        options: ``search_share``, the fraction of the training images held out as the search split, stratified by
+            class (default: 0.1, at most 10,000 images); ``train_split`` and ``val_split``, names of the data set's
+            splits if they are not the usual ones; ``search_split``, a split of the data set to search on instead.
 
     Raises:
-        InputError: an unknown name, an option that the data set does not take, a space with other channels or classes.
-        FileError: data that are missing or broken.
+        InputError: an unknown name, an option that the data set does not have, or other channels or classes than the
+            space's.
+        FileError: missing or broken data.
 
     Example:
         >>> data = vh.load_data("folder:photos", vh.space_for("folder:photos"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vitas_hw.core.errors import InputError
 from vitas_hw.core.settings import setting, settings
 
-RECIPE = "Recipe (default: what suits the data)"
+RECIPE = "Recipe (defaults depend on the data)"
 
 
 @settings
@@ -21,11 +21,15 @@ class DataOptions:
     """
 
     search_share: float | None = setting(
-        default=None, help="Share of the training images held out for the search.", group=RECIPE, above=0, below=1
+        default=None,
+        help="Fraction of the training images held out for the search: 0.1.",
+        group=RECIPE,
+        above=0,
+        below=1,
     )
-    train_split: str | None = setting(default=None, help="Name of the part of the data to train on.", group=RECIPE)
-    val_split: str | None = setting(default=None, help="Name of the part to test on.", group=RECIPE)
-    search_split: str | None = setting(default=None, help="Name of the part to search on.", group=RECIPE)
+    train_split: str | None = setting(default=None, help="Name of the split to train on.", group=RECIPE)
+    val_split: str | None = setting(default=None, help="Name of the split to test on.", group=RECIPE)
+    search_split: str | None = setting(default=None, help="Name of the split to search on.", group=RECIPE)
 
     def __post_init__(self) -> None:
         if self.search_share is not None and self.search_split is not None:

@@ -28,7 +28,7 @@ def shipped_file(kind: str, name_or_path: str | Path, ending: str) -> Path:
 
 
 def load_predictor(name_or_path: str | Path) -> Predictor:
-    """A shipped predictor by name, or the file of one.
+    """Load a predictor: a file, or a shipped predictor by name.
 
     Raises:
         InputError: an unknown name.

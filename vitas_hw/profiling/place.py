@@ -35,9 +35,9 @@ class TargetAsked:
         device_name: the device's name in files; None takes the hardware's own.
     """
 
-    device: str = setting(default="cpu", help="cpu, cuda:0, mps or gpu (Intel's).", group=_TARGET)
+    device: str = setting(default="cpu", help="cpu, cuda:0, mps, or gpu (an Intel GPU).", group=_TARGET)
     backend: str | None = setting(
-        default=None, help="onnxruntime, openvino, torch ... Default: the device's usual one.", group=_TARGET
+        default=None, help="onnxruntime, openvino, torch ... Default: by the device.", group=_TARGET
     )
     precision: str = setting(default="fp32", help="fp32, fp16, bf16 or int8.", group=_TARGET)
     batch_size: int = setting(default=1, help="Images per inference.", group=_TARGET, at_least=1)

@@ -79,8 +79,8 @@ def say_what_may_pass(journal: Journal, progress: Progress) -> None:
     if journal.passing:
         *_, last = journal.passing.values()
         progress.note(
-            f"warning: {len(journal.passing)} subnets did not run for a reason that may pass; the same command tries "
-            f"them again. The last reason: {last}"
+            f"warning: {len(journal.passing)} subnets did not run for a reason that may be temporary; repeat the"
+            f" command to try them again. The last reason: {last}"
         )
 
 

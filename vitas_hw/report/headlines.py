@@ -46,7 +46,7 @@ def asked_for(
             said = f"before the training {before:.2%}, after it {after:.2%}, on the search split"
             rows.append(("started from", f"{training['init']}; top-1 of the largest subnet {said}"))
     if run.training_state.exists():
-        rows.append(("unfinished", "a training: repeat its command to go on"))
+        rows.append(("unfinished", "a training: repeat its command to resume"))
     if result is not None:
         how = result.evolution
         earlier = f" and {result.known} known from earlier searches" if result.known else ""
@@ -167,7 +167,7 @@ def warnings_of(
         if not fit.held_out
     ]
     if run.training_state.exists() or run.retraining_state.exists():
-        found.append("A training of this run is unfinished; repeat its command to go on.")
+        found.append("A training of this run is unfinished; repeat its command to resume.")
     return found
 
 

@@ -46,7 +46,7 @@ def read_yaml(path: Path, what: str) -> Any:
 
 
 def load_space(name_or_path: str | Path) -> SearchSpace:
-    """A preset by name, or a YAML file with the fields of ``SearchSpace``.
+    """Load a search space: a preset by name, or a YAML file with the fields of ``SearchSpace``.
 
     Raises:
         InputError: an unknown name.

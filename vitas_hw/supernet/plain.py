@@ -15,15 +15,16 @@ _POSITIONS, _HEAD = 0.2, 0.02  # standard deviations
 
 
 def build_model(subnet: Subnet, *, seed: int | None = None, drop_path_rate: float = 0.0) -> VisionTransformer:
-    """A timm ``VisionTransformer`` with fresh weights: (B, in_chans, height, width) -> (B, num_classes).
+    """Build a timm ``VisionTransformer`` with new random weights: (B, in_chans, height, width) -> (B, num_classes).
 
-    Linear layers start as in the original ViT (arXiv 2010.11929; timm calls it ``jax``): by their width, not all with a
-    standard deviation of 0.02, which is far too small for narrow ones. Positions start at 0.2. On Fashion-MNIST a net
-    of 3M MACs and four epochs came to 88.2% so and to 86.6% with 0.02 for both (``benchmarks/pays/pilot.jsonl``).
+    Linear layers are initialized as in the original ViT (arXiv 2010.11929; timm calls it ``jax``): scaled to their
+    width. A standard deviation of 0.02 for all is far too small for narrow layers. Position embeddings have 0.2. On
+    Fashion-MNIST a net of 3M MACs reached 88.2% in four epochs, with 0.02 for both 86.6%
+    (``benchmarks/pays/pilot.jsonl``).
 
     Args:
         subnet: the architecture.
-        seed: makes the weights repeatable without touching torch's global generator; None draws from that one.
+        seed: makes the weights reproducible without changing torch's global generator; None draws from that one.
         drop_path_rate: stochastic depth of the last block, rising linearly from 0 at the first.
 
     Example:

@@ -19,15 +19,18 @@ from vitas_hw.supernet.sharing import SCHEMES, Place, checked_side
 
 
 class Supernet(nn.Module):
-    """``supernet(images, subnet)``: a pure function of weights, images and subnet; nothing is set beforehand.
+    """All subnets of a space with shared weights: ``supernet(images, subnet)`` gives the logits of one.
+
+    A call depends only on weights, images and subnet: no active subnet is set beforehand.
 
     Args:
-        space: whose subnets it holds.
-        sharing: name of the weight-sharing scheme.
-        private: which of ``PRIVATE`` are.
+        space: the search space of its subnets.
+        sharing: weight-sharing scheme: ``ordinal``, ``bilateral`` or ``cyclic``.
+        private: weights that are not shared: ``patch_embed``, ``cls_token`` and ``pos_embed`` have one copy per patch
+            size, ``qk`` one per number of heads.
 
     Raises:
-        InputError: an unknown scheme or part.
+        InputError: an unknown scheme or private part.
 
     Example:
         >>> import torch
@@ -60,11 +63,11 @@ class Supernet(nn.Module):
         """Logits (B, num_classes) of the subnet for images (B, in_chans, height, width).
 
         Args:
-            images: preprocessed.
-            subnet: of the space.
-            side: of a bilateral supernet; None sums the logits of both (BCNet, section 3.2).
-            layers: which blocks the subnet's blocks run with, increasing; None is those that the space keeps at that
-                depth. See ``SearchSpace.layers``.
+            images: preprocessed images.
+            subnet: a subnet of the space.
+            side: ``left`` or ``right`` of a bilateral supernet; None sums the logits of both (BCNet, section 3.2).
+            layers: increasing indices of the supernet's blocks that the subnet uses; None takes those that the space
+                keeps at its depth. See ``SearchSpace.layers``.
 
         Raises:
             InputError: the subnet is not of the space, or there is no such side or layer.
@@ -86,7 +89,7 @@ class Supernet(nn.Module):
     def weights(self, subnet: Subnet, side: str | None = None, layers: Sequence[int] | None = None) -> Weights:
         """The subnet's weights under the names of timm's state dict: slices of the shared ones, q, k and v joined.
 
-        Args and errors as of ``forward``, except that a bilateral supernet needs the side.
+        Arguments and errors are those of ``forward``; a bilateral supernet needs ``side``.
         """
         run, side = self._layers(subnet, layers), checked_side(self.scheme, side)
         weights = self.stem.weights(subnet.patch_size, subnet.embed_dim, side) | read(self.places(subnet, side, run))
@@ -96,7 +99,7 @@ class Supernet(nn.Module):
         return weights
 
     def places(self, subnet: Subnet, side: str, layers: Sequence[int]) -> Places:
-        """Of the subnet's weights behind the stem, q, k and v apart."""
+        """Where the subnet's weights after the stem lie in the supernet's; q, k and v are separate."""
         e = subnet.embed_dim
         places = within("norm", self.norm.places(e, side))
         for index, (layer, shape) in enumerate(zip(layers, subnet.blocks, strict=True)):
@@ -106,7 +109,7 @@ class Supernet(nn.Module):
         return places | self._head(e, side)
 
     def no_weight_decay(self) -> set[str]:
-        """What timm's optimizers leave undecayed besides vectors: positions and class tokens."""
+        """Weights without weight decay besides vectors, for timm's optimizers: position embeddings, class tokens."""
         return {name for name, _ in self.named_parameters() if name.startswith(("stem.pos_embed", "stem.cls_token"))}
 
     def _layers(self, subnet: Subnet, layers: Sequence[int] | None) -> Sequence[int]:
@@ -130,14 +133,14 @@ def build_supernet(
     private: Collection[str] = PRIVATE,
     seed: int | None = None,
 ) -> Supernet:
-    """A supernet with fresh weights.
+    """Make a supernet with new random weights.
 
     Args:
-        space: whose subnets it holds.
+        space: the search space of its subnets.
         sharing: weight-sharing scheme: ``ordinal``, ``bilateral`` or ``cyclic``.
-        private: which parts are private: ``patch_embed``, ``cls_token`` and ``pos_embed`` to each patch size, ``qk`` to
-            each head count.
-        seed: makes the weights repeatable without touching torch's global generator; None draws from that one.
+        private: weights that are not shared: ``patch_embed``, ``cls_token`` and ``pos_embed`` have one copy per patch
+            size, ``qk`` one per number of heads.
+        seed: makes the weights reproducible without changing torch's global generator; None draws from that one.
 
     Example:
         >>> supernet = vh.build_supernet(vh.load_space("small.yaml"), seed=0)
@@ -153,12 +156,12 @@ def build_supernet(
 def extract(
     supernet: Supernet, subnet: Subnet, side: str | None = None, layers: Sequence[int] | None = None
 ) -> VisionTransformer:
-    """The subnet as a plain timm ``VisionTransformer`` with its own copy of the weights: the same logits.
+    """Copy a subnet out of a supernet as a plain timm ``VisionTransformer`` with the same logits.
 
     Args:
-        supernet: of the subnet's space.
-        subnet: which.
-        side: ``left`` or ``right`` of a bilateral supernet, whose logits the model gives.
+        supernet: its training or evaluation mode is kept.
+        subnet: a subnet of the supernet's space.
+        side: ``left`` or ``right``; needed for a bilateral supernet, where the model gives the logits of that side.
         layers: see ``Supernet.forward``.
 
     Raises:

@@ -39,7 +39,7 @@ def save_supernet(supernet: Supernet, path: Path) -> None:
 
 
 def load_supernet(path: str | Path) -> Supernet:
-    """The supernet of a file. Raises FileError if it is missing, broken or not a supernet's.
+    """Load a supernet from a file. Raises FileError if it is missing, broken or not a supernet's.
 
     Example:
         >>> vh.load_supernet("runs/digits/supernet.safetensors").space.name

@@ -10,7 +10,7 @@ from vitas_hw.data.augmentation import Augmentation
 from vitas_hw.data.options import RECIPE
 
 AUTOCAST = ("bf16", "fp16", "fp32")
-_WHERE = "Where and how long"
+_WHERE = "Device and time"
 
 
 @settings
@@ -36,9 +36,9 @@ class Recipe:
         autocast: ``bf16``, ``fp16`` or ``fp32``; None is what suits the device, see ``training/precision.py``.
     """
 
-    epochs: int = setting(help="Passes over the images.", group=RECIPE, at_least=1)
-    batch_size: int = setting(help="Images of a step, over all processes.", group=RECIPE, at_least=1)
-    lr: float = setting(help="Peak learning rate. Default: by the batch size.", group=RECIPE, above=0)
+    epochs: int = setting(help="Passes over the training images.", group=RECIPE, at_least=1)
+    batch_size: int = setting(help="Global batch size, over all processes.", group=RECIPE, at_least=1)
+    lr: float = setting(help="Peak learning rate. Default: scaled with the batch size.", group=RECIPE, above=0)
     warmup_epochs: int = setting(at_least=0)
     weight_decay: float = setting(default=0.05, at_least=0)
     label_smoothing: float = setting(default=0.1, at_least=0, below=1)
@@ -46,18 +46,20 @@ class Recipe:
     augmentation: Augmentation = Augmentation()  # frozen
     mixup: float = setting(default=0.0, at_least=0)
     cutmix: float = setting(default=0.0, at_least=0)
-    drop_path: float = setting(default=0.0, help="Rate of stochastic depth.", group=RECIPE, at_least=0, below=1)
+    drop_path: float = setting(default=0.0, help="Stochastic depth rate.", group=RECIPE, at_least=0, below=1)
     sandwich: bool = setting(
         default=False, help="Each step trains the largest, two random and the smallest subnet.", group=RECIPE
     )
     teacher_weight: float = setting(default=0.5, at_least=0, at_most=1)
     ema: float | None = setting(
-        default=None, help="Average the weights, with this decay: 0.9998.", group=RECIPE, above=0, below=1
+        default=None, help="Average the weights (EMA) with this decay: 0.9998.", group=RECIPE, above=0, below=1
     )
-    accumulate: int = setting(default=1, help="Batches an optimizer step.", group=RECIPE, at_least=1)
+    accumulate: int = setting(
+        default=1, help="Gradient accumulation: batches per optimizer step.", group=RECIPE, at_least=1
+    )
     autocast: str | None = setting(
         default=None,
-        help="Compute in bf16, fp16, fp32. Default: bf16 on GPUs that can.",
+        help="bf16, fp16, or fp32 (off). Default: bf16 if the GPU has it.",
         group=RECIPE,
         choices=AUTOCAST,
     )
@@ -230,10 +232,10 @@ class Runtime:
     """
 
     device: str = setting(default="cpu", help="cpu, cuda, cuda:1, mps; auto: a GPU if any.", group=_WHERE, runs=True)
-    workers: int = setting(default=0, help="Processes that decode images.", group=_WHERE, at_least=0, runs=True)
+    workers: int = setting(default=0, help="Data loading processes.", group=_WHERE, at_least=0, runs=True)
     threads: int | None = setting(
-        default=None, help="CPU threads. Default: what suits the net.", group=_WHERE, at_least=1, runs=True
+        default=None, help="CPU threads. Default: by the MACs of a batch.", group=_WHERE, at_least=1, runs=True
     )
     compile: bool = setting(default=False, help="Use torch.compile.", group=_WHERE, runs=True)
-    deterministic: bool = setting(default=False, help="The same bits each time, also on GPUs.", group=_WHERE, runs=True)
+    deterministic: bool = setting(default=False, help="Bit-identical repeats, on GPUs too.", group=_WHERE, runs=True)
     save_every_s: float = setting(default=60.0, at_least=0, runs=True)

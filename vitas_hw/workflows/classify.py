@@ -35,7 +35,7 @@ class ClassifySettings:
         top: how many classes, the likeliest first.
     """
 
-    top: int = setting(default=1, help="Classes of each image, likeliest first.", at_least=1)
+    top: int = setting(default=1, help="Classes to show per image, likeliest first.", at_least=1)
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,8 @@ class CompareSettings(TargetAsked):
         seed: of the orders.
     """
 
-    rounds: int = setting(default=5, help="Times each is measured, in turn.", at_least=1)
-    data: str | None = setting(default=None, help="Images to score on. Default: the run's.")
+    rounds: int = setting(default=5, help="Measurements per subnet, interleaved.", at_least=1)
+    data: str | None = setting(default=None, help="Images for the top-1. Default: the run's.")
     max_time_s: float | None = setting(default=None, like=TimeAllowed)
     seed: int = setting(default=0, like=ProfileSettings)
 

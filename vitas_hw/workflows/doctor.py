@@ -164,7 +164,7 @@ def _gaps(
             yield Gap(f"{info.name}: {info.missing}", info.install and tensorrt_line(facts, info.name))
     yield from _gaps_of_the_machine(machine)
     if not any(predictor.fits for predictor in predictors):
-        yield Gap("predictors: none of the shipped ones is of this machine", step="profile")
+        yield Gap("predictors: no shipped one was measured on a machine like this", step="profile")
 
 
 def _gaps_of_the_machine(machine: Machine) -> Iterator[Gap]:

@@ -43,7 +43,7 @@ class EvaluateSettings:
 
     random: int = setting(default=0, help="Random subnets to add.", at_least=0)
     split: str = setting(
-        default="search", help="Images to score on: search; test only at the very end.", choices=SPLITS
+        default="search", help="Split to evaluate on: search, or test (only at the very end).", choices=SPLITS
     )
     device: str = setting(default="auto", like=Runtime)
     threads: int | None = setting(default=None, like=Runtime)

@@ -120,17 +120,17 @@ def fit_predictor(
     seed: int = 0,
     statistic: str = DEFAULT_STATISTIC,
 ) -> Predictor:
-    """Fit a predictor to the subnets of a profile that ran.
+    """Fit a latency predictor to a profile.
 
     Args:
-        profile: at least 20 measured subnets.
+        profile: with at least 20 measured subnets; failed ones are ignored.
         kind: ``xgboost``, ``linear`` or ``flops``.
-        statistic: what it predicts: ``p50``, ``p90``, or ``quiet``, the latency on the machine as quiet as it was seen.
-        path: the profile's file, whose hash the predictor keeps.
-        seed: of folds and trees; the same profile and seed give the same predictor, byte for byte.
+        statistic: latency to predict: ``p50``, ``p90``, or ``quiet``, on the machine at its quietest.
+        path: the profile's file; the predictor records its hash.
+        seed: for folds and trees; the same profile and seed give the same predictor, byte for byte.
 
     Raises:
-        InputError: a kind that cannot be fitted, an unknown statistic.
+        InputError: an unknown kind or statistic.
         VitasError: too few subnets.
 
     Example:

@@ -28,14 +28,12 @@ class FitSettings:
     """
 
     profile: str | None = None
-    csv: Path | None = setting(default=None, help="A CSV table of your own measurements, instead of a profile.")
-    column: str | None = setting(default=None, help="Column of the table to predict.")
-    group: str | None = setting(default=None, help="Column whose equal values are held out together.")
+    csv: Path | None = setting(default=None, help="Fit to this CSV table of your own measurements, not to a profile.")
+    column: str | None = setting(default=None, help="CSV column to predict.")
+    group: str | None = setting(default=None, help="CSV column: rows with equal values stay in one fold.")
     kind: str = setting(default=DEFAULT_KIND, help="Kind of predictor: xgboost, linear or flops.")
-    statistic: str = setting(
-        default=DEFAULT_STATISTIC, help="Latency of a profile to predict: p50, p90, quiet (of the quiet machine)."
-    )
-    output: Path = setting(default=Path("predictors"), help="Folder to write to.")
+    statistic: str = setting(default=DEFAULT_STATISTIC, help="Latency to predict: p50, p90 or quiet (machine idle).")
+    output: Path = setting(default=Path("predictors"), help="Folder for the predictor.")
     seed: int = setting(default=0, help="Random seed.", at_least=0, at_most=2**32 - 1)
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What ``vitas-hw`` says without a command: the road, how far the usual run has come, and what to type next."""
+"""What ``vitas-hw`` prints without a command: the steps, which of them are done in the default run, and the next."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from vitas_hw.report.runs import RunSummary, list_runs
 from vitas_hw.runs.directory import Run
 
 _STEPS = (  # of the manifest; its command; what it is for
-    ("profile", "profile --device cpu", "measure some subnets, predict the others"),
-    ("train", "train", "one supernet that holds them all"),
-    ("search", "search", "the best one under a latency that 15% of random subnets meet; or --latency 5ms"),
-    ("export", "export --onnx", "the choice as a plain model, checked"),
-    ("report", "report", "all of it on one page"),
+    ("profile", "profile --device cpu", "measure some subnets, fit a predictor for the others"),
+    ("train", "train", "train one supernet that contains all subnets"),
+    ("search", "search", "find the best subnet under a budget, such as --latency 5ms"),
+    ("export", "export --onnx", "write the chosen subnet as a plain model, and check it"),
+    ("report", "report", "write one page about the run"),
 )
 
 
@@ -24,18 +24,18 @@ def road(run: Path = DEFAULT_RUN) -> list[str]:
     if here is not None and here.problem:
         return [f"The run {run} cannot be read. See: vitas-hw runs {run.parent}"]
     done = {*here.steps, *(["report"] if Run(run).report.exists() else [])} if here is not None else set()
-    lines = [f"The road, in {run}{_about(here)}:"]
+    lines = [f"Steps of the run {run}{_about(here)}:"]
     for step, command, purpose in _STEPS:
         lines.append(f"  {'done' if step in done else '    '}  vitas-hw {command:<22} {purpose}")
     following = next((command for step, command, _ in _STEPS if step not in done), "report")
     if here is None:
-        return [*lines, "Next: vitas-hw quickstart (all of it, on handwritten digits), or step by step as above"]
+        return [*lines, "Next: vitas-hw quickstart (all steps, on handwritten digits), or the steps above one by one"]
     return [*lines, f"Next: {in_run(run, following)}"]
 
 
 def _about(run: RunSummary | None) -> str:
     if run is None:
-        return ", which is not there yet"
+        return ", which does not exist yet"
     told = [f"space {run.space}"] if run.space else []
     told += [f"budget {run.budget}"] if run.budget else []
     return f" ({', '.join(told)})" if told else ""

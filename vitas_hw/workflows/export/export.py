@@ -164,7 +164,7 @@ def export(
     export_ = Export(chosen, data, settings, engines, deadline)
     progress.note(f"weights of {chosen.name}: {chosen.weights}")
     if export_.data is None:
-        progress.note("there are no data for its images and classes: random images are compared on")
+        progress.note("there are no data for its images and classes: the check uses random images")
     extraction = _extraction(export_)
     done: list[Exported] = []
     for name, path in paths.items():

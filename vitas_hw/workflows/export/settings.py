@@ -9,7 +9,7 @@ from vitas_hw.core.settings import setting, settings
 FORMATS = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2", "timm": "-timm", "tensorrt": ".engine"}
 PRECISIONS = ("fp32", "fp16", "int8")
 OF_THE_MODEL = ("torch", "timm")  # always float32
-_HOW, _CHECK = "How it is written", "How it is checked"
+_HOW, _CHECK = "Format", "Check against PyTorch"
 
 
 @settings
@@ -31,18 +31,20 @@ class ExportSettings:
 
     formats: tuple[str, ...] = ("onnx",)
     precision: str = setting(
-        default="fp32", help="fp32, fp16 or int8; timm and torch stay fp32.", group=_HOW, choices=PRECISIONS
+        default="fp32", help="fp32, fp16 or int8; timm and torch are always fp32.", group=_HOW, choices=PRECISIONS
     )
-    batch_size: int | None = setting(default=None, help="Fix the batch size. Default: any.", group=_HOW, at_least=1)
-    opset: int | None = setting(default=None, help="ONNX operator set, 18 to 23.", group=_HOW)
-    compute_capabilities: tuple[str, ...] = setting(
-        default=(), help="GPUs that the engine is for, such as 8.9.", group=_HOW
-    )
+    batch_size: int | None = setting(default=None, help="Fix the batch size. Default: dynamic.", group=_HOW, at_least=1)
+    opset: int | None = setting(default=None, help="ONNX opset, 18 to 23. Default: the lowest possible.", group=_HOW)
+    compute_capabilities: tuple[str, ...] = setting(default=(), help="GPUs of the TensorRT engine: 8.9.", group=_HOW)
     max_drop: float = setting(
-        default=0.01, help="Top-1 that int8 may lose: 0.01 is one point.", group=_CHECK, at_least=0, at_most=1
+        default=0.01,
+        help="Largest drop in top-1 allowed for int8: 0.01 is one point.",
+        group=_CHECK,
+        at_least=0,
+        at_most=1,
     )
-    images: int = setting(default=1000, help="Most images to compare on.", group=_CHECK, at_least=1)
-    data: str | None = setting(default=None, help="Images to compare on.", group=_CHECK)
+    images: int = setting(default=1000, help="Images to check on, at most.", group=_CHECK, at_least=1)
+    data: str | None = setting(default=None, help="Images to check on. Default: the run's.", group=_CHECK)
     max_time_s: float | None = setting(default=None, like=TimeAllowed, group=_CHECK)
     seed: int = setting(default=0, help="Random seed.", at_least=0, at_most=2**32 - 1)
 

@@ -122,7 +122,7 @@ def profile_fleet(
         profile = profile_of(group.journal, group.target, found, group.first.about, subnets, settings.rounds)
         if not group.spread.whole:
             made = f"{len(profile.measurements)} of {len(subnets)} subnets measured on {group.target.slug}"
-            progress.note(f"time is up: {made}; the same command goes on")
+            progress.note(f"time is up: {made}; repeat the command to resume")
         try:
             done.append(keep(run, profile, settings, whole=group.spread.whole))
         except VitasError as error:  # too few for a predictor

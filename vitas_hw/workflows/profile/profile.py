@@ -151,7 +151,9 @@ def measured(
         else:
             ran = {measurement.subnet for measurement in take("first", subnets, first)}
             if len(ran) < len(subnets):
-                progress.note(f"time is up: {len(ran)} of {len(subnets)} subnets measured; the same command goes on")
+                progress.note(
+                    f"time is up: {len(ran)} of {len(subnets)} subnets measured; repeat the command to resume"
+                )
         take("second", [subnet for subnet in subnets[::REPEAT_EVERY] if grown or subnet in ran], deadline)
     watch.look()
     say_what_slowed_the_gpu(journal, progress)
@@ -213,7 +215,9 @@ def _grow(
         ran = [found for found in visited if not found.failed]
         cut = len(visited) < len(subnets)
         if cut:
-            progress.note(f"time is up: {len(visited)} of {len(subnets)} subnets measured; the same command goes on")
+            progress.note(
+                f"time is up: {len(visited)} of {len(subnets)} subnets measured; repeat the command to resume"
+            )
         known = labelled(ran, target, space)
         error = fit(known, seed=seed).metrics["mape"]
         assert error is not None

@@ -12,7 +12,7 @@ from vitas_hw.profiling.place import TargetAsked
 from vitas_hw.profiling.selection import SELECTIONS, choose_subnets, load_subnets
 from vitas_hw.profiling.worker import DEFAULT_TIMEOUT_S
 
-_WHICH = "Which subnets, and how often"
+_WHICH = "What is measured"
 _USUAL, _FROM_OLD, _MOST = 120, 20, 1000
 
 
@@ -45,13 +45,11 @@ class ProfileSettings(TargetAsked):
 
     num_subnets: int | None = setting(
         default=None,
-        help="Subnets to measure. Default: 120; 20 to correct a predictor; at most 1000 until an error.",
+        help="Subnets to measure. Default: 120 (20 with `old`, up to 1000 with `until`).",
         group=_WHICH,
     )
-    subnets: str = setting(default="stratified", help="stratified (over MACs), random, or a file.", group=_WHICH)
-    rounds: int = setting(
-        default=3, help="Times each is measured on average, spread over the whole time.", group=_WHICH, at_least=1
-    )
+    subnets: str = setting(default="stratified", help="stratified by MACs, random, or a file.", group=_WHICH)
+    rounds: int = setting(default=3, help="Measurements per subnet, on average.", group=_WHICH, at_least=1)
     until: float | None = setting(
         default=None,
         help="Measure until the predictor's error is below this: 3%.",
@@ -61,18 +59,18 @@ class ProfileSettings(TargetAsked):
         reads=_share,
     )
     old: str | None = setting(
-        default=None, help="Correct this predictor, of another target, instead of a new one.", group=_WHICH
+        default=None, help="Adapt this predictor of another target; do not fit a new one.", group=_WHICH
     )
     statistic: str = setting(
         default=DEFAULT_STATISTIC,
-        help="Latency to predict: p50 or p90 of the usual machine, or quiet: of the machine at its quietest.",
+        help="Latency to predict: p50, p90 or quiet (machine idle).",
         group=_WHICH,
         choices=STATISTICS,
     )
     max_time_s: float | None = setting(default=None, like=TimeAllowed, group=_WHICH)
     timeout_s: float = setting(
         default=DEFAULT_TIMEOUT_S,
-        help="Seconds after which one measurement is given up.",
+        help="Give up a measurement after this many seconds.",
         group=_WHICH,
         above=0,
         runs=True,

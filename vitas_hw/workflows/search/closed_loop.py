@@ -121,6 +121,9 @@ class ClosedLoop:
         except TimeIsUpError:
             choice = next(iter(self.may_be_taken(self._order(candidates))), None)
             self.progress.note("time is up before a finalist measured inside the budget: the choice is by prediction")
+            self.progress.note(
+                "time is up before a finalist measured within the budget: the choice is made by prediction"
+            )
         self.cut = self.cut or self.deadline.over()
         if choice is None:
             raise self._missed()
@@ -321,8 +324,8 @@ class ClosedLoop:
         beyond = "".join(f", {other.correction:.3f} times on {other.target}" for other in others)
         beyond += f", memory {memory:.3f} times the estimated one" if MEMORY in self.timed else ""
         self.progress.note(
-            f"no finalist measured inside the budget: {fitted}latency is {correction:.3f} times the predicted one"
-            f" here{beyond}; the search goes on with that"
+            f"no finalist measured within the budget: {fitted}latency is {correction:.3f} times the predicted one"
+            f" here{beyond}; the search continues with that"
         )
         return list(candidates)
 

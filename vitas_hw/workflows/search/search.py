@@ -153,7 +153,7 @@ def search_run(
     if unbound and settings.pareto is None:
         assert predictor is not None
         budget = default_budget(space, predictor)
-        progress.note(f"no budget given, so one that binds: {budget}")
+        progress.note(f"no budget given; using one that {_DEFAULT_SHARE:.0%} of random subnets meet: {budget}")
     place = place_of(predictor.target, predictor.fingerprint) if predictor else None
     confidence = settings.confidence_of(place is not None)
     others, places = _others(run, settings)
@@ -263,7 +263,7 @@ def search_run(
         archive.end(name)
         run.forget_search_state(name)
     else:
-        progress.note("time is up: the best so far is kept as the choice; repeat the command to go on")
+        progress.note("time is up: the best so far is kept as the choice; repeat the command to resume")
     about = {"budget": budget.to_dict(), "targets": result.targets, "seed": settings.seed, "whole": whole}
     about |= {"evolution": settings.to_dict(), "finetune": about_tuning}
     kept = [run.candidates, run.result, run.choice, run.searched_profile, run.searched_predictor]

@@ -13,7 +13,7 @@ from vitas_hw.core.settings import setting, settings, what_decides
 from vitas_hw.searching.optimizers.registry import DEFAULT, GENERATIONS, OF_FRONTS, OPTIMIZERS, POPULATION, PRESETS
 from vitas_hw.training.recipe import Runtime
 
-_METHOD, _WHERE = "How it searches", "Where and how long"
+_METHOD, _WHERE = "Method", "Device and time"
 _AXES = {"latency": "latency_ms", "flops": "macs", "params": "params"}
 _ACCURACIES = ("supernet", "params")
 _SURE = 0.95  # that the choice meets its latency, where it cannot be measured
@@ -52,32 +52,35 @@ class SearchSettings:
 
     optimizer: str = setting(
         default=None,
-        help="surrogate (default), nsga2, regularized-evolution, random; paper is nsga2 with 50 x 40.",
+        help="surrogate (default), nsga2, regularized-evolution, random; paper: nsga2, 50 x 40.",
         group=_METHOD,
         choices=(*OPTIMIZERS, *PRESETS),
     )
     population: int = setting(
-        default=None, help=f"Subnets of a generation. Default: {POPULATION}.", group=_METHOD, at_least=2
+        default=None, help=f"Subnets per generation. Default: {POPULATION}.", group=_METHOD, at_least=2
     )
     generations: int = setting(default=None, help=f"Generations. Default: {GENERATIONS}.", group=_METHOD, at_least=1)
     confidence: float | None = setting(
         default=None,
-        help=f"Confidence that predictions hold. Default: 0.5; {_SURE} without measuring.",
+        help=f"Probability that a subnet meets the latency. Default: 0.5; {_SURE} if none is measured.",
         group=_METHOD,
         at_least=0.5,
         below=1,
     )
     pareto: str | None = setting(
         default=None,
-        help="Find a front: latency,top1, flops,top1 or params,top1.",
+        help="Find a Pareto front: latency,top1, flops,top1 or params,top1.",
         choices=tuple(_AXES.values()),
         reads=axis,
     )
     choose: str = setting(
-        default=None, help="Subnet to take of a front: knee (default) or best.", group=_METHOD, choices=("knee", "best")
+        default=None,
+        help="What to choose of a Pareto front: knee (default) or best.",
+        group=_METHOD,
+        choices=("knee", "best"),
     )
     accuracy: str = setting(
-        default="supernet", help="Rank by accuracy in the supernet, or by params: no training needed.", group=_METHOD
+        default="supernet", help="Rank by supernet accuracy, or by params (needs no training).", group=_METHOD
     )
     seed: int = setting(default=0, help="Random seed.", at_least=0, at_most=2**32 - 1)
     targets: Mapping[str, Range] = field(default_factory=dict)
@@ -87,7 +90,7 @@ class SearchSettings:
         default=None, help="Evaluate on a Ray cluster: auto, or its address.", group=_WHERE, runs=True
     )
     ray_gpus: float | None = setting(
-        default=None, help="GPUs of each Ray worker: 1, 0.25; 0: CPUs.", group=_WHERE, at_least=0, runs=True
+        default=None, help="GPUs per Ray worker: 1, 0.25; 0 for CPUs.", group=_WHERE, at_least=0, runs=True
     )
     max_time_s: float | None = setting(default=None, like=TimeAllowed)
 

@@ -44,17 +44,17 @@ class ShrinkSettings(DataOptions, TargetAsked):
     data: str = setting(default=DEFAULT_DATA, like=TrainSettings)
     budget: Budget = Budget()  # frozen
     speedup: float | None = setting(
-        default=None, help="How many times faster than the model: 2x.", above=1, reads=_times
+        default=None, help="Budget: this many times as fast as the model, 2x.", above=1, reads=_times
     )
     num_subnets: int = setting(default=40, help="Subnets to measure.", group=RECIPE, at_least=20)
-    epochs: int | None = setting(default=None, help="Epochs of the supernet's training.", group=RECIPE, at_least=1)
+    epochs: int | None = setting(default=None, help="Epochs to train the supernet.", group=RECIPE, at_least=1)
     retrain_epochs: int | None = setting(
-        default=None, help="Epochs of the choice's training.", group=RECIPE, at_least=1
+        default=None, help="Epochs to retrain the chosen subnet.", group=RECIPE, at_least=1
     )
     train_device: str = setting(default="auto", help="Device to train on: cpu, cuda, auto.", group=RECIPE, runs=True)
     train_threads: int | None = setting(
         default=None,
-        help="CPU threads to train with. Default: what suits the net.",
+        help="CPU threads for training. Default: by the MACs of a batch.",
         group=RECIPE,
         at_least=1,
         runs=True,

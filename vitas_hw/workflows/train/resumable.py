@@ -109,7 +109,7 @@ class Resumable:
 
     def tell_stopped(self) -> None:
         """Say how a training goes on that ran out of time."""
-        told = f"time is up: {self.checkpoint} keeps where it was; repeat the command to go on"
+        told = f"time is up: {self.checkpoint} holds its state; repeat the command to resume"
         if not self.checkpoint.exists():
             told = "time is up within the first epoch of streamed images: nothing could be kept; allow more time"
         self.progress.note(told)

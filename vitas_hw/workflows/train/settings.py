@@ -16,7 +16,7 @@ from vitas_hw.training.recipe import Recipe, Runtime, of_batch_size, retraining_
 
 INITS = ("fresh", "supernet")
 NO_TEACHER = "none"
-_WHERE = "Where and how long"
+_WHERE = "Device and time"
 
 
 def _parts(text: str) -> tuple[str, ...]:
@@ -44,7 +44,9 @@ class TrainingSettings:
     ema: float | None = setting(default=None, like=Recipe)
     accumulate: int = setting(default=1, like=Recipe, study=True)
     autocast: str | None = setting(default=None, like=Recipe)
-    teacher: str | None = setting(default=None, help="Model to learn from: timm's name, NAME:FILE, none.", group=RECIPE)
+    teacher: str | None = setting(
+        default=None, help="Teacher for distillation: a timm name, NAME:FILE, none.", group=RECIPE
+    )
     device: str = setting(default="auto", like=Runtime)
     workers: int = setting(default=0, like=Runtime)
     threads: int | None = setting(default=None, like=Runtime)
@@ -54,7 +56,7 @@ class TrainingSettings:
     save_every_s: float = setting(default=60.0, like=Runtime)
     log: tuple[str, ...] | None = setting(
         default=None,
-        help="Log to tensorboard (if installed), mlflow, wandb, none.",
+        help="tensorboard (default if installed), mlflow, wandb, none.",
         group=_WHERE,
         reads=read_logs,
         runs=True,
@@ -89,24 +91,30 @@ class TrainSettings(DataOptions, TrainingSettings):
             ``from_pretrained``, and the model is the teacher unless another is named, or ``none``.
     """
 
-    data: str = setting(default=DEFAULT_DATA, help="digits, folder:PATH, hfds/NAME, wds/PATH ...")
+    data: str = setting(default=DEFAULT_DATA, help="Images: digits, folder:PATH, hfds/NAME ...")
     sharing: str = setting(
-        default=DEFAULT_SHARING, help="Weight sharing: ordinal, bilateral or cyclic.", group=RECIPE, choices=SHARING
+        default=DEFAULT_SHARING,
+        help="Weight sharing: ordinal, bilateral or cyclic.",
+        group=RECIPE,
+        choices=SHARING,
     )
     private: tuple[str, ...] = setting(
-        default=PRIVATE, help="Parts not shared: patch_embed,cls_token,pos_embed,qk, or none.", study=True, reads=_parts
+        default=PRIVATE,
+        help="Weights not shared: patch_embed,cls_token,pos_embed,qk, or none.",
+        study=True,
+        reads=_parts,
     )
     budget: Budget = Budget()  # frozen
     depths: str = setting(
         default="uniform",
-        help="How depths are drawn: uniform, or identity, as in the paper.",
+        help="How depths are sampled: uniform, or identity, as in the paper.",
         study=True,
         choices=DEPTHS,
     )
     sandwich: bool = setting(default=False, like=Recipe, study=True)
     skip_broken: bool = setting(default=False, help="Leave out images that cannot be read.", group=RECIPE)
     init: str | None = setting(
-        default=None, help="Start from a pretrained ViT: timm's name, NAME:FILE, a folder.", group=RECIPE
+        default=None, help="Start from a pretrained ViT: a timm name, NAME:FILE, a folder.", group=RECIPE
     )
 
     def __post_init__(self) -> None:
@@ -135,9 +143,11 @@ class RetrainSettings(TrainingSettings):
     """
 
     init: str = setting(
-        default="fresh", help="Start fresh, or from the supernet's weights (fewer epochs).", choices=INITS
+        default="fresh", help="Start from fresh weights, or the supernet's (fewer epochs).", choices=INITS
     )
-    teacher: str | None = setting(default=None, help="Model to learn from: supernet, timm's name, NAME:FILE, none.")
+    teacher: str | None = setting(
+        default=None, help="Teacher for distillation: supernet, a timm name, NAME:FILE, none."
+    )
     data: str | None = setting(default=None, help="Images to train on. Default: the run's.")
     drop_path: float | None = setting(default=None, like=Recipe)
 
