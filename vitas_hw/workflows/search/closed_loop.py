@@ -120,7 +120,6 @@ class ClosedLoop:
             choice = choice or self._choose(candidates, patient=True)
         except TimeIsUpError:
             choice = next(iter(self.may_be_taken(self._order(candidates))), None)
-            self.progress.note("time is up before a finalist measured inside the budget: the choice is by prediction")
             self.progress.note(
                 "time is up before a finalist measured within the budget: the choice is made by prediction"
             )
