@@ -261,21 +261,24 @@ class Run:
 
     @told_method(steps.Comparing)
     def compare(self, asked: steps.Comparing) -> Comparison:
-        """Measure subnets side by side on one target, in one interleaved run.
+        """Measure subnets side by side on one target, in one interleaved run; with ``predictors``, on the targets of
+        these: measured where the target is this machine, predicted elsewhere.
 
-        Returns: a table with a row for each: latency, costs, and top-1 on the test part where it has trained weights.
+        Returns: a table with a row for each: latencies, costs, and top-1 on the test part where it has trained weights.
 
         Raises:
-            InputError: fewer than two subnets, an unknown one, images of several sizes, no such device.
+            InputError: fewer than two subnets and targets, an unknown one, images of several sizes, no such device,
+                subnets that a predictor is not for.
 
         Example:
-            >>> compared = vh.Run("runs/digits", progress=False).compare(["smallest", "choice"], rounds=1)
-            >>> [row.name for row in compared.rows], compared.target.backend
-            (['smallest', 'choice'], 'onnxruntime')
+            >>> name = "amd-epyc-zen5-onnxruntime-fp32-b1-t1-i32--vitas-digits"
+            >>> compared = vh.Run("runs/digits").compare(["smallest", "choice"], predictors=name, rounds=1)
+            >>> [row.name for row in compared.rows], compared.target.device_name
+            (['smallest', 'choice'], 'amd-epyc-zen5')
         """
         from vitas_hw.workflows.compare import compare
 
-        how = steps.own(asked, CompareSettings)
+        how = steps.own(asked, CompareSettings, predictors=steps.texts(asked.predictors))
         return compare(self._directory, steps.words(asked.subnets), how, progress=self.progress)
 
     def predict(self, subnets: Sequence[steps.SubnetWord], *, predictor: str | Path | None = None) -> Rows[Predicted]:

@@ -106,6 +106,9 @@ class Comparing(CompareSettings):
     """Of ``Run.compare``."""
 
     subnets: Sequence[SubnetWord] = setting(default=(), help=_SUBNETS, kw_only=False)
+    predictors: str | Path | Sequence[str | Path] = setting(  # type: ignore[assignment]  # of one, its name
+        default=(), help="whose targets to compare on: shipped names, the run's, or files. Default: the device's."
+    )
 
 
 @settings
@@ -158,6 +161,11 @@ def words(subnets: Sequence[SubnetWord] | SubnetWord) -> list[str]:
     """Several subnets, or one, as the command line has them."""
     several = subnets if isinstance(subnets, Sequence) and not isinstance(subnets, str) else [subnets]
     return [found for one in several if (found := word(one)) is not None]
+
+
+def texts(given: str | Path | Sequence[str | Path]) -> tuple[str, ...]:
+    """Names or paths, or one, as the command line has them."""
+    return tuple(str(one) for one in ([given] if isinstance(given, str | Path) else given))
 
 
 def path_of(given: str | Path | None) -> Path | None:

@@ -341,11 +341,11 @@ def _others(run: Run, settings: SearchSettings) -> tuple[list[Limit], dict[str, 
     """
     from vitas_hw.predictors.shipped import load_predictor
     from vitas_hw.profiling.place import place_of
+    from vitas_hw.runs.artifacts import known_predictor
 
     limits, places = [], {}
     for asked, bounds in settings.targets.items():
-        own = run.predictors / f"{asked}.json"
-        name = str(own) if own.exists() else asked
+        name = known_predictor(run, asked)
         predictor = load_predictor(name)
         place = place_of(predictor.target, predictor.fingerprint)
         if place is not None:
