@@ -22,7 +22,7 @@ from mutations import Mutator, lines, png, resealed, safetensors, values, yaml_v
 from safetensors.torch import save
 
 from vitas_hw.cli.config import read_config
-from vitas_hw.core.budget import COSTS, Budget, parse_duration, parse_range
+from vitas_hw.core.budget import COSTS, THROUGHPUT, Budget, parse_duration, parse_range
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.records import to_json
 from vitas_hw.core.subnet import Block, Subnet
@@ -109,7 +109,11 @@ def _table_predictor(data: bytes) -> object:
 
 def _budget(data: bytes) -> None:
     text = data.decode("utf-8", errors="replace")
-    for read in (lambda: parse_duration(text), lambda: Target.from_slug(text), *(_range(text, cost) for cost in COSTS)):
+    for read in (
+        lambda: parse_duration(text),
+        lambda: Target.from_slug(text),
+        *(_range(text, cost) for cost in (*COSTS, THROUGHPUT)),
+    ):
         try:
             assert not list(insane(read()))
         except VitasError as error:

@@ -205,7 +205,8 @@ class Run:
 
         texts = [asked.latency] if isinstance(asked.latency, str) else list(asked.latency or ())
         latency, targets = parse_latencies(texts)
-        budget, how = Budget.parse(latency, asked.flops, asked.params, asked.memory), steps.searching(asked, targets)
+        budget = Budget.parse(latency, asked.flops, asked.params, asked.memory, asked.throughput)
+        how = steps.searching(asked, targets)
         search_run(self._directory, budget, how, fresh=asked.fresh, progress=self.progress)
         return self.found
 
@@ -267,8 +268,7 @@ class Run:
         Returns: a table with a row for each: latencies, costs, and top-1 on the test part where it has trained weights.
 
         Raises:
-            InputError: fewer than two subnets and targets, an unknown one, images of several sizes, no such device,
-                subnets that a predictor is not for.
+            InputError: fewer than two subnets and targets, an unknown one, no such device, or images of other sizes.
 
         Example:
             >>> name = "amd-epyc-zen5-onnxruntime-fp32-b1-t1-i32--vitas-digits"

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vitas_hw.api.found import Found, found_of, untrained
-from vitas_hw.api.steps import BudgetWords, searching
+from vitas_hw.api.steps import ChoiceWords, searching
 from vitas_hw.api.told import told
-from vitas_hw.core.budget import Budget
 from vitas_hw.core.depths import Shares
 from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.core.settings import setting, settings
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @settings
-class SearchingAlone(SearchSettings, BudgetWords):
+class SearchingAlone(SearchSettings, ChoiceWords):
     """Of ``search``."""
 
     space: SearchSpace = setting(help="what to search.", kw_only=False)
@@ -67,7 +66,7 @@ def search(asked: SearchingAlone) -> Found:
 
     result = search_space(
         asked.space,
-        Budget.parse(asked.latency, asked.flops, asked.params),
+        asked.parsed,
         searching(asked, {}),
         supernet=asked.supernet,
         data=asked.data,

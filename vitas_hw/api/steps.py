@@ -45,12 +45,30 @@ class BudgetWords:
     flops: str | None = setting(default=None, help="the budget in MACs: 1.3G.")
     params: str | None = setting(default=None, help="the budget in parameters: 6M.")
 
+    @property
+    def parsed(self) -> Budget:
+        """What the words say."""
+        return Budget.parse(self.latency, self.flops, self.params)
+
     def budget_or(self, given: Budget) -> Budget:
         """What the words say; ``given`` if there are none. Raises InputError if both say something."""
-        words = Budget.parse(self.latency, self.flops, self.params)
-        if words.asked and given.asked:
+        words = self.parsed
+        if not (words.is_empty or given.is_empty):
             raise InputError("A `budget` was given, and another one in words.", "Leave one out.", field="budget")
-        return words if words.asked else given
+        return given if words.is_empty else words
+
+
+@settings
+class ChoiceWords(BudgetWords):
+    """The budget of a choice in words: what it computes in a second too."""
+
+    throughput: str | float | None = setting(
+        default=None, help="the budget in images a second, at the target's batch size: 500, 500/s."
+    )
+
+    @property
+    def parsed(self) -> Budget:
+        return Budget.parse(self.latency, self.flops, self.params, throughput=self.throughput)
 
 
 @settings
@@ -70,7 +88,7 @@ class TrainingSupernet(TrainSettings, BudgetWords):
 
 
 @settings
-class Searching(SearchSettings, BudgetWords):
+class Searching(SearchSettings, ChoiceWords):
     """Of ``Run.search``."""
 
     latency: str | Sequence[str] | None = setting(  # type: ignore[assignment]  # of several targets, several
@@ -124,7 +142,7 @@ class Exporting(ExportSettings):
 
 
 @settings
-class Shrinking(ShrinkSettings, BudgetWords):
+class Shrinking(ShrinkSettings, ChoiceWords):
     """Of ``Run.shrink``."""
 
     model: str = setting(help="a plain ViT: timm's name, NAME:FILE, a file or a folder.", kw_only=False)

@@ -41,6 +41,9 @@ RunOption = Annotated[Path, typer.Option("--run", help="Folder for all results o
 SpaceOption = Annotated[str | None, typer.Option("--space", help="A preset or a YAML file. Default: the run's.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 LatencyOption = Annotated[str | None, typer.Option("--latency", help="Latency, for example 5ms, or a range: 4ms-5ms.")]
+ThroughputOption = Annotated[
+    str | None, typer.Option("--throughput", help="Images a second, at the target's batch size: 500/s.")
+]
 FlopsOption = Annotated[str | None, typer.Option("--flops", help="MACs, for example 1.3G.")]
 ParamsOption = Annotated[str | None, typer.Option("--params", help="Parameters, for example 6M.")]
 MemoryOption = Annotated[str | None, typer.Option("--memory", help="Memory while it runs, for example 200MB.")]
