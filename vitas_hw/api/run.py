@@ -9,13 +9,9 @@ from typing import TYPE_CHECKING, Any
 from vitas_hw.api import steps
 from vitas_hw.api.found import Found, found_of, untrained
 from vitas_hw.api.told import told_method
-from vitas_hw.core.budget import Budget
-from vitas_hw.core.errors import InputError
-from vitas_hw.core.progress import SILENT, Progress
-from vitas_hw.core.space import SearchSpace
-from vitas_hw.core.tables import Rows
-from vitas_hw.runs.directory import DEFAULT_RUN
-from vitas_hw.runs.directory import Run as Directory
+from vitas_hw.core import SILENT, Budget, InputError, Progress, Rows, SearchSpace
+from vitas_hw.runs import DEFAULT_RUN
+from vitas_hw.runs import Run as Directory
 from vitas_hw.workflows.compare import CompareSettings
 from vitas_hw.workflows.evaluate import EvaluateSettings
 from vitas_hw.workflows.export.settings import ExportSettings
@@ -26,12 +22,12 @@ from vitas_hw.workflows.train.settings import RetrainSettings, TrainSettings
 if TYPE_CHECKING:  # loaded by the step that needs it
     from timm.models.vision_transformer import VisionTransformer
 
-    from vitas_hw.data.load import ImageData
-    from vitas_hw.export.parity import Exported
-    from vitas_hw.predictors.predictor import Predictor
-    from vitas_hw.runs.shrunk import Shrunk
-    from vitas_hw.searching.result import Candidate
-    from vitas_hw.supernet.supernet import Supernet
+    from vitas_hw.data import ImageData
+    from vitas_hw.export import Exported
+    from vitas_hw.predictors import Predictor
+    from vitas_hw.runs import Shrunk
+    from vitas_hw.searching import Candidate
+    from vitas_hw.supernet import Supernet
     from vitas_hw.workflows.compare import Comparison
     from vitas_hw.workflows.evaluate import Evaluated
     from vitas_hw.workflows.predict import Predicted
@@ -83,7 +79,7 @@ class Run:
     def progress(self) -> Progress:
         """Where the steps report to."""
         if self._progress is True:
-            from vitas_hw.report.progress import Reporter
+            from vitas_hw.report import Reporter
 
             return Reporter()
         return self._progress or SILENT
@@ -104,7 +100,7 @@ class Run:
         Raises:
             InputError: nothing was searched.
         """
-        from vitas_hw.runs.artifacts import last_result
+        from vitas_hw.runs import last_result
 
         result = last_result(self._directory)
         return found_of(result, self._model_of, lambda: self._model_of_choice(result.choice))
@@ -112,7 +108,7 @@ class Run:
     @property
     def predictor(self) -> Predictor:
         """The latency predictor that was fitted last. Raises InputError if nothing was profiled."""
-        from vitas_hw.runs.artifacts import load_run_predictor
+        from vitas_hw.runs import load_run_predictor
 
         return load_run_predictor(self._directory)[0]
 
@@ -123,7 +119,7 @@ class Run:
         Raises:
             InputError: nothing was trained.
         """
-        from vitas_hw.runs.artifacts import load_run_supernet
+        from vitas_hw.runs import load_run_supernet
 
         return load_run_supernet(self._directory)
 
@@ -134,7 +130,7 @@ class Run:
         Raises:
             FileError: nothing was trained, or the run no longer tells on what.
         """
-        from vitas_hw.runs.artifacts import load_run_data
+        from vitas_hw.runs import load_run_data
 
         return load_run_data(self._directory, self.space)
 
@@ -318,7 +314,7 @@ class Run:
             >>> exported.path.name, exported.beside.agreement
             ('choice.onnx', 1.0)
         """
-        from vitas_hw.export.parity import Exported
+        from vitas_hw.export import Exported
         from vitas_hw.workflows.export.export import export
 
         formats = (asked.formats,) if isinstance(asked.formats, str) else tuple(asked.formats)
@@ -348,7 +344,7 @@ class Run:
             >>> vh.Run("runs/digits", progress=False).report("page.html").name
             'page.html'
         """
-        from vitas_hw.report.page import report
+        from vitas_hw.report import report
 
         return report(self._directory, steps.path_of(output), progress=self.progress)[0]
 
@@ -380,14 +376,14 @@ class Run:
         """With the supernet's weights."""
         if candidate.top1 is None:
             raise untrained()
-        from vitas_hw.supernet.supernet import extract
+        from vitas_hw.supernet import extract
 
         supernet = self.supernet
         return extract(supernet, candidate.subnet, supernet.sides[0] or None, candidate.layers).eval()
 
     def _model_of_choice(self, choice: Candidate) -> VisionTransformer:
         """With the weights that it was fine-tuned or retrained to."""
-        from vitas_hw.runs.subnets import choose
+        from vitas_hw.runs import choose
 
         chosen = choose(self._directory)
         if (chosen.subnet, chosen.layers) != (choice.subnet, choice.layers):

@@ -9,10 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vitas_hw.core.budget import Budget, Range
-from vitas_hw.core.errors import InputError
+from vitas_hw.core import Budget, InputError, Range, Subnet
 from vitas_hw.core.settings import setting, settings, shared
-from vitas_hw.core.subnet import Subnet
 from vitas_hw.workflows.compare import CompareSettings
 from vitas_hw.workflows.evaluate import EvaluateSettings
 from vitas_hw.workflows.export.settings import ExportSettings
@@ -24,7 +22,7 @@ from vitas_hw.workflows.train.settings import RetrainSettings, TrainSettings
 if TYPE_CHECKING:
     from vitas_hw.api.found import FoundSubnet
     from vitas_hw.api.optimizers import AnyOptimizer
-    from vitas_hw.training.callbacks import Callback
+    from vitas_hw.training import Callback
 
     SubnetWord = str | Subnet | FoundSubnet
 
