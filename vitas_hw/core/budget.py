@@ -83,7 +83,7 @@ class Budget:
     ) -> Budget:
         """From words such as ``5ms``, ``4M-6M`` and ``500/s``, see ``parse_range``; a throughput may be a number.
 
-        Raises InputError, with an example; or if both a latency and a throughput are given.
+        Raises InputError with an example; also if both a latency and a throughput are given.
         """
         if latency is not None and throughput is not None:
             raise InputError(
