@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPRegressor
 from threadpoolctl import threadpool_limits
 
-from vitas_hw.core.errors import InputError
+from vitas_hw.core import InputError
 from vitas_hw.predictors.cross_validation import relative_error
 from vitas_hw.predictors.examples import Examples, Model
 from vitas_hw.predictors.features import FeatureTable

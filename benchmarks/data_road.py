@@ -30,8 +30,8 @@ from bench_tools import RESULTS, spread, write
 from PIL import Image
 from timm.data import create_dataset, create_loader
 
-from vitas_hw.data.preprocessing import Preprocessing
-from vitas_hw.data.splits import IndexedPart, Pass
+from vitas_hw.data import IndexedPart, Preprocessing
+from vitas_hw.data.splits import Pass
 from vitas_hw.data.timm_sources import folders
 from vitas_hw.training.recipe import VITAS_SUPERNET
 

@@ -23,11 +23,9 @@ from typing import Any
 
 from bench_tools import RESULTS, write
 
-from vitas_hw.runs.artifacts import load_run_data
-from vitas_hw.runs.directory import Run
-from vitas_hw.runs.subnets import choose
-from vitas_hw.supernet.weights_file import load_model
-from vitas_hw.training.evaluate import accuracy
+from vitas_hw.runs import Run, choose, load_run_data
+from vitas_hw.supernet import load_model
+from vitas_hw.training import accuracy
 
 GOALS = {"retrained": ">= inherited", "int8_drop": "<= 0.01"}
 SUBNETS = (None, "smallest", "largest")

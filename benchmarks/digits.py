@@ -24,22 +24,14 @@ from typing import Any
 import numpy as np
 from bench_tools import RESULTS, read_rows, write
 
-from vitas_hw.core.budget import Budget
-from vitas_hw.core.files import append_line
-from vitas_hw.core.progress import SILENT
-from vitas_hw.runs.artifacts import (
-    load_run_data,
-    load_run_predictor,
-    load_run_supernet,
-    read_training,
-    run_depth_shares,
-)
-from vitas_hw.runs.directory import DEFAULT_SPACE, Run
-from vitas_hw.searching.admission import Admission
-from vitas_hw.searching.costs import Costs
+from vitas_hw.core import SILENT, Budget, append_line
+from vitas_hw.runs import Run, load_run_data, load_run_predictor, load_run_supernet
+from vitas_hw.runs.artifacts import read_training, run_depth_shares
+from vitas_hw.runs.directory import DEFAULT_SPACE
+from vitas_hw.searching import Admission, Costs
 from vitas_hw.searching.result import candidate_of
-from vitas_hw.supernet.weights_file import load_model
-from vitas_hw.training.evaluate import accuracy, subnet_accuracy
+from vitas_hw.supernet import load_model
+from vitas_hw.training import accuracy, subnet_accuracy
 from vitas_hw.workflows.profile.profile import profile
 from vitas_hw.workflows.profile.settings import ProfileSettings
 from vitas_hw.workflows.search.finetune import Finetuning

@@ -22,11 +22,9 @@ import torch
 from bench_tools import RESULTS, spread, write
 
 import vitas_hw as vh
-from vitas_hw.core.subnet import Subnet
-from vitas_hw.profiling.backend import open_backend
-from vitas_hw.profiling.place import TargetAsked, find_place
+from vitas_hw.core import Subnet
+from vitas_hw.profiling import TargetAsked, choose_subnets, find_place, open_backend
 from vitas_hw.profiling.protocol import TIMING
-from vitas_hw.profiling.selection import choose_subnets
 from vitas_hw.profiling.timing import anchor_subnet, time_visit
 
 ROUNDS = 3

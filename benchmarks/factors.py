@@ -30,17 +30,14 @@ from scipy.stats import kendalltau
 from torch import Tensor, nn
 
 import vitas_hw as vh
-from vitas_hw.core.budget import Budget
+from vitas_hw.core import Budget
 from vitas_hw.core.operators import operators
-from vitas_hw.data.load import ImageData
+from vitas_hw.data import ImageData
 from vitas_hw.profiling.environment import environment
-from vitas_hw.searching.admission import Admission
-from vitas_hw.searching.costs import Costs
-from vitas_hw.supernet.supernet import Supernet
-from vitas_hw.training.evaluate import subnet_accuracy
-from vitas_hw.training.objective import SupernetObjective
-from vitas_hw.training.recipe import Recipe, of_length, supernet_recipe
-from vitas_hw.training.trainer import Training
+from vitas_hw.searching import Admission, Costs
+from vitas_hw.supernet import Supernet
+from vitas_hw.training import Recipe, SupernetObjective, Training, of_length, subnet_accuracy
+from vitas_hw.training.recipe import supernet_recipe
 
 PAYS = Path(__file__).parent / "pays"
 ROWS = RESULTS / "factors.jsonl"

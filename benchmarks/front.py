@@ -23,13 +23,10 @@ from typing import Any
 from bench_tools import RESULTS, write
 
 import vitas_hw as vh
-from vitas_hw.core.budget import Budget, Range
-from vitas_hw.core.subnet import Block, Subnet
-from vitas_hw.profiling.place import place_of
-from vitas_hw.profiling.protocol import side_by_side
-from vitas_hw.runs.artifacts import last_result, load_run_data, load_run_predictor
-from vitas_hw.runs.directory import Run
-from vitas_hw.searching.result import SearchResult
+from vitas_hw.core import Block, Budget, Range, Subnet
+from vitas_hw.profiling import place_of, side_by_side
+from vitas_hw.runs import Run, last_result, load_run_data, load_run_predictor
+from vitas_hw.searching import SearchResult
 from vitas_hw.workflows.evaluate import evaluate
 from vitas_hw.workflows.search.search import default_budget, search_run
 from vitas_hw.workflows.search.settings import SearchSettings

@@ -25,8 +25,8 @@ import rank_study
 from bench_tools import RESULTS, Floats, bootstrap, identity_codes, read_rows, run_missing, write
 
 import vitas_hw as vh
-from vitas_hw.core.depths import identity_depths
-from vitas_hw.searching.costs import Costs
+from vitas_hw.core import identity_depths
+from vitas_hw.searching import Costs
 from vitas_hw.searching.depth_shares import depth_shares
 
 ROWS = RESULTS / "identity_probability.jsonl"
@@ -121,9 +121,7 @@ def run(job: Job) -> dict[str, Any]:
     """Train a supernet on one thread; its row has the inherited top-1 of the subnets of its budgets."""
     import torch
 
-    from vitas_hw.training.evaluate import subnet_accuracy
-    from vitas_hw.training.objective import SupernetObjective
-    from vitas_hw.training.trainer import Training
+    from vitas_hw.training import SupernetObjective, Training, subnet_accuracy
 
     torch.set_num_threads(1)
     started = time.perf_counter()

@@ -106,7 +106,7 @@ class Found:
 
 def work(name: str) -> None:
     """In a process of its own: a command with settings that the command line does not have."""
-    from vitas_hw.runs.directory import Run
+    from vitas_hw.runs import Run
 
     run = Run(Path(RUN))
     if name == "train":
@@ -131,10 +131,9 @@ def _shrink(run: Any) -> None:
     import vitas_hw.workflows.compare
     import vitas_hw.workflows.profile.profile
     import vitas_hw.workflows.shrink.shrink
-    from vitas_hw.core.subnet import Block, Subnet
-    from vitas_hw.profiling.journal import Journal
-    from vitas_hw.profiling.place import Place, TargetAsked
-    from vitas_hw.supernet.plain import build_model
+    from vitas_hw.core import Block, Subnet
+    from vitas_hw.profiling import Journal, Place, TargetAsked
+    from vitas_hw.supernet import build_model
     from vitas_hw.supernet.weights_file import save_model
     from vitas_hw.workflows.search.settings import SearchSettings
     from vitas_hw.workflows.shrink.settings import ShrinkSettings

@@ -18,7 +18,7 @@ from bench_tools import RESULTS, write
 from threadpoolctl import threadpool_limits
 
 import vitas_hw as vh
-from vitas_hw.predictors.predictor import Predictor
+from vitas_hw.predictors import Predictor
 from vitas_hw.predictors.shipped import shipped
 
 REPEATS = 7

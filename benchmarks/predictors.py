@@ -31,19 +31,19 @@ from bench_tools import RESULTS, Floats, read_rows, run_missing, write
 
 import vitas_hw as vh
 from vitas_hw.core.statistic import P50, QUIET
+from vitas_hw.predictors import Predictor
 from vitas_hw.predictors.cross_validation import folds, scores
 from vitas_hw.predictors.examples import Examples, Measured
 from vitas_hw.predictors.kinds import DEFAULT_KIND, KINDS
 from vitas_hw.predictors.label_noise import split_error
 from vitas_hw.predictors.line import fit_flops
-from vitas_hw.predictors.predictor import Predictor
 from vitas_hw.predictors.registry import fit_model, held_out_predictions
 from vitas_hw.predictors.report import covered_by_fold
 from vitas_hw.predictors.shipped import shipped
 from vitas_hw.predictors.transfer import choose_to_measure, transfer
+from vitas_hw.profiling import Profile
 from vitas_hw.profiling.estimate import Visits
 from vitas_hw.profiling.labels import ratio_by_size
-from vitas_hw.profiling.profile import Profile
 from vitas_hw.workflows.fit import labelled, measured_of
 
 ROWS = RESULTS / "predictors.jsonl"

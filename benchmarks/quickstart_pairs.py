@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from bench_tools import RESULTS, read_rows, write
 
-from vitas_hw.core.files import append_line
+from vitas_hw.core import append_line
 
 ROWS = RESULTS / "quickstart_pairs.jsonl"
 GOALS = {"ratio": 0.33, "top1_lost": 0.005, "gib": 1.2}

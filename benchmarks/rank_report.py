@@ -45,7 +45,7 @@ class Subnets:
 
 
 def the_subnets() -> Subnets:
-    from vitas_hw.searching.costs import Costs
+    from vitas_hw.searching import Costs
 
     found = rank_study.subnets()
     costs = Costs(rank_study.SPACE).of(np.array([rank_study.SPACE.encode(subnet) for subnet in found]))

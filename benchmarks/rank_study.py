@@ -27,7 +27,7 @@ import numpy as np
 from bench_tools import identity_codes
 
 import vitas_hw as vh
-from vitas_hw.core.depths import identity_depths
+from vitas_hw.core import identity_depths
 
 RESULTS = Path(__file__).parent / "results"
 SPACE = vh.SearchSpace(
@@ -114,7 +114,7 @@ def data(study: Study = CPU) -> Any:
 
 def recipe(epochs: int, study: Study = CPU) -> Any:
     """Fashion-MNIST's, with a higher peak: the nets are small."""
-    from vitas_hw.training.recipe import FASHION, of_length
+    from vitas_hw.training import FASHION, of_length
 
     return replace(of_length(FASHION, epochs), batch_size=study.batch_size, lr=3e-3)
 
@@ -132,10 +132,7 @@ def run(job: Job, study: Study = CPU) -> dict[str, Any]:
 
 
 def train_alone(job: Job, study: Study, images: Any) -> dict[str, Any]:
-    from vitas_hw.training.evaluate import accuracy
-    from vitas_hw.training.objective import ModelObjective
-    from vitas_hw.training.recipe import Runtime
-    from vitas_hw.training.trainer import Training
+    from vitas_hw.training import ModelObjective, Runtime, Training, accuracy
 
     subnet, how = next(one for one in subnets() if one.digest == job.name), recipe(study.alone_epochs, study)
     model, runtime = vh.build_model(subnet, seed=job.seed), Runtime(device=study.device)
@@ -149,10 +146,7 @@ def train_alone(job: Job, study: Study, images: Any) -> dict[str, Any]:
 
 def train_supernet(job: Job, study: Study, images: Any) -> dict[str, Any]:
     from vitas_hw.supernet.options import PRIVATE
-    from vitas_hw.training.evaluate import subnet_accuracy
-    from vitas_hw.training.objective import SupernetObjective
-    from vitas_hw.training.recipe import Runtime
-    from vitas_hw.training.trainer import Training
+    from vitas_hw.training import Runtime, SupernetObjective, Training, subnet_accuracy
 
     sharing, private, shifting, sandwich = (VARIANTS | ABLATIONS)[job.name]
     space, how = replace(SPACE, identity_shifting=shifting), recipe(study.supernet_epochs, study)

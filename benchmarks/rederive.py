@@ -16,10 +16,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import vitas_hw as vh
-from vitas_hw.core.reading import file_sha256
+from vitas_hw.core import file_sha256
 from vitas_hw.predictors.predictor import save_predictor
 from vitas_hw.predictors.shipped import shipped
-from vitas_hw.profiling.profile import save_profile, with_quiet
+from vitas_hw.profiling import save_profile
+from vitas_hw.profiling.profile import with_quiet
 from vitas_hw.report.predictor_card import predictor_card
 
 

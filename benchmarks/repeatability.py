@@ -22,15 +22,21 @@ import numpy as np
 from bench_tools import RESULTS, Floats, bootstrap, resamples, write
 
 import vitas_hw as vh
-from vitas_hw.core.subnet import Subnet
-from vitas_hw.profiling.backend import open_backend
-from vitas_hw.profiling.journal import Journal
+from vitas_hw.core import Subnet
+from vitas_hw.profiling import (
+    Journal,
+    Measurement,
+    Place,
+    Profile,
+    TargetAsked,
+    Worker,
+    choose_subnets,
+    find_place,
+    open_backend,
+)
 from vitas_hw.profiling.measure import anchor_ms, measure, measurements
-from vitas_hw.profiling.place import Place, TargetAsked, find_place
-from vitas_hw.profiling.profile import Measurement, Profile, with_quiet
+from vitas_hw.profiling.profile import with_quiet
 from vitas_hw.profiling.protocol import TIMING
-from vitas_hw.profiling.selection import choose_subnets
-from vitas_hw.profiling.worker import Worker
 
 NAIVE_RUNS = 15
 OLD, NEW = "ours", "ours, quiet"

@@ -25,11 +25,10 @@ from search_stock import stock_scores
 from search_table import FASHION, SMALL, SPACE, Floats, Table, as_score, load_table
 
 import vitas_hw as vh
-from vitas_hw.core.budget import Budget, Range
-from vitas_hw.searching.admission import Admission
-from vitas_hw.searching.costs import Costs
+from vitas_hw.core import Budget, Range
+from vitas_hw.searching import GENERATIONS, POPULATION, Admission, Costs, make_optimizer
 from vitas_hw.searching.engine import Evaluations, Job, explore
-from vitas_hw.searching.optimizers.registry import GENERATIONS, OPTIMIZERS, POPULATION, PRESETS, make_optimizer
+from vitas_hw.searching.optimizers.registry import OPTIMIZERS, PRESETS
 from vitas_hw.searching.scores import Score
 
 QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)  # of the space's MACs: the ceilings
@@ -136,7 +135,7 @@ def evaluation_s(admission: Admission) -> float:
     """Mean seconds of an evaluation on the search split of digits, on one thread; weights do not matter for it."""
     import torch
 
-    from vitas_hw.training.evaluate import subnet_accuracy
+    from vitas_hw.training import subnet_accuracy
 
     torch.set_num_threads(1)
     space = admission.space

@@ -25,15 +25,12 @@ import numpy as np
 from bench_tools import RESULTS, read_rows, spread, write
 
 from vitas_hw.cli.console import Reporter
-from vitas_hw.core.budget import Budget, Range, write_cost
-from vitas_hw.core.errors import VitasError
-from vitas_hw.core.progress import SILENT
-from vitas_hw.core.reading import file_sha256
-from vitas_hw.profiling.place import place_of
-from vitas_hw.profiling.profile import load_profile
-from vitas_hw.runs.artifacts import load_run_predictor, run_profile
-from vitas_hw.runs.directory import Run
-from vitas_hw.searching.result import SearchResult
+from vitas_hw.core import SILENT, Budget, Range, VitasError, file_sha256
+from vitas_hw.core.budget import write_cost
+from vitas_hw.profiling import load_profile, place_of
+from vitas_hw.runs import Run, load_run_predictor
+from vitas_hw.runs.artifacts import run_profile
+from vitas_hw.searching import SearchResult
 from vitas_hw.workflows.profile.profile import profile
 from vitas_hw.workflows.profile.settings import ProfileSettings
 from vitas_hw.workflows.search.measure_finalists import finalist_meter

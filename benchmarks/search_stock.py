@@ -14,9 +14,8 @@ from pymoo.operators.sampling.rnd import IntegerRandomSampling
 from pymoo.optimize import minimize
 from search_table import Table
 
-from vitas_hw.core.budget import Budget
-from vitas_hw.searching.costs import Costs
-from vitas_hw.searching.optimizers.registry import POPULATION
+from vitas_hw.core import Budget
+from vitas_hw.searching import POPULATION, Costs
 
 _MOST_GENERATIONS = 400
 

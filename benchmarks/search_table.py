@@ -18,9 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 import vitas_hw as vh
-from vitas_hw.core.depths import identity_depths
-from vitas_hw.core.files import write_atomic
-from vitas_hw.searching.costs import Costs
+from vitas_hw.core import identity_depths, write_atomic
+from vitas_hw.searching import Costs
 from vitas_hw.searching.engine import Job
 from vitas_hw.searching.scores import Score
 
@@ -111,11 +110,9 @@ def _make(space: vh.SearchSpace, codes: Ints, path: Path, epochs: int) -> None:
     import torch
 
     from vitas_hw.data.splits import Split
-    from vitas_hw.training.evaluate import subnet_accuracy
-    from vitas_hw.training.objective import SupernetObjective
-    from vitas_hw.training.recipe import DIGITS, of_length
-    from vitas_hw.training.recipe import FASHION as FASHION_RECIPE
-    from vitas_hw.training.trainer import Training
+    from vitas_hw.training import FASHION as FASHION_RECIPE
+    from vitas_hw.training import SupernetObjective, Training, of_length, subnet_accuracy
+    from vitas_hw.training.recipe import DIGITS
 
     digits = space.name != FASHION.name
     images: Any = vh.load_data("digits" if digits else "fashion-mnist", space)

@@ -27,9 +27,9 @@ from sharing_where import where
 from torch import Tensor, nn
 
 import vitas_hw as vh
+from vitas_hw.core import Subnet
 from vitas_hw.core.operators import operators
-from vitas_hw.core.subnet import Subnet
-from vitas_hw.supernet.supernet import Supernet
+from vitas_hw.supernet import Supernet
 
 SCHEMES = ("ordinal", "cyclic", "bilateral")
 PLAIN = "plain"

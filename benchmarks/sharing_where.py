@@ -26,10 +26,9 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 import vitas_hw as vh
-from vitas_hw.core.subnet import Block, Subnet
-from vitas_hw.supernet import elastic, gradients
+from vitas_hw.core import Block, Subnet
+from vitas_hw.supernet import Supernet, elastic, gradients
 from vitas_hw.supernet.sharing import Channels, take
-from vitas_hw.supernet.supernet import Supernet
 
 STAGES = ("supernet", "slices", "contiguous", "joined", "plain")
 LOSSES = {

@@ -27,17 +27,13 @@ from bench_tools import RESULTS, spread, write
 from torch import Tensor, nn
 
 import vitas_hw as vh
+from vitas_hw.core import Block, Subnet
 from vitas_hw.core.operators import operators
-from vitas_hw.core.subnet import Block, Subnet
+from vitas_hw.data import IndexedPart, Preprocessing
 from vitas_hw.data.augmentation import Augmentation
-from vitas_hw.data.preprocessing import Preprocessing
 from vitas_hw.data.sources import ArraySource
-from vitas_hw.data.splits import IndexedPart
-from vitas_hw.supernet.plain import build_model
-from vitas_hw.supernet.supernet import Supernet
-from vitas_hw.training.objective import ModelObjective, SupernetObjective
-from vitas_hw.training.recipe import Recipe
-from vitas_hw.training.trainer import Training
+from vitas_hw.supernet import Supernet, build_model
+from vitas_hw.training import ModelObjective, Recipe, SupernetObjective, Training
 
 GOAL = 0.95
 MEAN, STD = 0.286, 0.353

@@ -35,7 +35,7 @@ def cases() -> list[Any]:
     from training_loop import RECIPE, SMALL, Case
 
     import vitas_hw as vh
-    from vitas_hw.supernet.plain import build_model
+    from vitas_hw.supernet import build_model
 
     made = [
         Case(f"{name} MACs", lambda subnet=subnet: build_model(subnet, seed=0), subnet, RECIPE, images)
@@ -51,7 +51,7 @@ def cases() -> list[Any]:
 
 
 def by_rule(case: Any) -> int:
-    from vitas_hw.core.subnet import Subnet
+    from vitas_hw.core import Subnet
     from vitas_hw.training.threads import threads_for
 
     of = case.space

@@ -20,14 +20,12 @@ import numpy as np
 from bench_tools import RESULTS, bootstrap, write
 
 import vitas_hw as vh
-from vitas_hw.core.subnet import Subnet
+from vitas_hw.core import Subnet
 from vitas_hw.export.onnx_graph import onnx_graph, random_weights
+from vitas_hw.profiling import TargetAsked, Worker, choose_subnets, find_place
 from vitas_hw.profiling.backends.common import digest_seed
 from vitas_hw.profiling.noise import NoiseFloor
-from vitas_hw.profiling.place import TargetAsked, find_place
-from vitas_hw.profiling.selection import choose_subnets
 from vitas_hw.profiling.timing import Timing
-from vitas_hw.profiling.worker import Worker
 
 SECONDS = 2.0
 

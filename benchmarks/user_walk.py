@@ -22,11 +22,10 @@ from bench_tools import RESULTS
 from newcomer_walk import walk
 from PIL import Image
 
-from vitas_hw.core.subnet import Subnet
+from vitas_hw.core import Subnet
 from vitas_hw.data.sources import FASHION_MNIST
 from vitas_hw.profiling.environment import environment
-from vitas_hw.runs.artifacts import load_run_data
-from vitas_hw.runs.directory import Run
+from vitas_hw.runs import Run, load_run_data
 from vitas_hw.training.baseline import baseline_of
 
 IMAGES = 3000

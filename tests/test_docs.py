@@ -60,6 +60,7 @@ LONG = (  # in make test-full only
     "--flops 2M",
     "--pareto",
     "--max-time",
+    "--throughput",
     "--accuracy params",
 )
 ELSEWHERE = {

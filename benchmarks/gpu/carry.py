@@ -43,7 +43,7 @@ def line(folder: str, earlier: str | None) -> str:
 
 def read(out: Path, root: Path) -> list[str]:
     """Put what came back where it belongs; a line for each file that was written or left alone."""
-    from vitas_hw.profiling.profile import load_profile
+    from vitas_hw.profiling import load_profile
     from vitas_hw.workflows.fit import fit_and_report
     from vitas_hw.workflows.fit_settings import FitSettings
 

@@ -24,7 +24,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from sklearn.datasets import load_digits
 
-from vitas_hw.runs.directory import Run
+from vitas_hw.runs import Run
 from vitas_hw.workflows.train.settings import TrainSettings
 from vitas_hw.workflows.train.train import train
 

@@ -33,13 +33,12 @@ import pynvml
 import torch
 
 import vitas_hw as vh
-from vitas_hw.core.target import Target
-from vitas_hw.profiling.backend import Session, open_backend
+from vitas_hw.core import Target
+from vitas_hw.profiling import Journal, Worker, open_backend
+from vitas_hw.profiling.backend import Session
 from vitas_hw.profiling.backends.common import random_images
-from vitas_hw.profiling.journal import Journal
 from vitas_hw.profiling.measure import measure, measurements
 from vitas_hw.profiling.timing import Timing, anchor_subnet
-from vitas_hw.profiling.worker import Worker
 
 FAULT = "VITAS_PROBE_FAULT"  # names a file; the visit that finds it removes it and ruins its process
 WORKER = (sys.executable, str(Path(__file__)), "--as-worker")

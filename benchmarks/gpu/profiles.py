@@ -23,11 +23,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vitas_hw.core.deadline import Deadline
-from vitas_hw.core.errors import VitasError
+from vitas_hw.core import Deadline, VitasError
+from vitas_hw.profiling import save_profile
 from vitas_hw.profiling.environment import environment
-from vitas_hw.profiling.profile import save_profile
-from vitas_hw.runs.directory import Run
+from vitas_hw.runs import Run
 from vitas_hw.workflows.profile.profile import measured
 from vitas_hw.workflows.profile.settings import ProfileSettings
 

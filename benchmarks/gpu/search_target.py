@@ -24,13 +24,11 @@ import numpy as np
 
 import vitas_hw as vh
 from profiles import Log
-from vitas_hw.core.errors import VitasError
-from vitas_hw.core.subnet import Subnet
-from vitas_hw.predictors.predictor import Predictor
+from vitas_hw.core import Subnet, VitasError
+from vitas_hw.predictors import Predictor
+from vitas_hw.profiling import Profile, place_of
 from vitas_hw.profiling.environment import environment
-from vitas_hw.profiling.place import place_of
-from vitas_hw.profiling.profile import Profile
-from vitas_hw.searching.costs import Costs
+from vitas_hw.searching import Costs
 from vitas_hw.workflows.fit import fit_predictor
 from vitas_hw.workflows.search.measure_finalists import finalist_meter
 

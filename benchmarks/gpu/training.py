@@ -31,9 +31,9 @@ from bench_tools import spread
 from torch import Tensor, nn
 
 import vitas_hw as vh
-from vitas_hw.core.subnet import Subnet
+from vitas_hw.core import Subnet
 from vitas_hw.profiling.environment import environment
-from vitas_hw.supernet.supernet import Supernet
+from vitas_hw.supernet import Supernet
 
 _LARGEST_BATCH = 4096
 _WARMUP = 3

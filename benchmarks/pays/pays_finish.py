@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pays_images import read
 
-from vitas_hw.core.files import write_atomic
+from vitas_hw.core import write_atomic
 
 
 def finish(rows: Sequence[Mapping[str, Any]], missing: Sequence[str], sealed: Path, test: Path) -> None:

@@ -21,12 +21,11 @@ import run_study
 import torch
 
 import vitas_hw as vh
-from vitas_hw.core.progress import SILENT
-from vitas_hw.core.subnet import Subnet
-from vitas_hw.profiling.place import place_of
-from vitas_hw.runs.artifacts import load_run_predictor, run_profile
-from vitas_hw.runs.directory import Run
-from vitas_hw.supernet.weights_file import load_supernet
+from vitas_hw.core import SILENT, Subnet
+from vitas_hw.profiling import place_of
+from vitas_hw.runs import Run, load_run_predictor
+from vitas_hw.runs.artifacts import run_profile
+from vitas_hw.supernet import load_supernet
 from vitas_hw.workflows.profile.profile import profile
 from vitas_hw.workflows.profile.settings import ProfileSettings
 from vitas_hw.workflows.search.measure_finalists import finalist_meter

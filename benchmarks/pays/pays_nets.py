@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 import vitas_hw as vh
-from vitas_hw.searching.costs import Costs
+from vitas_hw.searching import Costs
 
 HERE = Path(__file__).parent
 NETS = HERE / "nets.json"

@@ -19,7 +19,7 @@ import run_study
 from pays_nets import CEILINGS
 from pays_regime import GATE, GATE_CEILING
 
-from vitas_hw.core.files import write_atomic
+from vitas_hw.core import write_atomic
 
 Rows = Sequence[Mapping[str, Any]]
 Scores = Mapping[tuple[str, int], float]  # (digest, seed): top-1

@@ -22,16 +22,15 @@ import torch
 from pays_nets import CEILINGS, SPACE
 
 import vitas_hw as vh
-from vitas_hw.core.files import append_line
-from vitas_hw.data.load import ImageData
-from vitas_hw.data.preprocessing import Preprocessing
+from vitas_hw.core import append_line
+from vitas_hw.data import ImageData, IndexedPart, Preprocessing
 from vitas_hw.data.sources import ArraySource
-from vitas_hw.data.splits import IndexedPart, Split
-from vitas_hw.supernet.weights_file import load_supernet, save_supernet
+from vitas_hw.data.splits import Split
+from vitas_hw.supernet import load_supernet
+from vitas_hw.supernet.weights_file import save_supernet
+from vitas_hw.training import Recipe, Runtime, SupernetObjective, Training
 from vitas_hw.training.checkpoint import load_state
-from vitas_hw.training.objective import SupernetObjective
-from vitas_hw.training.recipe import Recipe, Runtime, supernet_recipe
-from vitas_hw.training.trainer import Training
+from vitas_hw.training.recipe import supernet_recipe
 
 KEPT = Path(__file__).parent / "kept"
 SCHEME = "ordinal"  # the library's default

@@ -22,7 +22,7 @@ from pays_images import Images
 from torch import Tensor, nn
 
 import vitas_hw as vh
-from vitas_hw.core.deadline import Deadline
+from vitas_hw.core import Deadline
 from vitas_hw.core.files import atomic_path
 
 _SAVE_EVERY_S = 60.0

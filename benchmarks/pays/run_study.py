@@ -35,8 +35,7 @@ from pays_nets import CEILINGS, Net
 from pays_regime import PILOTS, fixed
 from pays_train import Recipe
 
-from vitas_hw.core.files import append_line
-from vitas_hw.core.subnet import Subnet
+from vitas_hw.core import Subnet, append_line
 from vitas_hw.profiling.environment import environment
 
 HERE = Path(__file__).parent

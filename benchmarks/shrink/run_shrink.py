@@ -37,7 +37,7 @@ from shrink_setup import ORIGINAL  # noqa: E402
 from shrink_training import Folder, read  # noqa: E402
 
 import vitas_hw as vh  # noqa: E402
-from vitas_hw.core.files import write_atomic  # noqa: E402
+from vitas_hw.core import write_atomic  # noqa: E402
 
 
 def original(folder: Folder) -> None:

@@ -18,7 +18,7 @@ from shrink_shapes import of_fastnas, pruned, read_shapes
 from shrink_training import Folder, fit, images, on_search, seal
 
 import vitas_hw as vh
-from vitas_hw.core.files import append_line
+from vitas_hw.core import append_line
 from vitas_hw.supernet.pretrained import plain_model
 from vitas_hw.workflows.few_images import FEW
 

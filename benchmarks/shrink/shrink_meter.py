@@ -12,8 +12,7 @@ from typing import TypeVar
 from shrink_setup import ORIGINAL
 
 import vitas_hw as vh
-from vitas_hw.profiling.place import Place, TargetAsked, find_place
-from vitas_hw.profiling.protocol import side_by_side
+from vitas_hw.profiling import Place, TargetAsked, find_place, side_by_side
 
 ROUNDS = 5
 Net = TypeVar("Net")

@@ -7,9 +7,10 @@ from shrink_setup import ORIGINAL, original_recipe
 from shrink_training import Folder, fit, on_search, seal
 
 import vitas_hw as vh
-from vitas_hw.core.files import append_line, atomic_path
-from vitas_hw.supernet.original import Original
-from vitas_hw.supernet.weights_file import load_model, save_model
+from vitas_hw.core import append_line
+from vitas_hw.core.files import atomic_path
+from vitas_hw.supernet import Original, load_model
+from vitas_hw.supernet.weights_file import save_model
 
 ARM = "original"
 

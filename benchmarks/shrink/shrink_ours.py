@@ -20,19 +20,16 @@ from shrink_setup import CLASSES, LEVELS, ORIGINAL, RETRAIN_EPOCHS, passes, retr
 from shrink_training import Folder, fit, images, on_search
 
 import vitas_hw as vh
-from vitas_hw.core.budget import Budget
-from vitas_hw.core.files import append_line
-from vitas_hw.core.reading import file_sha256
-from vitas_hw.predictors.predictor import Predictor
-from vitas_hw.profiling.profile import load_profile
-from vitas_hw.searching.costs import Costs
+from vitas_hw.core import Budget, append_line, file_sha256
+from vitas_hw.predictors import Predictor
+from vitas_hw.profiling import load_profile
+from vitas_hw.searching import Costs
 from vitas_hw.searching.depth_shares import depth_shares
+from vitas_hw.supernet import Original, extract, load_supernet
 from vitas_hw.supernet.importance import Importance
-from vitas_hw.supernet.original import Original
 from vitas_hw.supernet.pretrained import fill_from_pretrained, plain_model, score
-from vitas_hw.supernet.supernet import extract
-from vitas_hw.supernet.weights_file import load_supernet, save_supernet
-from vitas_hw.training.objective import SupernetObjective
+from vitas_hw.supernet.weights_file import save_supernet
+from vitas_hw.training import SupernetObjective
 from vitas_hw.workflows.few_images import FEW, few_images
 from vitas_hw.workflows.fit import fit_predictor
 from vitas_hw.workflows.propose_space_around import space_around

@@ -18,7 +18,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 import vitas_hw as vh
-from vitas_hw.supernet.original import Original
+from vitas_hw.supernet import Original
 
 Batch = tuple[Tensor, Tensor]
 Made = tuple[Any, vh.Subnet]  # a plain timm model and its shape

@@ -17,7 +17,7 @@ from shrink_ours import VARIANTS
 from shrink_setup import LEVELS, ORIGINAL, PASSES, SEEDS
 from shrink_training import Folder, read
 
-from vitas_hw.core.files import write_atomic
+from vitas_hw.core import write_atomic
 
 OVER_BEST_PEER = {"third": 0.005, "half": 0.002}  # top-1
 Rows = Sequence[Mapping[str, Any]]

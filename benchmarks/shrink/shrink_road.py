@@ -22,8 +22,8 @@ import shrink_training
 from shrink_setup import DATA, HERE, LEVELS
 from shrink_training import Folder
 
-from vitas_hw.core.files import write_atomic
-from vitas_hw.runs.directory import Run
+from vitas_hw.core import write_atomic
+from vitas_hw.runs import Run
 
 GOAL_S = 40 * 60  # on two cores, for 54,000 images
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import vitas_hw as vh
 from vitas_hw.data.augmentation import Augmentation
-from vitas_hw.training.recipe import FASHION, Recipe, from_pretrained, of_length, retraining_recipe
+from vitas_hw.training import FASHION, Recipe, of_length
+from vitas_hw.training.recipe import from_pretrained, retraining_recipe
 
 HERE = Path(__file__).parent
 DATA = "fashion-mnist"  # by which the library proposes its recipes

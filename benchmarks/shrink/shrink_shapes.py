@@ -24,10 +24,10 @@ from shrink_setup import LEVELS, ORIGINAL, SHORT_DEPTH
 from shrink_training import Folder, images, on_search
 
 import vitas_hw as vh
-from vitas_hw.core.files import write_atomic
-from vitas_hw.profiling.profile import save_profile
-from vitas_hw.runs.directory import Run
-from vitas_hw.supernet.original import Original
+from vitas_hw.core import write_atomic
+from vitas_hw.profiling import save_profile
+from vitas_hw.runs import Run
+from vitas_hw.supernet import Original
 from vitas_hw.workflows.few_images import few_images
 from vitas_hw.workflows.profile.profile import profile
 from vitas_hw.workflows.profile.settings import ProfileSettings

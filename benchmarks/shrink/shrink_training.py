@@ -20,15 +20,12 @@ from run_study import read
 from shrink_setup import CLASSES, HERE
 from torch import nn
 
-from vitas_hw.core.files import append_line
+from vitas_hw.core import append_line
 from vitas_hw.core.records import to_json
-from vitas_hw.data.load import ImageData
+from vitas_hw.data import ImageData
 from vitas_hw.profiling.environment import environment
+from vitas_hw.training import ModelObjective, Recipe, Runtime, Training, accuracy
 from vitas_hw.training.checkpoint import load_state
-from vitas_hw.training.evaluate import accuracy
-from vitas_hw.training.objective import ModelObjective
-from vitas_hw.training.recipe import Recipe, Runtime
-from vitas_hw.training.trainer import Training
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ import pytest
 import typer
 
 from vitas_hw.cli import main as entry
-from vitas_hw.cli.config import with_config
+from vitas_hw.cli.config import read_config, with_config
 from vitas_hw.cli.from_settings import takes
-from vitas_hw.core.budget import parse_duration
+from vitas_hw.core.budget import Budget, parse_duration
+from vitas_hw.core.errors import FileError
 from vitas_hw.core.settings import setting, settings, what_decides
 from vitas_hw.workflows.search.settings import SearchSettings, axis
 from vitas_hw.workflows.train.settings import TrainSettings, _parts
@@ -132,6 +133,23 @@ def test_a_runs_manifest_trains_the_same_again(tmp_path: Path, monkeypatch: pyte
     asked = TrainSettings(epochs=3, private=("qk", "cls_token"), depths="identity", seed=4)
     about = what_decides(asked) | {"recipe": {"epochs": 3}, "history": [1.0], "budget": {"macs": [None, 4e6]}}
     assert given_back(TrainSettings, about, tmp_path, monkeypatch) == (asked, None, "4M")
+
+
+@pytest.mark.parametrize("number", [".inf", "-.inf", ".nan", "1.0e+999"])
+def test_a_number_that_is_none_is_refused(number: str, tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(f"seed: 3\nrun: {number}\n")
+    with pytest.raises(FileError, match=r"c\.yaml is not YAML: .* is no finite number"):
+        read_config(path, "search", {"seed", "run"})
+
+
+def test_a_manifests_memory_and_throughput_are_in_the_words_of_the_options(tmp_path: Path) -> None:
+    budget = Budget.parse(throughput="500/s", memory="200MB").at_batch(64).to_dict()
+    manifest = tmp_path / "run.json"
+    manifest.write_text(json.dumps({"steps": [{"step": "search", "settings": {"budget": budget}}]}))
+    found = read_config(manifest, "search", {"latency", "throughput", "memory"})
+    assert found == {"throughput": "500/s", "memory": "200MB"}
+    assert read_config(manifest, "search", {"latency"}) == {"latency": "128ms"}
 
 
 def test_a_runs_manifest_searches_the_same_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vitas_hw.core.budget import Budget, Range, parse_duration, parse_range, show_cost, write_cost
+from vitas_hw.core.budget import THROUGHPUT, Budget, Range, parse_duration, parse_range, show_cost, write_cost
 from vitas_hw.core.errors import InputError
 
 
@@ -33,6 +35,55 @@ def test_flops_and_params_are_counts() -> None:
     budget = Budget.parse(flops="1.3G", params="4M-6M")
     assert budget.to_dict() == {"macs": [None, 1.3e9], "params": [4e6, 6e6]}
     assert Budget.from_dict(budget.to_dict()) == budget
+
+
+@pytest.mark.parametrize(
+    ("given", "batch", "low", "high"),
+    [
+        ("500/s", 1, None, 2.0),
+        ("500/s", 64, None, 128.0),
+        (".5K/s", 64, None, 128.0),
+        (500, 64, None, 128.0),
+        ("500/s-1000/s", 64, 64.0, 128.0),
+        ("500-1000 /s", 64, 64.0, 128.0),
+    ],
+)
+def test_a_throughput_is_a_latency_at_a_batch_size(
+    given: str | float, batch: int, low: float | None, high: float
+) -> None:
+    budget = Budget.parse(throughput=given, params="6M")
+    assert (budget.latency_ms, budget.is_empty, [*budget.asked]) == (None, False, ["params"])
+    there = budget.at_batch(batch)
+    assert (there.latency_ms, there.params) == (Range(low, high), budget.params)
+    assert there.at_batch(batch) == there
+    for one in (budget, there):
+        assert Budget.from_dict(json.loads(json.dumps(one.to_dict()))) == one
+    assert Budget().at_batch(64) == Budget()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("500", "throughput '500' has no unit; known units: /s, K/s, M/s. Example: throughput=500/s."),
+        ("500 images", "has the unit 'images'; known units: /s"),
+        ("500/min", "is not a budget. Write for example throughput=500/s, or a range."),
+        ("0/s", "A budget needs positive, finite bounds"),
+        (0, "A budget needs positive, finite bounds"),
+        (float("nan"), "A budget needs positive, finite bounds"),
+        ("600/s-500/s", "lies above its upper bound"),
+    ],
+)
+def test_a_wrong_throughput_is_one_sentence(given: str | float, words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Budget.parse(throughput=given)
+    assert words in str(caught.value)
+
+
+def test_a_throughput_and_a_latency_are_one_too_many() -> None:
+    said = r"throughput is a latency in another word, and latency is given too\. Give one of them\."
+    with pytest.raises(InputError, match=said) as caught:
+        Budget.parse(latency="5ms", throughput="500/s")
+    assert caught.value.field == "throughput"
 
 
 def test_the_json_form_of_the_design() -> None:
@@ -104,6 +155,10 @@ def test_how_a_budget_reads() -> None:
     assert str(Budget.parse(latency="5ms")) == "latency at most 5 ms"
     assert str(Budget.parse(latency="4-5ms", flops="1.3G")) == "latency from 4 ms to 5 ms and MACs at most 1.3 GMACs"
     assert str(Budget.parse(params="6M")) == "parameters at most 6 M parameters"
+    both = Budget.parse(throughput="500-600/s", flops="1.3G")
+    assert str(both) == "MACs at most 1.3 GMACs and throughput from 500 images/s to 600 images/s"
+    said = "latency from 107 ms to 128 ms (throughput from 500 images/s to 600 images/s) and MACs at most 1.3 GMACs"
+    assert str(both.at_batch(64)) == said
 
 
 @pytest.mark.parametrize(
@@ -137,9 +192,10 @@ def test_a_bound_is_written_in_the_unit_that_suits_it(value: float, cost: str, t
     assert write_cost(value, cost) == text
 
 
-@given(st.floats(1e-30, 1e30), st.sampled_from(["latency_ms", "macs", "params"]))
+@given(st.floats(1e-30, 1e30), st.sampled_from(["latency_ms", "macs", "params", THROUGHPUT]))
 def test_a_written_bound_is_read_exactly(value: float, cost: str) -> None:
-    assert parse_range(write_cost(value, cost), cost) == Range(None, value)
+    is_floor = cost == THROUGHPUT
+    assert parse_range(write_cost(value, cost), cost) == (Range(value, None) if is_floor else Range(None, value))
 
 
 def test_an_empty_budget_asks_for_nothing() -> None:

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import onnx
 import yaml
 
 from vitas_hw.predictors.sealed_file import seal
@@ -121,6 +122,54 @@ def png(data: bytes, rng: random.Random) -> bytes:
         for kind, content in chunks
     )
     return data[:8] + b"".join(parts)
+
+
+def onnx_metadata(data: bytes, rng: random.Random) -> bytes:
+    """An ONNX file whose preprocessing or class names are other JSON, or gone."""
+    model = onnx.load_from_string(data)
+    told = {one.key: one.value for one in model.metadata_props}
+    name = rng.choice(("preprocessing", "preprocessing", "class_names"))
+    if rng.random() < 0.1:
+        del told[name]
+    else:
+        told[name] = json.dumps(_changed(json.loads(told[name]), rng))
+    onnx.helper.set_model_props(model, told)
+    return bytes(model.SerializeToString())
+
+
+def onnx_graph(data: bytes, rng: random.Random) -> bytes:
+    """An ONNX file that is still one: of its graph a shape, an element type, a weight's bytes, an attribute, a node, or
+    what it gives is another.
+    """
+    model = onnx.load_from_string(data)
+    graph = model.graph
+    for _ in range(rng.randint(1, 3)):
+        how = rng.randrange(7)
+        if how == 0:
+            shape = rng.choice([*graph.input, *graph.output]).type.tensor_type.shape.dim
+            if shape:
+                rng.choice(shape).dim_value = rng.choice((0, 1, 2, 7, -1, 2**31, 2**62))
+        elif how == 1:
+            rng.choice([*graph.input, *graph.output]).type.tensor_type.elem_type = rng.randrange(1, 17)
+        elif how == 2:
+            weight = rng.choice(graph.initializer)
+            weight.raw_data = blind(weight.raw_data, rng)
+        elif how == 3:
+            weight = rng.choice(graph.initializer)
+            if weight.dims:
+                weight.dims[rng.randrange(len(weight.dims))] = rng.choice((0, 1, 3, 64, 2**31, -1))
+        elif how == 4:
+            numbers = [one for node in graph.node for one in node.attribute if one.ints or one.type == 2]
+            if numbers:
+                one = rng.choice(numbers)
+                one.i = rng.choice((0, 1, -1, 2, 2**31, -(2**62)))
+                one.ints[:] = [rng.choice((0, 1, -1, 2**31, number)) for number in one.ints]
+        elif how == 5 and len(graph.node) > 1:
+            node, other = rng.sample(list(graph.node), 2)
+            node.op_type = other.op_type
+        else:
+            graph.output[0].name = rng.choice([name for node in graph.node for name in node.output])
+    return bytes(model.SerializeToString())
 
 
 def zipped(data: bytes, rng: random.Random) -> bytes:

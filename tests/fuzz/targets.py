@@ -18,11 +18,23 @@ from unittest.mock import patch
 import numpy as np
 import onnx
 import torch
-from mutations import Mutator, lines, png, resealed, safetensors, values, yaml_values, zipped
+from mutations import (
+    Mutator,
+    lines,
+    onnx_graph,
+    onnx_metadata,
+    png,
+    resealed,
+    safetensors,
+    values,
+    yaml_values,
+    zipped,
+)
+from PIL import Image
 from safetensors.torch import save
 
 from vitas_hw.cli.config import read_config
-from vitas_hw.core.budget import COSTS, Budget, parse_duration, parse_range
+from vitas_hw.core.budget import COSTS, THROUGHPUT, Budget, parse_duration, parse_range
 from vitas_hw.core.errors import VitasError
 from vitas_hw.core.records import to_json
 from vitas_hw.core.subnet import Block, Subnet
@@ -56,6 +68,7 @@ from vitas_hw.supernet.weights_file import load_model, load_supernet, subnet_of
 from vitas_hw.training.checkpoint import load_state
 from vitas_hw.training.evaluate import subnet_accuracy
 from vitas_hw.training.health import Baseline, Group, Health
+from vitas_hw.workflows.classify import ClassifySettings, classify
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "training"))
 from test_gallery import RIGHT, transparent  # what people have, made there
@@ -109,7 +122,11 @@ def _table_predictor(data: bytes) -> object:
 
 def _budget(data: bytes) -> None:
     text = data.decode("utf-8", errors="replace")
-    for read in (lambda: parse_duration(text), lambda: Target.from_slug(text), *(_range(text, cost) for cost in COSTS)):
+    for read in (
+        lambda: parse_duration(text),
+        lambda: Target.from_slug(text),
+        *(_range(text, cost) for cost in (*COSTS, THROUGHPUT)),
+    ):
         try:
             assert not list(insane(read()))
         except VitasError as error:
@@ -266,6 +283,23 @@ def _idx(data: bytes) -> object:
     return [np.asarray(found.train.image(0)), found.train.labels]
 
 
+def _classify(model: bytes, picture: bytes) -> object:
+    rows = classify(
+        _file("c.onnx", model), [_file("seen.png", picture), Image.new("L", (9, 7))], ClassifySettings(top=3)
+    )
+    for row in rows:
+        assert 0 <= row.share <= 1, row
+        assert row.classes[0] == (row.label, row.share), row
+    return tuple(rows)
+
+
+def _classifying_file() -> bytes:
+    """An export with data, as ``classify`` reads it."""
+    how = Preprocessing((8, 8), (0.5,), (0.25,), "bilinear", 0.9)
+    about = {"preprocessing": how.to_dict(), "class_names": ["disc", "square"]}
+    return bytes(model_graph(_PLAIN, _TINY, metadata=about).SerializeToString())
+
+
 def _onnx_metadata(data: bytes) -> object:
     """Nothing reads a stranger's ONNX file; words of strangers, such as names of classes, are written into ours."""
     words = data.decode("utf-8", errors="replace")
@@ -398,6 +432,12 @@ TARGETS: dict[str, Reader] = {
     "checkpoint": Reader(_checkpoint, _seeds(OLD / "training.pt"), (zipped,) * 3, share=0.5),
     "image": Reader(_image, _PICTURES, (png, png), share=2),
     "idx": Reader(_idx, (_IDX,)),
+    "classify: model": Reader(
+        lambda data: _classify(data, _PICTURES[0]), (_classifying_file(),), (onnx_metadata, onnx_graph, onnx_graph)
+    ),
+    "classify: image": Reader(
+        lambda data: _classify(_classifying_file(), data), (_PICTURES[0], _PICTURES[-1]), (png, png), share=0.5
+    ),
     "onnx metadata": Reader(_onnx_metadata, (_CLASSES,), share=0.1),
     "budget": Reader(_budget, (_BUDGETS,)),
 }

@@ -225,6 +225,56 @@ def test_what_is_no_score_is_refused(
         vh.classify(path, unseen(tmp_path)[:1])
 
 
+@pytest.mark.parametrize("batch", [0, 2**40])
+def test_a_batch_of_no_images_or_of_too_many(batch: int, exported: Callable[..., Path], tmp_path: Path) -> None:
+    path = exported()
+    model = onnx.load(path)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = batch
+    onnx.save(model, path)
+    with pytest.raises(vh.VitasError, match=f"takes {batch} images at once: none, or more than memory holds"):
+        vh.classify(path, unseen(tmp_path)[:1])
+
+
+def made(outputs: list[Any], nodes: list[Any], about: dict[str, str], constants: Any = ()) -> onnx.ModelProto:
+    images = onnx.helper.make_tensor_value_info("i", 1, ["n", 3, 64, 64])
+    graph = onnx.helper.make_graph(nodes, "odd", [images], outputs, list(constants))
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
+    onnx.helper.set_model_props(model, about)
+    return model
+
+
+def test_what_is_no_table_of_numbers_is_refused(exported: Callable[..., Path], tmp_path: Path) -> None:
+    path, make = exported(), onnx.helper
+    about = {one.key: one.value for one in onnx.load(path).metadata_props}
+    value, node = make.make_tensor_value_info, make.make_node
+    empty = make.make_tensor("e", 1, [1, 0], [])
+    words = make.make_tensor("w", onnx.TensorProto.STRING, [1, 2], [b"disc", b"square"])
+    sequence = make.make_tensor_sequence_value_info("o", 1, None)
+    for model in (
+        made([value("o", 1, [1, 0])], [node("Identity", ["e"], ["o"])], about, [empty]),  # no classes
+        made([value("o", 8, [1, 2])], [node("Identity", ["w"], ["o"])], about, [words]),
+        made([value("o", 7, [1])], [node("Size", ["i"], ["o"])], about),
+        made([sequence], [node("SequenceConstruct", ["i"], ["o"])], about),
+    ):
+        onnx.save(model, path)
+        with pytest.raises(vh.VitasError, match="does not give one finite number for each class"):
+            vh.classify(path, unseen(tmp_path)[:1])
+
+
+def test_scores_far_apart_are_certain(exported: Callable[..., Path], tmp_path: Path) -> None:
+    path, make = exported(), onnx.helper
+    about = {one.key: one.value for one in onnx.load(path).metadata_props}
+    scores = make.make_tensor("s", 1, [1, 2], [-3.4e38, 3.4e38])
+    onnx.save(
+        made(
+            [make.make_tensor_value_info("o", 1, [1, 2])], [make.make_node("Identity", ["s"], ["o"])], about, [scores]
+        ),
+        path,
+    )
+    (row,) = vh.classify(path, unseen(tmp_path)[:1], top=2)
+    assert row.classes == (("square", 1.0), ("disc", 0.0))
+
+
 def test_a_model_that_cannot_be_run(exported: Callable[..., Path], tmp_path: Path) -> None:
     path = exported()
     about = {one.key: one.value for one in onnx.load(path).metadata_props}

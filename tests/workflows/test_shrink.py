@@ -171,6 +171,8 @@ def test_an_impossible_budget_ends_before_training(vit: Path, tmp_path: Path, ca
     for asked, error in (
         (settings(speedup=1000.0), InfeasibleBudgetError),
         (settings(budget=Budget.parse("1s")), InputError),
+        (settings(budget=Budget.parse(throughput="1/s")), InputError),
+        (settings(budget=Budget.parse(throughput="1M/s")), InfeasibleBudgetError),
     ):
         with pytest.raises(error):
             shrink(run, str(vit), asked)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from vitas_hw.api.steps import own
 from vitas_hw.api.told import told
+from vitas_hw.core import Rows
 from vitas_hw.core.settings import setting, settings
-from vitas_hw.core.tables import Rows
 from vitas_hw.workflows.classify import Classified, ClassifySettings
 from vitas_hw.workflows.classify import classify as classify_images
 

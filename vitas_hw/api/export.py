@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitas_hw.api.told import told
-from vitas_hw.core.errors import InputError
-from vitas_hw.core.progress import SILENT, Progress
+from vitas_hw.core import SILENT, InputError, Progress
 from vitas_hw.core.settings import setting, settings, shared
 from vitas_hw.workflows.export.settings import ExportSettings
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
 
-    from vitas_hw.data.load import ImageData
-    from vitas_hw.export.parity import Exported
+    from vitas_hw.data import ImageData
+    from vitas_hw.export import Exported
 
 
 @settings
@@ -54,7 +53,7 @@ def export_onnx(asked: ExportingOnnx) -> Exported:
         >>> exported.path.name, exported.beside.agreement
         ('small.onnx', 1.0)
     """
-    from vitas_hw.supernet.timm_models import subnet_of_model
+    from vitas_hw.supernet import subnet_of_model
     from vitas_hw.workflows.export.export import Export, Handed, written
 
     path = Path(asked.path)

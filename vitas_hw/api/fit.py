@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vitas_hw.api.told import told
-from vitas_hw.core.progress import SILENT, Progress
+from vitas_hw.core import SILENT, Progress
 from vitas_hw.core.settings import setting, settings
 from vitas_hw.workflows.fit_settings import FitSettings
 

@@ -6,11 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from vitas_hw.core.budget import Budget
-from vitas_hw.core.errors import InputError
-from vitas_hw.core.subnet import Subnet
-from vitas_hw.core.tables import Cell, Rows, Tabular
-from vitas_hw.searching.result import Candidate, SearchResult
+from vitas_hw.core import Budget, Cell, InputError, Rows, Subnet, Tabular
+from vitas_hw.searching import Candidate, SearchResult
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vitas_hw.profiling.profile import Profile
+    from vitas_hw.profiling import Profile
 
 
 def load_profile(name_or_path: str | Path) -> Profile:
@@ -21,7 +21,7 @@ def load_profile(name_or_path: str | Path) -> Profile:
         >>> profile.target.backend, len(profile.to_dicts()) == len(profile.measurements)
         ('onnxruntime', True)
     """
-    from vitas_hw.predictors.shipped import shipped_file
-    from vitas_hw.profiling.profile import load_profile as read
+    from vitas_hw.predictors import shipped_file
+    from vitas_hw.profiling import load_profile as read
 
     return read(shipped_file("profiles", name_or_path, ".jsonl"))

@@ -6,14 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from vitas_hw.api.told import told
-from vitas_hw.core.errors import InputError
-from vitas_hw.core.progress import SILENT, Progress
+from vitas_hw.core import SILENT, Cell, InputError, Progress, Subnet, Tabular, Target
 from vitas_hw.core.settings import setting, settings
-from vitas_hw.core.subnet import Subnet
-from vitas_hw.core.tables import Cell, Tabular
-from vitas_hw.core.target import Target
-from vitas_hw.profiling.place import TargetAsked
-from vitas_hw.profiling.profile import Measurement, table_of
+from vitas_hw.profiling import Measurement, TargetAsked, table_of
 from vitas_hw.workflows.compare import CompareSettings
 
 
@@ -83,8 +78,7 @@ def measure(asked: Measuring) -> Measurements:
         >>> small < large
         True
     """
-    from vitas_hw.profiling.place import find_place
-    from vitas_hw.profiling.protocol import side_by_side
+    from vitas_hw.profiling import find_place, side_by_side
 
     subnets = list(dict.fromkeys(asked.subnets))
     sizes = {subnet.image_size for subnet in subnets}

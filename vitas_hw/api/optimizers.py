@@ -20,17 +20,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from vitas_hw.core.budget import Budget
-from vitas_hw.core.errors import InputError
+from vitas_hw.core import Budget, InputError, SearchSpace, Subnet
 from vitas_hw.core.settings import as_json, setting, settings
-from vitas_hw.core.space import SearchSpace
-from vitas_hw.core.subnet import Subnet
-from vitas_hw.searching.optimizers.registry import GENERATIONS, POPULATION, make_optimizer
+from vitas_hw.searching import GENERATIONS, POPULATION, make_optimizer
 from vitas_hw.workflows.search.settings import SearchSettings
 
 if TYPE_CHECKING:
-    from vitas_hw.predictors.predictor import Predictor
-    from vitas_hw.searching.optimizers.base import Optimizer, Trials
+    from vitas_hw.predictors import Predictor
+    from vitas_hw.searching import Optimizer, Trials
 
 
 @settings
@@ -85,7 +82,7 @@ class AnyOptimizer:
             >>> max(subnet.params for subnet in optimizer.ask()) <= 1e6
             True
         """
-        from vitas_hw.searching.admission import Admission
+        from vitas_hw.searching import Admission
         from vitas_hw.workflows.search.search import checked_costs
 
         budget = Budget.parse(latency, flops, params)

@@ -9,13 +9,9 @@ from typing import TYPE_CHECKING, Any
 from vitas_hw.api import steps
 from vitas_hw.api.found import Found, found_of, untrained
 from vitas_hw.api.told import told_method
-from vitas_hw.core.budget import Budget
-from vitas_hw.core.errors import InputError
-from vitas_hw.core.progress import SILENT, Progress
-from vitas_hw.core.space import SearchSpace
-from vitas_hw.core.tables import Rows
-from vitas_hw.runs.directory import DEFAULT_RUN
-from vitas_hw.runs.directory import Run as Directory
+from vitas_hw.core import SILENT, Budget, InputError, Progress, Rows, SearchSpace
+from vitas_hw.runs import DEFAULT_RUN
+from vitas_hw.runs import Run as Directory
 from vitas_hw.workflows.compare import CompareSettings
 from vitas_hw.workflows.evaluate import EvaluateSettings
 from vitas_hw.workflows.export.settings import ExportSettings
@@ -26,12 +22,12 @@ from vitas_hw.workflows.train.settings import RetrainSettings, TrainSettings
 if TYPE_CHECKING:  # loaded by the step that needs it
     from timm.models.vision_transformer import VisionTransformer
 
-    from vitas_hw.data.load import ImageData
-    from vitas_hw.export.parity import Exported
-    from vitas_hw.predictors.predictor import Predictor
-    from vitas_hw.runs.shrunk import Shrunk
-    from vitas_hw.searching.result import Candidate
-    from vitas_hw.supernet.supernet import Supernet
+    from vitas_hw.data import ImageData
+    from vitas_hw.export import Exported
+    from vitas_hw.predictors import Predictor
+    from vitas_hw.runs import Shrunk
+    from vitas_hw.searching import Candidate
+    from vitas_hw.supernet import Supernet
     from vitas_hw.workflows.compare import Comparison
     from vitas_hw.workflows.evaluate import Evaluated
     from vitas_hw.workflows.predict import Predicted
@@ -83,7 +79,7 @@ class Run:
     def progress(self) -> Progress:
         """The object that shows the progress of the steps."""
         if self._progress is True:
-            from vitas_hw.report.progress import Reporter
+            from vitas_hw.report import Reporter
 
             return Reporter()
         return self._progress or SILENT
@@ -104,7 +100,7 @@ class Run:
         Raises:
             InputError: the run has not been searched.
         """
-        from vitas_hw.runs.artifacts import last_result
+        from vitas_hw.runs import last_result
 
         result = last_result(self._directory)
         return found_of(result, self._model_of, lambda: self._model_of_choice(result.choice))
@@ -112,7 +108,7 @@ class Run:
     @property
     def predictor(self) -> Predictor:
         """The latency predictor that was fitted last. Raises InputError if the run has none."""
-        from vitas_hw.runs.artifacts import load_run_predictor
+        from vitas_hw.runs import load_run_predictor
 
         return load_run_predictor(self._directory)[0]
 
@@ -123,7 +119,7 @@ class Run:
         Raises:
             InputError: the run has not been trained.
         """
-        from vitas_hw.runs.artifacts import load_run_supernet
+        from vitas_hw.runs import load_run_supernet
 
         return load_run_supernet(self._directory)
 
@@ -134,7 +130,7 @@ class Run:
         Raises:
             FileError: the run has not been trained, or ``data.json`` is missing or broken.
         """
-        from vitas_hw.runs.artifacts import load_run_data
+        from vitas_hw.runs import load_run_data
 
         return load_run_data(self._directory, self.space)
 
@@ -205,7 +201,8 @@ class Run:
 
         texts = [asked.latency] if isinstance(asked.latency, str) else list(asked.latency or ())
         latency, targets = parse_latencies(texts)
-        budget, how = Budget.parse(latency, asked.flops, asked.params, asked.memory), steps.searching(asked, targets)
+        budget = Budget.parse(latency, asked.flops, asked.params, asked.memory, asked.throughput)
+        how = steps.searching(asked, targets)
         search_run(self._directory, budget, how, fresh=asked.fresh, progress=self.progress)
         return self.found
 
@@ -261,21 +258,23 @@ class Run:
 
     @told_method(steps.Comparing)
     def compare(self, asked: steps.Comparing) -> Comparison:
-        """Measure subnets side by side on one target, in one interleaved run.
+        """Measure subnets side by side on one target, in one interleaved run; with ``predictors``, on the targets of
+        these: measured where the target is this machine, predicted elsewhere.
 
-        Returns: a table with a row for each: latency, costs, and top-1 on the test part where it has trained weights.
+        Returns: a table with a row for each: latencies, costs, and top-1 on the test part where it has trained weights.
 
         Raises:
-            InputError: fewer than two subnets, an unknown one, images of several sizes, no such device.
+            InputError: fewer than two subnets and targets, an unknown one, no such device, or images of other sizes.
 
         Example:
-            >>> compared = vh.Run("runs/digits", progress=False).compare(["smallest", "choice"], rounds=1)
-            >>> [row.name for row in compared.rows], compared.target.backend
-            (['smallest', 'choice'], 'onnxruntime')
+            >>> name = "amd-epyc-zen5-onnxruntime-fp32-b1-t1-i32--vitas-digits"
+            >>> compared = vh.Run("runs/digits").compare(["smallest", "choice"], predictors=name, rounds=1)
+            >>> [row.name for row in compared.rows], compared.target.device_name
+            (['smallest', 'choice'], 'amd-epyc-zen5')
         """
         from vitas_hw.workflows.compare import compare
 
-        how = steps.own(asked, CompareSettings)
+        how = steps.own(asked, CompareSettings, predictors=steps.texts(asked.predictors))
         return compare(self._directory, steps.words(asked.subnets), how, progress=self.progress)
 
     def predict(self, subnets: Sequence[steps.SubnetWord], *, predictor: str | Path | None = None) -> Rows[Predicted]:
@@ -315,7 +314,7 @@ class Run:
             >>> exported.path.name, exported.beside.agreement
             ('choice.onnx', 1.0)
         """
-        from vitas_hw.export.parity import Exported
+        from vitas_hw.export import Exported
         from vitas_hw.workflows.export.export import export
 
         formats = (asked.formats,) if isinstance(asked.formats, str) else tuple(asked.formats)
@@ -345,7 +344,7 @@ class Run:
             >>> vh.Run("runs/digits", progress=False).report("page.html").name
             'page.html'
         """
-        from vitas_hw.report.page import report
+        from vitas_hw.report import report
 
         return report(self._directory, steps.path_of(output), progress=self.progress)[0]
 
@@ -377,14 +376,14 @@ class Run:
         """With the supernet's weights."""
         if candidate.top1 is None:
             raise untrained()
-        from vitas_hw.supernet.supernet import extract
+        from vitas_hw.supernet import extract
 
         supernet = self.supernet
         return extract(supernet, candidate.subnet, supernet.sides[0] or None, candidate.layers).eval()
 
     def _model_of_choice(self, choice: Candidate) -> VisionTransformer:
         """With the weights that it was fine-tuned or retrained to."""
-        from vitas_hw.runs.subnets import choose
+        from vitas_hw.runs import choose
 
         chosen = choose(self._directory)
         if (chosen.subnet, chosen.layers) != (choice.subnet, choice.layers):

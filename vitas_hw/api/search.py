@@ -5,28 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vitas_hw.api.found import Found, found_of, untrained
-from vitas_hw.api.steps import BudgetWords, searching
+from vitas_hw.api.steps import ChoiceWords, searching
 from vitas_hw.api.told import told
-from vitas_hw.core.budget import Budget
-from vitas_hw.core.depths import Shares
-from vitas_hw.core.progress import SILENT, Progress
+from vitas_hw.core import SILENT, Progress, SearchSpace, Shares
 from vitas_hw.core.settings import setting, settings
-from vitas_hw.core.space import SearchSpace
 from vitas_hw.workflows.search.settings import SearchSettings
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
 
     from vitas_hw.api.optimizers import AnyOptimizer
-    from vitas_hw.data.load import ImageData
-    from vitas_hw.predictors.predictor import Predictor
-    from vitas_hw.searching.choosing import Measure
-    from vitas_hw.searching.result import Candidate
-    from vitas_hw.supernet.supernet import Supernet
+    from vitas_hw.data import ImageData
+    from vitas_hw.predictors import Predictor
+    from vitas_hw.searching import Candidate, Measure
+    from vitas_hw.supernet import Supernet
 
 
 @settings
-class SearchingAlone(SearchSettings, BudgetWords):
+class SearchingAlone(SearchSettings, ChoiceWords):
     """Of ``search``."""
 
     space: SearchSpace = setting(help="the search space.", kw_only=False)
@@ -73,7 +69,7 @@ def search(asked: SearchingAlone) -> Found:
 
     result = search_space(
         asked.space,
-        Budget.parse(asked.latency, asked.flops, asked.params),
+        asked.parsed,
         searching(asked, {}),
         supernet=asked.supernet,
         data=asked.data,
@@ -86,7 +82,7 @@ def search(asked: SearchingAlone) -> Found:
     def model(candidate: Candidate) -> VisionTransformer:
         if asked.supernet is None or candidate.top1 is None:
             raise untrained()
-        from vitas_hw.supernet.supernet import extract
+        from vitas_hw.supernet import extract
 
         return extract(asked.supernet, candidate.subnet, asked.supernet.sides[0] or None, candidate.layers).eval()
 

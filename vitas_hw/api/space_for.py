@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vitas_hw.core.space import SearchSpace
+from vitas_hw.core import SearchSpace
 
 
 def space_for(data: str, *, init: str | None = None, output: str | Path | None = None) -> SearchSpace:

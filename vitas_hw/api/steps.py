@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vitas_hw.core.budget import Budget, Range
-from vitas_hw.core.errors import InputError
+from vitas_hw.core import Budget, InputError, Range, Subnet
 from vitas_hw.core.settings import setting, settings, shared
-from vitas_hw.core.subnet import Subnet
 from vitas_hw.workflows.compare import CompareSettings
 from vitas_hw.workflows.evaluate import EvaluateSettings
 from vitas_hw.workflows.export.settings import ExportSettings
@@ -22,7 +20,7 @@ from vitas_hw.workflows.train.settings import RetrainSettings, TrainSettings
 if TYPE_CHECKING:
     from vitas_hw.api.found import FoundSubnet
     from vitas_hw.api.optimizers import AnyOptimizer
-    from vitas_hw.training.callbacks import Callback
+    from vitas_hw.training import Callback
 
     SubnetWord = str | Subnet | FoundSubnet
 
@@ -43,12 +41,30 @@ class BudgetWords:
     flops: str | None = setting(default=None, help="budget in MACs: 1.3G.")
     params: str | None = setting(default=None, help="budget in parameters: 6M.")
 
+    @property
+    def parsed(self) -> Budget:
+        """What the words say."""
+        return Budget.parse(self.latency, self.flops, self.params)
+
     def budget_or(self, given: Budget) -> Budget:
         """What the words say; ``given`` if there are none. Raises InputError if both say something."""
-        words = Budget.parse(self.latency, self.flops, self.params)
-        if words.asked and given.asked:
+        words = self.parsed
+        if not (words.is_empty or given.is_empty):
             raise InputError("A `budget` was given, and another one in words.", "Leave one out.", field="budget")
-        return words if words.asked else given
+        return given if words.is_empty else words
+
+
+@settings
+class ChoiceWords(BudgetWords):
+    """The budget of a choice in words: what it computes in a second too."""
+
+    throughput: str | float | None = setting(
+        default=None, help="the budget in images a second, at the target's batch size: 500, 500/s."
+    )
+
+    @property
+    def parsed(self) -> Budget:
+        return Budget.parse(self.latency, self.flops, self.params, throughput=self.throughput)
 
 
 @settings
@@ -68,7 +84,7 @@ class TrainingSupernet(TrainSettings, BudgetWords):
 
 
 @settings
-class Searching(SearchSettings, BudgetWords):
+class Searching(SearchSettings, ChoiceWords):
     """Of ``Run.search``."""
 
     latency: str | Sequence[str] | None = setting(  # type: ignore[assignment]  # of several targets, several
@@ -108,6 +124,9 @@ class Comparing(CompareSettings):
     """Of ``Run.compare``."""
 
     subnets: Sequence[SubnetWord] = setting(default=(), help=_SUBNETS, kw_only=False)
+    predictors: str | Path | Sequence[str | Path] = setting(  # type: ignore[assignment]  # of one, its name
+        default=(), help="whose targets to compare on: shipped names, the run's, or files. Default: the device's."
+    )
 
 
 @settings
@@ -125,7 +144,7 @@ class Exporting(ExportSettings):
 
 
 @settings
-class Shrinking(ShrinkSettings, BudgetWords):
+class Shrinking(ShrinkSettings, ChoiceWords):
     """Of ``Run.shrink``."""
 
     model: str = setting(help="a plain ViT: a timm name, NAME:FILE, a file or a folder.", kw_only=False)
@@ -162,6 +181,11 @@ def words(subnets: Sequence[SubnetWord] | SubnetWord) -> list[str]:
     """Several subnets, or one, as the command line has them."""
     several = subnets if isinstance(subnets, Sequence) and not isinstance(subnets, str) else [subnets]
     return [found for one in several if (found := word(one)) is not None]
+
+
+def texts(given: str | Path | Sequence[str | Path]) -> tuple[str, ...]:
+    """Names or paths, or one, as the command line has them."""
+    return tuple(str(one) for one in ([given] if isinstance(given, str | Path) else given))
 
 
 def path_of(given: str | Path | None) -> Path | None:

@@ -8,7 +8,7 @@ from dataclasses import fields
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from vitas_hw.core.errors import InputError
+from vitas_hw.core import InputError
 from vitas_hw.core.settings import setting_of
 
 P = ParamSpec("P")

@@ -6,19 +6,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from vitas_hw.api.told import told
-from vitas_hw.core.deadline import Deadline, TimeAllowed
-from vitas_hw.core.depths import Shares
-from vitas_hw.core.errors import InputError
-from vitas_hw.core.progress import SILENT, Progress
+from vitas_hw.core import SILENT, Deadline, InputError, Progress, Shares, TimeAllowed
 from vitas_hw.core.settings import setting, settings, shared
-from vitas_hw.training.recipe import Recipe, Runtime
+from vitas_hw.training import Recipe, Runtime
 from vitas_hw.workflows.train.settings import TrainingSettings, TrainSettings
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from vitas_hw.data.load import ImageData
-    from vitas_hw.supernet.supernet import Supernet
+    from vitas_hw.data import ImageData
+    from vitas_hw.supernet import Supernet
 
 
 @settings
@@ -63,12 +60,7 @@ def train_supernet(asked: TrainingAlone) -> Sequence[float]:
         >>> losses[1] < losses[0]
         True
     """
-    from vitas_hw.training.checkpoint import State
-    from vitas_hw.training.distributed import Ranks, pick_device
-    from vitas_hw.training.objective import SupernetObjective
-    from vitas_hw.training.teacher import on_device
-    from vitas_hw.training.threads import working_threads
-    from vitas_hw.training.trainer import Training
+    from vitas_hw.training import Ranks, State, SupernetObjective, Training, on_device, pick_device, working_threads
     from vitas_hw.workflows.train.resumable import following
 
     supernet, data = asked.supernet, asked.data

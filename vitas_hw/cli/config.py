@@ -17,7 +17,13 @@ from vitas_hw.core.errors import FileError, InputError
 from vitas_hw.core.records import from_json, refusing
 
 _FROM_FILE = "DEFAULT_MAP"  # the name of the parser's own word for it
-_BUDGET = {"latency_ms": "latency", "macs": "flops", "params": "params"}
+_BUDGET = {
+    "latency_ms": "latency",
+    "images_per_s": "throughput",
+    "macs": "flops",
+    "params": "params",
+    "memory_bytes": "memory",
+}
 _UNKNOWN = "Its names are those of the command's options."
 
 
@@ -81,7 +87,7 @@ def read_config(path: Path, command: str, names: set[str]) -> dict[str, Any]:
         raise FileError(f"{path} is no configuration: it must hold names and their values.", _UNKNOWN)
     is_manifest = "steps" in data and "steps" not in names
     if is_manifest:
-        data = _of_manifest(path, data, command)
+        data = _of_manifest(path, data, command, names)
     by_flag = {flag(name).removeprefix("--"): name for name in names}
     found = {}
     for given, value in data.items():
@@ -95,7 +101,7 @@ def read_config(path: Path, command: str, names: set[str]) -> dict[str, Any]:
     return found
 
 
-def _of_manifest(path: Path, data: dict[str, Any], command: str) -> dict[str, Any]:
+def _of_manifest(path: Path, data: dict[str, Any], command: str, names: set[str]) -> dict[str, Any]:
     steps = data["steps"] if isinstance(data["steps"], list) else []
     of_command = [one for one in steps if isinstance(one, dict) and one.get("step") == command]
     if not of_command or not isinstance(of_command[-1].get("settings"), dict):
@@ -105,6 +111,8 @@ def _of_manifest(path: Path, data: dict[str, Any], command: str) -> dict[str, An
         # how a search's settings are kept
         settings |= from_json(dict[str, Any], settings.pop("evolution", None) or {}, "evolution")
         bounds = Budget.from_dict(settings.pop("budget", None) or {}).to_dict()
+        if "images_per_s" in bounds:  # the latency is the same in another word, of which one may be given
+            bounds.pop("latency_ms" if "throughput" in names else "images_per_s", None)
         settings |= {_BUDGET[cost]: _as_typed(cost, low, high) for cost, (low, high) in bounds.items()}
         others = from_json(dict[str, tuple[float | None, float | None]], settings.pop("targets", None) or {})
     if others:

@@ -16,7 +16,13 @@ from vitas_hw.core.records import from_json
 from vitas_hw.core.settings import Setting, setting_of
 
 # options that are not called as their setting; the others are, with hyphens and without a unit
-FLAGS = {"old": "--from", "compute_capabilities": "--compute-capability", "table": "--import", "macs": "--flops"}
+FLAGS = {
+    "old": "--from",
+    "compute_capabilities": "--compute-capability",
+    "predictors": "--predictor",
+    "table": "--import",
+    "macs": "--flops",
+}
 _UNITS = ("_s", "_ms")
 
 

@@ -43,6 +43,9 @@ SpaceOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 LatencyOption = Annotated[str | None, typer.Option("--latency", help="Latency budget: 5ms, or a range, 4ms-5ms.")]
+ThroughputOption = Annotated[
+    str | None, typer.Option("--throughput", help="Images per second at the target's batch size: 500/s.")
+]
 FlopsOption = Annotated[str | None, typer.Option("--flops", help="Budget in MACs: 1.3G.")]
 ParamsOption = Annotated[str | None, typer.Option("--params", help="Budget in parameters: 6M.")]
 MemoryOption = Annotated[str | None, typer.Option("--memory", help="Budget of memory at inference: 200MB.")]

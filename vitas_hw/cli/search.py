@@ -17,11 +17,13 @@ from vitas_hw.cli.options import (
     MemoryOption,
     ParamsOption,
     RunOption,
+    ThroughputOption,
     in_run,
 )
 from vitas_hw.workflows.search.settings import SearchSettings
 
 if TYPE_CHECKING:
+    from vitas_hw.core.target import Target
     from vitas_hw.runs.directory import Run
     from vitas_hw.searching.result import Candidate, SearchResult
 
@@ -33,6 +35,7 @@ def search(
         list[str] | None,
         typer.Option("--latency", help="Latency budget: 5ms, 4ms-5ms; of a further target: PREDICTOR=20ms."),
     ] = None,
+    throughput: ThroughputOption = None,
     flops: FlopsOption = None,
     params: ParamsOption = None,
     memory: MemoryOption = None,
@@ -47,12 +50,12 @@ def search(
     Example: vitas-hw search --latency 5ms
     """
     from vitas_hw.cli import console
-    from vitas_hw.core.budget import Budget, show_cost
+    from vitas_hw.core.budget import THROUGHPUT, Budget, show_cost
     from vitas_hw.core.deadline import Deadline
     from vitas_hw.workflows.search.settings import parse_latencies
 
     own, targets = parse_latencies(latency)
-    budget, asked = Budget.parse(own, flops, params, memory), settings(targets=targets)
+    budget, asked = Budget.parse(own, flops, params, memory, throughput), settings(targets=targets)
     deadline = Deadline.after(asked.max_time_s)  # what is loaded now counts
     from vitas_hw.runs.artifacts import read_health
     from vitas_hw.runs.directory import Run
@@ -69,6 +72,8 @@ def search(
     if weight := result.memory_bytes.get(result.choice.subnet.digest):
         weighed = show_cost(weight, "memory_bytes")
         console.OUT.print(fill(f"Memory of the choice: {weighed} ({result.memory_by})", 80), markup=False)
+    if result.budget.images_per_s is not None and (rate := _images_per_s(here, result)):
+        console.OUT.print(f"Throughput of the choice: {show_cost(rate, THROUGHPUT)}", markup=False)
     health = read_health(here) if result.choice.top1 is not None else None
     largest = [one for one in health.groups if one.name == LARGEST] if health else []
     if largest:
@@ -82,11 +87,23 @@ def search(
     console.OUT.print(f"Weights: {here.choice}\nNext: {in_run(run, 'export --onnx', 'report')}", markup=False)
 
 
-def summary(run: Run, result: SearchResult) -> dict[str, Any]:
-    """What a search's JSON holds besides its top-1."""
+def _images_per_s(run: Run, result: SearchResult) -> float | None:
+    """Of the choice: by its measured latency, or else the predicted one; None where neither is known."""
+    latency_ms = result.measured_ms.get(result.choice.subnet.digest, result.choice.predicted_ms)
+    target = _target(run)
+    return None if latency_ms is None or target is None else 1000 * target.batch_size / latency_ms
+
+
+def _target(run: Run) -> Target | None:
+    """Of the run's predictor."""
     from vitas_hw.runs.artifacts import load_run_predictor
 
-    subnet = result.choice.subnet
+    return load_run_predictor(run)[0].target if run.predictors.is_dir() else None
+
+
+def summary(run: Run, result: SearchResult) -> dict[str, Any]:
+    """What a search's JSON holds besides its top-1."""
+    subnet, target = result.choice.subnet, _target(run)
     return {
         "subnet": subnet.to_dict(),
         "accuracy": result.accuracy,
@@ -94,9 +111,10 @@ def summary(run: Run, result: SearchResult) -> dict[str, Any]:
         "loss_inherited": result.choice.loss,
         "within_one_error": len(result.ties),
         "budget": result.budget.to_dict(),
-        "target": load_run_predictor(run)[0].target.slug if run.predictors.is_dir() else None,
+        "target": target.slug if target else None,
         "predicted_ms": result.choice.predicted_ms,
         "measured_ms": result.measured_ms.get(subnet.digest),
+        "images_per_s": _images_per_s(run, result),
         "memory_bytes": result.memory_bytes.get(subnet.digest),
         "memory_by": result.memory_by or None,
         "violations": len(result.violations),

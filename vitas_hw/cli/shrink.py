@@ -11,6 +11,7 @@ import typer
 from vitas_hw.cli.from_settings import takes
 from vitas_hw.cli.options import DEFAULT_RUN, FlopsOption, JsonOption, LatencyOption, ParamsOption, RunOption
 from vitas_hw.data.options import RECIPE
+from vitas_hw.profiling.place import TARGET
 from vitas_hw.workflows.shrink.settings import ShrinkSettings
 
 _NEXT = """Another budget, from the same supernet:
@@ -24,6 +25,9 @@ def shrink(
     settings: Callable[..., ShrinkSettings],
     model: Annotated[str, typer.Argument(help="A plain ViT: a timm name, NAME:FILE, a file or a folder.")],
     latency: LatencyOption = None,
+    throughput: Annotated[
+        str | None, typer.Option("--throughput", help="Instead of a latency: 500/s.", rich_help_panel=TARGET)
+    ] = None,
     flops: FlopsOption = None,
     params: ParamsOption = None,
     fresh: Annotated[
@@ -40,7 +44,7 @@ def shrink(
     from vitas_hw.core.budget import Budget
     from vitas_hw.core.deadline import Deadline
 
-    asked = settings(budget=Budget.parse(latency, flops, params))
+    asked = settings(budget=Budget.parse(latency, flops, params, throughput=throughput))
     deadline = Deadline.after(asked.max_time_s)  # what is loaded now counts
     from vitas_hw.runs.directory import Run
     from vitas_hw.workflows.shrink.shrink import shrink as whole_road

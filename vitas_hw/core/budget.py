@@ -1,10 +1,10 @@
-"""Budgets as people write them: ``5ms``, ``1.3G`` MACs, ``6M`` parameters, ``200MB``; also as ranges, ``4ms-5ms``."""
+"""Budgets as people write them: ``5ms``, ``500/s``, ``1.3G`` MACs, ``6M`` parameters, ``200MB``; also as ranges."""
 
 from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -12,19 +12,22 @@ from vitas_hw.core.errors import InputError, shown
 from vitas_hw.core.records import from_json
 
 COSTS = ("latency_ms", "macs", "params", "memory_bytes")
+THROUGHPUT = "images_per_s"  # no cost of its own: a latency in another word
 _TIMES = {"us": -3, "ms": 0, "s": 3}  # powers of ten
 _COUNTS = {"K": 3, "M": 6, "G": 9, "T": 12}
 _BYTES = {"KB": 3, "MB": 6, "GB": 9}
-_UNITS = {"latency_ms": _TIMES, "macs": _COUNTS, "params": _COUNTS, "memory_bytes": _BYTES}
+_RATES = {"/s": 0, "K/s": 3, "M/s": 6}
+_UNITS = {"latency_ms": _TIMES, "macs": _COUNTS, "params": _COUNTS, "memory_bytes": _BYTES, THROUGHPUT: _RATES}
 # of ``Budget.parse``: the argument of a cost, and what one may write for it
 _ARGUMENTS = {
     "latency_ms": ("latency", "5ms"),
     "macs": ("flops", "1.3G"),
     "params": ("params", "6M"),
     "memory_bytes": ("memory", "200MB"),
+    THROUGHPUT: ("throughput", "500/s"),
 }
 _SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-_NUMBER = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(?:e([+-]?\d{1,4}))?\s*([A-Za-z]*)", re.ASCII)
+_NUMBER = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(?:e([+-]?\d{1,4}))?\s*([A-Za-z]*(?:/s)?)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -55,16 +58,20 @@ class Budget:
     """The maximum cost of a subnet, or a range of costs.
 
     Latency is in milliseconds, MACs and parameters are counts, memory at inference is in bytes; None is unlimited.
+    A throughput, in images per second, is converted to a latency by ``at_batch``.
 
     Example:
         >>> print(vh.Budget.parse(latency="4ms-5ms", params="6M"))
         latency from 4 ms to 5 ms and parameters at most 6 M parameters
+        >>> print(vh.Budget.parse(throughput="500/s").at_batch(64))
+        latency at most 128 ms (throughput at least 500 images/s)
     """
 
     latency_ms: Range | None = None
     macs: Range | None = None
     params: Range | None = None
     memory_bytes: Range | None = None
+    images_per_s: Range | None = None
 
     @classmethod
     def parse(
@@ -73,43 +80,90 @@ class Budget:
         flops: str | None = None,
         params: str | None = None,
         memory: str | None = None,
+        throughput: str | float | None = None,
     ) -> Budget:
-        """Read text such as ``5ms`` and ``4M-6M``, see ``parse_range``. Raises InputError with an example."""
+        """Read text such as ``5ms``, ``4M-6M`` and ``500/s``, see ``parse_range``; a throughput may also be a number.
+
+        Raises InputError with an example; also if both a latency and a throughput are given.
+        """
+        if latency is not None and throughput is not None:
+            raise InputError(
+                "`throughput` is a latency in another word, and `latency` is given too.",
+                "Give one of them.",
+                field="throughput",
+                value=throughput,
+            )
         texts = {"latency_ms": latency, "macs": flops, "params": params, "memory_bytes": memory}
-        return cls(**{cost: parse_range(text, cost) for cost, text in texts.items() if text is not None})
+        found = {cost: parse_range(text, cost) for cost, text in texts.items() if text is not None}
+        if isinstance(throughput, str):
+            found[THROUGHPUT] = parse_range(throughput, THROUGHPUT)
+        elif throughput is not None:
+            found[THROUGHPUT] = Range(float(throughput), None)
+        return cls(**found)
+
+    def at_batch(self, batch_size: int) -> Budget:
+        """The same with its throughput, if any, as the latency that it is where so many images are one inference."""
+        if self.images_per_s is None:
+            return self
+        ends = self.images_per_s.high, self.images_per_s.low
+        return replace(self, latency_ms=Range(*(None if end is None else 1000 * batch_size / end for end in ends)))
 
     @property
     def asked(self) -> dict[str, Range]:
-        """The ranges that are set, by the name of the cost."""
-        return {cost: getattr(self, cost) for cost in COSTS if getattr(self, cost) is not None}
+        """The ranges that are set, by the name of the cost; of a throughput the latency, once the batch is known."""
+        return {cost: bounds for cost, bounds in self._set.items() if cost != THROUGHPUT}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is asked for."""
+        return not self._set
+
+    @property
+    def _set(self) -> dict[str, Range]:
+        return {name: bounds for name in (*COSTS, THROUGHPUT) if (bounds := getattr(self, name)) is not None}
 
     def to_dict(self) -> dict[str, list[float | None]]:
-        """``{"latency_ms": [null, 5.0]}``: low and high of each cost that is asked for."""
-        return {cost: [bounds.low, bounds.high] for cost, bounds in self.asked.items()}
+        """``{"latency_ms": [null, 5.0]}``: low and high of each cost that is asked for, and of a throughput."""
+        return {cost: [bounds.low, bounds.high] for cost, bounds in self._set.items()}
 
     @classmethod
     def from_dict(cls, data: Any) -> Budget:
         """Inverse of ``to_dict``."""
         stored = from_json(
-            dict[Literal["latency_ms", "macs", "params", "memory_bytes"], tuple[float | None, float | None]], data
+            dict[
+                Literal["latency_ms", "macs", "params", "memory_bytes", "images_per_s"],
+                tuple[float | None, float | None],
+            ],
+            data,
         )
         return cls(**{cost: Range(*bounds) for cost, bounds in stored.items()})
 
     def __str__(self) -> str:
-        return " and ".join(f"{cost_name(cost)} {_show(bounds, cost)}" for cost, bounds in self.asked.items()) or "none"
+        said = {cost: f"{cost_name(cost)} {_show(bounds, cost)}" for cost, bounds in self._set.items()}
+        if "latency_ms" in said and THROUGHPUT in said:
+            said["latency_ms"] += f" ({said.pop(THROUGHPUT)})"
+        return " and ".join(said.values()) or "none"
 
 
 def cost_name(cost: str) -> str:
     """A cost as it stands in a sentence."""
-    return {"latency_ms": "latency", "macs": "MACs", "params": "parameters", "memory_bytes": "memory"}[cost]
+    return {
+        "latency_ms": "latency",
+        "macs": "MACs",
+        "params": "parameters",
+        "memory_bytes": "memory",
+        THROUGHPUT: "throughput",
+    }[cost]
 
 
 def show_cost(value: float, cost: str) -> str:
-    """A cost with its unit, short: ``5 ms``, ``1.3 GMACs``, ``6 M parameters``, ``200 MB``."""
+    """A cost with its unit, short: ``5 ms``, ``1.3 GMACs``, ``6 M parameters``, ``200 MB``, ``500 images/s``."""
     if cost == "latency_ms":
         return f"{three_digits(value)} ms"
     if cost == "memory_bytes":
         return f"{three_digits(value / 10 ** _BYTES['MB'])} MB"
+    if cost == THROUGHPUT:
+        return f"{three_digits(value)} images/s"
     number = show_count(value)
     return f"{number} parameters" if cost == "params" else f"{number}MACs" if number[-1].isalpha() else f"{number} MACs"
 
@@ -124,12 +178,14 @@ def write_cost(value: float, cost: str) -> str:
     """A bound as it is typed, in the unit that suits it: ``5ms``, ``140K``, ``1.3G``; ``parse_range`` reads it exactly.
 
     Args:
-        value: positive and finite; milliseconds, or a count.
-        cost: one of ``COSTS``.
+        value: positive and finite; milliseconds, bytes, images a second, or a count.
+        cost: one of ``COSTS``, or ``THROUGHPUT``.
     """
     exact = Decimal(repr(float(value)))
     if cost == "latency_ms":
         unit = "us" if exact.adjusted() < -2 else "ms"
+    elif cost == THROUGHPUT:
+        unit = "/s"
     elif cost == "memory_bytes":
         unit = next((unit for unit in ("GB", "MB") if exact.adjusted() >= _BYTES[unit]), "KB")
     else:
@@ -152,12 +208,12 @@ def _show(bounds: Range, cost: str) -> str:
 
 
 def parse_range(text: str, cost: str) -> Range:
-    """``5ms`` is a ceiling, ``4ms-5ms`` (or ``4-5ms``) a range.
+    """``5ms`` is a ceiling, ``500/s`` a floor, ``4ms-5ms`` (or ``4-5ms``) a range.
 
     Args:
         text: number and unit: us, ms, s for ``latency_ms``; K, M, G, T for ``macs`` and ``params``; KB, MB, GB
-            for ``memory_bytes``.
-        cost: one of ``COSTS``.
+            for ``memory_bytes``; /s, K/s, M/s for ``images_per_s``.
+        cost: one of ``COSTS``, or ``THROUGHPUT``.
 
     Raises:
         InputError: no number, no unit, another unit, or a lower bound above the upper one.
@@ -180,7 +236,9 @@ def parse_range(text: str, cost: str) -> Range:
             said = f"has the unit {shown(unit or last_unit)}" if unit or last_unit else "has no unit"
             raise wrong(f"{said}; known units: {', '.join(_UNITS[cost])}.", f"Example: `{name}={example}`.")
         values.append(float(f"{number}e{int(exponent or 0) + power}"))  # rounded once
-    return Range(None, values[0]) if len(values) == 1 else Range(values[0], values[1])
+    if len(values) == 2:
+        return Range(values[0], values[1])
+    return Range(values[0], None) if cost == THROUGHPUT else Range(None, values[0])
 
 
 def parse_duration(text: str) -> float:

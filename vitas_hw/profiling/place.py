@@ -18,7 +18,7 @@ from vitas_hw.profiling.nvidia import gpu_setting, gpu_uuid
 from vitas_hw.profiling.timing import Timing
 from vitas_hw.profiling.worker import DEFAULT_TIMEOUT_S, Worker
 
-_TARGET = "Target"
+TARGET = "Target"  # the heading of its options
 # for each kind of device, the backends to take when none is asked for, best first
 _PREFERRED = {"cpu": ("onnxruntime",), "cuda": ("tensorrt", "torch"), "mps": ("torch",), "gpu": ("openvino",)}
 
@@ -35,14 +35,14 @@ class TargetAsked:
         device_name: the device's name in files; None takes the hardware's own.
     """
 
-    device: str = setting(default="cpu", help="cpu, cuda:0, mps, or gpu (an Intel GPU).", group=_TARGET)
+    device: str = setting(default="cpu", help="cpu, cuda:0, mps, or gpu (an Intel GPU).", group=TARGET)
     backend: str | None = setting(
-        default=None, help="onnxruntime, openvino, torch ... Default: by the device.", group=_TARGET
+        default=None, help="onnxruntime, openvino, torch ... Default: by the device.", group=TARGET
     )
-    precision: str = setting(default="fp32", help="fp32, fp16, bf16 or int8.", group=_TARGET)
-    batch_size: int = setting(default=1, help="Images per inference.", group=_TARGET, at_least=1)
-    threads: int = setting(default=1, help="CPU threads.", group=_TARGET, at_least=1)
-    device_name: str | None = setting(default=None, help="Name of the device in file names.", group=_TARGET)
+    precision: str = setting(default="fp32", help="fp32, fp16, bf16 or int8.", group=TARGET)
+    batch_size: int = setting(default=1, help="Images per inference.", group=TARGET, at_least=1)
+    threads: int = setting(default=1, help="CPU threads.", group=TARGET, at_least=1)
+    device_name: str | None = setting(default=None, help="Name of the device in file names.", group=TARGET)
 
 
 @dataclass(frozen=True)

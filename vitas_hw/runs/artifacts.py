@@ -107,6 +107,12 @@ def load_run_predictor(run: Run) -> tuple[Predictor, Path]:
     raise InputError(f"The run {run.path} has no predictor.", step="profile")
 
 
+def known_predictor(run: Run, name_or_path: str | Path) -> str:
+    """What ``load_predictor`` is to be asked for: the file of a predictor of that name in the run; else the same."""
+    own = run.predictors / f"{name_or_path}.json"
+    return str(own if own.exists() else name_or_path)
+
+
 def run_profile(run: Run, predictor: Predictor) -> Profile | None:
     """The run's profile that the predictor was fitted to; None if that is not here."""
     from vitas_hw.profiling.profile import load_profile

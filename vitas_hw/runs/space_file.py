@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ _MOST_BYTES = 256 * 2**10  # PyYAML reads about a hundred kilobytes a second; a 
 
 
 class _Plain(yaml.SafeLoader):
-    """Without anchors that are referred to, and without a name twice in one mapping."""
+    """Without anchors that are referred to, a name twice in one mapping, and numbers that are not finite."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -30,12 +31,21 @@ class _Plain(yaml.SafeLoader):
             raise yaml.constructor.ConstructorError(None, None, "a name stands twice in a mapping", node.start_mark)
         return found
 
+    def construct_yaml_float(self, node: yaml.ScalarNode) -> float:
+        number: float = super().construct_yaml_float(node)
+        if not math.isfinite(number):
+            raise yaml.constructor.ConstructorError(None, None, f"{node.value} is no finite number", node.start_mark)
+        return number
+
+
+_Plain.add_constructor("tag:yaml.org,2002:float", _Plain.construct_yaml_float)
+
 
 def read_yaml(path: Path, what: str) -> Any:
     """The value of a YAML file.
 
-    Raises FileError if it is missing, no regular file, of more than 256 KiB, no YAML, asks for objects of Python's, or
-    refers to other parts of itself.
+    Raises FileError if it is missing, no regular file, of more than 256 KiB, no YAML, asks for objects of Python's,
+    refers to other parts of itself, or holds a number that is not finite.
     """
     text = read_text(path, what, most=_MOST_BYTES)
     try:

@@ -125,6 +125,8 @@ class Costs:
 
         Raises InputError if a latency is limited that no predictor tells, or a memory that cannot be measured.
         """
+        if budget.images_per_s is not None and budget.latency_ms is None:  # no predictor has told the batch
+            raise InputError("A throughput budget needs a predictor.", field="throughput", step="profile")
         if budget.latency_ms is not None and self.predictor is None:
             raise InputError("A latency budget needs a predictor.", field="latency", step="profile")
         if budget.memory_bytes is not None and self.memory is None:
@@ -178,7 +180,7 @@ class Costs:
             code, outside = _descend(self.space, excess, enough=0.0, generations=_GENERATIONS)
         if outside <= 0:
             return code
-        wanted = [str(budget)] if budget.asked else []
+        wanted = [] if budget.is_empty else [str(budget)]
         wanted += [f"{other.target} {Budget(latency_ms=other.bounds)}" for other in self.others]
         reached = "; ".join(limit.reach(*ends) for limit, ends in zip(limits, reach, strict=True))
         values = [float(found[0]) for found in self._counted(code[None], limits)]

@@ -21,10 +21,11 @@ if TYPE_CHECKING:  # loaded for the help, which needs neither
 
     from vitas_hw.data.preprocessing import Preprocessing
 
-Floats = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.floating[Any]]
 _AT_ONCE = 32  # images
 _MOST_BYTES = 2**31  # of a file of ONNX in one piece
 _MOST_PIXELS = 2**24  # of an image as the model takes it
+_MOST_INPUTS = 2**28  # numbers of a batch of fixed size: 1 GiB
 
 
 @settings
@@ -132,18 +133,23 @@ class _Model:
             shape = session.get_inputs()[0].shape
             if list(shape[1:]) != [how.channels, *how.image_size]:
                 raise ValueError(f"the model takes {shape[1:]}")
-        return cls(path, session, how, given or (), shape[0] if isinstance(shape[0], int) else None)
+        fixed = shape[0] if isinstance(shape[0], int) else None
+        if fixed is not None and not 0 < fixed * how.channels * how.image_size[0] * how.image_size[1] <= _MOST_INPUTS:
+            raise FileError(f"{path} takes {fixed} images at once: none, or more than memory holds.")
+        return cls(path, session, how, given or (), fixed)
 
     def logits(self, inputs: Floats) -> Floats:
         """(N, classes) of (N, C, H, W), N at most ``at_once``."""
         padded = inputs if self.fixed is None else np.resize(inputs, (self.fixed, *inputs.shape[1:]))
         try:
-            found: Floats = self.session.run(None, {self.session.get_inputs()[0].name: padded})[0]
+            found = self.session.run(None, {self.session.get_inputs()[0].name: padded})[0]
         except Exception as error:  # ONNX Runtime raises kinds of its own
             raise FileError(f"{self.path} cannot be run by ONNX Runtime: {reason(error)}.") from error
-        if found.ndim != 2 or len(found) != len(padded) or not np.isfinite(found).all():
+        is_table = isinstance(found, np.ndarray) and found.dtype.kind == "f" and found.ndim == 2 and found.size > 0
+        if not is_table or len(found) != len(padded) or not np.isfinite(found).all():
             raise FileError(f"{self.path} does not give one finite number for each class of each image.")
-        return found[: len(inputs)]
+        logits: Floats = found[: len(inputs)].astype(np.float64)  # where the largest less the smallest is a number
+        return logits
 
 
 def _preprocessing(data: Any) -> Preprocessing:

@@ -12,7 +12,7 @@ from vitas_hw.predictors.predictor import read_table_predictor
 from vitas_hw.predictors.regression import Prediction
 from vitas_hw.predictors.shipped import load_predictor
 from vitas_hw.predictors.table import read_table
-from vitas_hw.runs.artifacts import load_run_predictor
+from vitas_hw.runs.artifacts import known_predictor, load_run_predictor
 from vitas_hw.runs.directory import Run
 from vitas_hw.runs.subnets import subnets_named
 
@@ -22,14 +22,15 @@ def predict_subnets(words: Sequence[str], name_or_path: str | Path | None, run: 
 
     Args:
         words: see ``subnets_named``; of the predictor's space, and of the run if it is one of that space.
-        name_or_path: of the predictor; None is the one fitted last in the run.
+        name_or_path: of a shipped predictor or one of the run, or a file; None is the one fitted last in the run.
         run: need not exist.
 
     Raises:
         InputError: an unknown name, a subnet that the predictor is not for, or a run without a predictor.
         FileError: a file that is missing or broken.
     """
-    predictor = load_run_predictor(run)[0] if name_or_path is None else load_predictor(name_or_path)
+    known = None if name_or_path is None else known_predictor(run, name_or_path)
+    predictor = load_run_predictor(run)[0] if known is None else load_predictor(known)
     where = run if run.read()["space"] == predictor.space.to_dict() else predictor.space
     found = [one for word in words for one in subnets_named(word, where)]
     return [one.word for one in found], predictor.predict([one.subnet for one in found])

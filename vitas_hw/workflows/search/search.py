@@ -72,8 +72,9 @@ def search(
 
     Raises:
         InfeasibleBudgetError: no subnet fits; says what the space reaches.
-        InputError: a latency without a predictor, a predictor of another space.
+        InputError: a latency or throughput without a predictor, a predictor of another space.
     """
+    budget = at_target(budget, predictor)
     costs = checked_costs(space, predictor, budget, settings.confidence_of(measure is not None))
     measures = {} if measure is None else {OWN: measure}
     evaluations = Evaluations(None)
@@ -104,6 +105,11 @@ def checked_costs(
     if costs.limits(budget):
         costs.feasible_code(budget)
     return costs
+
+
+def at_target(budget: Budget, predictor: Predictor | None) -> Budget:
+    """The same with its throughput, if any, as the latency that it is at the batch size of the predictor's target."""
+    return budget if predictor is None else budget.at_batch(predictor.target.batch_size)
 
 
 def default_budget(space: SearchSpace, predictor: Predictor) -> Budget:
@@ -145,8 +151,9 @@ def search_run(
     space, by_top1 = run.space(None), settings.by_top1
     if by_top1 and not run.supernet.exists():
         raise InputError(f"The run {run.path} has no supernet.", step="train")
-    unbound = not budget.asked and not settings.targets
-    needs_predictor = budget.latency_ms is not None or (unbound and settings.pareto in (None, "latency_ms"))
+    unbound = budget.is_empty and not settings.targets
+    timed = budget.latency_ms is not None or budget.images_per_s is not None
+    needs_predictor = timed or (unbound and settings.pareto in (None, "latency_ms"))
     predictor, predictor_path = None, None
     if needs_predictor or run.predictors.is_dir():
         predictor, predictor_path = load_run_predictor(run)
@@ -154,6 +161,7 @@ def search_run(
         assert predictor is not None
         budget = default_budget(space, predictor)
         progress.note(f"no budget given; using one that {_DEFAULT_SHARE:.0%} of random subnets meet: {budget}")
+    budget = at_target(budget, predictor)
     place = place_of(predictor.target, predictor.fingerprint) if predictor else None
     confidence = settings.confidence_of(place is not None)
     others, places = _others(run, settings)
@@ -341,11 +349,11 @@ def _others(run: Run, settings: SearchSettings) -> tuple[list[Limit], dict[str, 
     """
     from vitas_hw.predictors.shipped import load_predictor
     from vitas_hw.profiling.place import place_of
+    from vitas_hw.runs.artifacts import known_predictor
 
     limits, places = [], {}
     for asked, bounds in settings.targets.items():
-        own = run.predictors / f"{asked}.json"
-        name = str(own) if own.exists() else asked
+        name = known_predictor(run, asked)
         predictor = load_predictor(name)
         place = place_of(predictor.target, predictor.fingerprint)
         if place is not None:

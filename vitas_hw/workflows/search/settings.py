@@ -70,6 +70,7 @@ class SearchSettings:
     pareto: str | None = setting(
         default=None,
         help="Find a Pareto front: latency,top1, flops,top1 or params,top1.",
+        group=_METHOD,
         choices=tuple(_AXES.values()),
         reads=axis,
     )

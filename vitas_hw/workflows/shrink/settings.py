@@ -65,13 +65,13 @@ class ShrinkSettings(DataOptions, TargetAsked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.speedup is not None and self.budget.asked:
+        if self.speedup is not None and not self.budget.is_empty:
             raise InputError(
                 "`speedup` is a budget of its own, and another one is given.",
                 "Leave out the other one.",
                 field="speedup",
             )
-        if self.speedup is None and not self.budget.asked:
+        if self.speedup is None and self.budget.is_empty:
             raise InputError(
                 "There is no budget to shrink the model to.", "Give `latency=5ms`, `speedup=2x` or `flops=1G`."
             )

@@ -94,16 +94,16 @@ def shrink(
 
     keep_original(run, model, settings, fresh, part(1))
     space, original = run.space(None), subnet_of(run.original)
-    if settings.budget.latency_ms is None and settings.budget.asked:  # needs no device to be told impossible
-        _refuse_what_is_met(settings.budget, original, None)
-        checked_costs(space, None, settings.budget)
+    budget = settings.budget.at_batch(settings.batch_size)
+    if budget.latency_ms is None and budget.asked:  # needs no device to be told impossible
+        _refuse_what_is_met(budget, original, None)
+        checked_costs(space, None, budget)
     if is_due("profile", what_decides(profiling) | {"num_subnets": profiling.count, "whole": True}):
         profiled = profile(run, profiling, fresh=fresh, deadline=deadline, progress=part(2))
         if not profiled.whole:
             raise TimeIsUpError("all subnets were measured")
     predictor, _ = load_run_predictor(run)
     original_ms = _p50(run, predictor, original)
-    budget = settings.budget
     if settings.speedup is not None:
         budget = Budget(latency_ms=Range(None, original_ms / settings.speedup))
         progress.note(f"the original takes {original_ms:.3g} ms, so the budget is: {budget}")

@@ -244,9 +244,10 @@ def _depths(
 ) -> tuple[DepthShares, list[Path]]:
     """How often each depth is drawn, and the files that this was derived from."""
     budget, inputs, predictor = settings.budget, [], None
-    if budget.latency_ms:
+    if budget.latency_ms or budget.images_per_s:
         predictor, path = load_run_predictor(run)
         inputs.append(path)
+        budget = budget.at_batch(predictor.target.batch_size)
     found = depth_shares(Costs(space, predictor), budget, how=settings.depths, seed=settings.seed)
     progress.note(described(found, budget))
     return found, inputs
