@@ -36,7 +36,7 @@ SAID: list[tuple[Callable[[Path], object], str]] = [
     (lambda _: Range(2, 1), "A budget's lower bound 2 lies above its upper bound 1."),
     (
         lambda _: Budget.from_dict({"watts": [1, 2]}),
-        "It must be 'latency_ms' or 'macs' or 'params' or 'memory_bytes', not 'watts'.",
+        "It must be 'latency_ms' or 'macs' or 'params' or 'memory_bytes' or 'images_per_s', not 'watts'.",
     ),
     (lambda _: Budget.from_dict({"macs": [1]}), "macs must be a list of 2, not [1]."),
     (lambda _: Budget.from_dict({"macs": ["1", 2]}), "macs.0 must be a finite number, not '1'."),
