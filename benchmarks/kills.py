@@ -38,7 +38,7 @@ from bench_tools import RESULTS, write
 from vitas_hw.profiling.protocol import REPEAT_EVERY
 
 HERE = Path(__file__).resolve()
-OLD = HERE.parent.parent / "tests" / "data" / "v1"
+OLD = HERE.parent.parent / "tests" / "older_files" / "v1"
 SPACE = OLD / "space.yaml"
 RUN = "run"
 SUBNETS, ROUNDS = 20, 1
@@ -124,7 +124,7 @@ def work(name: str) -> None:
 
 
 def _shrink(run: Any) -> None:
-    sys.path.insert(0, str(HERE.parent.parent / "tests" / "workflows"))
+    sys.path.insert(0, str(HERE.parent.parent / "tests"))
     import fake_place
 
     import vitas_hw.profiling.place

@@ -23,7 +23,7 @@ from typing import Any
 
 from bench_tools import RESULTS, spread, write
 
-OLD = Path(__file__).resolve().parent.parent / "tests" / "data" / "v1"
+OLD = Path(__file__).resolve().parent.parent / "tests" / "older_files" / "v1"
 BARE = "python -c 'import numpy'"
 FACTOR, BESIDE_S = 2.0, 0.3  # the goal: under so many times numpy's, plus so many seconds
 

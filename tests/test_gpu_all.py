@@ -95,7 +95,7 @@ def test_every_script_of_the_plan_is_there_and_takes_its_options() -> None:
 def test_what_comes_back_is_put_in_its_place_and_replaces_nothing(tmp_path: Path) -> None:
     out, root = tmp_path / "out", tmp_path / "root"
     out.mkdir()
-    known = ROOT / "tests/data/v1/profile.jsonl"
+    known = ROOT / "tests/older_files/v1/profile.jsonl"
     with tarfile.open(out / "kept.tar.gz", "w:gz") as tar:
         tar.add(known, "profiles/whatever.jsonl")
     calls = [{"gpu": "NVIDIA H100 80GB HBM3, GPU-1, 580", "begun": "2026-11-25T15:00:00Z"}]

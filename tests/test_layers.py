@@ -141,7 +141,15 @@ def test_spaces_subnets_and_budgets_need_no_torch() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    ["--help", "--version", "runs .", "runs tests/data/v1", "search --nonsense", "train --epochs 0", "spaces nope"],
+    [
+        "--help",
+        "--version",
+        "runs .",
+        "runs tests/older_files/v1",
+        "search --nonsense",
+        "train --epochs 0",
+        "spaces nope",
+    ],
 )
 def test_help_refusals_and_lists_load_nothing_heavy(words: str) -> None:
     start = "import io, sys\nfrom vitas_hw.cli.main import main\nout, sys.stdout = sys.stdout, io.StringIO()"

@@ -33,7 +33,7 @@ from vitas_hw.supernet.pretrained import fill_from_pretrained
 from vitas_hw.supernet.sharing import SCHEMES, checked_side
 from vitas_hw.training.recipe import Recipe
 
-OLD = Path(__file__).parent / "data" / "v1"
+OLD = Path(__file__).parent / "older_files" / "v1"
 RECIPE = Recipe(epochs=2, batch_size=8, lr=1e-3, warmup_epochs=0)
 
 

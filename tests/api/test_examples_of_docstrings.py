@@ -19,7 +19,7 @@ import vitas_hw as vh
 
 pytestmark = pytest.mark.usefixtures("brief")  # see brief_steps.py
 
-OLD = Path(__file__).parents[1] / "data" / "v1"
+OLD = Path(__file__).parents[1] / "older_files" / "v1"
 MOST_SKIPPED = 6  # of all examples: what needs minutes, a network or pandas
 _SKIP = re.compile(r"^.*# doctest: \+SKIP$", re.MULTILINE)
 

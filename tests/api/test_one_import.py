@@ -62,8 +62,8 @@ def test_there_are_such_blocks() -> None:
     "code",
     [
         "vh.Run('runs/none').space",
-        "vh.Run('tests/data/v1/run').found.best.params",
-        "vh.Run('tests/data/v1/run').found._repr_html_()",
+        "vh.Run('tests/older_files/v1/run').found.best.params",
+        "vh.Run('tests/older_files/v1/run').found._repr_html_()",
         "vh.optimizers.NSGA2(population=50)",
         "help(vh.Run.search)",
         "dir(vh)",

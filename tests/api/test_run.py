@@ -25,7 +25,7 @@ from vitas_hw.workflows.train.settings import RetrainSettings, TrainSettings
 
 pytestmark = pytest.mark.usefixtures("brief")  # see brief_steps.py
 
-OLD = Path(__file__).parents[1] / "data" / "v1" / "run"
+OLD = Path(__file__).parents[1] / "older_files" / "v1" / "run"
 STEPS = {
     "profile": ProfileSettings,
     "train": TrainSettings,

@@ -31,7 +31,7 @@ from vitas_hw.searching.archive import Archive
 
 pytestmark = pytest.mark.usefixtures("brief")  # see brief_steps.py
 
-OLD = Path(__file__).parent.parent / "data" / "v1"
+OLD = Path(__file__).parent.parent / "older_files" / "v1"
 PATIENCE_S = 240
 SEARCH = ["search", "--flops", "100K", "--population", "6", "--generations", "3", "--device", "cpu"]
 RETRAIN = ["retrain", "smallest", "--init", "supernet", "--device", "cpu"]

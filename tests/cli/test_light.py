@@ -15,7 +15,7 @@ import pytest
 from vitas_hw.runs.directory import Run
 from vitas_hw.training.checkpoint import State, save_state
 
-DATA = Path(__file__).parents[1] / "data/v1"
+DATA = Path(__file__).parents[1] / "older_files/v1"
 HEAVY = {
     "torch", "timm", "torchvision", "pandas", "scipy", "sklearn", "xgboost", "ray", "onnx", "onnxruntime", "openvino",
     "matplotlib", "pymoo", "PIL",

@@ -17,7 +17,7 @@ from vitas_hw.core.errors import VitasError
 
 pytestmark = pytest.mark.usefixtures("brief")  # see brief_steps.py
 
-OLD = Path(__file__).parent.parent / "data" / "v1"
+OLD = Path(__file__).parent.parent / "older_files" / "v1"
 COMMAND = f"{sys.executable} -m vitas_hw"
 NO_LOCALE = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 

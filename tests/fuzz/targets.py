@@ -73,7 +73,7 @@ from vitas_hw.workflows.classify import ClassifySettings, classify
 sys.path.insert(0, str(Path(__file__).parent.parent / "training"))
 from test_gallery import RIGHT, transparent  # what people have, made there
 
-OLD = Path(__file__).parent.parent / "data" / "v1"
+OLD = Path(__file__).parent.parent / "older_files" / "v1"
 RUN = OLD / "run"
 _SPACE = load_space(str(OLD / "space.yaml"))
 _FOLDER = TemporaryDirectory(prefix="vitas-hw-fuzz-")

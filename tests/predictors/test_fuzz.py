@@ -36,7 +36,7 @@ from vitas_hw.predictors.transfer import transfer
 TARGET = Target("test-cpu", "onnxruntime", "fp32", 1, 1, (32, 32))
 TABLE = "table"
 WAYS = [*KINDS, *OLDER_KINDS, "transfer", TABLE]
-OLD = Path(__file__).parent.parent / "data" / "v1"
+OLD = Path(__file__).parent.parent / "older_files" / "v1"
 
 
 @cache

@@ -25,7 +25,7 @@ from vitas_hw.searching.archive import Archive
 from vitas_hw.supernet.timm_models import read_weights
 from vitas_hw.supernet.weights_file import header, load_model, load_supernet
 
-OLD = Path(__file__).parent.parent / "data" / "v1"
+OLD = Path(__file__).parent.parent / "older_files" / "v1"
 TRAIN, SEARCH, PARITY = "train.json", "search.json", "choice.onnx.parity.json"
 
 

@@ -25,7 +25,7 @@ from vitas_hw.workflows.evaluate import EvaluateSettings, evaluate
 from vitas_hw.workflows.search import scoring
 from vitas_hw.workflows.train.settings import RetrainSettings, TrainSettings
 
-OLD = Path(__file__).parents[1] / "data/v1/run"
+OLD = Path(__file__).parents[1] / "older_files/v1/run"
 
 
 @pytest.fixture(autouse=True)

@@ -293,7 +293,7 @@ def test_another_setting_is_seen_without_torch_and_without_running_anything(tmp_
         refuse_other_settings(path, {"epochs": 3, "depths": (1, 3)})
     refuse_other_settings(path, {"epochs": 2, "depths": "uniform"}, but=["depths"])
     with pytest.raises(OtherSettingsError, match="other settings"):  # of an earlier version
-        refuse_other_settings(Path(__file__).parents[1] / "data/v1/training.pt", {"epochs": 12345})
+        refuse_other_settings(Path(__file__).parents[1] / "older_files/v1/training.pt", {"epochs": 12345})
     for content in (b"", b"PK nothing", path.read_bytes()[:-100]):
         path.write_bytes(content)
         refuse_other_settings(path, {"epochs": 3})  # who loads it says what is wrong

@@ -20,7 +20,7 @@ from vitas_hw.runs.directory import Run
 from vitas_hw.workflows import compare as comparing
 from vitas_hw.workflows.compare import CompareSettings, compare
 
-DATA = Path(__file__).parents[1] / "data/v1"
+DATA = Path(__file__).parents[1] / "older_files/v1"
 OLD, NEW = str(DATA / "predictor-linear.json"), str(DATA / "predictor-transfer.json")
 OLD_BOX = "old-box-onnxruntime-fp32-b1-t1-i32"
 NEW_BOX = "new-box-onnxruntime-fp32-b1-t1-i32"

@@ -18,7 +18,7 @@ from vitas_hw.workflows.push import push
 
 pytestmark = pytest.mark.usefixtures("brief")  # see brief_steps.py
 
-OLD = Path(__file__).parent.parent / "data" / "v1"
+OLD = Path(__file__).parent.parent / "older_files" / "v1"
 TOKEN = "hf_0123456789abcdef"  # noqa: S105  # of nobody
 
 

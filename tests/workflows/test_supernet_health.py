@@ -18,7 +18,7 @@ from vitas_hw.workflows.train.retrain import retrain
 from vitas_hw.workflows.train.settings import RetrainSettings, TrainSettings
 from vitas_hw.workflows.train.train import Trained, train
 
-OLD = Path(__file__).parents[1] / "data" / "v1" / "run"
+OLD = Path(__file__).parents[1] / "older_files" / "v1" / "run"
 
 
 @dataclass

@@ -22,7 +22,7 @@ from vitas_hw.workflows.search.settings import SearchSettings
 from vitas_hw.workflows.train.settings import TrainSettings
 from vitas_hw.workflows.train.train import train
 
-OLD = Path(__file__).parents[1] / "data/v1/predictor-linear.json"
+OLD = Path(__file__).parents[1] / "older_files/v1/predictor-linear.json"
 BATCH = 16
 BY_SIZE = ["--accuracy", "params", "--population", "4", "--generations", "2"]
 

@@ -44,7 +44,7 @@ from vitas_hw.workflows.train.retrain import retrain
 from vitas_hw.workflows.train.settings import RetrainSettings, TrainSettings
 from vitas_hw.workflows.train.train import train
 
-OLD = Path(__file__).parents[1] / "data/v1/run"
+OLD = Path(__file__).parents[1] / "older_files/v1/run"
 SEARCH = SearchSettings(population=4, generations=2, device="cpu")
 BUDGET = Budget.parse(flops="600K")
 

@@ -23,7 +23,7 @@ from vitas_hw.workflows import compare as comparing
 from vitas_hw.workflows.compare import CompareSettings, compare
 from vitas_hw.workflows.evaluate import EvaluateSettings, evaluate
 
-OLD = Path(__file__).parents[1] / "data/v1/run"
+OLD = Path(__file__).parents[1] / "older_files/v1/run"
 CPU = EvaluateSettings(device="cpu", random=2)
 
 

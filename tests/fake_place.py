@@ -15,7 +15,7 @@ from vitas_hw.profiling.place import Place, TargetAsked
 from vitas_hw.profiling.timing import Timing
 from vitas_hw.profiling.worker import Worker
 
-FAKE = str(Path(__file__).parents[1] / "profiling" / "fake_worker.py")
+FAKE = str(Path(__file__).parent / "profiling" / "fake_worker.py")
 HARDWARE = "FAKE_HARDWARE"
 
 

@@ -1,6 +1,6 @@
-"""Writes one small file of every kind, as this version does: python tests/data/make.py FOLDER
+"""Writes one small file of every kind, as this version does: python tests/older_files/make.py FOLDER
 
-``v1`` was made so and is never made again: later versions must read it (tests/workflows/test_upgrade.py). When a schema
+``v1`` was made so and is never made again: later versions must read it (tests/runs/test_upgrade.py). When a schema
 changes, make a folder of the next number beside it.
 """
 

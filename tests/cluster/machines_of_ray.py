@@ -31,7 +31,8 @@ class Machines:
         self._cluster.wait_for_nodes()
 
     def _add(self, hardware: str) -> None:
-        paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+        here = Path(__file__).parent
+        paths = os.pathsep.join([str(here), str(here.parent), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         variables = {HARDWARE: hardware, "PYTHONPATH": paths}  # the machines have to know fake_place
         gpus = 2 if hardware == "two-gpus" else 0
         node = self._cluster.add_node(

@@ -24,7 +24,7 @@ from vitas_hw.workflows.predict import predict_subnets
 from vitas_hw.workflows.train import retrain as retraining
 from vitas_hw.workflows.train.settings import RetrainSettings
 
-OLD = Path(__file__).parents[1] / "data" / "v1"
+OLD = Path(__file__).parents[1] / "older_files" / "v1"
 # word: what it means to the run; a function's, of a file that it makes
 WORDS: dict[str, Callable[[Run], Subnet]] = {
     "smallest": lambda run: run.space(None).smallest,

@@ -1,4 +1,4 @@
-"""Files of every kind that earlier versions wrote are read for ever: ``tests/data/v1`` is of the first schemas."""
+"""Files that earlier versions wrote are read for ever: ``tests/older_files/v1`` has one of every kind."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vitas_hw.searching.result import load_result
 from vitas_hw.supernet.weights_file import load_model, load_supernet
 from vitas_hw.training.checkpoint import load_state
 
-OLD = Path(__file__).parent.parent / "data" / "v1"
+OLD = Path(__file__).parent.parent / "older_files" / "v1"
 RUN = Run(OLD / "run")
 
 
