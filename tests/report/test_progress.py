@@ -97,3 +97,11 @@ def test_a_note_is_not_broken_within_a_word_on_a_terminal(monkeypatch: pytest.Mo
     monkeypatch.setattr(progress, "ERR", plain)
     Reporter().note("too few CPUs are free for [one] thread")
     assert out.getvalue() == "too few CPUs are free for [one] thread\n"
+
+
+def test_a_step_of_nothing_shows_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr(progress, "ERR", Console(file=out, width=80, force_terminal=True))
+    with Reporter().step("checking the images", 0) as advance:
+        advance("")
+    assert out.getvalue() == ""

@@ -52,6 +52,9 @@ class Reporter:
     @contextmanager
     def step(self, text: str, total: int, done: int = 0) -> Iterator[Callable[[str], None]]:
         """A step of ``total`` parts, ``done`` of them earlier; call what it yields after each of the others."""
+        if not total:
+            yield lambda detail: None  # noqa: ARG005  # as where no images are files
+            return
         if not ERR.is_terminal:
             yield from _plain(text, total, done)
             return
