@@ -56,10 +56,7 @@ def private(text: str) -> list[str]:
         text: of a page. What is between the tags of a script counts too, but not the library of the charts.
     """
     text = re.sub(r'<script type="module">.*?const specs', "", text, flags=re.DOTALL)
-    names = {socket.gethostname(), os.environ.get("HOSTNAME", "")} | (
-        {getpass.getuser()} - {"root"}
-    )  # a word of its own
-    names = {name for name in names if len(name) > 2}
+    names = {socket.gethostname(), os.environ.get("HOSTNAME", ""), getpass.getuser()} - {"", "root", "localhost"}
     found = [name for name in names if re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text)]
     return sorted({*found, *PLACES.findall(text), *(str(path) for path in (Path.home(), ROOT) if f"{path}/" in text)})
 
