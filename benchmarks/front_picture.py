@@ -2,7 +2,8 @@
 
     python benchmarks/front_picture.py [--result benchmarks/results/front.json] [--folder docs/pictures]
 
-Vega-Lite to SVG. Letters are large: at 390 pixels a README shows a picture at half its size.
+Vega-Lite to SVG. All stand at their top-1 with inherited weights; a line leads the choice to what its fine-tuning came
+to, on the same images. Letters are large: at 390 pixels a README shows a picture at half its size.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ SCHEMES = {  # as the report's page
     "dark": {"text": "#e7ebef", "muted": "#a0abb7", "line": "#2c3540", "quiet": "#7d8a98", "main": "#6cb0ff"}
     | {"strong": "#ff9457", "other": "#bda2ff"},
 }
+BAR = "M-1,-0.2L1,-0.2L1,0.2L-1,0.2Z"
 STAR = "M0,-1L0.23,-0.32L0.95,-0.31L0.37,0.12L0.59,0.81L0,0.4L-0.59,0.81L-0.37,0.12L-0.95,-0.31L-0.23,-0.32Z"
 Row = Mapping[str, Any]
 
@@ -55,14 +57,14 @@ def spec(result: Mapping[str, Any], colours: Mapping[str, str]) -> dict[str, Any
         return {"values": [{"x": row["measured_ms"], "y": 100 * row["top1"]} for row in rows]}
 
     ends = [row["measured_ms"] for row in evaluated]
-    tops = sorted(100 * row["top1"] for row in (*evaluated, *deit))
-    lowest = 100 * lowest_shown(result)
+    inherited, tuned = 100 * choice["top1"], 100 * result["choice_top1"]
+    lowest, highest = 100 * lowest_shown(result), max(tuned, *(100 * row["top1"] for row in (*evaluated, *deit)))
     scales = {
         "x": {
             "scale": {"domain": [0.95 * min(ends), 1.03 * max(ends)], "nice": False},
             "title": "measured latency, ms",
         },
-        "y": {"scale": {"domain": [lowest, tops[-1] + 0.1 * (tops[-1] - lowest)], "nice": False}, "title": "top-1, %"},
+        "y": {"scale": {"domain": [lowest, highest + 0.1 * (highest - lowest)], "nice": False}, "title": "top-1, %"},
     }
     place = {axis: {"field": axis, "type": "quantitative", **about} for axis, about in scales.items()}
 
@@ -80,25 +82,38 @@ def spec(result: Mapping[str, Any], colours: Mapping[str, str]) -> dict[str, Any
     budget = result["budget_ms"]
     rule = {"type": "rule", "strokeDash": [7, 5], "strokeWidth": 2, "color": colours["text"]}
     x = {"x": {"field": "x", "type": "quantitative"}}
+    above = {"data": {"values": [{"x": choice["measured_ms"], "y": tuned, "from": inherited}]}}
+    shaft = {"mark": {"type": "rule", "color": colours["strong"], "strokeWidth": 3}}
+    edge = {"stroke": colours["text"], "strokeWidth": 0.5}
     layers = [
         marks(evaluated, "quiet", "circle", 45, opacity=0.75),
         marks(deit, "other", "diamond", 130),
         {"data": points([*reached, to_the_edge]), "mark": line, "encoding": place},
         {"data": {"values": [{"x": budget}]}, "mark": rule, "encoding": x},
-        words(budget, tops[-1], f"budget {budget:g} ms", "text", dx=8, dy=-18, baseline="bottom"),
-        marks([choice], "strong", STAR, 900, stroke=colours["text"], strokeWidth=0.5),
+        words(budget, highest, f"budget {budget:g} ms", "text", dx=8, dy=-18, baseline="bottom"),
+        above | shaft | {"encoding": {**place, "y2": {"field": "from"}}},
+        marks([choice], "strong", "circle", 180, **edge),
+        marks([{**choice, "top1": result["choice_top1"]}], "strong", STAR, 900, **edge),
     ]
-    names = [("choice", "strong"), ("front", "main"), ("DeiT's proportions", "other"), ("evaluated", "quiet")]
+    names = [
+        ("choice, fine-tuned", "strong", STAR),
+        ("front, inherited", "main", BAR),
+        ("choice, inherited", "strong", "circle"),
+        ("DeiT's proportions", "other", "diamond"),
+        ("evaluated, inherited", "quiet", "circle"),
+    ]
+    named = {
+        "field": "name",
+        "type": "nominal",
+        "legend": {"title": None, "orient": "top", "columns": 2, "symbolOpacity": 1},
+    }
+    domain = [name for name, _, _ in names]
     legend = {
-        "data": {"values": [{"x": 0, "y": 0, "name": name} for name, _ in names]},
+        "data": {"values": [{"x": 0, "y": 0, "name": name} for name in domain]},
         "mark": {"type": "point", "filled": True, "opacity": 0},
         "encoding": {
-            "color": {
-                "field": "name",
-                "type": "nominal",
-                "scale": {"domain": [name for name, _ in names], "range": [colours[colour] for _, colour in names]},
-                "legend": {"title": None, "orient": "top", "columns": 2, "symbolOpacity": 1, "symbolType": "circle"},
-            }
+            "color": named | {"scale": {"domain": domain, "range": [colours[colour] for _, colour, _ in names]}},
+            "shape": named | {"scale": {"domain": domain, "range": [shape for _, _, shape in names]}},
         },
     }
     grid = {"gridColor": colours["line"], "domainColor": colours["line"], "tickColor": colours["line"]}

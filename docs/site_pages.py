@@ -22,7 +22,11 @@ ROOT = Path(__file__).parent.parent
 COPIES = "repository"
 NAMES = "<!-- public names -->"
 _LINK = re.compile(r"(?<=\]\()(?!\w+:)([^)#\s]+)")  # where a link leads: no address, no anchor
-_HTML = re.compile(r"""(?:(?<=src=")|(?<=srcset="))(?!\w+:)([^"#\s]+)""")  # the same of a picture written as HTML
+_HTML = re.compile(r"""(?:(?<=src=")|(?<=srcset=")|(?<=href="))(?!\w+:)([^"#\s]+)""")  # the same in HTML
+_PICTURE = re.compile(  # for either colour scheme of the system; the site has a switch of its own
+    r'<picture>\s*<source media="\(prefers-color-scheme: dark\)" srcset="([^"]*)">\s*<img src="([^"]*)"([^>]*)>\s*'
+    r"</picture>"
+)
 _BADGE = re.compile(r"\[!\[([^]]*)\]\(https?://[^)]*\)\]\(([^)]*)\)")  # an image that another server draws
 _CODE = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 
@@ -55,6 +59,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
     parts = _CODE.split(markdown)  # every second one is code
     parts[::2] = [_HTML.sub(inside, _LINK.sub(inside, _BADGE.sub(r"[\1](\2)", part))) for part in parts[::2]]
+    parts[::2] = [_PICTURE.sub(r'<img src="\2#only-light"\3><img src="\1#only-dark"\3>', part) for part in parts[::2]]
     return "".join(parts).replace(NAMES, names_table() if NAMES in markdown else "")
 
 

@@ -35,7 +35,7 @@ def made_up(count: int = 60) -> dict[str, Any]:
     ]
     rows[7]["measured_ms"] = None
     deit = [{"subnet": "deit", "top1": 0.85, "measured_ms": 1.0}]
-    return {"budget_ms": 1.2, "choice": "1e", "images": 360, "evaluated": rows, "deit": deit}
+    return {"budget_ms": 1.2, "choice": "1e", "choice_top1": 0.97, "images": 360, "evaluated": rows, "deit": deit}
 
 
 def road() -> Any:
@@ -70,12 +70,14 @@ def test_the_front_is_what_nothing_faster_beats() -> None:
 def test_the_picture_holds_every_measured_subnet_front_budget_choice_and_deit(scheme: str) -> None:
     result, colours = made_up(), front_picture.SCHEMES[scheme]
     layers = front_picture.spec(result, colours)["layer"]
-    evaluated, deit, line, rule, _, star = (layer["data"]["values"] for layer in layers[:6])
+    evaluated, deit, line, rule, _, arrow, before, star = (layer["data"]["values"] for layer in layers[:8])
     assert len(evaluated) == 59  # one failed
     assert deit == [{"x": 1.0, "y": 85.0}]
     assert [point["y"] for point in line] == sorted(point["y"] for point in line)
     assert rule == [{"x": 1.2}]
-    assert star == [{"x": pytest.approx(0.1 + 0.03 * 0x1E), "y": pytest.approx(100 * (0.8 + 0.002 * 0x1E))}]
+    assert before == [{"x": pytest.approx(0.1 + 0.03 * 0x1E), "y": pytest.approx(100 * (0.8 + 0.002 * 0x1E))}]
+    assert star == [{"x": before[0]["x"], "y": 97.0}]
+    assert arrow == [star[0] | {"from": before[0]["y"]}]
     svg = front_picture.draw(result, scheme)
     assert "budget 1.2 ms" in svg
     assert colours["strong"] in svg

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 import griffe
 import pytest
+from accessibility import CHROMIUM, WITHOUT, grave_faults, opened, started
 
 import vitas_hw as vh
 
@@ -133,6 +134,37 @@ def test_it_is_light_and_dark(site: Path, pages: dict[Path, Links]) -> None:
     text = (site / "index.html").read_text(encoding="utf-8")
     assert 'data-md-color-media="(prefers-color-scheme: dark)" data-md-color-scheme="slate"' in text
     assert pages[site / "index.html"].schemes == {"default", "slate"}
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason=WITHOUT)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_fit_a_phone_and_nothing_is_gravely_wrong_with_them(scheme: str, site: Path) -> None:
+    """For people who see or move otherwise, by axe-core; one page of each kind."""
+    pytest.importorskip("axe_playwright_python")
+    faults, too_wide = {}, []
+    with started() as browser:
+        for name in ("index", "tutorial", "benchmarks", "api", "api/Run", "demo/report"):
+            with opened(browser, site / f"{name}.html", scheme, 390) as page:
+                faults[name] = grave_faults(page)
+                if page.evaluate("document.documentElement.scrollWidth") > 390:
+                    too_wide.append(name)
+    assert {name: found for name, found in faults.items() if found} == {}
+    assert too_wide == []
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason=WITHOUT)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_picture_is_that_of_the_scheme_that_the_reader_chose(scheme: str, site: Path) -> None:
+    with started() as browser, opened(browser, site / "tutorial.html", scheme, 1200) as page:
+        pictures = page.locator("article img")
+        assert pictures.count() == 8  # four in two schemes
+        seen = [one.get_attribute("src") for one in pictures.all() if one.is_visible()]
+        assert len(seen) == 4
+        assert all(f"-{scheme}." in (source or "") for source in seen)
+        page.evaluate("document.body.setAttribute('data-md-color-scheme', 'default')")  # as the switch does
+        seen = [one.get_attribute("src") for one in pictures.all() if one.is_visible()]
+        assert len(seen) == 4
+        assert all("-light." in (source or "") for source in seen)
 
 
 def test_examples_are_code_and_a_decorated_function_is_shown_as_it_is_called(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from .demo_parts import for_the_readme, for_the_tutorial
 from .deploy_parts import DELIVERED, MACHINES, ROBUST
 from .method_parts import METHOD
 from .parts import Section
@@ -61,9 +62,11 @@ def written(root: Path) -> dict[Path, str]:
         "installed-parts": installed_parts(benchmarks),
         "profiles": profiles(root),
         "predictors": shipped(root),
+        "demo": for_the_readme(),
+        **for_the_tutorial(root),
     }
     pages = {root / "docs/benchmarks.md": benchmarks_page(benchmarks)}
-    for name in ("README.md", "docs/faq.md", "profiles/README.md", "predictors/README.md"):
+    for name in ("README.md", "docs/faq.md", "docs/tutorial.md", "profiles/README.md", "predictors/README.md"):
         pages[root / name] = filled((root / name).read_text(encoding="utf-8"), made)
     return pages
 

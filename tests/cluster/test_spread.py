@@ -181,7 +181,7 @@ def test_when_the_last_device_is_lost_a_new_fleet_goes_on(subnets: list[Subnet],
         left -= 1
         return fine(errand) if left >= 0 else "It burns."
 
-    with pytest.raises(VitasError, match=r"The last device, ., is lost: It burns. 20 visits are kept.*same command"):
+    with pytest.raises(VitasError, match=r"The last device, ., is lost: It burns. 20 visits are kept.*to resume"):
         fleet.run(end)
     again = Fleet(subnets, path)
     again.run(fine)

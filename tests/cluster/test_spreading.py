@@ -97,7 +97,7 @@ def test_a_lost_worker_costs_a_retry(small: SearchSpace) -> None:
 
 def test_a_job_that_ends_every_worker_ends_the_search(small: SearchSpace) -> None:
     with pytest.raises(
-        VitasError, match=rf"One evaluation has ended {MOST_LOSSES} workers; the last one said: .*died.*same command"
+        VitasError, match=rf"One evaluation has ended {MOST_LOSSES} workers; the last one said: .*died.*to resume"
     ):
         list(SpreadEvaluate(FakePool(8, dies=lambda _: True), SILENT)(jobs(small, 1)))
 

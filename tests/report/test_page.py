@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from vitas_hw.report.page import report
 from vitas_hw.runs.artifacts import read_health
 from vitas_hw.runs.directory import Run
 from vitas_hw.runs.shrunk import Model, Shrunk, write_shrunk
-from vitas_hw.searching.result import SearchResult
+from vitas_hw.searching.result import Candidate, SearchResult, save_candidates, save_result
 
 Whole = tuple[Run, SearchResult]
 
@@ -160,8 +161,63 @@ def test_the_supernet_tells_how_it_is(page: Page, whole: Whole) -> None:
         "depth 1": ["0.3000", "91.00%", "the lowest"],
     }
     assert [row["y"] for row in page.specs["blocks"]["data"]["values"]] == [100, 75, 50, 25]
-    assert "The width <i>makes</i> no difference." in page.words  # among the warnings, escaped
+    assert "The width <i>makes</i> no difference." in page.words  # escaped
     assert "supernet" in page.ids
+
+
+def test_a_supernets_advice_warns_only_where_the_choice_was_not_trained_on(whole: Whole, tmp_path: Path) -> None:
+    said = "The width <i>makes</i> no difference."
+    found = collect(whole[0])
+    assert said not in found.warnings
+    assert list(found.advice) == [said]
+    kept = Run(shutil.copytree(whole[0].path, tmp_path / "kept"))  # a choice with the supernet's weights
+    steps = json.loads(kept.manifest.read_text())
+    for step in steps["steps"]:
+        step["settings"].pop("finetune", None)
+    kept.manifest.write_text(json.dumps(steps))
+    found = collect(kept)
+    assert said in found.warnings
+    assert list(found.advice) == []
+
+
+@pytest.mark.parametrize(("linear", "warned"), [(0.9374, False), (0.95, True)])
+def test_a_choice_that_was_trained_on_is_held_to_the_linear_model(
+    linear: float, warned: bool, whole: Whole, tmp_path: Path
+) -> None:
+    run = Run(shutil.copytree(whole[0].path, tmp_path / "run"))
+    about = json.loads(run.training.read_text())
+    about["health"]["baseline"] = {"commonest": 0.1, "linear": linear, "images": 1000}
+    run.training.write_text(json.dumps(about))
+    sentences = [one for one in collect(run).warnings if "is below a linear model on thumbnails" in one]
+    assert bool(sentences) == warned
+    assert all(one.startswith("The choice's top-1 of 93.8%") for one in sentences)
+
+
+def test_finalists_are_drawn_as_they_are_inherited_and_as_they_were_fine_tuned(whole: Whole, tmp_path: Path) -> None:
+    run, result = Run(shutil.copytree(whole[0].path, tmp_path / "run")), whole[1]
+
+    def ranked_by_loss(candidate: Candidate) -> Candidate:
+        return replace(candidate, loss=round(1 - (candidate.top1 or 0.0), 4))
+
+    candidates, choice = tuple(map(ranked_by_loss, result.candidates)), ranked_by_loss(result.choice)
+    tuned = {digest: 0.1 + 0.01 * place for place, digest in enumerate(result.measured_ms)}
+    result = replace(result, candidates=candidates, choice=choice, tuned=tuned, final_loss=0.05)
+    save_candidates(result.candidates, run.candidates)
+    save_result(result, run.result)
+    page = Page(report(run)[0].read_text(encoding="utf-8"))
+    rows = page.specs["front"]["data"]["values"]
+    at = {row["subnet"]: row for row in rows if row["group"] == "finalist, measured"}
+    assert len(at) == 3  # the choice is one of them
+    (star,) = [row for row in rows if row["group"] == "choice, fine-tuned"]
+    assert (star["subnet"], star["y"], star["inherited"]) == (choice.subnet.digest[:8], 0.05, choice.loss)
+    assert star["x"] == at[star["subnet"]]["x"]
+    assert at[star["subnet"]]["y"] == choice.loss
+    others = {row["subnet"]: row["y"] for row in rows if row["group"] == "finalist, fine-tuned"}
+    assert others == {digest[:8]: loss for digest, loss in tuned.items() if digest != choice.subnet.digest}
+    table = {row[0]: row[2] for row in page.rows if len(row) == 9}
+    assert table["subnet"] == "fine-tuned loss"
+    assert table[f"{choice.subnet.digest[:8]} (choice)"] == "0.0500"
+    assert "a line leads the choice, and each finalist that a short" in " ".join(page.words)
 
 
 def test_a_run_of_before_supernets_told_how_they_are_gets_its_page(

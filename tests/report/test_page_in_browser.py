@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from accessibility import CHROMIUM, WITHOUT, grave_faults, opened, started
 
 from vitas_hw.report.page import report
 from vitas_hw.runs.directory import Run
 from vitas_hw.searching.result import SearchResult
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt install chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=WITHOUT)
 Whole = tuple[Run, SearchResult]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
+    with started() as browser:
+        yield browser
 
 
 @pytest.mark.parametrize(
@@ -77,3 +73,23 @@ def test_the_page_draws_itself(
     tooltip.wait_for()
     assert result.choice.subnet.digest[:8] in tooltip.inner_text()
     context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["whole", "imagenet"])
+def test_nothing_is_gravely_wrong_for_people_who_see_or_move_otherwise(
+    browser: Any, name: str, scheme: str, request: pytest.FixtureRequest
+) -> None:
+    pytest.importorskip("axe_playwright_python")
+    path, _ = report(request.getfixturevalue(name)[0])
+    with opened(browser, path, scheme, 390) as page:
+        assert grave_faults(page) == []
+
+
+def test_a_grave_fault_is_found(browser: Any, tmp_path: Path) -> None:
+    pytest.importorskip("axe_playwright_python")
+    path = tmp_path / "page.html"
+    path.write_text('<!doctype html><html lang="en"><title>A</title><main><h1>A</h1><img src="data:,"></main></html>')
+    with opened(browser, path, "light", 390) as page:
+        (found,) = grave_faults(page)
+    assert found.startswith("image-alt (1)")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 from types import SimpleNamespace
 
 import pytest
 from clocks import Clock
+from rich.console import Console
 
 from vitas_hw.report import progress
 from vitas_hw.report.progress import Reporter
@@ -67,3 +69,39 @@ def test_what_was_done_earlier_is_counted_but_took_no_time(
             said += capsys.readouterr().err
             time.sleep(0.01)
     assert not [thread for thread in threading.enumerate() if thread.name == "progress"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "shown"), [(80, "1190/1190 0:00:00 epoch 70 o…"), (160, "0:00:00 0:00:00 epoch 70 of 70, loss 0.591")]
+)
+def test_on_a_narrow_terminal_the_words_give_way_and_not_the_bar(
+    columns: int, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=columns, force_terminal=True, color_system=None, soft_wrap=True)
+    monkeypatch.setattr(progress, "ERR", console)
+    with Reporter().step("[2/4] training the supernet on digits", 1190, 1189) as advance:
+        advance("epoch 70 of 70, loss 0.591, 221 images/s")
+    last = [line for line in out.getvalue().splitlines() if "training" in line][-1]
+    assert shown in last
+    assert "━" * 12 in last
+
+
+def test_a_note_is_not_broken_within_a_word_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=30, force_terminal=True, color_system=None, soft_wrap=True)
+    monkeypatch.setattr(progress, "ERR", console)
+    Reporter().note("too few CPUs are free for [one] thread")
+    assert out.getvalue().splitlines() == ["too few CPUs are free for ", "[one] thread"]
+    plain = Console(file=(out := io.StringIO()), width=30, soft_wrap=True)
+    monkeypatch.setattr(progress, "ERR", plain)
+    Reporter().note("too few CPUs are free for [one] thread")
+    assert out.getvalue() == "too few CPUs are free for [one] thread\n"
+
+
+def test_a_step_of_nothing_shows_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr(progress, "ERR", Console(file=out, width=80, force_terminal=True))
+    with Reporter().step("checking the images", 0) as advance:
+        advance("")
+    assert out.getvalue() == ""

@@ -99,7 +99,7 @@ def test_a_loss_that_still_falls_is_told_by_how_much() -> None:
     falling = np.linspace(2.0, 1.0, 40).tolist()
     assert late_fall(falling) == pytest.approx(0.5, abs=0.05)  # half of what it fell, of the last loss
     (said,) = advice(history=falling)
-    assert "The training loss still fell steeply" in said
+    assert "The supernet's training loss still fell steeply" in said
     assert late_fall(FLAT) == 0.0
     assert late_fall([2.0, 1.0]) == 0.0  # too few epochs to say
     flattened = [1.0 + 0.5 ** (epoch / 4) for epoch in range(60)]
@@ -113,7 +113,8 @@ def test_a_supernet_below_a_linear_model_is_told() -> None:
     """All groups have a top-1 of 80%."""
     (said,) = judged(groups(SIZE, LEARNT), FLAT, IMAGES, BASELINE).advice
     assert said.startswith(
-        "Even the best of these subnets (80.0%) is below a linear model on thumbnails (82.0%): train"
+        "With inherited weights even the best of these subnets (80.0%) is below a linear model on thumbnails (82.0%):"
+        " train"
     )
     assert judged(groups(SIZE, LEARNT), FLAT, IMAGES, replace(BASELINE, linear=0.79)).advice == ()
     (said,) = judged(groups(SIZE, LEARNT), FLAT, IMAGES, Baseline(0.9, 0.82, 1000)).advice

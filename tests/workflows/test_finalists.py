@@ -74,7 +74,9 @@ def test_they_are_estimated_in_the_terms_of_the_profile(
     assert (np.array(found[90]) > found[50]).all()
     assert (np.array(found[50]) > found[None]).all()
     assert len(notes.said) == 3
-    assert notes.said[0].startswith("the anchor takes 1.30 times as long as when this device was profiled")
+    assert notes.said[0].startswith(
+        "the anchor, a fixed model, takes 1.30 times as long as when this device was profiled"
+    )
 
 
 def test_without_an_anchor_then_or_a_profile_now_they_are_as_they_are(

@@ -46,7 +46,8 @@ def test_it_stands_in_the_run_and_is_said(trained: tuple[Run, Trained, Noted]) -
     assert read_health(run) == done.health
     names = [one.name for one in done.health.groups]
     assert names[:4] == ["smallest", "largest", "depth 1", "depth 2"]
-    assert set(done.health.advice) <= set(noted.notes)
+    assert done.health.advice  # two epochs are too few
+    assert not set(done.health.advice) & set(noted.notes)  # of no use to who goes on to a search that fine-tunes
     about = json.loads(run.training.read_text())
     assert about["block_shares"] == list(done.block_shares) == [1.0, 1.0]  # a sandwich trains all in each step
 

@@ -168,7 +168,7 @@ class Run:
         from vitas_hw.workflows.train.train import train
 
         how = steps.own(asked, TrainSettings, budget=asked.budget_or(asked.budget), **self._images_or(asked))
-        return train(
+        done = train(
             self._directory,
             how,
             space=self._space,
@@ -176,6 +176,9 @@ class Run:
             callbacks=asked.callbacks,
             progress=self.progress,
         )
+        for sentence in done.health.advice if done.health else ():
+            self.progress.note(sentence)
+        return done
 
     @told_method(steps.Searching)
     def search(self, asked: steps.Searching) -> Found:

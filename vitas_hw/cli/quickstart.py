@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from textwrap import fill
 from typing import Annotated
 
 import typer
@@ -36,7 +37,9 @@ def quickstart(
     from vitas_hw.cli import console
     from vitas_hw.cli.search import finalists_table, summary
     from vitas_hw.core.budget import show_cost
+    from vitas_hw.runs.artifacts import read_health
     from vitas_hw.runs.directory import Run
+    from vitas_hw.training.health import below_baseline
     from vitas_hw.workflows.quickstart import quickstart as whole_road
 
     here, progress = Run(run), console.Reporter()
@@ -62,6 +65,8 @@ def quickstart(
             ["ONNX file", str(exported.path)],
         ],
     )
+    if said := below_baseline(read_health(here), result.final_top1):
+        console.OUT.print(fill(said, 80), markup=False)
     bounds = result.budget.latency_ms
     assert bounds is not None
     console.OUT.print(_NEXT.format(ms=bounds.high), markup=False)

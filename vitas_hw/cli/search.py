@@ -163,7 +163,9 @@ def finalists_table(result: SearchResult) -> None:
 
 
 def _drawn(result: SearchResult) -> list[str]:
-    """Latency, measured where it was, against inherited top-1; nothing under a budget that is no latency."""
+    """Latency, measured where it was, against inherited top-1, and the choice's after its fine-tuning; nothing under a
+    budget that is no latency.
+    """
     from vitas_hw.cli.terminal.chart import Dots, chart
 
     bounds = result.budget.latency_ms
@@ -174,4 +176,5 @@ def _drawn(result: SearchResult) -> list[str]:
         predicted = (candidate.predicted_ms or 0.0) * result.correction
         return result.measured_ms.get(candidate.subnet.digest, predicted), candidate.top1 or 0.0
 
-    return chart(Dots([dot(one) for one in result.candidates], dot(result.choice), bounds.high))
+    tuned = result.final_top1 if result.tuned else None
+    return chart(Dots([dot(one) for one in result.candidates], dot(result.choice), bounds.high, tuned))

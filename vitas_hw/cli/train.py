@@ -84,6 +84,8 @@ def train(
                 *([[base.name, "-", console.percent(base.best)]] if base else []),
             ],
         )
+        for said in done.health.advice:
+            console.OUT.print(fill(said, 80), markup=False)
         shares = ", ".join(f"{share:.0%}" for share in done.block_shares)
         console.OUT.print(fill(f"Share of the training steps of each block: {shares}.", 80), markup=False)
         after = ["search"] if Run(run).predictors.is_dir() else ["profile", "search"]

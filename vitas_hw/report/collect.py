@@ -22,6 +22,8 @@ from vitas_hw.runs.shrunk import read_shrunk
 from vitas_hw.searching.result import SearchResult, load_result
 from vitas_hw.training.health import Health
 
+_TUNING, _RETRAINING = "Fine-tuning of the choice", "Retraining"  # names of curves
+
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
@@ -34,6 +36,7 @@ class Report:
         asked: what was asked for, and the answer.
         figures: what came out.
         warnings: one sentence each.
+        advice: of the supernet about itself, where it is no warning because the choice was trained on.
         models: rows of a shrunk run: the original and the choice, see ``original_and_choice``.
         subnet: the choice's architecture.
         fits: the search's predictor first.
@@ -50,6 +53,7 @@ class Report:
     asked: list[tuple[str, str]]
     figures: list[Figure]
     warnings: list[str]
+    advice: Sequence[str]
     models: list[tuple[str, ...]]
     search: Search | None
     subnet: Subnet | None
@@ -73,10 +77,11 @@ def collect(run: Run, progress: Progress = SILENT) -> Report:
         raise InputError(f"There is no run in {run.path}.", field="run", value=run.path, step="quickstart")
     space, predictor = run.space(None), _searched(run)
     result = load_result(run.result, run.candidates) if run.result.exists() else None
-    search = None if result is None else search_shown(run, space, result, predictor)
     training, exports, health = read_training(run), read_exports(run), read_health(run)
     with refusing(run.manifest, "tells of a training what cannot be drawn"):
         curves = _curves(steps, training, result)
+    trained_on = bool({_TUNING, _RETRAINING} & set(curves))
+    search = None if result is None else search_shown(run, space, result, predictor, tuned=_TUNING in curves)
     profiles = collect_profiles(run, predictor, search.finalists if search else (), progress)
     return Report(
         name=run.path.name if run.path.is_absolute() else str(run.path),
@@ -84,7 +89,8 @@ def collect(run: Run, progress: Progress = SILENT) -> Report:
         made=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         asked=asked_for(run, space, result, training),
         figures=headline(result, profiles, training, exports),
-        warnings=warnings_of(run, result, profiles, exports, health, training),
+        warnings=warnings_of(run, result, profiles, exports, health, training, trained_on=trained_on),
+        advice=health.advice if health and trained_on else (),
         models=original_and_choice(read_shrunk(run)),
         search=search,
         subnet=None if result is None else result.choice.subnet,
@@ -117,7 +123,7 @@ def _curves(
     if result is not None:
         last = {step["step"]: step["settings"] for step in steps}
         tuned = last.get("search", {}).get("finetune") or {}
-        for name, settings in (("Fine-tuning of the choice", tuned), ("Retraining", last.get("retrain", {}))):
+        for name, settings in ((_TUNING, tuned), (_RETRAINING, last.get("retrain", {}))):
             found[name] = from_json(list[float], settings.get("history", []), "history")
     return {name: losses for name, losses in found.items() if losses}
 

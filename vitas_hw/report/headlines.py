@@ -14,7 +14,7 @@ from vitas_hw.report.runs import on_test
 from vitas_hw.runs.directory import Run
 from vitas_hw.runs.shrunk import Shrunk
 from vitas_hw.searching.result import SearchResult, ties_words
-from vitas_hw.training.health import Health
+from vitas_hw.training.health import Health, below_baseline
 
 _NOISY = 0.05
 _FORGOTTEN = 0.005  # of the top-1 of a pretrained start
@@ -144,9 +144,16 @@ def warnings_of(
     exports: Mapping[str, dict[str, Any]],
     health: Health | None,
     training: Mapping[str, Any] | None,
+    *,
+    trained_on: bool,
 ) -> list[str]:
-    """What a reader must know before trusting a figure, a sentence each."""
-    found = [] if health is None else list(health.advice)
+    """What a reader must know before trusting a figure, a sentence each.
+
+    A supernet's advice is about inherited weights: where the choice was ``trained_on``, only how that ended counts.
+    """
+    found = [] if health is None or trained_on else list(health.advice)
+    if trained_on and result is not None:
+        found += filter(None, [below_baseline(health, result.final_top1)])
     before, after = (training or {}).get("largest_top1") or (0.0, 0.0)
     if before - after > _FORGOTTEN:
         found.append(
@@ -162,7 +169,8 @@ def warnings_of(
     ]
     found += profiles.doubts
     found += [
-        f"The predictor of {fit.target} was transferred from another target; its error on unseen subnets is not known."
+        f"The predictor of {fit.target} is another target's, corrected with {len(fit.subnets)} measurements: they alone"
+        " say how large its error on unseen subnets is."
         for fit in profiles.fits
         if not fit.held_out
     ]

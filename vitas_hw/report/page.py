@@ -12,17 +12,10 @@ from vitas_hw.core.errors import InputError
 from vitas_hw.core.files import write_atomic
 from vitas_hw.core.progress import SILENT, Progress
 from vitas_hw.report.architecture import draw
-from vitas_hw.report.charts import (
-    blocks_chart,
-    curve_chart,
-    fit_chart,
-    front_chart,
-    health_chart,
-    progress_charts,
-    published_chart,
-)
+from vitas_hw.report.charts import blocks_chart, curve_chart, fit_chart, health_chart
 from vitas_hw.report.collect import Report, collect
 from vitas_hw.report.runs import command_of
+from vitas_hw.report.search_charts import front_chart, progress_charts, published_chart
 from vitas_hw.runs.directory import Run
 
 _HERE = Path(__file__).parent

@@ -9,11 +9,29 @@ from contextlib import contextmanager
 from threading import Event, Thread
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as Bars
+from rich.table import Column
+from rich.text import Text
 
 ERR = Console(stderr=True, soft_wrap=True, highlight=False)
 _PLAIN_AFTER_S, _PLAIN_EVERY_S = 2.0, 5.0
+_WIDE = 120  # columns of a terminal that has room for long bars and both times
+
+
+class _Detail(ProgressColumn):
+    """A few words that give way to the other columns where there is no room."""
+
+    def render(self, task: Task) -> Text:
+        return Text(task.fields["detail"], no_wrap=True, overflow="ellipsis")
 
 
 class Reporter:
@@ -28,22 +46,26 @@ class Reporter:
     """
 
     def note(self, text: str) -> None:
-        """One finished fact, as a line."""
-        ERR.print(text, markup=False)
+        """One finished fact, as a line; on a terminal not broken within a word."""
+        ERR.print(text, markup=False, soft_wrap=not ERR.is_terminal)
 
     @contextmanager
     def step(self, text: str, total: int, done: int = 0) -> Iterator[Callable[[str], None]]:
         """A step of ``total`` parts, ``done`` of them earlier; call what it yields after each of the others."""
+        if not total:
+            yield lambda detail: None  # noqa: ARG005  # as where no images are files
+            return
         if not ERR.is_terminal:
             yield from _plain(text, total, done)
             return
+        wide = ERR.width >= _WIDE
         columns = (
             TextColumn("{task.description}", markup=False),
-            BarColumn(),
+            BarColumn(40 if wide else 12, table_column=Column(no_wrap=True)),
             MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[detail]}", markup=False),
+            *([TimeElapsedColumn()] if wide else []),
+            TimeRemainingColumn(elapsed_when_finished=not wide),
+            _Detail(table_column=Column()),
         )
         with Bars(*columns, console=ERR) as bars:
             task = bars.add_task(text, total=total, completed=done, detail="")

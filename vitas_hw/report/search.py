@@ -25,6 +25,7 @@ class Point:
         subnet: what was evaluated.
         score: what ranked it: its loss on the search split (in older files top-1), or the number of parameters.
         top1: on the search split in [0, 1]; None where subnets were ranked by their size.
+        tuned: the loss after fine-tuning, of the choice at its end, of other finalists a short one; None without.
         predicted_ms, measured_ms: p50; None where it is not known.
         seconds: since the search's first evaluation; None where it was not recorded.
         on_front, chosen: whether it is on the front, whether it is the choice.
@@ -34,6 +35,7 @@ class Point:
     subnet: Subnet
     score: float
     top1: float | None
+    tuned: float | None
     predicted_ms: float | None
     measured_ms: float | None
     seconds: float | None
@@ -77,13 +79,20 @@ class Search:
         """Those that were measured."""
         return [point for point in self.points if point.measured_ms is not None]
 
+    @property
+    def tuned(self) -> bool:
+        """Whether finalists were fine-tuned, and the choice made by what that came to."""
+        return any(point.tuned is not None for point in self.points)
 
-def search_shown(run: Run, space: SearchSpace, result: SearchResult, predictor: Predictor | None) -> Search:
-    """The last search of the run, which took this predictor, as the page shows it."""
+
+def search_shown(
+    run: Run, space: SearchSpace, result: SearchResult, predictor: Predictor | None, *, tuned: bool
+) -> Search:
+    """The last search of the run, which took this predictor, as the page shows it; ``tuned``: it fine-tuned."""
     timed = result.choice.predicted_ms is not None
     cost = result.evolution.get("pareto") or ("latency_ms" if timed else "macs")
     return Search(
-        points=_points(run, result),
+        points=_points(run, result, tuned and result.choice.loss is not None),
         known=result.known,
         cost=cost,
         bounds=result.budget.asked.get(cost),
@@ -102,23 +111,26 @@ def _ranked_by(candidate: Candidate) -> str:
     return "size" if candidate.top1 is None else "top-1" if candidate.loss is None else "loss"
 
 
-def _points(run: Run, result: SearchResult) -> tuple[Point, ...]:
+def _points(run: Run, result: SearchResult, tuned: bool) -> tuple[Point, ...]:
     when = evaluation_times(run.evaluations) if result.accuracy == "supernet" else {}
     keys = [(candidate.subnet.digest, candidate.layers) for candidate in result.candidates]
     own = keys[result.known :]
     start = min((when[key] for key in own if key in when), default=0.0)
     front = {(candidate.subnet.digest, candidate.layers) for candidate in result.front}
+    choice = (result.choice.subnet.digest, result.choice.layers)
+    losses = {**result.tuned, choice[0]: result.final_loss} if tuned else {}
     return tuple(
         Point(
             number=number,
             subnet=candidate.subnet,
             score=abs(candidate.rank),
             top1=candidate.top1,
+            tuned=losses.get(candidate.subnet.digest),
             predicted_ms=candidate.predicted_ms,
             measured_ms=result.measured_ms.get(candidate.subnet.digest),
             seconds=when[key] - start if key in when and number > result.known else None,
             on_front=key in front,
-            chosen=key == (result.choice.subnet.digest, result.choice.layers),
+            chosen=key == choice,
         )
         for number, (candidate, key) in enumerate(zip(result.candidates, keys, strict=True), 1)
     )

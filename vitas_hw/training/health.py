@@ -1,5 +1,8 @@
 """What a trained supernet says about itself: loss and top-1 by dimension, and what to do about what is not as it should
 be. Numbers in, sentences out: ``workflows.train.checkup`` measures them.
+
+All of it is about inherited weights. It is advice for whoever trains a supernet and for choices that keep its weights;
+a choice that was trained on is judged by ``below_baseline`` alone.
 """
 
 from __future__ import annotations
@@ -148,13 +151,14 @@ def judged(groups: Sequence[Group], history: Sequence[float], images: int, basel
     fallen = late_fall(history)
     if fallen > _STEEP:
         advice.append(
-            f"The training loss still fell steeply, by {fallen:.0%} over the second half of the epochs: train for more"
-            " epochs."
+            f"The supernet's training loss still fell steeply, by {fallen:.0%} over the second half of the epochs:"
+            " train for more epochs."
         )
     best = max((one.top1 for one in groups), default=0.0)
     if baseline is not None and best < baseline.best:
         advice.append(
-            f"Even the best of these subnets ({best:.1%}) is below {baseline.name} ({baseline.best:.1%}): {_BETTER}."
+            f"With inherited weights even the best of these subnets ({best:.1%}) is below {baseline.name}"
+            f" ({baseline.best:.1%}): {_BETTER}."
         )
     return Health(images, tuple(groups), tuple(advice), baseline)
 

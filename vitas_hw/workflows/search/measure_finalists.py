@@ -73,8 +73,8 @@ def finalist_meter(
         drift = anchor / usual_ms if usual_ms else 1.0
         if abs(drift - 1) > _DRIFTED:
             progress.note(
-                f"the anchor takes {drift:.2f} times as long as when this device was profiled; the finalists' latencies"
-                " are scaled to that time"
+                f"the anchor, a fixed model, takes {drift:.2f} times as long as when this device was profiled; the"
+                " finalists' latencies are scaled to that time"
             )
         if later is not None:
             return later.latencies_ms(found, anchor)

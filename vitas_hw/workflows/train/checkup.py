@@ -88,10 +88,7 @@ def checkup(
 
         for dimension, named in wanted.items():
             groups += grouped(dimension, {name: scored(codes) for name, codes in named.items()})
-    health = judged(groups, history, len(looked), baseline)
-    for sentence in health.advice:
-        progress.note(sentence)
-    return health
+    return judged(groups, history, len(looked), baseline)
 
 
 def alike(space: SearchSpace, depths: Shares, rng: np.random.Generator) -> dict[str, dict[str, Ints]]:
