@@ -34,8 +34,7 @@ from rich.text import Text
 from terminal_picture import lines_of, svg, watched
 
 from vitas_hw.profiling.environment import cpu_model
-from vitas_hw.runs.artifacts import last_result, read_exports
-from vitas_hw.runs.directory import Run
+from vitas_hw.runs import Run, last_result, read_exports
 
 ROOT = Path(__file__).parent.parent
 DEMO = ROOT / "docs/demo"

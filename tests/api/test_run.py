@@ -81,9 +81,10 @@ def test_what_a_search_found_has_models_and_is_a_table(run: vh.Run) -> None:
     assert found.best.macs <= 30_000
     assert found.best.top1 == found.result.final_top1 is not None
     assert found.best.measured_ms is None
-    costs, losses = [one.macs for one in found.front], [one.loss for one in found.front]
+    costs, inherited = [one.macs for one in found.front], [one.loss for one in found.result.front]
     assert costs == sorted(costs)
-    assert losses == sorted(losses, reverse=True)  # type: ignore[type-var]
+    assert inherited == sorted(inherited, reverse=True)  # type: ignore[type-var]
+    assert found.best.loss == found.result.final_loss  # after its fine-tuning
     data = run.images.test
     images, _ = next(iter(data.batches(8)))
     cheapest, supernet = found.front[0], run.supernet

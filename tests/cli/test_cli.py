@@ -416,7 +416,8 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(trained: Path) -> Non
     assert "Traceback" not in said
     (path,) = trained.glob(journal)
     kept = path.read_text().splitlines()
-    assert run_json(trained, *words[:-1], "24")["ok"] == 24
+    again = subprocess.run([*COMMAND, *words[:-1], "24", "--json"], cwd=trained, capture_output=True, text=True)
+    assert json.loads(again.stdout)["ok"] == 24, again.stderr
     assert path.read_text().splitlines()[: len(kept)] == kept
 
 

@@ -17,7 +17,7 @@ from vitas_hw.runs.directory import Run
 from vitas_hw.searching.result import load_result
 from vitas_hw.workflows import quickstart as road
 
-OLD = Path(__file__).parents[1] / "data" / "v1" / "run"
+OLD = Path(__file__).parents[1] / "older_files" / "v1" / "run"
 ADVICE = "With inherited weights even the best of these subnets (40.0%) is below a linear model on thumbnails (96.0%)"
 
 

@@ -70,7 +70,7 @@ from vitas_hw.training.evaluate import subnet_accuracy
 from vitas_hw.training.health import Baseline, Group, Health
 from vitas_hw.workflows.classify import ClassifySettings, classify
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "training"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "data"))
 from test_gallery import RIGHT, transparent  # what people have, made there
 
 OLD = Path(__file__).parent.parent / "older_files" / "v1"

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from vitas_hw.runs.artifacts import load_run_data as load_run_data
     from vitas_hw.runs.artifacts import load_run_predictor as load_run_predictor
     from vitas_hw.runs.artifacts import load_run_supernet as load_run_supernet
+    from vitas_hw.runs.artifacts import read_exports as read_exports
     from vitas_hw.runs.directory import DEFAULT_RUN as DEFAULT_RUN
     from vitas_hw.runs.directory import Run as Run
     from vitas_hw.runs.shrunk import Shrunk as Shrunk
@@ -20,7 +21,13 @@ else:
     __getattr__, __dir__, __all__ = lazily(
         __name__,
         {
-            "artifacts": ("last_result", "load_run_data", "load_run_predictor", "load_run_supernet"),
+            "artifacts": (
+                "last_result",
+                "load_run_data",
+                "load_run_predictor",
+                "load_run_supernet",
+                "read_exports",
+            ),
             "directory": ("DEFAULT_RUN", "Run"),
             "shrunk": ("Shrunk",),
             "space_file": ("load_space",),
