@@ -1,4 +1,4 @@
-"""How many small faults does a suite notice? Mutants of the package, one at a time, under the tests that reach the line.
+"""How many small faults does a suite notice? Mutants, one at a time, under the tests that reach the changed line.
 
     python tests/mutants.py choose mutants.json --package vitas_hw [--seed 0] [--count 60]
     python tests/mutants.py reach reached.db --source . [--tests tests]       # the suite once, with each test's lines
@@ -117,7 +117,17 @@ def choose(package: Path, seed: int, count: int) -> list[Mutant]:
 def reach(output: Path, source: Path, tests: Path) -> None:
     """Run the fast tests once; coverage keeps which test ran which line, also in processes that tests start."""
     with copied(source, tests) as folder:
-        words = ["-m", "pytest", "-q", "-m", "not full", "--cov=vitas_hw", "--cov-context=test", "--cov-report="]
+        words = [
+            "-m",
+            "pytest",
+            "-q",
+            "-m",
+            "not full",
+            "--cov=vitas_hw",
+            "--cov-context=test",
+            "--cov-report=",
+            "tests",
+        ]
         _run([sys.executable, *words], folder, None)
         shutil.copy(folder / ".coverage", output)
 

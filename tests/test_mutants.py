@@ -41,12 +41,11 @@ def test_one_is_killed_by_a_test_that_notices_and_survives_others(tmp_path: Path
     for name, line in suites.items():
         folder = tmp_path / name
         folder.mkdir()
-        (folder / "test_sums.py").write_text(
-            f"from vitas_hw.sums import larger\n\n\ndef test_larger():\n    {line}\n"
-        )
+        (folder / "test_sums.py").write_text(f"from vitas_hw.sums import larger\n\n\ndef test_larger():\n    {line}\n")
         reach(tmp_path / f"{name}.db", tmp_path, folder)
         kill(tmp_path / "mutants.json", tmp_path / f"{name}.db", tmp_path / f"{name}.jsonl", tmp_path, folder)
-    rows = {name: [json.loads(line) for line in (tmp_path / f"{name}.jsonl").read_text().splitlines()] for name in suites}
+    found = {name: (tmp_path / f"{name}.jsonl").read_text().splitlines() for name in suites}
+    rows = {name: [json.loads(line) for line in lines] for name, lines in found.items()}
     assert [row["killed"] for row in rows["sharp"]] == [True, False]  # nothing reaches the second
     assert [row["killed"] for row in rows["blunt"]] == [False, False]
     assert [row["files"] for row in rows["blunt"]] == [1, 0]
