@@ -54,7 +54,7 @@ def nothing_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     ("noise", "helps"),
     [
         ({"visit": 0.03}, "more --rounds: visits differ, though the machine is quiet"),
-        ({"session": 0.05}, "nothing in one profiling: two far apart differ"),
+        ({"session": 0.05}, "profiling again on another day; more rounds now would not help"),
     ],
 )
 def test_it_says_what_would_help(

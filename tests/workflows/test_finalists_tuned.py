@@ -13,7 +13,7 @@ import torch
 import vitas_hw as vh
 from vitas_hw.core.budget import Budget
 from vitas_hw.core.files import write_atomic
-from vitas_hw.core.progress import SILENT
+from vitas_hw.core.progress import SILENT, Silent
 from vitas_hw.core.space import SearchSpace
 from vitas_hw.core.target import Target
 from vitas_hw.data.load import ImageData
@@ -70,6 +70,31 @@ def test_the_finalist_that_does_best_after_a_short_training_is_trained_on(supern
     assert best.whole
     again = Finetuning(supernet, data, 0, SILENT).best_of(finalists, {})
     assert (again.candidate, again.loss) == (best.candidate, best.loss)
+
+
+class Notes(Silent):
+    """What is said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.said.append(text)
+
+
+@pytest.mark.usefixtures("shorter")
+@pytest.mark.parametrize("helps", [True, False])
+def test_a_fine_tuning_that_gives_nothing_says_so(helps: bool, supernet: Supernet, data: ImageData) -> None:
+    (finalist,), notes, asked = some(supernet.space, 1), Notes(), []
+
+    def judge(*_: object) -> float:
+        asked.append(0)
+        return 1.0 / len(asked) if helps else float(len(asked))
+
+    best = Finetuning(supernet, data, 0, notes, judge=judge).best_of([finalist], {})
+    assert bool(best.history) == helps
+    told = "fine-tuning did not lower the loss on the search split: the choice keeps the supernet's weights"
+    assert (told in notes.said) != helps
 
 
 @pytest.mark.usefixtures("shorter")

@@ -77,8 +77,9 @@ def export(
         ]
 
     first = done[0]
+    of_which = "images" if first.parity.top1 is None else "test images"
     console.table(
-        f"Exports beside torch (top-1 {console.percent(first.parity.top1)}) on {first.parity.images} images",
+        f"Exports beside torch (top-1 {console.percent(first.parity.top1)}) on {first.parity.images} {of_which}",
         ["format", "top-1", "same top-1", "largest difference", "p50, fp32 to this"],
         [row(one) for one in done],
     )

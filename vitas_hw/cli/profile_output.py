@@ -21,7 +21,7 @@ _HELPS = {  # against the largest part of the noise
     "jitter": "more --rounds: samples within a visit differ most",
     "visit": "more --rounds: visits differ, though the machine is quiet",
     "drift": "a quieter machine or a core of its own; more --rounds, to meet its quiet moments",
-    "session": "nothing in one profiling: two far apart differ by more than their visits",
+    "session": "profiling again on another day; more rounds now would not help",
 }
 
 

@@ -119,6 +119,10 @@ class Finetuning:
     def _whole(self, finalists: Sequence[Candidate]) -> Finetuned:
         best = min(self._compared(finalists, trained=True), key=lambda one: one.loss)
         self._train(best, _GOES_ON, "fine-tuning the choice")
+        if best.whole and not best.history:
+            self.progress.note(
+                "fine-tuning did not lower the loss on the search split: the choice keeps the supernet's weights"
+            )
         return best
 
     def _compared(self, finalists: Sequence[Candidate], *, trained: bool) -> list[Finetuned]:
