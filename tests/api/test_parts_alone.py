@@ -14,6 +14,7 @@ import torch
 from shapes import write_shapes
 
 import vitas_hw as vh
+from vitas_hw.core.budget import Range
 from vitas_hw.core.space import SearchSpace
 
 pytestmark = pytest.mark.usefixtures("brief")  # see brief_steps.py
@@ -77,6 +78,18 @@ def test_what_is_told_must_be_what_was_asked_for(small: SearchSpace) -> None:
         at_work.tell([(subnet, float("nan")) for subnet in subnets])
     with pytest.raises(vh.VitasError, match="population must be at least 2, not 1"):
         vh.optimizers.NSGA2(population=1)
+
+
+def test_a_search_keeps_what_further_targets_allow() -> None:
+    name = "amd-epyc-zen2-onnxruntime-fp32-b1-t1-i32--digits"
+    space, words = vh.load_space("digits"), {"accuracy": "params", "population": 8, "generations": 2}
+    free, bound = (
+        vh.search(space, flops="20M", targets=targets, **words).best.subnet  # type: ignore[arg-type]
+        for targets in ({}, {name: Range(None, 0.2)})
+    )
+    latency = vh.load_predictor(name).predict([free, bound])
+    assert latency.latency_ms[0] > 0.2
+    assert latency.upper_ms[1] <= 0.2
 
 
 def test_a_search_takes_an_optimizer_or_its_name(small: SearchSpace) -> None:

@@ -74,8 +74,14 @@ def search(
         InfeasibleBudgetError: no subnet fits; says what the space reaches.
         InputError: a latency or throughput without a predictor, a predictor of another space.
     """
+    from vitas_hw.predictors.shipped import load_predictor
+
     budget = at_target(budget, predictor)
-    costs = checked_costs(space, predictor, budget, settings.confidence_of(measure is not None))
+    limits = [  # nothing is measured there
+        Limit("latency_ms", bounds, name, load_predictor(name), settings.confidence_of(False))
+        for name, bounds in settings.targets.items()
+    ]
+    costs = checked_costs(space, predictor, budget, settings.confidence_of(measure is not None), limits)
     measures = {} if measure is None else {OWN: measure}
     evaluations = Evaluations(None)
     if settings.by_top1:
