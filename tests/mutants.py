@@ -115,7 +115,7 @@ def choose(package: Path, seed: int, count: int) -> list[Mutant]:
 
 
 def reach(output: Path, source: Path, tests: Path) -> None:
-    """Run the fast tests once; coverage keeps which test ran which line, also in processes that tests start."""
+    """Run the fast tests once; coverage keeps which test ran which line, but not in processes that tests start."""
     with copied(source, tests) as folder:
         words = [
             "-m",
